@@ -1,0 +1,75 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer on a Debian-like machine.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup test-setup demo-setup check test demo run bench chaos dist lock format clean
+
+# The first of these that is new enough; `make PYTHON=/path/to/python3.12 setup` decides otherwise.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/ready
+FAST_TESTS := $(wildcard tests/domain tests/delivery tests/isolation)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## the virtual environment in .venv, with pinned and hashed requirements
+
+$(READY): requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3, or make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing requirements/dev.txt into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/uv:
+	@$(MAKE) --no-print-directory setup
+
+demo-setup:
+	@PYTHON="$(PYTHON)" .ci/debian-packages demo
+	@$(MAKE) --no-print-directory setup
+
+test-setup:
+	@PYTHON="$(PYTHON)" .ci/debian-packages test
+	@$(MAKE) --no-print-directory setup
+
+check: setup ## format, lint, types, import contracts, unit tests: in seconds
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest --quiet $(FAST_TESTS)
+
+test: ## set-up, then every test, against real servers
+	@.ci/run
+
+demo: demo-setup ## see it work, in about 20 seconds
+	@$(BIN)/python -m tests.demo
+
+run: setup ## the worker, on RABBITMQ_URI
+	@$(BIN)/webhook-worker run
+
+bench: test-setup ## throughput and latency, side by side with others
+	@$(BIN)/python -m tests.bench
+
+chaos: test-setup ## the ledger under faults
+	@$(BIN)/python -m tests.chaos
+
+dist: setup ## sdist and wheel in dist/
+	@$(BIN)/python -m hatchling build
+
+lock: $(BIN)/uv ## compile requirements/*.txt anew from pyproject.toml
+	@$(COMPILE) --all-extras --output-file requirements/run.txt
+	@$(COMPILE) --all-extras --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+
+format: setup ## rewrite the code in the one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove what the targets above have made
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

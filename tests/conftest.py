@@ -1,0 +1,89 @@
+"""What tests share: real servers for the whole session; names, a receiver and workers for each test."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from deploy.local_broker import LocalBroker
+from tests.support.amqp import Amqp, Names
+from tests.support.mariadb import MariaDB
+from tests.support.postgres import Postgres
+from tests.support.receiver import Receiver
+from tests.support.worker import Worker
+
+StartWorker = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[LocalBroker]:
+    """Shared by all tests: those that stop, kill or choke it take a LocalBroker of their own."""
+    with LocalBroker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    with MariaDB() as server:
+        yield server
+
+
+@pytest.fixture
+async def amqp(broker: LocalBroker) -> AsyncIterator[Amqp]:
+    async with await Amqp.connect(broker.uri) as amqp:
+        yield amqp
+
+
+@pytest.fixture
+async def names(amqp: Amqp) -> AsyncIterator[Names]:
+    """An exchange and a queue prefix of the test's own; all of it is deleted afterwards."""
+    tag = secrets.token_hex(4)
+    names = Names(prefix=f"test-{tag}", exchange=f"evolution-{tag}")
+    yield names
+    await amqp.delete(names)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def worker(broker: LocalBroker, names: Names, tmp_path: Path) -> AsyncIterator[StartWorker]:
+    """`await worker(SETTING="value", ...)` starts one, ready, on this test's broker, queues and SQLite file.
+
+    `ready=False`: no wait; `arguments=("dead", "list")` runs another command; `start=False` does not start.
+    Whatever still runs at the end of the test is killed, and its output shown if the test fails.
+    """
+    started: list[Worker] = []
+    defaults = {
+        "RABBITMQ_URI": broker.uri,
+        "DATABASE_CONNECTION_URI": f"sqlite:///{tmp_path / 'webhooks.db'}",
+        "EGRESS_ALLOW": "127.0.0.0/8",
+        "LOG_LEVEL": "debug",
+        **names.environment(),
+    }
+
+    async def run(
+        *, arguments: Sequence[str] = ("run",), start: bool = True, ready: bool = True, **settings: str
+    ) -> Worker:
+        worker = Worker({**defaults, **settings}, arguments)
+        started.append(worker)
+        if start:
+            await worker.start(ready=ready)
+        return worker
+
+    yield run
+    for number, one in enumerate(started, 1):
+        await one.kill()
+        print(f"--- worker {number}\n{one.output()}")

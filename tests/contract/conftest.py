@@ -1,0 +1,75 @@
+"""The stores that the conformance suite runs on: each test has a database of its own."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.support.mariadb import MariaDB
+from tests.support.postgres import Postgres
+from worker.webhooks.sql import SqlStore
+
+NewStore = Callable[[], SqlStore]
+"""Another store on the same database, as another process would open it; closed by the fixture."""
+
+
+class Clock:
+    """Unix milliseconds that move by one a reading."""
+
+    def __init__(self) -> None:
+        self.now = 1_795_000_000_000
+
+    def __call__(self) -> int:
+        self.now += 1
+        return self.now
+
+
+STORES = ("sqlite", "postgresql", "mariadb")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    with MariaDB() as server:
+        yield server
+
+
+@pytest.fixture(params=STORES)
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of its own for the test."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/webhooks.db"
+    server = request.getfixturevalue({"postgresql": "postgres"}.get(request.param, request.param))
+    return str(server.create_database(f"test_{uuid4().hex}"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def new_store(uri: str, clock: Clock) -> AsyncIterator[NewStore]:
+    made: list[SqlStore] = []
+
+    def new() -> SqlStore:
+        made.append(SqlStore(uri, clock))
+        return made[-1]
+
+    yield new
+    for store in made:
+        await store.close()
+
+
+@pytest.fixture
+async def store(new_store: NewStore) -> SqlStore:
+    """A migrated, empty store."""
+    found = new_store()
+    await found.migrate()
+    return found

@@ -1,0 +1,151 @@
+"""What a message carries through the broker comes back as it was, and damage is noticed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp import decode, encode
+
+from worker.domain.event import InvalidEvent
+from worker.domain.history import KEPT_ENTRIES, KEPT_TEXT, PREFIX, History, from_headers
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+COUNT = st.integers(0, 2**31 - 1)
+HISTORIES = st.builds(
+    History,
+    event_id=TEXT,
+    first_seen=st.integers(0, 10**13).map(lambda ms: ms / 1000),  # headers hold milliseconds
+    exchange=TEXT,
+    routing_key=TEXT,
+    webhook_id=st.none() | TEXT,
+    attempts=COUNT,
+    parkings=COUNT,
+    last_status=st.none() | st.integers(100, 999),
+    last_error=st.none() | TEXT,
+    log=st.lists(TEXT, max_size=KEPT_ENTRIES).map(tuple),
+)
+FIRST = History("a" * 64, 1_700_000_000.125, "evolution_exchange", "messages.upsert")
+
+
+def through_amqp(headers: dict[str, object]) -> dict[str, object]:
+    """As a broker hands them back: encoded and decoded by the library under aio-pika and aiormq."""
+    return dict(decode.field_table(encode.field_table(headers))[1])
+
+
+@given(HISTORIES)
+def test_headers_round_trip(history: History) -> None:
+    assert from_headers(history.headers()) == history
+
+
+@given(HISTORIES)
+def test_headers_round_trip_through_amqp(history: History) -> None:
+    assert from_headers(through_amqp(history.headers())) == history
+
+
+@pytest.mark.parametrize("count", [0, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32])
+def test_every_size_of_integer_survives_amqp(count: int) -> None:
+    history = History("id", count / 1000, "", "", attempts=count, parkings=count)
+    assert from_headers(through_amqp(history.headers())) == history
+
+
+@given(HISTORIES)
+def test_strings_that_arrive_as_bytes_are_read(history: History) -> None:
+    def raw(value: object) -> object:
+        return value.encode() if isinstance(value, str) else value
+
+    headers = {
+        key: [raw(entry) for entry in value] if isinstance(value, list) else raw(value)
+        for key, value in history.headers().items()
+    }
+    assert from_headers(headers) == history
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-death": [{"count": 1}]}, {PREFIX + "attempts": 3}])
+def test_an_event_from_evolution_has_no_history(headers: dict[str, object]) -> None:
+    assert from_headers(headers) is None
+
+
+def test_foreign_headers_do_not_replace_ours() -> None:
+    foreign = {"attempts": 99, "exchange": "other", "log": "x", "webhook": "y", "x-death": [{"count": 1}]}
+    assert from_headers(FIRST.headers() | foreign) == FIRST
+    assert from_headers(foreign | FIRST.headers()) == FIRST
+
+
+@pytest.mark.parametrize("missing", ["first-seen", "exchange", "routing-key", "attempts", "parkings"])
+def test_a_missing_header_is_named(missing: str) -> None:
+    headers = FIRST.headers()
+    del headers[PREFIX + missing]
+    with pytest.raises(InvalidEvent, match=f"{PREFIX}{missing} is missing or damaged"):
+        from_headers(headers)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("event-id", 7),
+        ("event-id", b"\xff\xfe"),
+        ("first-seen", "yesterday"),
+        ("first-seen", 1.5),
+        ("first-seen", -1),
+        ("first-seen", 2**64),
+        ("first-seen", 10**400),
+        ("exchange", None),
+        ("attempts", True),
+        ("attempts", -1),
+        ("attempts", "3"),
+        ("parkings", []),
+        ("webhook", None),
+        ("webhook", {}),
+        ("last-status", "500"),
+        ("last-error", 5),
+        ("log", "one"),
+        ("log", {"a": 1}),
+        ("log", ["fine", 7]),
+        ("log", None),
+    ],
+)
+def test_a_damaged_header_is_named_and_not_quoted(key: str, value: object) -> None:
+    with pytest.raises(InvalidEvent, match=f"^the message's header {PREFIX}{key} is missing or damaged$"):
+        from_headers({**FIRST.headers(), PREFIX + key: value})
+
+
+FIELDS = st.sampled_from([key.removeprefix(PREFIX) for key in FIRST.headers()] + ["webhook", "last-error", "log"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(), lambda inner: st.lists(inner)
+)
+
+
+@given(st.dictionaries(FIELDS.map(PREFIX.__add__), VALUES))
+def test_any_headers_are_read_or_refused(headers: dict[str, object]) -> None:
+    try:
+        history = from_headers({**FIRST.headers(), **headers})
+    except InvalidEvent as error:
+        str(error).encode()
+    else:
+        assert history is None or history.first_seen >= 0
+
+
+def test_a_failed_attempt_is_charged_and_logged() -> None:
+    history = FIRST.for_webhook("crm").failed(500, "the receiver answered 500", "2026-01-01T00:00:00Z 500")
+    history = history.parked().failed(None, "no answer within 30 s", "2026-01-01T00:00:05Z timeout")
+    assert (history.webhook_id, history.attempts, history.parkings) == ("crm", 2, 1)
+    assert (history.last_status, history.last_error) == (None, "no answer within 30 s")
+    assert history.log == ("2026-01-01T00:00:00Z 500", "2026-01-01T00:00:05Z timeout")
+    assert (history.event_id, history.first_seen) == (FIRST.event_id, FIRST.first_seen)
+
+
+def test_the_log_keeps_the_latest_entries() -> None:
+    history = FIRST
+    for attempt in range(KEPT_ENTRIES + 5):
+        history = history.failed(500, "", f"entry {attempt}")
+    assert history.attempts == KEPT_ENTRIES + 5
+    assert history.log == tuple(f"entry {attempt}" for attempt in range(5, KEPT_ENTRIES + 5))
+
+
+def test_whatever_a_receiver_sends_the_headers_can_be_sent_in_one_frame() -> None:
+    history = FIRST
+    for _ in range(KEPT_ENTRIES):
+        history = history.failed(500, "\udcff😀" * 100_000, "\udcff😀" * 100_000)
+    assert len(history.last_error or "") == KEPT_TEXT
+    table = encode.field_table(history.headers())
+    assert len(table) < 64 * 1024
+    assert from_headers(dict(decode.field_table(table)[1])) == history

@@ -1,0 +1,173 @@
+"""The other side of RabbitMQ: publish as Evolution does, look into queues, empty them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import aio_pika
+import aiormq
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from pamqp.commands import Basic
+
+from tests.support.waiting import eventually
+
+RETRY_STEPS = (*range(1, 31), 45, 135, 405, 1215, 3645, 10935, 21600)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """One test's own exchange and queues on the shared broker."""
+
+    prefix: str
+    exchange: str
+
+    @property
+    def events(self) -> str:
+        return f"{self.prefix}.events"
+
+    @property
+    def retries(self) -> str:
+        return f"{self.prefix}.retries"
+
+    @property
+    def dead(self) -> str:
+        return f"{self.prefix}.dead"
+
+    @property
+    def config(self) -> str:
+        return f"{self.prefix}.config"
+
+    def retry(self, seconds: int) -> str:
+        """The delay queue of that many seconds."""
+        return f"{self.prefix}.retry.{seconds}s"
+
+    def environment(self) -> dict[str, str]:
+        return {"WORKER_QUEUE_PREFIX": self.prefix, "RABBITMQ_EXCHANGE_NAME": self.exchange}
+
+
+class BareProperties(Basic.Properties):
+    """Properties that go out without message_id, as Evolution's do: aiormq invents one for every publish."""
+
+    def marshal(self) -> bytes:
+        self.message_id = None
+        return super().marshal()
+
+
+class Amqp:
+    """A connection of the test's own: `async with await Amqp.connect(uri) as amqp`. All confirmed."""
+
+    def __init__(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
+        self.connection = connection
+        self.channel = channel
+
+    @classmethod
+    async def connect(cls, uri: str) -> Self:
+        connection = await aio_pika.connect(uri)
+        return cls(connection, await connection.channel(on_return_raises=True))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+    async def declare_exchange(self, name: str) -> None:
+        """As Evolution declares its own: topic, durable, not auto-delete."""
+        await self.channel.declare_exchange(name, aio_pika.ExchangeType.TOPIC, durable=True)
+
+    async def declare_queue(
+        self, name: str, *, bind: tuple[str, str] | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> None:
+        """A quorum queue with more `arguments`, bound to `bind` = (exchange, routing key)."""
+        queue = await self.channel.declare_queue(
+            name, durable=True, arguments={"x-queue-type": "quorum", **(arguments or {})}
+        )
+        if bind is not None:
+            await queue.bind(*bind)
+
+    async def publish_event(self, exchange: str, routing_key: str, body: bytes | Mapping[str, Any]) -> None:
+        """As Evolution: delivery_mode 1 and no other property, no header. Mappings go as compact JSON."""
+        raw = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
+        await self._publish(exchange, routing_key, raw, BareProperties(delivery_mode=1))
+
+    async def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        message_id: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Persistent, with what properties a test wants. Exchange "" addresses a queue by its name.
+
+        Raises aio_pika's DeliveryError when no queue takes it, provided that there is a message_id.
+        """
+        make = BareProperties if message_id is None else Basic.Properties
+        table = dict(headers) if headers is not None else None
+        await self._publish(
+            exchange, routing_key, body, make(delivery_mode=2, message_id=message_id or "", headers=table)
+        )
+
+    async def depth(self, queue: str) -> int | None:
+        """Messages ready to be taken (without the un-acked ones); None when there is no such queue."""
+        channel = await self.connection.channel()
+        try:
+            declared = await channel.declare_queue(queue, passive=True)
+        except aio_pika.exceptions.ChannelNotFoundEntity:
+            return None
+        count = declared.declaration_result.message_count
+        await channel.close()
+        return count
+
+    async def wait_depth(self, queue: str, count: int, timeout: float = 15.0) -> None:
+        """Until the queue holds exactly `count` ready messages; AssertionError with the last depth."""
+        await eventually(lambda: self.depth(queue), lambda depth: depth == count, timeout, f"{queue} to hold {count}")
+
+    async def wait_queue(self, queue: str, timeout: float = 15.0) -> None:
+        """Until the queue has been declared by somebody."""
+        await eventually(lambda: self.depth(queue), lambda depth: depth is not None, timeout, f"{queue} to exist")
+
+    async def consumers(self, queue: str) -> int:
+        channel = await self.connection.channel()
+        declared = await channel.declare_queue(queue, passive=True)
+        count = declared.declaration_result.consumer_count
+        await channel.close()
+        return count or 0
+
+    async def drain(self, queue: str) -> list[AbstractIncomingMessage]:
+        """Takes and acks whatever is ready in the queue, in order."""
+        source = await self.channel.get_queue(queue)
+        messages = []
+        while (message := await source.get(fail=False)) is not None:
+            await message.ack()
+            messages.append(message)
+        return messages
+
+    async def purge(self, queue: str) -> None:
+        await (await self.channel.get_queue(queue)).purge()
+
+    async def delete(self, names: Names) -> None:
+        """All queues and exchanges of a test; those that do not exist are no error."""
+        channel = await self._underlay()
+        queues = [names.events, names.retries, names.dead, *map(names.retry, RETRY_STEPS)]
+        await asyncio.gather(*(channel.queue_delete(queue) for queue in queues))
+        await asyncio.gather(*(channel.exchange_delete(name) for name in (names.exchange, names.config)))
+
+    async def _publish(self, exchange: str, key: str, body: bytes, properties: Basic.Properties) -> None:
+        channel = await self._underlay()
+        # Evolution's publishes are not mandatory. A return is matched by message_id: without one it would be lost.
+        mandatory = not isinstance(properties, BareProperties)
+        await channel.basic_publish(
+            body, exchange=exchange, routing_key=key, properties=properties, mandatory=mandatory
+        )
+
+    async def _underlay(self) -> aiormq.abc.AbstractChannel:
+        return await self.channel.get_underlay_channel()

@@ -1,0 +1,42 @@
+"""TLS for receivers: an authority of the tests' own, with good, wrong-named and expired certificates."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trustme
+
+
+class Authority:
+    """Contexts for a Receiver; a worker trusts them by SSL_CERT_FILE=`write_certificate(path)`."""
+
+    def __init__(self) -> None:
+        self._authority = trustme.CA()
+
+    def server(self, name: str = "127.0.0.1") -> ssl.SSLContext:
+        return self._context(self._authority.issue_cert(name))
+
+    def wrong_name(self) -> ssl.SSLContext:
+        return self._context(self._authority.issue_cert("somebody-else.example"))
+
+    def expired(self, name: str = "127.0.0.1") -> ssl.SSLContext:
+        now = datetime.now(UTC)
+        old = self._authority.issue_cert(name, not_before=now - timedelta(days=30), not_after=now - timedelta(days=1))
+        return self._context(old)
+
+    def client(self) -> ssl.SSLContext:
+        """Trusts this authority and nothing else."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._authority.configure_trust(context)
+        return context
+
+    def write_certificate(self, path: Path) -> Path:
+        path.write_bytes(self._authority.cert_pem.bytes())
+        return path
+
+    def _context(self, certificate: trustme.LeafCert) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        return context

@@ -1,0 +1,3 @@
+"""Durable webhook delivery for Evolution API."""
+
+__version__ = "0.1.0"

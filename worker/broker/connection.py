@@ -1,0 +1,114 @@
+"""Connections that come back: one supervisor, used for consuming and for publishing."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import aio_pika
+import aiormq
+from aio_pika.abc import AbstractConnection
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from yarl import URL
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 20
+CONNECT_TIMEOUT_SECONDS = 15
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 15
+
+BROKER_ERRORS = (aiormq.exceptions.AMQPError, OSError, asyncio.TimeoutError, RuntimeError)
+"""What a broken connection raises through aio-pika and aiormq (RuntimeError: "closed" in their own words)."""
+
+
+class TopologyMismatch(Exception):
+    """A queue or exchange exists otherwise than the worker needs it; the text names it and the fix."""
+
+
+def masked(uri: str) -> str:
+    """An AMQP URI without its password, for logs and errors."""
+    url = URL(uri)
+    return str(url.with_password("***") if url.password else url)
+
+
+async def connect(uri: str, name: str) -> AbstractConnection:
+    """One connection with our heartbeat (unless the URI sets one) and a name for the broker's own lists."""
+    url = URL(uri)
+    if "heartbeat" not in url.query:
+        url = url.update_query(heartbeat=HEARTBEAT_SECONDS)
+    return await aio_pika.connect(url, client_properties={"connection_name": name}, timeout=CONNECT_TIMEOUT_SECONDS)
+
+
+class Client(Protocol):
+    """What a supervisor keeps connected."""
+
+    async def opened(self, connection: AbstractConnection) -> None:
+        """Set up everything on a new connection; raising has it replaced by another."""
+
+    async def broken(self) -> None:
+        """Returns when the connection is gone or no longer fit for use."""
+
+    def state(self, connected: bool) -> None:
+        """Hears each change."""
+
+
+class Supervisor:
+    """Keeps one client connected: open, set up, wait until it breaks, again with jitter."""
+
+    def __init__(self, uri: str, name: str, client: Client, uniform: Callable[[float, float], float]) -> None:
+        self._uri = uri
+        self._name = name
+        self._client = client
+        self._uniform = uniform
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            connection = await self._open_until_it_works()
+            try:
+                await self._client.broken()
+            finally:
+                self._client.state(False)
+                await close(connection)
+            log.warning("lost the connection to RabbitMQ", extra={"connection": self._name})
+            # Replicas must not return to a restarted broker in step.
+            await asyncio.sleep(self._uniform(0, FIRST_WAIT_SECONDS))
+
+    async def _open_until_it_works(self) -> AbstractConnection:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((*BROKER_ERRORS, TopologyMismatch)),
+            wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
+            before_sleep=self._log,
+        )
+        connection: AbstractConnection = await retrying(self._open)
+        self._client.state(True)
+        log.info("connected to RabbitMQ", extra={"connection": self._name})
+        return connection
+
+    async def _open(self) -> AbstractConnection:
+        connection = await connect(self._uri, self._name)
+        try:
+            await self._client.opened(connection)
+        except BaseException:
+            await close(connection)
+            raise
+        return connection
+
+    def _log(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning(
+            "no connection to RabbitMQ at %s: %s",
+            masked(self._uri),
+            error or type(error).__name__,
+            extra={"connection": self._name},
+        )
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Close it within five seconds, whatever state it is in."""
+    try:
+        async with asyncio.timeout(5):
+            await connection.close()
+    except BROKER_ERRORS as error:
+        log.debug("closing a broken connection: %s", error)

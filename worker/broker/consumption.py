@@ -1,0 +1,173 @@
+"""One channel with its consumers: takings, acks, the bytes that are held."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel
+
+from worker.broker.acks import AckLedger
+from worker.broker.connection import BROKER_ERRORS
+
+log = logging.getLogger(__name__)
+
+ACK_PERIOD_SECONDS = 0.005
+"""Settled tags are told together this often: one frame for many, and a straggler within two periods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """One queue to consume, with how many of its messages may be un-acked at once."""
+
+    queue: str
+    prefetch: int
+
+
+class Taking:
+    """A message of the broker on its way through this process (ports.Message)."""
+
+    __slots__ = ("_consumption", "_open", "_tag", "body", "exchange", "headers", "message_id", "routing_key")
+
+    def __init__(self, consumption: "Consumption", delivered: DeliveredMessage) -> None:
+        properties = delivered.header.properties
+        self.body: bytes = delivered.body
+        self.headers: Mapping[str, object] = properties.headers or {}
+        self.message_id: str | None = properties.message_id
+        self.exchange: str = delivered.exchange or ""
+        self.routing_key: str = delivered.routing_key or ""
+        self._tag: int = delivered.delivery_tag or 0
+        self._consumption = consumption
+        # Settled once: a second ack of a tag is an error that would close the channel for all.
+        self._open = True
+
+    @property
+    def lost(self) -> bool:
+        return self._consumption.closed
+
+    def ack(self) -> None:
+        if self._open:
+            self._open = False
+            self._consumption.ack(self._tag, len(self.body))
+
+    def hand_back(self) -> None:
+        if self._open:
+            self._open = False
+            self._consumption.hand_back(self._tag, len(self.body))
+
+
+class Consumption:
+    """One channel with its consumers: what it took, and what it has told the broker."""
+
+    def __init__(self, channel: Channel, take: Callable[[Taking], None], held: "Held") -> None:
+        self._channel = channel
+        self._take = take
+        self._held = held
+        self._ledger = AckLedger()
+        self._tags: dict[str, str] = {}
+        self._nacks: list[int] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._bytes = 0
+        self.closed = False
+
+    async def consume(self, consumers: Iterable[Consumer], share: float) -> None:
+        """Begin, with a share of each prefetch (one message at the least)."""
+        for consumer in consumers:
+            # On a quorum queue prefetch is a consumer's, set by the last qos before its consume.
+            await self._channel.basic_qos(prefetch_count=max(1, round(consumer.prefetch * share)))
+            answer = await self._channel.basic_consume(consumer.queue, self._on_message)
+            self._tags[consumer.queue] = answer.consumer_tag or ""
+
+    async def cancel(self) -> None:
+        """Stop the deliveries; what was taken stays ours to settle."""
+        tags, self._tags = self._tags, {}
+        for tag in tags.values():
+            await self._channel.basic_cancel(tag)
+
+    @property
+    def healthy(self) -> bool:
+        """The channel is open, and the broker has cancelled none of its consumers."""
+        return (
+            not self.closed
+            and not self._channel.is_closed
+            and all(tag in self._channel.consumers for tag in self._tags.values())
+        )
+
+    def ack(self, tag: int, size: int) -> None:
+        self._settled(size)
+        self._ledger.ack(tag)
+        self._flush_soon()
+
+    def hand_back(self, tag: int, size: int) -> None:
+        self._settled(size)
+        self._nacks.append(tag)
+        self._flush_soon()
+
+    def close(self) -> None:
+        """The channel is gone: the broker has everything back that was not acked."""
+        if not self.closed:
+            self.closed = True
+            self._held.less(self._bytes)
+            self._bytes = 0
+
+    async def flushed(self) -> None:
+        """Waits until everything settled so far has been told to the broker."""
+        while self._flushing is not None and not self._flushing.done():
+            await asyncio.wait({self._flushing})
+
+    async def _on_message(self, delivered: DeliveredMessage) -> None:
+        taking = Taking(self, delivered)
+        size = len(taking.body)
+        self._bytes += size
+        self._held.more(size)
+        self._take(taking)
+
+    def _settled(self, size: int) -> None:
+        if not self.closed:
+            self._bytes -= size
+            self._held.less(size)
+
+    def _flush_soon(self) -> None:
+        if not self.closed and (self._flushing is None or self._flushing.done()):
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
+    async def _flush(self) -> None:
+        try:
+            while self._ledger.pending or self._nacks:
+                await asyncio.sleep(ACK_PERIOD_SECONDS)
+                await self._tell()
+        except BROKER_ERRORS as error:
+            # The channel is gone; the broker redelivers what it was not told of.
+            log.info("settled messages could not be acked: %s", error)
+
+    async def _tell(self) -> None:
+        nacks, self._nacks = self._nacks, []
+        for tag in nacks:
+            # nack, not reject: from RabbitMQ 4.3 on only reject counts towards the delivery limit.
+            await self._channel.basic_nack(tag, requeue=True, wait=False)
+            self._ledger.handed_back(tag)
+        for tag, multiple in self._ledger.take():
+            await self._channel.basic_ack(tag, multiple=multiple, wait=False)
+
+
+class Held:
+    """The bytes of all un-acked messages, against WORKER_MAX_BYTES."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+
+    def more(self, size: int) -> None:
+        self.bytes += size
+
+    def less(self, size: int) -> None:
+        self.bytes -= size
+
+    @property
+    def too_many(self) -> bool:
+        return self.bytes > self.limit
+
+    @property
+    def few_again(self) -> bool:
+        return self.bytes < self.limit / 2

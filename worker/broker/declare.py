@@ -1,0 +1,89 @@
+"""Make the topology exist, or check that it does."""
+
+import aiormq
+from aio_pika.abc import AbstractConnection
+from aiormq.channel import Channel
+
+from worker.broker.connection import TopologyMismatch
+from worker.broker.topology import Topology
+
+
+async def declare(connection: AbstractConnection, topology: Topology, *, bind: bool) -> None:
+    """Exchange, queues, binding: everything before the first event. Raises TopologyMismatch.
+
+    `bind=False` leaves Evolution's exchange alone (RABBITMQ_SOURCE=queues).
+    """
+    channel = await open_channel(connection)
+    try:
+        for queue in topology.queues:
+            await channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+        await channel.exchange_declare(topology.config_exchange, exchange_type="fanout", durable=True)
+        if bind:
+            # As Evolution declares it, so that whoever comes first is right.
+            await channel.exchange_declare(topology.exchange, exchange_type="topic", durable=True)
+            await channel.queue_bind(topology.events, topology.exchange, routing_key="#")
+        await channel.close()
+    except aiormq.exceptions.ChannelPreconditionFailed as error:
+        raise TopologyMismatch(
+            f"RabbitMQ has one of our queues or exchanges with other arguments: {error}. Delete it when it is "
+            "empty, choose another WORKER_QUEUE_PREFIX, or keep yours with RABBITMQ_DECLARE=false"
+        ) from None
+    except aiormq.exceptions.ChannelAccessRefused as error:
+        raise TopologyMismatch(
+            f"RabbitMQ refuses to declare our queues: {error}. Grant the user configure rights on "
+            f"`{topology.dead.removesuffix('.dead')}.*`, or create them and set RABBITMQ_DECLARE=false"
+        ) from None
+
+
+async def missing(connection: AbstractConnection, topology: Topology, *, bind: bool) -> list[str]:
+    """The names that do not exist; declares nothing (RABBITMQ_DECLARE=false, `check`).
+
+    A passive declare of a missing name closes its channel, so each has a channel of its own.
+    """
+    absent = [queue.name for queue in topology.queues if not await queue_exists(connection, queue.name)]
+    if bind and not await _exists(connection, exchange=topology.exchange):
+        absent.append(topology.exchange)
+    return absent
+
+
+async def verify(connection: AbstractConnection, topology: Topology, *, bind: bool) -> None:
+    """Raises TopologyMismatch when something that the worker needs does not exist."""
+    absent = await missing(connection, topology, bind=bind)
+    if absent:
+        raise TopologyMismatch(
+            "RABBITMQ_DECLARE=false and these do not exist: " + ", ".join(absent) + ". Create them, or let the "
+            "worker do it with RABBITMQ_DECLARE=true"
+        )
+
+
+async def queue_exists(connection: AbstractConnection, name: str) -> bool:
+    """Whether a queue of this name exists, whatever its arguments."""
+    return await _exists(connection, queue=name)
+
+
+async def _exists(connection: AbstractConnection, *, queue: str = "", exchange: str = "") -> bool:
+    channel = await open_channel(connection)
+    try:
+        if queue:
+            await channel.queue_declare(queue, passive=True)
+        else:
+            await channel.exchange_declare(exchange, passive=True)
+    except aiormq.exceptions.ChannelNotFoundEntity:
+        return False
+    await channel.close()
+    return True
+
+
+async def open_channel(connection: AbstractConnection, *, confirms: bool = False) -> Channel:
+    """A channel beneath aio-pika: consuming and acking on it costs half the CPU of aio-pika's own."""
+    if connection.transport is None:
+        raise ConnectionError("the connection to RabbitMQ is closed")
+    channel = await connection.transport.connection.channel(
+        publisher_confirms=confirms, on_return_raises=True, frame_buffer_size=CHANNEL_FRAME_BUFFER
+    )
+    assert isinstance(channel, Channel)
+    return channel
+
+
+CHANNEL_FRAME_BUFFER = 1024
+"""Frames read ahead of a channel's reader task; aiormq's 10 makes two tasks take turns for every message."""

@@ -1,0 +1,153 @@
+"""One dead letter, read from its headers alone. Pure.
+
+Three kinds lie in the queue: the worker's own (`x-delivery-reason` says why), the broker's (delivery limit of
+`events` or `retries`: `x-death` and whatever headers the message had), and what somebody else published there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from worker.domain.event import InvalidEvent, identity, parse
+from worker.domain.history import KEPT_ENTRIES, PREFIX, History, from_headers
+from worker.domain.outcome import REASONS, DeadLettered, Reason
+from worker.domain.routing import delivery_id
+
+DELIVERY_LIMIT = "delivery_limit"
+"""The broker gave the message up: it was taken too often without being settled (x-death calls it so)."""
+
+UNKNOWN = "unknown"
+"""Nothing in the message says why it is here."""
+
+LETTER_REASONS = (*sorted(reason.value for reason in REASONS[DeadLettered]), DELIVERY_LIMIT, UNKNOWN)
+
+Table = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What an operator sees of a letter. `first_seen` and `dead_since` are Unix time in seconds.
+
+    `id` is the delivery's `webhook-id`, or `evt_...` for an event that never reached a webhook. Byte-identical
+    events share it. None: the message does not say.
+    """
+
+    id: str
+    reason: str
+    instance: str | None
+    event: str | None
+    webhook: str | None
+    attempts: int
+    last_status: int | None
+    last_error: str | None
+    error: str | None
+    first_seen: float | None
+    dead_since: float | None
+    exchange: str | None
+    routing_key: str | None
+    log: tuple[str, ...]
+
+
+def read(headers: Table, body: bytes, message_id: str | None) -> Letter:
+    """Never raises: what cannot be read is None, and what is damaged stands in `error`."""
+    reason, death = _text(headers, "reason"), broker_death(headers)
+    instance, event = _text(headers, "instance"), _text(headers, "event")
+    if not (instance and event) and reason != Reason.INVALID_EVENT.value:
+        instance, event = _named_in(body)
+    try:
+        past = from_headers(headers) or _begun(body, message_id, death)
+        damage = None
+    except InvalidEvent as problem:
+        past, damage = _begun(body, message_id, death), str(problem)
+    return Letter(
+        id=_text(headers, "id") or _id(past, instance),
+        reason=reason or (DELIVERY_LIMIT if death.get("reason") == DELIVERY_LIMIT else UNKNOWN),
+        instance=instance,
+        event=event,
+        webhook=past.webhook_id,
+        attempts=past.attempts,
+        last_status=past.last_status,
+        last_error=past.last_error,
+        error=damage or _text(headers, "error") or _death_error(death, reason),
+        first_seen=past.first_seen or None,
+        dead_since=_dead_since(headers, death),
+        exchange=past.exchange or None,
+        routing_key=past.routing_key or None,
+        log=past.log,
+    )
+
+
+def redriven(headers: Table, body: bytes, message_id: str | None, now: float) -> History:
+    """The history that a letter starts its next life with: its id and log stay, attempts and age begin anew.
+
+    Raises InvalidEvent when its headers are damaged, so that nobody can say which webhook it was for.
+    """
+    past = from_headers(headers) or _begun(body, message_id, broker_death(headers))
+    entry = f"{datetime.fromtimestamp(now, UTC).isoformat(timespec='milliseconds')} redriven"
+    return replace(
+        past,
+        first_seen=now,
+        attempts=0,
+        parkings=0,
+        last_status=None,
+        last_error=None,
+        log=(*past.log, entry)[-KEPT_ENTRIES:],
+    )
+
+
+def broker_death(headers: Table) -> Table:
+    """The x-death entry of what ended the message, newest first; {} when the broker has no part in it."""
+    deaths = headers.get("x-death")
+    entries = [entry for entry in deaths if isinstance(entry, Mapping)] if isinstance(deaths, list) else []
+    limited = [entry for entry in entries if entry.get("reason") == DELIVERY_LIMIT]
+    return next(iter(limited or entries), {})
+
+
+def _begun(body: bytes, message_id: str | None, death: Table) -> History:
+    """As the worker would have begun it (delivery/taken.py); first_seen 0: nobody knows."""
+    exchange, keys = death.get("exchange"), death.get("routing-keys")
+    key = keys[0] if isinstance(keys, list) and keys else ""
+    return History(
+        event_id=identity(body, message_id),
+        first_seen=0,
+        exchange=exchange if isinstance(exchange, str) else "",
+        routing_key=key if isinstance(key, str) else "",
+    )
+
+
+def _id(past: History, instance: str | None) -> str:
+    if past.webhook_id is not None and instance:
+        return delivery_id(past.event_id, instance, past.webhook_id)
+    return f"evt_{past.event_id[:32]}"
+
+
+def _named_in(body: bytes) -> tuple[str | None, str | None]:
+    try:
+        event = parse(body)
+    except InvalidEvent:
+        return None, None
+    return event.instance, event.name
+
+
+def _death_error(death: Table, reason: str | None) -> str | None:
+    if reason or not death:
+        return None
+    return f"RabbitMQ dead-lettered it from {death.get('queue')}: {death.get('reason')}"
+
+
+def _dead_since(headers: Table, death: Table) -> float | None:
+    written, died = _text(headers, "dead-since"), death.get("time")
+    if written:
+        try:
+            found = datetime.fromisoformat(written)
+        except ValueError:
+            return None
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return died.timestamp() if isinstance(died, datetime) else None
+
+
+def _text(headers: Table, name: str) -> str | None:
+    value = headers.get(PREFIX + name)
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    return value if isinstance(value, str) and value else None

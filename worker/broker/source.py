@@ -1,0 +1,221 @@
+"""Consume: what is taken, how much of it, and the watchdog that keeps it so."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from aio_pika.abc import AbstractConnection
+
+from worker.broker.connection import BROKER_ERRORS
+from worker.broker.consumption import Consumer, Consumption, Held, Taking
+from worker.broker.declare import open_channel
+
+log = logging.getLogger(__name__)
+
+Groups = tuple[tuple[Consumer, ...], ...]
+"""Consumers by channel: one channel for each group."""
+
+WATCH_SECONDS = 5.0
+"""How often the watchdog looks after the consumers; every sixth time it asks the broker as well."""
+
+PAUSED_WATCH_SECONDS = 0.1
+TURN = 64
+"""Messages handled before other tasks get the loop again."""
+
+LEAST_SHARE = 1e-6
+"""A prefetch of one message for each consumer: a probe."""
+
+
+class Source:
+    """Consumes groups of queues and hands every message to `handle`, in order of arrival, never from a callback.
+
+    `prepare` makes the topology exist on a new connection; `groups` names the consumers, asked on each
+    connection and every 30 s (Evolution's own queues may appear later). `max_bytes` bounds un-acked bodies.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[Taking], None],
+        prepare: Callable[[AbstractConnection], Awaitable[None]],
+        groups: Callable[[AbstractConnection], Awaitable[Groups]],
+        max_bytes: int,
+        on_state: Callable[[bool], None],
+    ) -> None:
+        self._handle = handle
+        self._prepare = prepare
+        self._groups = groups
+        self._on_state = on_state
+        self._held = Held(max_bytes)
+        self._inbox: deque[Taking] = deque()
+        self._draining = False
+        self._connection: AbstractConnection | None = None
+        self._consumptions: list[Consumption] = []
+        self._applied: tuple[float, Groups] = (0.0, ())
+        self._share = 1.0
+        self._paused = self._slow = self._stopped = False
+        self._look = asyncio.Event()
+        self._changing = asyncio.Lock()
+
+    # What the supervisor calls.
+
+    async def opened(self, connection: AbstractConnection) -> None:
+        self._forget()
+        await self._prepare(connection)
+        self._connection = connection
+        await self._adjust(await self._groups(connection))
+
+    async def broken(self) -> None:
+        looks = 0
+        groups = self._applied[1]
+        while await self._healthy(ask_broker=looks % 6 == 5):
+            await self._next_look()
+            looks += 1
+            if self._connection is not None and looks % 6 == 0:
+                groups = await self._groups(self._connection)
+            await self._adjust(groups)
+
+    def state(self, connected: bool) -> None:
+        if not connected:
+            self._connection = None
+            self._forget()
+        self._on_state(connected)
+
+    # What the application calls.
+
+    @property
+    def connection(self) -> AbstractConnection | None:
+        """The connection while there is one."""
+        return self._connection
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of un-acked message bodies."""
+        return self._held.bytes
+
+    @property
+    def consuming(self) -> bool:
+        """Whether messages are being taken: what readiness asks."""
+        return self._connection is not None and not self._stopped
+
+    def slow_down(self, slow: bool) -> None:
+        """To a probe of one message at a time for each consumer, and back."""
+        self._slow = slow
+        self._look.set()
+
+    async def stop(self) -> None:
+        """Take nothing more and hand back what has not started. What is under way can still be acked."""
+        self._stopped = True
+        self._hand_back_inbox()
+        try:
+            await self._adjust(self._applied[1])
+        except BROKER_ERRORS as error:
+            log.info("the broker was gone when consuming stopped: %s", error)
+
+    async def flushed(self) -> None:
+        """Waits until the broker was told of everything settled so far."""
+        for consumption in self._consumptions:
+            await consumption.flushed()
+
+    # Taking.
+
+    def _take(self, taking: Taking) -> None:
+        if self._stopped or self._over_the_limit(taking):
+            taking.hand_back()
+            return
+        self._inbox.append(taking)
+        if not self._draining:
+            self._draining = True
+            asyncio.get_running_loop().call_soon(self._drain)
+
+    def _drain(self) -> None:
+        for _ in range(min(TURN, len(self._inbox))):
+            taking = self._inbox.popleft()
+            if not taking.lost:
+                self._handle(taking)
+        self._draining = bool(self._inbox)
+        if self._draining:
+            asyncio.get_running_loop().call_soon(self._drain)
+
+    def _over_the_limit(self, taking: Taking) -> bool:
+        if not self._held.too_many or self._held.bytes == len(taking.body):
+            return False  # one message larger than the limit is still taken, alone
+        if not self._paused:
+            log.warning("un-acked messages hold %d bytes: consuming pauses", self._held.bytes)
+            self._paused = True
+            # Fewer at a time afterwards: each message handed back has come one step closer to its delivery limit.
+            self._share = max(self._share / 4, LEAST_SHARE)
+            self._hand_back_inbox()
+            self._look.set()
+        return True
+
+    def _hand_back_inbox(self) -> None:
+        while self._inbox:
+            self._inbox.popleft().hand_back()
+
+    def _forget(self) -> None:
+        self._inbox.clear()
+        for consumption in self._consumptions:
+            consumption.close()
+        self._consumptions = []
+        self._applied = (0.0, ())
+
+    # Consuming.
+
+    async def _adjust(self, groups: Groups) -> None:
+        """Make the consumers what they should be now: which queues, and which share of their prefetch."""
+        if self._paused and self._held.few_again:
+            self._paused = False
+        async with self._changing:
+            wanted = (self._wanted_share(), groups)
+            if wanted == self._applied or self._connection is None:
+                return
+            for consumption in self._consumptions:
+                await consumption.cancel()
+            while len(self._consumptions) < len(groups):
+                channel = await open_channel(self._connection)
+                self._consumptions.append(Consumption(channel, self._take, self._held))
+            if wanted[0] > 0:
+                for consumption, group in zip(self._consumptions, groups, strict=False):
+                    await consumption.consume(group, wanted[0])
+            self._applied = wanted
+
+    def _wanted_share(self) -> float:
+        if self._stopped or self._paused:
+            return 0.0
+        return LEAST_SHARE if self._slow else self._share
+
+    # Watching.
+
+    async def _next_look(self) -> None:
+        try:
+            async with asyncio.timeout(PAUSED_WATCH_SECONDS if self._paused else WATCH_SECONDS):
+                await self._look.wait()
+        except TimeoutError:
+            # Calm: back to the whole prefetch, a little at a time.
+            self._share = self._share if self._paused else min(1.0, self._share * 1.2)
+        self._look.clear()
+
+    async def _healthy(self, *, ask_broker: bool) -> bool:
+        if not all(consumption.healthy for consumption in self._consumptions):
+            log.warning("a consumer or its channel is gone: connecting anew")
+            return False
+        return not ask_broker or await self._known_to_broker()
+
+    async def _known_to_broker(self) -> bool:
+        """Whether the broker sees a consumer on each queue that we believe to consume."""
+        share, groups = self._applied
+        if self._connection is None or share == 0:
+            return True
+        channel = await open_channel(self._connection)
+        try:
+            for consumer in (consumer for group in groups for consumer in group):
+                found = await channel.queue_declare(consumer.queue, passive=True)
+                if not found.consumer_count:
+                    log.warning("the queue %s has no consumer: connecting anew", consumer.queue)
+                    return False
+        except BROKER_ERRORS as error:
+            log.warning("the broker could not say who consumes: %s", error)
+            return False
+        await channel.close()
+        return True

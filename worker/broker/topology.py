@@ -1,0 +1,74 @@
+"""The queues and exchanges as data: one place for names and arguments (DESIGN.md, Broker topology)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+Arguments = dict[str, str | int]
+
+DELIVERY_LIMIT = 100
+"""Takings of one message after which the broker gives it up to the dead-letter queue: a crash loop ends there."""
+
+BROWSE_LIMIT = 1_000_000
+"""The same for `dead`, where each look at a letter counts as a taking. -1 would drop it on RabbitMQ 3.x."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue; without arguments only checked, never declared (it belongs to somebody else)."""
+
+    name: str
+    arguments: Arguments = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What the worker declares. `events` are the queues of first attempts, `bindings` (queue, exchange, key)."""
+
+    exchange: str
+    config_exchange: str
+    events: str
+    retries: str
+    dead: str
+    delays: dict[int, str]
+    queues: tuple[Queue, ...]
+
+    def retry_queue(self, delay: int) -> str:
+        """Where a delivery waits `delay` seconds; 0 is the queue of those that are due."""
+        return self.retries if delay == 0 else self.delays[delay]
+
+
+def topology(prefix: str, exchange: str, steps: Iterable[int]) -> Topology:
+    """All names under one prefix (`webhooks`); `steps` are the delays in whole seconds."""
+    retries, dead = f"{prefix}.retries", f"{prefix}.dead"
+    delays = {step: f"{prefix}.retry.{step}s" for step in steps}
+    return Topology(
+        exchange=exchange,
+        config_exchange=f"{prefix}.config",
+        events=f"{prefix}.events",
+        retries=retries,
+        dead=dead,
+        delays=delays,
+        queues=(
+            Queue(dead, _quorum(delivery_limit=BROWSE_LIMIT)),
+            Queue(f"{prefix}.events", _quorum(delivery_limit=DELIVERY_LIMIT, expired_to=dead)),
+            Queue(retries, _quorum(delivery_limit=DELIVERY_LIMIT, expired_to=dead)),
+            *(Queue(name, _quorum(ttl=step, expired_to=retries)) for step, name in delays.items()),
+        ),
+    )
+
+
+def _quorum(*, delivery_limit: int = 0, ttl: int = 0, expired_to: str = "") -> Arguments:
+    """Quorum queue arguments. At-least-once dead-lettering needs reject-publish (RabbitMQ 3.10+)."""
+    arguments: Arguments = {"x-queue-type": "quorum"}
+    if delivery_limit:
+        arguments["x-delivery-limit"] = delivery_limit
+    if ttl:
+        arguments["x-message-ttl"] = ttl * 1000
+    if expired_to:
+        arguments |= {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": expired_to,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+    return arguments

@@ -1,0 +1,62 @@
+"""`webhook-worker`: one parser, one place for exit codes.
+
+Exit codes: 0 done, or stopped by a signal after a clean drain; 1 it could not be done; 2 wrong usage or
+settings; 130 or 143 a second signal cut the drain short.
+"""
+
+import argparse
+import asyncio
+import os
+from collections.abc import Sequence
+from logging import getLogger
+
+import uvloop
+
+from worker import __version__
+from worker.cli import check, dead, run, webhook
+from worker.cli.common import WRONG, Command, complain
+from worker.settings import Settings, SettingsError, load
+from worker.telemetry.log import configure
+from worker.webhooks.port import StoreUnavailable
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point of the console script; returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        settings, warnings = load(os.environ, options.config)
+    except SettingsError as error:
+        return _refused(error.problems)
+    configure(settings.log_level if options.daemon else "warning", settings.log_format if options.daemon else "text")
+    for warning in warnings:
+        getLogger("worker.settings").warning(warning)
+    command: Command = options.command
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_completed(command, options, settings))
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands. Modules with heavy imports make them when their command runs, so that each starts fast."""
+    top = argparse.ArgumentParser(
+        prog="webhook-worker",
+        description="Delivers the events of Evolution API from RabbitMQ to each instance's webhook.",
+        epilog="exit codes: 0 done; 1 it could not be done; 2 wrong usage or settings; 130, 143 cut short",
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(required=True, metavar="command")
+    for module in (run, check, webhook, dead):
+        module.add_to(commands)
+    return top
+
+
+async def _completed(command: Command, options: argparse.Namespace, settings: Settings) -> int:
+    try:
+        return await command(options, settings)
+    except (OSError, StoreUnavailable) as error:
+        return complain(str(error))
+
+
+def _refused(problems: Sequence[str]) -> int:
+    for problem in problems:
+        complain(problem)
+    return WRONG

@@ -1,0 +1,129 @@
+"""`webhook-worker webhook set|get|list|delete`: webhooks without the API."""
+
+import argparse
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, say, say_json
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.webhooks.commands import SetResult
+    from worker.webhooks.shown import Shown
+    from worker.webhooks.sql import SqlStore
+
+
+def add_to(commands: Subparsers) -> None:
+    webhook = commands.add_parser("webhook", help="set, get, list or delete webhooks in the worker's own table")
+    actions = webhook.add_subparsers(required=True, metavar="action")
+    _add_set(actions)
+    get = add_command(actions, "get", "show an instance's webhooks, secrets masked", _get)
+    get.add_argument("instance")
+    get.add_argument("--id", help="only this one of the instance's webhooks")
+    every = add_command(actions, "list", "list all webhooks, secrets masked", _list)
+    every.add_argument("--limit", type=int, help="at most so many")
+    delete = add_command(actions, "delete", "delete an instance's webhooks", _delete)
+    delete.add_argument("instance")
+    delete.add_argument("--id", help="only this one of the instance's webhooks")
+
+
+def _add_set(actions: Subparsers) -> None:
+    parser = add_command(actions, "set", "create or change a webhook; what is not given stays as it is", _set)
+    switch = argparse.BooleanOptionalAction
+    parser.add_argument("instance", help="the instance's name, exactly as Evolution has it")
+    parser.add_argument("--url", help="http:// or https:// URL")
+    parser.add_argument("--id", default="default", help="which of the instance's webhooks (default: default)")
+    parser.add_argument(
+        "--event", dest="events", action="append", metavar="NAME[,NAME]", help="wanted events; none: all"
+    )
+    parser.add_argument("--all-events", dest="events", action="store_const", const=(), help="want all events again")
+    parser.add_argument("--by-events", action=switch, help="append the event's path to the URL")
+    parser.add_argument("--base64", action=switch, help="stored and shown; Evolution itself embeds media")
+    parser.add_argument("--enabled", action=switch, help="deliver or not")
+    parser.add_argument(
+        "--header", dest="headers", action="append", metavar="'NAME: VALUE'", help="own headers; all given anew"
+    )
+    parser.add_argument("--secret", help="whsec_...; `generate` makes one and shows it once; '' removes it")
+    parser.add_argument("--timeout-ms", type=int, help="deadline of one attempt")
+    parser.add_argument("--concurrency", type=int, help="attempts at once")
+    parser.add_argument(
+        "--rate-limit", metavar="PER_SECOND[/BURST]", help="attempts a second, for the whole deployment"
+    )
+
+
+async def _set(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.webhooks.commands import SetArguments, set_webhook  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.webhooks.model import InvalidWebhook  # noqa: PLC0415
+
+    names = (field.name for field in fields(SetArguments) if field.name != "webhook_id")
+    arguments = SetArguments(webhook_id=options.id, **{name: getattr(options, name) for name in names})
+    try:
+        async with _store(settings) as store:
+            result = await set_webhook(store, arguments)
+    except InvalidWebhook as error:
+        for problem in error.problems:
+            complain(str(problem))
+        return WRONG
+    _show(options, result)
+    return DONE
+
+
+def _show(options: argparse.Namespace, result: "SetResult") -> None:
+    if options.json:
+        say_json(asdict(result))
+        return
+    say_table([result.webhook])
+    for warning in result.warnings:
+        say(f"warning: {warning}")
+    if result.new_secret:
+        say(f"signing secret, shown only now: {result.new_secret}")
+
+
+async def _get(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.webhooks.commands import get_webhooks  # noqa: PLC0415
+
+    async with _store(settings) as store:
+        found = await get_webhooks(store, options.instance, options.id)
+    say_json(found) if options.json else say_table(found)
+    if found:
+        return DONE
+    return complain(f"{options.instance!r} has no such webhook; `webhook-worker webhook list` shows all")
+
+
+async def _list(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.webhooks.commands import list_webhooks  # noqa: PLC0415
+
+    async with _store(settings) as store:
+        found = await list_webhooks(store, options.limit)
+    say_json(found) if options.json else say_table(found)
+    return DONE
+
+
+async def _delete(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.webhooks.commands import delete_webhooks  # noqa: PLC0415
+
+    async with _store(settings) as store:
+        count = await delete_webhooks(store, options.instance, options.id)
+    say_json({"deleted": count}) if options.json else say(f"deleted: {count}")
+    return DONE if count else FAILED
+
+
+def say_table(webhooks: Sequence["Shown"]) -> None:
+    from worker.webhooks.shown import table  # noqa: PLC0415
+
+    say(table(webhooks))
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator["SqlStore"]:
+    from worker.webhooks.sql import SqlStore  # noqa: PLC0415
+
+    store = SqlStore(settings.database_connection_uri, lambda: int(time.time() * 1000))
+    try:
+        await store.migrate()
+        yield store
+    finally:
+        await store.close()

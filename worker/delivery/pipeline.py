@@ -1,0 +1,262 @@
+"""The whole way of one event, step by step.
+
+Consume, parse, look up, fan out and filter, resolve the URL, admit, attempt, judge, settle. Everything up to
+the attempt is done at once when the message comes; only a cache miss, a large body and the attempt itself
+take a task of their own.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from worker.delivery.duplicates import Duplicates
+from worker.delivery.ports import Clock, ConfigUnavailable, Isolation, Message, Recorder, Sender, Webhooks
+from worker.delivery.settle import Settler
+from worker.delivery.taken import Taken, read
+from worker.delivery.tasks import Tasks
+from worker.domain.backoff import circuit_open_hold
+from worker.domain.event import Event, InvalidEvent
+from worker.domain.history import History
+from worker.domain.outcome import DeadLettered, Outcome, Parked, Reason, Skipped
+from worker.domain.request import BadHeaders, Request, build
+from worker.domain.routing import Delivery, route
+from worker.domain.verdict import Result, Rules, judge
+from worker.domain.webhook import Webhook
+
+log = logging.getLogger(__name__)
+
+PARK_SECONDS = 5.0
+"""After the drain deadline: how long the last publishes may take before their messages are handed back."""
+
+LARGE_BYTES = 256 * 1024
+"""Bodies above this are hashed and signed in a thread: 20 MB of SHA-256 would hold the loop for 12 ms or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator chose. Times in seconds."""
+
+    rules: Rules
+    timeout: float = 30.0
+    max_age: float = 86400.0
+    forward_apikey: bool = True
+    dead_when_disabled: bool = False
+
+
+class Pipeline:
+    """Takes messages, and settles each of them exactly once."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        webhooks: Webhooks,
+        global_webhook: Webhook | None,
+        isolation: Isolation,
+        sender: Sender,
+        settler: Settler,
+        recorder: Recorder,
+        now: Clock,
+        monotonic: Clock,
+        duplicates: Duplicates | None = None,
+    ) -> None:
+        self._policy = policy
+        self._webhooks = webhooks
+        self._global = global_webhook
+        self._isolation = isolation
+        self._sender = sender
+        self._settler = settler
+        self._recorder = recorder
+        self._now = now
+        self._monotonic = monotonic
+        self._duplicates = duplicates
+        self._reading = Tasks()
+        self._attempts = Tasks()
+
+    # 1. Consume.
+
+    def take(self, message: Message) -> None:
+        """Called once for each message, in order of arrival. Never blocks, never raises."""
+        try:
+            self._read(message)
+        except Exception:
+            # A fault of ours must not end consuming for everybody; the delivery limit ends this message.
+            log.exception("an event failed unexpectedly")
+            message.hand_back()
+
+    def _read(self, message: Message) -> None:
+        if len(message.body) > LARGE_BYTES:
+            self._reading.start(self._take_large(message))
+        else:
+            self._parsed(message, *read(message, self._now()))
+
+    async def _take_large(self, message: Message) -> None:
+        self._parsed(message, *await asyncio.to_thread(read, message, self._now()))
+
+    # 2. Parse.
+
+    def _parsed(self, message: Message, history: History, event: Event | InvalidEvent) -> None:
+        taken = Taken(message, history)
+        if isinstance(event, InvalidEvent):
+            self._recorder.started()
+            self._settler.without_delivery(taken, DeadLettered(Reason.INVALID_EVENT, str(event)))
+            return
+        self._recorder.received(event.kind)
+        if self._duplicates and self._duplicates.seen(history, message.exchange, self._monotonic()):
+            self._recorder.started()
+            self._settler.without_delivery(taken, Skipped(Reason.DUPLICATE), event)
+            return
+        self._look_up(taken, event)
+
+    # 3. Look up.
+
+    def _look_up(self, taken: Taken, event: Event) -> None:
+        webhooks = self._webhooks.cached(event.instance)
+        if webhooks is None:
+            self._reading.start(self._find(taken, event))
+        else:
+            self._fan_out(taken, event, webhooks)
+
+    async def _find(self, taken: Taken, event: Event) -> None:
+        try:
+            webhooks = await self._webhooks.find(event.instance)
+        except ConfigUnavailable as error:
+            self._settler.without_delivery(taken, self._unknown(taken.history, str(error)), event)
+        else:
+            self._fan_out(taken, event, webhooks)
+
+    def _unknown(self, history: History, error: str) -> Outcome:
+        if self._expired(history):
+            return DeadLettered(Reason.EXPIRED, error)
+        age = self._now() - history.first_seen
+        return Parked(Reason.CONFIG_UNAVAILABLE, self._policy.rules.schedule.covering(circuit_open_hold(age)))
+
+    # 4. Fan out and filter, 5. resolve the URL.
+
+    def _fan_out(self, taken: Taken, event: Event, webhooks: Sequence[Webhook]) -> None:
+        wanted = taken.history.webhook_id
+        known = [*webhooks, self._global] if self._global else webhooks
+        addressees = known if wanted is None else [webhook for webhook in known if webhook.id == wanted]
+        if not addressees:
+            self._nobody(taken, event, wanted)
+            return
+        taken.opened(len(addressees))
+        for webhook in addressees:
+            if wanted is None:
+                self._recorder.started()
+            self._route(taken, event, webhook, webhooks)
+
+    def _nobody(self, taken: Taken, event: Event, wanted: str | None) -> None:
+        if wanted is None:
+            self._recorder.started()
+            self._settler.without_delivery(taken, Skipped(Reason.NO_WEBHOOK), event)
+        else:
+            self._settler.without_delivery(taken, Skipped(Reason.WEBHOOK_GONE), event, wanted)
+
+    def _route(self, taken: Taken, event: Event, webhook: Webhook, neighbours: Sequence[Webhook]) -> None:
+        dead_when_disabled = self._policy.dead_when_disabled
+        routed = route(event, taken.history, webhook, neighbours, dead_when_disabled=dead_when_disabled)
+        if isinstance(routed, Delivery):
+            self._admit(taken, routed)
+        else:
+            self._settler.without_delivery(taken, routed, event, webhook.id)
+
+    # 6. Admit.
+
+    def _admit(self, taken: Taken, delivery: Delivery) -> None:
+        if self._expired(delivery.history):
+            error = delivery.history.last_error or "its receiver took nothing in all that time"
+            self._settler.without_attempt(taken, DeadLettered(Reason.EXPIRED, error), delivery)
+            return
+        parked = self._isolation.admit(delivery, _Turn(self, taken, delivery))
+        if parked is not None:
+            self._settler.without_attempt(taken, parked, delivery)
+
+    def _expired(self, history: History) -> bool:
+        return self._now() - history.first_seen > self._policy.max_age
+
+    # 7. Attempt, 8. judge, 9. settle.
+
+    async def _attempt(self, taken: Taken, delivery: Delivery) -> None:
+        started = self._monotonic()
+        try:
+            request = await self._build(taken, delivery)
+            result = await self._sender.send(request, self._timeout(delivery.webhook))
+        except BadHeaders as error:
+            self._give_up(taken, delivery, DeadLettered(Reason.BAD_HEADERS, str(error)))
+        except asyncio.CancelledError:
+            # The drain deadline. Not raised again: settling the delivery is what the task is still for.
+            self._give_up(taken, delivery, Parked(Reason.SHUTDOWN))
+        except Exception:
+            # A fault of ours costs this message a taking, never its lane; the delivery limit ends it.
+            log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
+            self._give_up(taken, delivery, Parked(Reason.HANDED_BACK))
+        else:
+            self._attempted(taken, delivery, result, self._monotonic() - started)
+
+    def _attempted(self, taken: Taken, delivery: Delivery, result: Result, seconds: float) -> None:
+        self._recorder.attempted(result, seconds)
+        outcome = self._isolation.finished(delivery, result, seconds) or judge(
+            result, delivery.attempt, self._policy.rules
+        )
+        if isinstance(outcome, DeadLettered) and outcome.reason is Reason.GONE:
+            self._disable(delivery.webhook, result.error)
+        self._settler.attempted(taken, delivery, outcome, result)
+
+    def _give_up(self, taken: Taken, delivery: Delivery, outcome: Outcome) -> None:
+        self._isolation.released(delivery)
+        self._settler.without_attempt(taken, outcome, delivery)
+
+    async def _build(self, taken: Taken, delivery: Delivery) -> Request:
+        forward = self._policy.forward_apikey
+        if len(taken.message.body) > LARGE_BYTES:
+            return await asyncio.to_thread(build, delivery, self._now(), forward_apikey=forward)
+        return build(delivery, self._now(), forward_apikey=forward)
+
+    def _timeout(self, webhook: Webhook) -> float:
+        return self._policy.timeout if webhook.timeout_ms is None else webhook.timeout_ms / 1000
+
+    def _disable(self, webhook: Webhook, reason: str) -> None:
+        if webhook.instance:
+            self._reading.start(self._webhooks.disable(webhook.endpoint, reason))
+        else:
+            # The global webhook is stored in the environment alone: remembered until the restart.
+            self._global = replace(webhook, enabled=False, disabled_reason=reason)
+
+    # At the end.
+
+    async def drain(self, seconds: float) -> None:
+        """Finish what is under way within `seconds`; park the rest, without charging an attempt.
+
+        Consuming must have stopped before. Nothing is left unsettled but what the broker still holds itself.
+        """
+        self._isolation.drain()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._reading.finished()
+                await self._attempts.finished()
+        except TimeoutError:
+            log.warning("the drain deadline cut %d attempts", len(self._attempts))
+        self._reading.cancel()
+        self._attempts.cancel()
+        await self._attempts.finished()
+        await self._settler.finished(PARK_SECONDS)
+
+
+class _Turn:
+    """A delivery that waits in its lane (ports.Turn)."""
+
+    __slots__ = ("_delivery", "_pipeline", "_taken")
+
+    def __init__(self, pipeline: Pipeline, taken: Taken, delivery: Delivery) -> None:
+        self._pipeline = pipeline
+        self._taken = taken
+        self._delivery = delivery
+
+    def start(self) -> None:
+        pipeline = self._pipeline
+        pipeline._attempts.start(pipeline._attempt(self._taken, self._delivery))
+
+    def park(self, parked: Parked) -> None:
+        self._pipeline._settler.without_attempt(self._taken, parked, self._delivery)

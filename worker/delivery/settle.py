@@ -1,0 +1,178 @@
+"""Settle: make an outcome durable, close the delivery, record it. In this order."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import assert_never
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from worker.delivery.ports import Clock, Publisher, PublishFailed, Recorder
+from worker.delivery.taken import Taken
+from worker.delivery.tasks import Tasks
+from worker.domain.event import Event
+from worker.domain.history import History
+from worker.domain.outcome import DeadLettered, Delivered, Outcome, Parked, Reason, Retried, Skipped
+from worker.domain.record import Record
+from worker.domain.routing import Delivery
+from worker.domain.verdict import Answered, Result
+
+log = logging.getLogger(__name__)
+
+LONGEST_PUBLISH_WAIT_SECONDS = 5
+
+
+class Settler:
+    """Turns outcomes into acks and confirmed publishes, and each into one record."""
+
+    def __init__(self, publisher: Publisher, recorder: Recorder, now: Clock) -> None:
+        self._publisher = publisher
+        self._recorder = recorder
+        self._now = now
+        self._publishing = Tasks()
+
+    async def finished(self, seconds: float) -> None:
+        """Waits for the confirms of every publish under way; after `seconds` their messages are handed back."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._publishing.finished()
+        except TimeoutError:
+            log.warning("%d publishes were not confirmed in time", len(self._publishing))
+        self._publishing.cancel()
+        await self._publishing.finished()
+
+    def attempted(self, taken: Taken, delivery: Delivery, outcome: Outcome, result: Result) -> None:
+        """The outcome of an attempt. Never blocks, never raises."""
+        status = result.status if isinstance(result, Answered) else None
+        match outcome:
+            case Delivered() | Parked():
+                history = delivery.history
+            case _:
+                history = delivery.history.failed(status, result.error, self._entry(status or result.label))
+        self._settle(_Leaving(taken, outcome, history, delivery.event, delivery, status))
+
+    def without_attempt(self, taken: Taken, outcome: Outcome, delivery: Delivery) -> None:
+        """The outcome of a delivery that was not attempted this time."""
+        self._settle(_Leaving(taken, outcome, delivery.history, delivery.event, delivery))
+
+    def without_delivery(
+        self, taken: Taken, outcome: Outcome, event: Event | None = None, webhook_id: str | None = None
+    ) -> None:
+        """The outcome of an event, or of one webhook's share in it, that never became a delivery."""
+        history = taken.history if webhook_id is None else taken.history.for_webhook(webhook_id)
+        self._settle(_Leaving(taken, outcome, history, event))
+
+    def _settle(self, leaving: "_Leaving") -> None:
+        match leaving.outcome:
+            case Delivered() | Skipped():
+                self._close(leaving)
+            case Parked(reason=Reason.HANDED_BACK):
+                self._close(leaving, settled=False)
+            case Retried() | Parked() | DeadLettered():
+                self._publishing.start(self._publish(leaving))
+            case _:
+                assert_never(leaving.outcome)
+
+    async def _publish(self, leaving: "_Leaving") -> None:
+        settled = False
+        try:
+            settled = await self._stored(leaving)
+        finally:
+            if not settled:
+                leaving.outcome = Parked(Reason.HANDED_BACK)
+            self._close(leaving, settled=settled)
+
+    async def _stored(self, leaving: "_Leaving") -> bool:
+        """Publish until it is confirmed; False when the broker's own copy has to serve."""
+        try:
+            await self._store(leaving)
+        except PublishFailed as error:
+            log.warning("publishing failed, trying again: %s", error)
+            return await self._stored_later(leaving)
+        return True
+
+    async def _stored_later(self, leaving: "_Leaving") -> bool:
+        def useless(_: RetryCallState) -> bool:
+            # A lost message is delivered again anyway: publishing it too would make two of it.
+            return leaving.taken.message.lost
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(PublishFailed),
+            wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PUBLISH_WAIT_SECONDS),
+            stop=useless,
+            retry_error_callback=lambda _: False,
+        )
+
+        async def again() -> bool:
+            await self._store(leaving)
+            return True
+
+        return bool(await retrying(again))
+
+    async def _store(self, leaving: "_Leaving") -> None:
+        body, history = leaving.taken.message.body, leaving.history
+        match leaving.outcome:
+            case Retried(delay=delay):
+                await self._publisher.retry(body, history, delay)
+            case Parked(delay=delay):
+                await self._publisher.retry(body, history.parked(), delay)
+            case DeadLettered():
+                await self._publisher.dead_letter(body, history, self._facts(leaving, leaving.outcome))
+            case Delivered() | Skipped():
+                raise AssertionError("nothing to publish")
+
+    def _facts(self, leaving: "_Leaving", outcome: DeadLettered) -> dict[str, str]:
+        facts = {
+            "reason": outcome.reason.value,
+            "error": outcome.error,
+            "dead-since": self._iso(),
+            "instance": leaving.event.instance if leaving.event else None,
+            "event": leaving.event.name if leaving.event else None,
+            "id": leaving.delivery.id if leaving.delivery else None,
+        }
+        return {key: value for key, value in facts.items() if value}
+
+    def _close(self, leaving: "_Leaving", *, settled: bool = True) -> None:
+        leaving.taken.closed(settled=settled)
+        self._recorder.settled(leaving.record(self._now()))
+
+    def _entry(self, what: int | str) -> str:
+        return f"{self._iso()} {what}"
+
+    def _iso(self) -> str:
+        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
+
+
+class _Leaving:
+    """A delivery on its way out of this process."""
+
+    __slots__ = ("delivery", "event", "history", "outcome", "status", "taken")
+
+    def __init__(
+        self,
+        taken: Taken,
+        outcome: Outcome,
+        history: History,
+        event: Event | None,
+        delivery: Delivery | None = None,
+        status: int | None = None,
+    ) -> None:
+        self.taken = taken
+        self.outcome = outcome
+        self.history = history
+        self.event = event
+        self.delivery = delivery
+        self.status = status
+
+    def record(self, now: float) -> Record:
+        history, event, delivery = self.history, self.event, self.delivery
+        return Record(
+            outcome=self.outcome,
+            id=delivery.id if delivery else None,
+            instance=event.instance if event else None,
+            event=event.name if event else None,
+            webhook=history.webhook_id,
+            attempt=history.attempts,
+            status=self.status,
+            seconds=max(0.0, now - history.first_seen),
+        )

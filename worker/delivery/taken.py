@@ -1,0 +1,51 @@
+"""One message that was taken, and the deliveries in it that are not settled yet."""
+
+from worker.delivery.ports import Message
+from worker.domain.event import Event, InvalidEvent, identity, parse
+from worker.domain.history import History, from_headers
+
+
+class Taken:
+    """Counts open deliveries; settles the message when the last one has left.
+
+    The message is acked when every delivery in it ended in a 2xx, a skip or a confirmed publish. If one could
+    not be published, the whole message goes back: it is worse to lose a delivery than to make another twice.
+    """
+
+    __slots__ = ("_failed", "_open", "history", "message")
+
+    def __init__(self, message: Message, history: History) -> None:
+        self.message = message
+        self.history = history
+        self._open = 1
+        self._failed = False
+
+    def opened(self, deliveries: int) -> None:
+        """The event fans out into so many deliveries (one is counted from the start)."""
+        self._open += deliveries - 1
+
+    def closed(self, *, settled: bool = True) -> None:
+        """One delivery has left; `settled=False`: nobody but the broker's copy of the message has it."""
+        self._open -= 1
+        self._failed = self._failed or not settled
+        if self._open == 0:
+            if self._failed:
+                self.message.hand_back()
+            else:
+                self.message.ack()
+
+
+def read(message: Message, now: float) -> tuple[History, Event | InvalidEvent]:
+    """Its history (carried along, or begun `now`) and the event, or what is wrong with the message."""
+    try:
+        carried = from_headers(message.headers)
+        if carried is not None:
+            return carried, parse(message.body)
+        return _begun(message, now), parse(message.body)
+    except InvalidEvent as problem:
+        return _begun(message, now), problem
+
+
+def _begun(message: Message, now: float) -> History:
+    event_id = identity(message.body, message.message_id)
+    return History(event_id, now, message.exchange, message.routing_key)

@@ -1,0 +1,23 @@
+"""The facts of one outcome: what metrics count and the one log line says."""
+
+from dataclasses import dataclass
+
+from worker.domain.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How one delivery left this process, and when. Holds no payload and no secret.
+
+    `id`, `event`, `webhook` are None where the message never got so far. `attempt` counts charged attempts,
+    `seconds` is the time since the event was first taken, `status` the last answer's.
+    """
+
+    outcome: Outcome
+    id: str | None
+    instance: str | None
+    event: str | None
+    webhook: str | None
+    attempt: int
+    status: int | None
+    seconds: float

@@ -1,0 +1,125 @@
+"""Who gets an event, at which URL, under which id."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from worker.domain.event import Event
+from worker.domain.history import History
+from worker.domain.names import path_of
+from worker.domain.outcome import DeadLettered, Reason, Skipped
+from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
+
+SILENT_PREFIX = "worker+"
+"""Evolution 2.3+ stores any URL and sends only http(s): `worker+https://...` is silent there, ours here."""
+
+
+class BadUrl(ValueError):
+    """The webhook's URL cannot be POSTed to; the text says why, without credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one webhook: the unit of retry, dead letter, id and metrics.
+
+    `url` is where it is POSTed, `destination` what its body names (either may hold credentials, so neither
+    appears in a repr), `history.attempts` how often it was tried.
+    """
+
+    id: str
+    event: Event
+    webhook: Webhook
+    url: str = field(repr=False)
+    destination: str = field(repr=False)
+    history: History
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.webhook.endpoint
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that is next or under way, from 1."""
+        return self.history.attempts + 1
+
+
+def route(
+    event: Event,
+    history: History,
+    webhook: Webhook,
+    neighbours: Sequence[Webhook],
+    *,
+    dead_when_disabled: bool = False,
+) -> Delivery | Skipped | DeadLettered:
+    """Filter and resolve one webhook. `neighbours` are the instance's webhooks, for the global's destination."""
+    if not webhook.enabled:
+        if dead_when_disabled and webhook.disabled_reason:
+            return DeadLettered(Reason.DISABLED, f"the webhook is disabled: {webhook.disabled_reason}")
+        return Skipped(Reason.DISABLED)
+    if not webhook.wants(event.kind):
+        return Skipped(Reason.EVENT_NOT_ENABLED)
+    try:
+        url = target_url(webhook.url, event.kind) if webhook.by_events else plain_url(webhook.url)
+    except BadUrl as error:
+        return DeadLettered(Reason.BAD_URL, str(error))
+    return Delivery(
+        id=delivery_id(history.event_id, event.instance, webhook.id),
+        event=event,
+        webhook=webhook,
+        url=url,
+        destination=destination(webhook, event.kind, neighbours),
+        history=history.for_webhook(webhook.id),
+    )
+
+
+def delivery_id(event_id: str, instance: str, webhook_id: str) -> str:
+    """The `webhook-id` header: the same in every attempt, redelivery and redrive."""
+    return "msg_" + sha256(f"{event_id}\0{instance}\0{webhook_id}".encode()).hexdigest()[:32]
+
+
+def destination(webhook: Webhook, kind: str, neighbours: Sequence[Webhook]) -> str:
+    """What the body calls `destination`: the webhook's URL without the event's path.
+
+    The global webhook names the instance's own URL if it has one, else the global URL with the event's
+    path, by events or not (Evolution 2.3.7). Raises BadUrl in that last case.
+    """
+    if webhook.instance:
+        return webhook.url.removeprefix(SILENT_PREFIX)
+    own = next((found for found in neighbours if found.id == DEFAULT_ID and found.url), None)
+    if own is not None:
+        return own.url.removeprefix(SILENT_PREFIX)
+    return target_url(webhook.url, kind)
+
+
+_FORBIDDEN = re.compile("[\x00-\x20\x7f\ud800-\udfff]")
+
+
+@lru_cache(maxsize=16384)
+def plain_url(url: str) -> str:
+    """The URL itself, checked. Raises BadUrl."""
+    url = url.removeprefix(SILENT_PREFIX)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # its text quotes the URL
+        raise BadUrl("the webhook's URL is malformed, or its port is not a number up to 65535") from None
+    if parts.scheme.lower() not in ("http", "https"):
+        raise BadUrl("the webhook's URL must begin with http:// or https://")
+    if not host:
+        raise BadUrl("the webhook's URL has no host")
+    if _FORBIDDEN.search(url) or "\\" in parts.netloc:
+        raise BadUrl("the webhook's URL has a space, a control character or, in its host, a backslash")
+    return url
+
+
+@lru_cache(maxsize=16384)
+def target_url(url: str, kind: str) -> str:
+    """The URL of one event: its path is appended to the URL's path, the query is kept. Raises BadUrl.
+
+    Evolution appends to the whole string, which breaks queries and doubles a trailing slash; this does not.
+    """
+    parts = urlsplit(plain_url(url))
+    return parts._replace(path=f"{parts.path.rstrip('/')}/{path_of(kind)}").geturl()

@@ -1,0 +1,85 @@
+"""What an attempt's result means: the table that decides between delivered, again and never again."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.domain.backoff import Schedule
+from worker.domain.outcome import DeadLettered, Delivered, Outcome, Reason, Retried
+
+NEVER_RETRIED = frozenset({413})
+"""Refused whatever the operator lists: the same bytes will be too large again."""
+
+HONOURS_RETRY_AFTER = frozenset({429, 503})
+
+
+class Failure(StrEnum):
+    """Why an attempt brought no status line. Values are labels of `attempts_total`."""
+
+    TIMEOUT = "timeout"
+    CONNECT = "connect"
+    DNS = "dns"
+    TLS = "tls"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The receiver sent a status line and headers. `retry_after` is in seconds from now, if it sent one."""
+
+    status: int
+    retry_after: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The class of the status; one outside 200..599 counts as a server error (RFC 9110 section 15)."""
+        return f"{self.status // 100}xx" if 200 <= self.status < 600 else "5xx"
+
+    @property
+    def error(self) -> str:
+        return f"the receiver answered {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No status line came. REFUSED: our own egress rules forbid the address. `error` carries no secret."""
+
+    failure: Failure
+    error: str
+
+    @property
+    def label(self) -> str:
+        return self.failure.value
+
+
+Result = Answered | Unanswered
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator chose: the schedule, and the statuses that are final."""
+
+    schedule: Schedule
+    final_statuses: frozenset[int] = frozenset({400, 401, 403, 404, 422})
+
+
+def judge(result: Result, attempt: int, rules: Rules) -> Outcome:
+    """The outcome of attempt number `attempt` (from 1). The rows stand in DESIGN's order."""
+    match result:
+        case Answered(status=status) if 200 <= status < 300:
+            return Delivered()
+        case Answered(status=410):
+            return DeadLettered(Reason.GONE, result.error)
+        case Answered(status=status) if status in rules.final_statuses or status in NEVER_RETRIED:
+            return DeadLettered(Reason.REJECTED, result.error)
+        case Unanswered(failure=Failure.REFUSED):
+            return DeadLettered(Reason.EGRESS_REFUSED, result.error)
+    return _again(result, attempt, rules.schedule)
+
+
+def _again(result: Result, attempt: int, schedule: Schedule) -> Outcome:
+    delay = schedule.after(attempt)
+    if delay is None:
+        return DeadLettered(Reason.ATTEMPTS_EXHAUSTED, result.error)
+    if isinstance(result, Answered) and result.status in HONOURS_RETRY_AFTER and result.retry_after is not None:
+        delay = max(delay, schedule.covering(result.retry_after))
+    return Retried(Reason(result.label), delay, result.error)

@@ -1,0 +1,54 @@
+"""A webhook: who wants which events, and where they go."""
+
+from dataclasses import dataclass, field
+
+DEFAULT_ID = "default"
+GLOBAL_ID = "global"
+"""The operator's webhook, which hears every instance. Reserved: no instance can store this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The unit of isolation. The global webhook is one endpoint for all instances (instance "")."""
+
+    instance: str
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """Attempts a second for the whole deployment, with a burst on top after a pause."""
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A subscription of one instance (instance "" for the global one).
+
+    `events` holds canonical names; empty means all. `secrets` are Standard Webhooks secrets (`whsec_...`),
+    newest first; two sign side by side during rotation. What may hold a secret never appears in a repr.
+    """
+
+    instance: str
+    url: str = field(repr=False)
+    id: str = DEFAULT_ID
+    enabled: bool = True
+    events: frozenset[str] = frozenset()
+    by_events: bool = False
+    base64: bool = False
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    timeout_ms: int | None = None
+    concurrency: int | None = None
+    rate_limit: RateLimit | None = None
+    disabled_reason: str | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.instance, self.id)
+
+    def wants(self, kind: str) -> bool:
+        """Whether it asked for an event of this canonical name; no list means all, unknown ones too."""
+        return not self.events or kind in self.events

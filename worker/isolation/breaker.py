@@ -1,0 +1,184 @@
+"""The circuit breaker of one endpoint: a state machine without a clock of its own."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result
+
+LONGEST_OPEN = 600.0
+"""Seconds: an outage of hours is still probed every ten minutes, if anything arrives."""
+
+_BUCKETS = 6
+_FAILED_STATUSES = frozenset({408, 429})
+
+
+class Health(Enum):
+    """What an attempt says about its endpoint."""
+
+    ALIVE = "alive"
+    FAILED = "failed"
+    HELD = "held"
+    UNKNOWN = "unknown"
+
+
+def health_of(result: Result) -> Health:
+    """| result | health | breaker | lane |
+    | --- | --- | --- | --- |
+    | any other status: 2xx, 3xx, 4xx, 410 | ALIVE: a rejection is an answer | success | grows |
+    | 408, 429, 5xx, timeout, connect, DNS, TLS | FAILED | failure | shrinks |
+    | 429 or 503 with Retry-After | HELD: the hold says all | unmoved | shrinks, held |
+    | refused by our own egress rules | UNKNOWN: nothing was sent | unmoved | unmoved |
+    """
+    if isinstance(result, Answered):
+        status = result.status
+        if result.retry_after is not None and status in HONOURS_RETRY_AFTER:
+            return Health.HELD
+        return Health.FAILED if status >= 500 or status in _FAILED_STATUSES else Health.ALIVE
+    return Health.UNKNOWN if result.failure is Failure.REFUSED else Health.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRules:
+    """The BREAKER_ settings: opens after `failures` in a row, or when at least `failure_rate` of at least
+    `min_requests` in the last `window_seconds` failed; the first probe comes after `open_seconds`."""
+
+    failures: int = 10
+    failure_rate: float = 0.5
+    min_requests: int = 20
+    window_seconds: float = 60.0
+    open_seconds: float = 30.0
+
+
+class State(Enum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """CLOSED -> OPEN -> HALF_OPEN (one canary is out) -> CLOSED or OPEN again.
+
+    Every attempt carries the `epoch` it was started in; each change of state begins a new one, and a result
+    from an earlier epoch changes nothing: what was in flight when the circuit opened cannot close it,
+    nor reopen it after its recovery.
+    """
+
+    __slots__ = (
+        "_bucket_end",
+        "_failures",
+        "_older",
+        "_requests",
+        "_rules",
+        "consecutive",
+        "epoch",
+        "open_until",
+        "opened_at",
+        "state",
+    )
+
+    def __init__(self, rules: BreakerRules) -> None:
+        self._rules = rules
+        self.state = State.CLOSED
+        self.epoch = 0
+        self.open_until = 0.0
+        self.opened_at = 0.0
+        self.consecutive = 0
+        # The window, in buckets: the current one, and (end, requests, failures) of each that is over.
+        self._bucket_end = float("-inf")
+        self._requests = 0
+        self._failures = 0
+        self._older: tuple[tuple[float, int, int], ...] = ()
+
+    def permits(self, now: float) -> bool:
+        """Whether an attempt may start: closed, or the open time is over and no canary is out."""
+        state = self.state
+        return state is State.CLOSED or (state is State.OPEN and now >= self.open_until)
+
+    def started(self) -> int:
+        """An attempt starts (`permits` held): the epoch that its result must name."""
+        if self.state is State.OPEN:
+            self.state = State.HALF_OPEN
+        return self.epoch
+
+    def succeeded(self, epoch: int, now: float) -> bool:
+        """True: the canary lived, the circuit is closed again."""
+        if epoch != self.epoch:
+            return False
+        if self.state is State.CLOSED:
+            self.consecutive = 0
+            if now >= self._bucket_end:
+                self._roll(now)
+            self._requests += 1
+            return False
+        self.reset()
+        return True
+
+    def failed(self, epoch: int, now: float) -> bool:
+        """True: the circuit opened, or stays open because its canary died."""
+        if epoch != self.epoch:
+            return False
+        if self.state is State.CLOSED:
+            if not self._is_too_much(now):
+                return False
+            self.opened_at = now
+        self._open(now)
+        return True
+
+    def released(self, epoch: int, now: float) -> None:
+        """An attempt ended and taught nothing. If it was the canary, the next attempt is one."""
+        if epoch == self.epoch and self.state is State.HALF_OPEN:
+            self.state = State.OPEN
+            self.open_until = now
+            self.epoch += 1
+
+    def held(self, epoch: int, now: float) -> None:
+        """An answer with Retry-After: the endpoint is held anyway; its canary did not live."""
+        if epoch == self.epoch and self.state is State.HALF_OPEN:
+            self._open(now)
+
+    def reset(self) -> None:
+        """Closed, with a clean record."""
+        self.state = State.CLOSED
+        self.epoch += 1
+        self._forget()
+
+    def clean(self, now: float) -> bool:
+        """Closed, and nothing in the record that forgetting would lose."""
+        recent = any(failures for end, _, failures in self._older if end > now - self._rules.window_seconds)
+        return self.state is State.CLOSED and not (self.consecutive or self._failures or recent)
+
+    def _open(self, now: float) -> None:
+        # A twentieth of the outage: half of what deliveries are parked for, so that who comes back after a
+        # recovery does not find a circuit that nobody has probed since.
+        outage = (now - self.opened_at) / 20
+        self.open_until = now + max(self._rules.open_seconds, min(outage, LONGEST_OPEN))
+        self.state = State.OPEN
+        self.epoch += 1
+
+    def _is_too_much(self, now: float) -> bool:
+        if now >= self._bucket_end:
+            self._roll(now)
+        self.consecutive += 1
+        self._requests += 1
+        self._failures += 1
+        rules = self._rules
+        if self.consecutive >= rules.failures:
+            return True
+        oldest = now - rules.window_seconds
+        recent = [bucket for bucket in self._older if bucket[0] > oldest]
+        requests = self._requests + sum(bucket[1] for bucket in recent)
+        failures = self._failures + sum(bucket[2] for bucket in recent)
+        return requests >= rules.min_requests and failures >= rules.failure_rate * requests
+
+    def _roll(self, now: float) -> None:
+        oldest = now - self._rules.window_seconds
+        buckets = (*self._older, (self._bucket_end, self._requests, self._failures))
+        self._older = tuple(bucket for bucket in buckets if bucket[0] > oldest and bucket[1])
+        self._bucket_end = now + self._rules.window_seconds / _BUCKETS
+        self._requests = self._failures = 0
+
+    def _forget(self) -> None:
+        self.consecutive = 0
+        self._bucket_end = float("-inf")
+        self._older = ()
+        self._requests = self._failures = 0

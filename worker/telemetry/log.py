@@ -1,0 +1,81 @@
+"""Log lines: JSON (one object a line) or text, on standard error; one line for each delivery."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import orjson
+
+from worker.domain.outcome import DeadLettered, Delivered, Parked, Reason, Skipped
+from worker.domain.record import Record
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_deliveries = logging.getLogger("worker.delivery")
+
+
+def configure(level: str, layout: str) -> None:
+    """`level` is a name of logging's, `layout` "json" or "text"."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if layout == "json" else _Text())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for library in ("aio_pika", "aiormq", "aiohttp.access", "asyncio"):
+        # What they say of a broken connection is said once, in our words, by the supervisor.
+        logging.getLogger(library).setLevel(logging.ERROR)
+
+
+def delivery(record: Record) -> None:
+    """The canonical line of one delivery: debug for what went as wanted, info or warning for the rest."""
+    level = _level(record)
+    if not _deliveries.isEnabledFor(level):
+        return
+    outcome = record.outcome
+    facts: dict[str, object] = {
+        "id": record.id,
+        "instance": record.instance,
+        "event": record.event,
+        "webhook": record.webhook,
+        "outcome": type(outcome).__name__,
+        "reason": outcome.reason.value,
+        "attempt": record.attempt,
+        "status": record.status,
+        "seconds": round(record.seconds, 3),
+    }
+    facts |= {name: value for name in ("delay", "error") if (value := getattr(outcome, name, None))}
+    _deliveries.log(level, "delivery", extra=facts)
+
+
+def _level(record: Record) -> int:
+    match record.outcome:
+        case Delivered() | Skipped(reason=Reason.NO_WEBHOOK | Reason.EVENT_NOT_ENABLED | Reason.DISABLED):
+            # Filtering is the commonest end of an event: a line for each at info would drown the others.
+            return logging.DEBUG
+        case DeadLettered() | Parked(reason=Reason.CONFIG_UNAVAILABLE):
+            return logging.WARNING
+        case _:
+            return logging.INFO
+
+
+def _facts(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        } | _facts(record)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+class _Text(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{key}={value}" for key, value in _facts(record).items() if value is not None)
+        return f"{super().format(record)} {facts}".rstrip()

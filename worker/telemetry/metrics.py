@@ -1,0 +1,118 @@
+"""Prometheus metrics (DESIGN.md names them): bound children, every known series at zero from the start.
+
+No label grows with instances, URLs or statuses; METRICS_INSTANCES opts chosen instances in.
+"""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from worker import __version__
+from worker.domain.names import KNOWN
+from worker.domain.outcome import REASONS, Delivered, Parked, Retried
+from worker.domain.record import Record
+from worker.domain.verdict import Failure, Result
+
+PREFIX = "webhook_worker_"
+RESULTS = ("2xx", "3xx", "4xx", "5xx", *(failure.value for failure in Failure))
+LOOKUPS = ("hit", "miss", "stale", "negative", "error")
+OTHER = "other"
+
+_ATTEMPT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200, 86400)
+
+
+class Metrics:
+    """The worker's metrics in one registry. `delays` are the delay queues' seconds."""
+
+    def __init__(self, delays: Iterable[int], instances: Iterable[str] = ()) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._events = self._by_label("events_received", "Events taken from the broker.", "event", (*KNOWN, OTHER))
+        self._started = self._counter("deliveries_started", "Deliveries fanned out from events.")
+        self._attempts = self._by_label("attempts", "POSTs by result.", "result", RESULTS)
+        self._published = self._by_label(
+            "retries_published", "Deliveries put into a delay queue.", "delay", ("0", *map(str, sorted(delays)))
+        )
+        self._lookups = self._by_label("config_lookups", "Lookups of webhooks.", "result", LOOKUPS)
+        self._reconnects = self._counter("broker_reconnects", "Connections to RabbitMQ that had to be made anew.")
+        self._outcomes = self._by_outcome("deliveries", "Deliveries by how and why they left.")
+        self._instances = self._by_instance(instances)
+        self._duration = self._histogram("attempt_duration_seconds", "Time of one POST.", _ATTEMPT_BUCKETS)
+        self._latency = self._histogram(
+            "delivery_latency_seconds", "First taken from the broker to the 2xx, retries included.", _LATENCY_BUCKETS
+        )
+        self.broker_connected = self.gauge("broker_connected", "1 while consuming and publishing are connected.")
+        self.self_fault = self.gauge("self_fault", "1 while the fault is ours: no receiver can be reached.")
+        build = Gauge(PREFIX + "build_info", "The running version.", ["version"], registry=self.registry)
+        build.labels(__version__).set(1)
+
+    # Recording, on the way of an event.
+
+    def received(self, kind: str) -> None:
+        (self._events.get(kind) or self._events[OTHER]).inc()
+
+    def started(self) -> None:
+        self._started.inc()
+
+    def attempted(self, result: Result, seconds: float) -> None:
+        self._attempts[result.label].inc()
+        self._duration.observe(seconds)
+
+    def settled(self, record: Record) -> None:
+        outcome = record.outcome
+        key = (type(outcome).__name__, outcome.reason.value)
+        self._outcomes[key].inc()
+        if isinstance(outcome, Delivered):
+            self._latency.observe(record.seconds)
+        elif isinstance(outcome, Retried | Parked) and str(outcome.delay) in self._published:
+            self._published[str(outcome.delay)].inc()
+        if record.instance in self._instances:
+            self._instances[record.instance][key].inc()
+
+    def lookup_counter(self, result: str) -> Callable[[], object]:
+        """Counts one lookup that ended so (LOOKUPS)."""
+        return self._lookups[result].inc
+
+    def reconnected(self) -> None:
+        self._reconnects.inc()
+
+    def gauge(self, name: str, text: str, read: Callable[[], float] | None = None) -> Gauge:
+        """A gauge; with `read`, its value is asked for at each scrape."""
+        gauge = Gauge(PREFIX + name, text, registry=self.registry)
+        if read is not None:
+            gauge.set_function(read)
+        return gauge
+
+    # Making.
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(PREFIX + name, text, registry=self.registry)
+
+    def _by_label(self, name: str, text: str, label: str, values: Iterable[str]) -> dict[str, Counter]:
+        counter = Counter(PREFIX + name, text, [label], registry=self.registry)
+        return {value: counter.labels(value) for value in values}
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(PREFIX + name, text, buckets=buckets, registry=self.registry)
+
+    def _by_outcome(self, name: str, text: str) -> dict[tuple[str, str], Counter]:
+        counter = Counter(PREFIX + name, text, ["outcome", "reason"], registry=self.registry)
+        return {pair: counter.labels(*pair) for pair in _pairs()}
+
+    def _by_instance(self, instances: Iterable[str]) -> dict[str | None, dict[tuple[str, str], Counter]]:
+        names = list(instances)
+        if not names:
+            return {}
+        text = "Deliveries of the instances in METRICS_INSTANCES."
+        labels = ["instance", "outcome", "reason"]
+        counter = Counter(PREFIX + "instance_deliveries", text, labels, registry=self.registry)
+        return {name: {pair: counter.labels(name, *pair) for pair in _pairs()} for name in names}
+
+
+def _pairs() -> list[tuple[str, str]]:
+    return [(outcome.__name__, reason.value) for outcome, reasons in REASONS.items() for reason in reasons]

@@ -1,0 +1,69 @@
+"""What the cache remembers: entries in order of use, bounded by count and bytes."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+
+from worker.domain.webhook import Webhook
+
+Webhooks = tuple[Webhook, ...]
+
+_ENTRY_BYTES = 600
+_WEBHOOK_BYTES = 500
+_TEXT_BYTES = 80
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is known of an instance. `webhooks` () : it has none; None: voided, nothing is known.
+
+    `fresh_until` and `refresh_at` are monotonic readings. `count` adds one to the metric of a use.
+    `revision` is that of the newest invalidation before the lookup that brought it.
+    """
+
+    webhooks: Webhooks | None
+    fresh_until: float
+    refresh_at: float
+    count: Callable[[], object]
+    revision: int | None
+    bytes: int = 0
+
+    def expire(self) -> None:
+        """Not fresh any more: only served when the store fails."""
+        self.fresh_until = self.refresh_at = -inf
+
+
+class Entries(OrderedDict[str, Entry]):
+    """Instance -> entry, the least recently used first. `keep` evicts; reading moves nothing by itself."""
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        super().__init__()
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self.bytes = 0
+
+    def keep(self, instance: str, entry: Entry) -> None:
+        """Puts the entry in the place of the old one, as the most recently used."""
+        self.drop(instance)
+        entry.bytes = approximate_bytes(instance, entry.webhooks or ())
+        self[instance] = entry
+        self.bytes += entry.bytes
+        while len(self) > self._max_entries or self.bytes > self._max_bytes:
+            self.drop(next(iter(self)))
+
+    def drop(self, instance: str) -> None:
+        old = self.pop(instance, None)
+        if old is not None:
+            self.bytes -= old.bytes
+
+
+def approximate_bytes(instance: str, webhooks: Webhooks) -> int:
+    """Memory of one entry; measured within a third for plain webhooks (tests/webhooks/test_entries.py)."""
+    return _ENTRY_BYTES + 2 * len(instance) + sum(map(_webhook_bytes, webhooks))
+
+
+def _webhook_bytes(webhook: Webhook) -> int:
+    texts = [webhook.url, webhook.disabled_reason or "", *webhook.secrets, *webhook.events]
+    texts += [text for header in webhook.headers for text in header]
+    return _WEBHOOK_BYTES + sum(_TEXT_BYTES + len(text) for text in texts)

@@ -1,0 +1,29 @@
+"""Webhooks whose receiver said that it is gone (410), as long as the store does not say so itself."""
+
+from dataclasses import replace
+
+from worker.domain.webhook import Webhook
+
+
+def disabled(webhook: Webhook, reason: str) -> Webhook:
+    return replace(webhook, enabled=False, disabled_reason=reason)
+
+
+class Refused:
+    """Remembers the webhook as it was: any change of it, in the store, ends the memory."""
+
+    def __init__(self) -> None:
+        self._by_instance: dict[str, dict[str, tuple[Webhook, str]]] = {}
+
+    def add(self, webhook: Webhook, reason: str) -> None:
+        self._by_instance.setdefault(webhook.instance, {})[webhook.id] = (webhook, reason)
+
+    def applied(self, instance: str, loaded: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        """What the store answered, with the remembered ones disabled; forgets those that changed."""
+        remembered = self._by_instance.pop(instance, None)
+        if remembered is None:
+            return loaded
+        kept = {found.id: remembered[found.id] for found in loaded if remembered.get(found.id, (None,))[0] == found}
+        if kept:
+            self._by_instance[instance] = kept
+        return tuple(disabled(found, kept[found.id][1]) if found.id in kept else found for found in loaded)

@@ -1,0 +1,132 @@
+"""A webhook as a row of the worker's own table: scalars, and JSON as text."""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from worker.domain.webhook import RateLimit, Webhook
+from worker.webhooks.port import RowDamaged, Stored
+
+COLUMNS = (
+    *("instance", "id", "url", "enabled", "events", "by_events", "base64", "headers", "secrets"),
+    *("timeout_ms", "concurrency", "rate_limit", "disabled_reason", "revision", "created_at", "updated_at"),
+)
+"""In this order in every SELECT."""
+
+LONGEST_INSTANCE = 255
+LONGEST_ID = 64
+
+
+def storable(instance: str) -> bool:
+    """Whether an instance of this name can have a row: databases refuse longer names and NUL."""
+    return len(instance) <= LONGEST_INSTANCE and "\0" not in instance
+
+
+def to_row(webhook: Webhook) -> dict[str, str | int | None]:
+    """Every column but revision and times. Booleans are 0 and 1."""
+    rate = webhook.rate_limit
+    return {
+        "instance": webhook.instance,
+        "id": webhook.id,
+        "url": webhook.url,
+        "enabled": int(webhook.enabled),
+        "events": _json(sorted(webhook.events)),
+        "by_events": int(webhook.by_events),
+        "base64": int(webhook.base64),
+        "headers": _json(webhook.headers),
+        "secrets": _json(webhook.secrets),
+        "timeout_ms": webhook.timeout_ms,
+        "concurrency": webhook.concurrency,
+        "rate_limit": None if rate is None else _json({"per_second": rate.per_second, "burst": rate.burst}),
+        "disabled_reason": webhook.disabled_reason,
+    }
+
+
+def from_row(values: Sequence[object]) -> Stored:
+    """Reads COLUMNS. Raises RowDamaged, which names the webhook and the column and shows no value."""
+    row = dict(zip(COLUMNS, values, strict=True))
+    try:
+        revision, created_at = _whole(row, "revision"), _whole(row, "created_at")
+        return Stored(_webhook(row), revision, created_at, _whole(row, "updated_at"))
+    except _Damaged as error:
+        raise RowDamaged(
+            f"column `{error}` of webhook {row['id']!r} of instance {row['instance']!r} is damaged: "
+            "set that webhook again"
+        ) from None
+
+
+def _webhook(row: Mapping[str, object]) -> Webhook:
+    return Webhook(
+        instance=_text(row, "instance"),
+        url=_text(row, "url"),
+        id=_text(row, "id"),
+        enabled=bool(_whole(row, "enabled")),
+        events=frozenset(_texts(row, "events")),
+        by_events=bool(_whole(row, "by_events")),
+        base64=bool(_whole(row, "base64")),
+        headers=_pairs(row, "headers"),
+        secrets=tuple(_texts(row, "secrets")),
+        timeout_ms=_optional_whole(row, "timeout_ms"),
+        concurrency=_optional_whole(row, "concurrency"),
+        rate_limit=_rate_limit(row, "rate_limit"),
+        disabled_reason=None if row["disabled_reason"] is None else _text(row, "disabled_reason"),
+    )
+
+
+class _Damaged(Exception):
+    """The column that its text names."""
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _parsed(row: Mapping[str, object], column: str) -> object:
+    try:
+        value: object = orjson.loads(_text(row, column))
+    except orjson.JSONDecodeError:
+        raise _Damaged(column) from None
+    return value
+
+
+def _text(row: Mapping[str, object], column: str) -> str:
+    value = row[column]
+    if not isinstance(value, str):
+        raise _Damaged(column)
+    return value
+
+
+def _whole(row: Mapping[str, object], column: str) -> int:
+    value = row[column]
+    if not isinstance(value, int):
+        raise _Damaged(column)
+    return value
+
+
+def _optional_whole(row: Mapping[str, object], column: str) -> int | None:
+    return None if row[column] is None else _whole(row, column)
+
+
+def _texts(row: Mapping[str, object], column: str) -> list[str]:
+    value = _parsed(row, column)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _Damaged(column)
+    return value
+
+
+def _pairs(row: Mapping[str, object], column: str) -> tuple[tuple[str, str], ...]:
+    value = _parsed(row, column)
+    if not isinstance(value, list):
+        raise _Damaged(column)
+    if not all(isinstance(pair, list) and [type(text) for text in pair] == [str, str] for pair in value):
+        raise _Damaged(column)
+    return tuple((name, text) for name, text in value)
+
+
+def _rate_limit(row: Mapping[str, object], column: str) -> RateLimit | None:
+    if row[column] is None:
+        return None
+    match _parsed(row, column):
+        case {"per_second": int() | float() as rate, "burst": int() as burst}:
+            return RateLimit(rate, burst)
+    raise _Damaged(column)

@@ -1,0 +1,119 @@
+"""The statements on the worker's own table, each call one short transaction. Imports SQLAlchemy (0.4 s)."""
+
+from collections.abc import Callable
+
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, tuple_, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from worker.domain.webhook import Endpoint, Webhook
+from worker.webhooks.database import Database
+from worker.webhooks.engine import engine_of, errors_mapped
+from worker.webhooks.migrations import applied_version, migrate
+from worker.webhooks.port import Deleted, Page, Stored, Written
+from worker.webhooks.row import COLUMNS, from_row, to_row
+from worker.webhooks.schema import REVISIONS, WEBHOOKS
+
+_SELECT = select(*(WEBHOOKS.c[name] for name in COLUMNS))
+
+
+class WebhookTable:
+    """Blocking calls, from any thread. `now_ms` gives Unix milliseconds. Each raises StoreUnavailable."""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self._engine = engine_of(database)
+
+    def migrate(self) -> int:
+        with errors_mapped(self._database):
+            engine = engine_of(self._database, create=True)
+            try:
+                return migrate(engine)
+            finally:
+                engine.dispose()
+
+    def version(self) -> int | None:
+        with errors_mapped(self._database), self._engine.connect() as connection:
+            return applied_version(connection)
+
+    def check_writable(self) -> None:
+        """Runs statements that need every right and match no row."""
+        with errors_mapped(self._database), self._engine.connect() as connection:
+            nothing = WEBHOOKS.c.instance == ""
+            connection.execute(_SELECT.where(nothing))
+            connection.execute(insert(WEBHOOKS).from_select(list(COLUMNS), _SELECT.where(nothing)))
+            connection.execute(update(WEBHOOKS).where(nothing).values(enabled=0))
+            connection.execute(delete(WEBHOOKS).where(nothing))
+            connection.rollback()
+
+    def get(self, instance: str) -> tuple[Stored, ...]:
+        statement = _SELECT.where(WEBHOOKS.c.instance == instance).order_by(WEBHOOKS.c.id)
+        with errors_mapped(self._database), self._engine.connect() as connection:
+            rows = connection.execute(statement).all()
+        return tuple(from_row(row) for row in rows)
+
+    def list(self, after: Endpoint | None, limit: int) -> Page:
+        key = tuple_(WEBHOOKS.c.instance, WEBHOOKS.c.id)
+        statement = _SELECT.order_by(WEBHOOKS.c.instance, WEBHOOKS.c.id).limit(limit + 1)
+        if after is not None:
+            statement = statement.where(key > (after.instance, after.webhook_id))
+        with errors_mapped(self._database), self._engine.connect() as connection:
+            rows = connection.execute(statement).all()
+        items = tuple(from_row(row) for row in rows[:limit])
+        return Page(items, items[-1].webhook.endpoint if len(rows) > limit else None)
+
+    def put(self, webhook: Webhook) -> Written:
+        with errors_mapped(self._database), self._engine.begin() as connection:
+            revision = _next_revision(connection, webhook.instance)
+            now = self._now_ms()
+            values = {**to_row(webhook), "revision": revision, "updated_at": now}
+            updated = connection.execute(update(WEBHOOKS).where(_is(webhook.endpoint)).values(values))
+            created = updated.rowcount == 0
+            if created:
+                connection.execute(insert(WEBHOOKS).values({**values, "created_at": now}))
+        return Written(revision, created)
+
+    def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
+        which = WEBHOOKS.c.instance == instance if webhook_id is None else _is(Endpoint(instance, webhook_id))
+        with errors_mapped(self._database), self._engine.connect() as connection:
+            revision = _next_revision(connection, instance)
+            count = connection.execute(delete(WEBHOOKS).where(which)).rowcount
+            if not count:
+                return None  # without commit: the revision stays
+            connection.commit()
+        return Deleted(revision, count)
+
+    def disable(self, seen: Webhook, reason: str) -> int | None:
+        with errors_mapped(self._database), self._engine.connect() as connection:
+            revision = _next_revision(connection, seen.instance)
+            row = connection.execute(_SELECT.where(_is(seen.endpoint))).first()
+            if row is None or from_row(row).webhook != seen:
+                return None
+            off = {"enabled": 0, "disabled_reason": reason, "revision": revision, "updated_at": self._now_ms()}
+            connection.execute(update(WEBHOOKS).where(_is(seen.endpoint)).values(off))
+            connection.commit()
+        return revision
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _is(endpoint: Endpoint) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = (WEBHOOKS.c.instance == endpoint.instance) & (WEBHOOKS.c.id == endpoint.webhook_id)
+    return found
+
+
+def _next_revision(connection: Connection, instance: str) -> int:
+    """Adds one. First of all in each write: its row lock makes the writers of one instance take turns."""
+    first = {"instance": instance, "revision": 1}
+    following = REVISIONS.c.revision + 1
+    if connection.dialect.name in ("mysql", "mariadb"):
+        connection.execute(mysql.insert(REVISIONS).values(first).on_duplicate_key_update(revision=following))
+    else:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        upsert = dialect.insert(REVISIONS).values(first)
+        connection.execute(
+            upsert.on_conflict_do_update(index_elements=[REVISIONS.c.instance], set_={"revision": following})
+        )
+    found = connection.execute(select(REVISIONS.c.revision).where(REVISIONS.c.instance == instance))
+    return int(found.scalar_one())
