@@ -11,14 +11,18 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from aio_pika.abc import AbstractConnection
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from worker import wiring
 from worker.api.health import HealthServer
-from worker.broker.connection import BROKER_ERRORS, Supervisor
+from worker.broker.changes import ChangeListener
+from worker.broker.connection import BROKER_ERRORS, Supervisor, as_broker_errors
 from worker.broker.intake import InstanceExchanges
 from worker.broker.publisher import Publisher
 from worker.broker.source import Source
+from worker.configuration.port import StoreUnavailable
+from worker.delivery.attempt import Attempter
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.pipeline import Pipeline
 from worker.delivery.settle import Settler
@@ -26,7 +30,6 @@ from worker.http.sender import Sender
 from worker.settings import Settings
 from worker.telemetry.lag import LoopLag
 from worker.telemetry.recorder import Telemetry
-from worker.webhooks.port import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +69,18 @@ class Worker:
         sender = Sender(wiring.egress_policy(settings), settings.webhook_retry_jitter_factor)
         stack.push_async_callback(sender.close)
 
-        intake = wiring.intake(settings, queues)
+        self._intake = intake = wiring.intake(settings, queues)
+        self._changes = ChangeListener(queues.config_exchange, self._webhooks.invalidate)
         self._publisher = Publisher(queues, intake.prepare, self._listener("publishing"))
         self._isolation = wiring.isolation(settings, self._on_self_fault)
+        rules = wiring.attempt_rules(settings)
+        attempter = Attempter(rules, self._isolation, sender, self._telemetry, time.time, time.monotonic)
         self._pipeline = Pipeline(
             policy=wiring.policy(settings),
             webhooks=self._webhooks,
             global_webhook=wiring.global_webhook(settings),
             isolation=self._isolation,
-            sender=sender,
+            attempter=attempter,
             settler=Settler(self._publisher, self._telemetry, time.time),
             recorder=self._telemetry,
             now=time.time,
@@ -82,10 +88,15 @@ class Worker:
             duplicates=Duplicates() if settings.rabbitmq_instance_exchanges else None,
         )
         self._source = Source(
-            self._pipeline.take, intake.prepare, intake.groups, settings.worker_max_bytes, self._listener("consuming")
+            self._pipeline.take,
+            self._prepare,
+            intake.groups,
+            settings.worker_max_bytes,
+            self._listener("consuming"),
+            lambda: self._changes.healthy,
         )
         self._instances: set[str] = set()
-        self._exchanges = InstanceExchanges(queues, lambda: self._instances)
+        self._exchanges = InstanceExchanges(queues, lambda: self._instances, declares=settings.rabbitmq_declare)
         self._lag = LoopLag()
         self._measure()
 
@@ -94,7 +105,10 @@ class Worker:
         settings = self._settings
         health = HealthServer(settings.metrics_host, settings.metrics_port, self._telemetry.registry, self.not_ready)
         self._stack.push_async_callback(health.close)
-        port = await health.start()
+        try:
+            port = await health.start()
+        except OSError as error:
+            raise OSError(f"METRICS_HOST and METRICS_PORT: cannot listen: {error.strerror or error}") from error
         log.info("serving metrics and health", extra={"host": settings.metrics_host, "port": port})
         await self._background("event loop lag", self._lag.run(self._isolation.tick))
         await self._background("database schema", self._migrate())
@@ -120,6 +134,12 @@ class Worker:
     async def _background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         await self._stack.enter_async_context(_running(name, work))
 
+    async def _prepare(self, connection: AbstractConnection) -> None:
+        """On each new connection: changes may have been missed while there was none."""
+        await self._intake.prepare(connection)
+        await self._changes.listen(connection)
+        self._webhooks.invalidate_all()
+
     async def _migrate(self) -> None:
         """Until it has worked: meanwhile lookups fail, and what is not cached is parked."""
         retrying = AsyncRetrying(
@@ -137,7 +157,8 @@ class Worker:
             if connection is not None:
                 try:
                     self._instances.update(await self._store.instances(), self._webhooks.instances())
-                    await self._exchanges.bind(connection)
+                    with as_broker_errors():
+                        await self._exchanges.bind(connection, time.monotonic())
                 except (*BROKER_ERRORS, StoreUnavailable) as error:
                     log.warning("exchanges of new instances could not be bound yet: %s", error)
             await asyncio.sleep(NEW_INSTANCES_SECONDS)

@@ -8,8 +8,8 @@ from worker import wiring
 from worker.broker.connection import BROKER_ERRORS, close, connect, masked
 from worker.broker.declare import missing, queue_exists
 from worker.broker.intake import evolution_queues
+from worker.configuration.port import StoreUnavailable
 from worker.settings import Settings
-from worker.webhooks.port import StoreUnavailable
 
 Finding = tuple[str, str | None]
 """What was looked at, and the problem with it (None: there is none)."""

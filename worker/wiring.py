@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from worker.broker.intake import EvolutionQueues, Intake
 from worker.broker.topology import Topology, topology
+from worker.delivery.attempt import AttemptRules
 from worker.delivery.pipeline import Policy
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.verdict import Rules
@@ -35,11 +36,17 @@ def queue_topology(settings: Settings) -> Topology:
 
 def policy(settings: Settings) -> Policy:
     return Policy(
+        schedule=retry_schedule(settings),
+        max_age=settings.webhook_retry_max_age_seconds,
+        dead_when_disabled=settings.disabled_webhook == "dead",
+    )
+
+
+def attempt_rules(settings: Settings) -> AttemptRules:
+    return AttemptRules(
         rules=Rules(retry_schedule(settings), settings.webhook_retry_non_retryable_status_codes),
         timeout=settings.webhook_request_timeout_ms / 1000,
-        max_age=settings.webhook_retry_max_age_seconds,
         forward_apikey=settings.webhook_forward_apikey,
-        dead_when_disabled=settings.disabled_webhook == "dead",
     )
 
 

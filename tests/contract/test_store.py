@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.conftest import Clock, NewStore
+from worker.configuration.port import Deleted, StoreUnavailable, WritableStore, Written
 from worker.domain.webhook import Endpoint, RateLimit, Webhook
-from worker.webhooks.port import Deleted, StoreUnavailable, WritableStore, Written
 
 PLAIN = Webhook("acme", "https://h.example/x")
 FULL = Webhook(
@@ -39,6 +39,16 @@ async def test_a_webhook_comes_back_exactly_as_it_was_put(store: WritableStore) 
 async def test_an_instance_without_webhooks_is_empty(store: WritableStore) -> None:
     assert await store.load("nobody") == ()
     assert await store.get("nobody") == ()
+
+
+async def test_the_instances_are_named_once_each_exactly_as_they_are(store: WritableStore) -> None:
+    assert await store.instances() == ()
+    for name in ("acme", "Acme", "acme ", "loja 1/ção"):
+        await store.put(replace(PLAIN, instance=name))
+    await store.put(FULL)
+    assert sorted(await store.instances()) == sorted(("acme", "Acme", "acme ", "loja 1/ção"))
+    await store.delete("acme", None)
+    assert sorted(await store.instances()) == sorted(("Acme", "acme ", "loja 1/ção"))
 
 
 @pytest.mark.parametrize("other", ["Acme", "acme ", "acmé", "acme/", "ac%", "acm_", "' OR 1=1 --"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.domain.json_documents import ANY_TEXT, WHOLE_TEXT, members, objects
 from worker.domain import event as splitting
-from worker.domain.event import LONGEST_NAME, InvalidEvent, identity, parse
+from worker.domain.event import LONGEST_NAME, MOST_KEYS, InvalidEvent, identity, parse
 
 ENVELOPE = '{"event":"messages.upsert","instance":"acme","data":%s}'
 MANY_ESCAPES = json.dumps("\n" * 10_001)
@@ -172,6 +172,16 @@ def test_what_is_not_an_event_is_refused_with_what_is_wrong(body: bytes, problem
     with pytest.raises(InvalidEvent, match=problem) as refused:
         parse(body)
     assert len(str(refused.value).encode()) < 300
+
+
+@pytest.mark.parametrize("data", ["1", r'"\ud83d"'])
+def test_an_object_of_a_thousand_keys_is_no_event(data: str) -> None:
+    def message(keys: int) -> bytes:
+        return envelope(data + "".join(f',"k{number}":1' for number in range(keys)))
+
+    assert len(parse(message(MOST_KEYS - 3)).fields) == MOST_KEYS
+    with pytest.raises(InvalidEvent, match="the message has 1001 keys, 1000 at most"):
+        parse(message(MOST_KEYS - 2))
 
 
 def test_the_longest_names_pass() -> None:

@@ -8,6 +8,7 @@ from tests.isolation.world import BROKEN, OK, TIMEOUT, World
 from worker.domain.outcome import Parked, Reason
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.isolation.breaker import Breaker, BreakerRules, Health, State, health_of
+from worker.isolation.registry import Caps
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,16 @@ def test_one_canary_at_a_time() -> None:
     assert world.arrive("acme", age=86400).parked == Parked(Reason.CIRCUIT_OPEN, 45)
 
 
+def test_a_canary_that_waits_for_a_place_waits_alone() -> None:
+    world = World(Caps(process=4, endpoint=4))
+    world.open_circuit("acme")
+    world.advance(30)
+    world.prove("busy")
+    [world.arrive("busy") for _ in range(4)]
+    assert world.arrive("acme").waiting
+    assert world.arrive("acme").parked == Parked(Reason.CIRCUIT_OPEN, 5)
+
+
 def test_after_a_recovery_the_lane_reopens_gradually() -> None:
     world = World()
     world.grow("acme")
@@ -153,7 +164,7 @@ def test_the_open_time_grows_with_the_outage_to_ten_minutes() -> None:
     breaker.failed(breaker.started(), now)
     waits = []
     while now < 86_400:
-        waits.append(breaker.open_until - now)
+        waits.append(round(breaker.open_until - now, 6))
         now = breaker.open_until
         assert breaker.failed(breaker.started(), now)
     assert (waits[0], waits[-1]) == (30, 600)

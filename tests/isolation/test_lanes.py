@@ -81,10 +81,31 @@ def test_waiters_start_in_order_as_places_come_free() -> None:
 
 
 def test_one_endpoint_cannot_fill_the_prefetch() -> None:
+    """A new one may, for the quarter of a second in which nobody knows how fast it is."""
     world = World(Caps(process=40))
     for _ in range(200):
         world.arrive("acme")
+    assert world.isolation.waiting == 40
+    world.advance(0.5)
     assert world.isolation.waiting <= 10
+
+
+def test_a_backlog_for_a_fast_endpoint_waits_in_its_lane_and_is_not_parked() -> None:
+    """The whole prefetch for one endpoint that answers in 2 ms: parking it for seconds would only delay it."""
+    world = World()
+    world.grow("acme", seconds=0.002)
+    tickets = [world.arrive("acme") for _ in range(400)]
+    assert not any(ticket.parked for ticket in tickets)
+
+
+def test_a_new_endpoint_that_answers_at_once_has_nothing_parked() -> None:
+    world = World()
+    tickets = [world.arrive("acme") for _ in range(400)]
+    while world.running:
+        world.clock += 0.002
+        world.finish_all()
+        world.isolation.tick()
+    assert not any(ticket.parked for ticket in tickets)
 
 
 def test_a_slow_endpoint_lets_only_its_limit_wait() -> None:
@@ -97,10 +118,10 @@ def test_a_slow_endpoint_lets_only_its_limit_wait() -> None:
 
 
 def test_what_a_full_lane_cannot_take_is_parked_for_as_long_as_it_will_take() -> None:
-    """20 at once in 100 ms make 200 a second; 20,000 take 100 s."""
+    """20 at once in 100 ms make 200 a second; 40,000 take 200 s."""
     world = World()
     world.grow("acme")
-    delays = [ticket.parked.delay for ticket in [world.arrive("acme") for _ in range(20_000)] if ticket.parked]
+    delays = [ticket.parked.delay for ticket in [world.arrive("acme") for _ in range(40_000)] if ticket.parked]
     assert all(delay in SCHEDULE.steps for delay in delays)
     assert delays[0] == 5
     assert max(delays) == 135

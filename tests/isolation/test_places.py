@@ -3,6 +3,7 @@
 from random import Random
 
 from tests.isolation.world import OK, World
+from worker.isolation.lanes import Pool
 from worker.isolation.registry import Caps
 
 
@@ -53,7 +54,24 @@ def test_an_endpoint_that_answers_in_ten_seconds_is_slow_between_its_attempts_to
     world.exchange("acme", seconds=10)
     for _ in range(4):
         world.arrive("acme")
-    assert world.isolation._places.slow == 4
+    assert world.isolation._places.held[Pool.SLOW] == 4
+
+
+def test_an_endpoint_seen_for_the_first_time_does_not_queue_behind_slow_ones() -> None:
+    """Most tenants are quiet: each event of theirs meets a lane that has proven nothing yet."""
+    world = World(Caps(process=40, endpoint=20))
+    for _ in range(30):
+        for number in range(20):
+            world.arrive(f"slow-{number}")
+        world.advance(3)
+        for ticket in list(world.running):
+            world.finish(ticket)
+    for _ in range(30):
+        for number in range(20):
+            world.arrive(f"slow-{number}")
+    assert world.isolation._places.held[Pool.SLOW] == 15
+    assert world.isolation.waiting <= 20
+    assert [world.arrive(f"quiet-{number}").running for number in range(5)] == [True] * 5
 
 
 def test_one_quick_answer_makes_an_endpoint_quick_again() -> None:
@@ -61,7 +79,7 @@ def test_one_quick_answer_makes_an_endpoint_quick_again() -> None:
     world.exchange("acme", seconds=10)
     world.exchange("acme", seconds=0.1)
     world.arrive("acme")
-    assert (world.isolation._places.slow, world.isolation._places.fast) == (0, 1)
+    assert world.isolation._places.held == [1, 0, 0]
 
 
 def test_turns_go_round_when_the_process_is_full() -> None:
@@ -105,14 +123,14 @@ def test_a_lane_that_changes_sides_while_it_stands_in_line_keeps_its_turn() -> N
     assert world.isolation._places.in_flight == 1
 
 
-def test_hung_endpoints_hold_at_most_half_of_the_waiting_room() -> None:
+def test_hung_endpoints_leave_seats_for_the_others() -> None:
     world = World(Caps(process=40, endpoint=20))
     world.grow("good")
     for number in range(100):
         for _ in range(8):
             world.arrive(f"hung-{number}")
-    assert world.isolation.waiting <= 20
-    assert all(ticket.parked is None for ticket in [world.arrive("good") for _ in range(25)])
+    assert world.isolation.waiting <= 40
+    assert all(ticket.parked is None for ticket in [world.arrive("good") for _ in range(21)])
 
 
 def test_many_endpoints_in_steady_state_all_get_the_same() -> None:
@@ -130,3 +148,15 @@ def test_many_endpoints_in_steady_state_all_get_the_same() -> None:
             world.finish(ticket, OK)
         world.isolation.tick()
     assert min(done.values()) > 0.5 * max(done.values())
+
+
+def test_quick_endpoints_beside_hung_ones_share_the_other_half() -> None:
+    world = World(Caps(process=40, endpoint=20))
+    for name in ("good", "better"):
+        world.grow(name)
+    for number in range(20):
+        for _ in range(4):
+            world.arrive(f"hung-{number}")
+    assert all(world.arrive("good").running for _ in range(20))
+    assert world.isolation.in_flight == 40
+    assert world.arrive("better").waiting

@@ -5,14 +5,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.isolation.world import BROKEN, NO_CONNECT, OK, TIMEOUT, World
 from worker.domain.outcome import Parked, Reason
-from worker.domain.verdict import Failure, Result, Unanswered
+from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.isolation.self_fault import SelfFaultGuard, host_port
 
 
 def frozen_world() -> World:
     world = World()
     for number in range(5):
-        world.exchange(f"tenant-{number}", Unanswered(Failure.DNS, "no such host"))
+        world.exchange(f"tenant-{number}", Unanswered(Failure.DNS, "no such host"), seconds=0.5)
     assert world.isolation.frozen
     return world
 
@@ -20,9 +20,9 @@ def frozen_world() -> World:
 def test_our_dns_outage_is_noticed_at_the_fifth_host() -> None:
     world = World()
     for number in range(4):
-        world.exchange(f"tenant-{number}", NO_CONNECT)
+        world.exchange(f"tenant-{number}", NO_CONNECT, seconds=0.5)
         assert not world.isolation.frozen
-    world.exchange("tenant-4", NO_CONNECT)
+    world.exchange("tenant-4", NO_CONNECT, seconds=0.5)
     assert world.isolation.frozen
     assert world.self_faults == [True]
 
@@ -39,10 +39,29 @@ def test_five_dead_receivers_among_healthy_ones_are_theirs() -> None:
     for _ in range(10):
         for number in range(8):
             world.exchange(f"dead-{number}", NO_CONNECT)
-        world.exchange("good", BROKEN)
+        world.exchange("good", Answered(404))
         world.advance(1)
     assert world.self_faults == []
     assert world.isolation.endpoints_open == 8
+
+
+def test_an_answer_of_ten_seconds_ago_acquits_us() -> None:
+    world = World()
+    world.prove("good")
+    for number in range(9):
+        world.exchange(f"dead-{number}", NO_CONNECT, seconds=1)
+    assert world.self_faults == []
+
+
+def test_after_a_quiet_night_the_dead_fail_before_the_healthy_answer() -> None:
+    world = World()
+    world.prove("good")
+    world.advance(8 * 3600)
+    good = world.arrive("good")
+    for number in range(20):
+        world.exchange(f"dead-{number}", NO_CONNECT, seconds=0.01)
+    world.finish(good)
+    assert world.self_faults == []
 
 
 def test_failures_spread_over_minutes_are_no_outage() -> None:
@@ -122,7 +141,7 @@ def test_whoever_waits_when_it_freezes_is_parked() -> None:
     world = World()
     crowd = [world.arrive("acme") for _ in range(6)]
     for number in range(5):
-        world.exchange(f"tenant-{number}", NO_CONNECT)
+        world.exchange(f"tenant-{number}", NO_CONNECT, seconds=0.5)
     assert [ticket.parked for ticket in crowd[4:]] == [Parked(Reason.SELF_FAULT, 5)] * 2
 
 
@@ -141,6 +160,7 @@ class GuardMachine(RuleBasedStateMachine):
         self.world = World(clock=self.now)
         self.events: list[tuple[float, str | None]] = []
         self.expected = False
+        self.failing_since: float | None = None
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 10.0, 31.0]))
     def time_passes(self, seconds: float) -> None:
@@ -154,10 +174,13 @@ class GuardMachine(RuleBasedStateMachine):
         if result in (OK, BROKEN):
             self.events.append((now, None))
             self.expected = False
+            self.failing_since = None
         elif result is NO_CONNECT:
             self.events.append((now, host))
             recent = {host for at, host in self.events if at >= now - 30}
-            self.expected = self.expected or (None not in recent and len(recent) >= 5)
+            self.failing_since = now if self.failing_since is None else self.failing_since
+            silent = None not in recent and now - self.failing_since >= 2
+            self.expected = self.expected or (silent and len(recent) >= 5)
 
     @invariant()
     def frozen_as_defined(self) -> None:

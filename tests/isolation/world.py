@@ -121,10 +121,10 @@ class World:
         """The endpoint answers once, quickly."""
         assert self.exchange(to).parked is None
 
-    def grow(self, to: Webhook | str, times: int = 400) -> None:
-        """The endpoint answers often enough to reach its cap."""
+    def grow(self, to: Webhook | str, times: int = 400, seconds: float = 0.1) -> None:
+        """The endpoint answers often enough, each time after `seconds`, to reach its cap."""
         for _ in range(times):
-            self.prove(to)
+            self.exchange(to, seconds=seconds)
 
     def open_circuit(self, to: Webhook | str, result: Result = BROKEN) -> None:
         for _ in range(self.rules.failures):

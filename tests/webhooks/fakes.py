@@ -4,9 +4,9 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from worker.configuration.port import StoreUnavailable
 from worker.domain.webhook import Webhook
 from worker.webhooks.cache import Cache, LookupResult
-from worker.webhooks.port import StoreUnavailable
 
 DOWN = StoreUnavailable("DATABASE_CONNECTION_URI test://: down")
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.webhooks.fakes import DOWN, FakeStore, FakeWritableStore, Rig, settle
+from worker.configuration.port import RowDamaged
 from worker.delivery.ports import ConfigUnavailable
 from worker.domain.webhook import Endpoint, Webhook
-from worker.webhooks.port import RowDamaged
 
 ACME = Webhook("acme", "https://h.example/x")
 NEW = replace(ACME, url="https://new.example/")

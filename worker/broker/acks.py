@@ -1,5 +1,7 @@
 """Acknowledgements of one channel, a finished prefix in one frame."""
 
+from collections import OrderedDict
+
 
 class AckLedger:
     """Which delivery tags of a channel are settled, and what to tell the broker of them. Pure bookkeeping.
@@ -8,44 +10,41 @@ class AckLedger:
     in one, and each tag that was already waiting behind an unfinished one at the previous call by itself, so
     that nothing finished stays un-acked for longer than two calls.
 
-    One frame for a prefix costs a tenth of one for each message (FACTS: 60 us against 120-150 a message).
+    One frame for a prefix costs a tenth of one for each message (60 us of CPU against 120 to 150).
+    Memory and time are bounded by what is un-acked, however long one message at the front stays open.
     """
 
     def __init__(self) -> None:
-        self._floor = 0
-        self._settled: set[int] = set()
+        self._last = 0
+        self._open: OrderedDict[int, None] = OrderedDict()
+        self._fresh: set[int] = set()
         self._waiting: set[int] = set()
-        self._told: set[int] = set()
+
+    def taken(self, tag: int) -> None:
+        """Delivered to us. A tag that was passed over stays open: no frame may sweep what nobody handled."""
+        for number in range(self._last + 1, tag + 1):
+            self._open[number] = None
+        self._last = max(self._last, tag)
 
     def ack(self, tag: int) -> None:
-        self._settled.add(tag)
+        """Settled, not told yet."""
+        del self._open[tag]
+        self._fresh.add(tag)
 
     def handed_back(self, tag: int) -> None:
-        """Settled by a nack of its own; only the prefix has to know."""
-        self._settled.add(tag)
-        self._told.add(tag)
+        """Settled by a nack of its own, which has been told: until then its tag must stay open."""
+        del self._open[tag]
 
     @property
     def pending(self) -> bool:
         """Whether something settled has not been told yet."""
-        return len(self._settled) > len(self._told)
+        return bool(self._fresh or self._waiting)
 
     def take(self) -> list[tuple[int, bool]]:
-        due = self._prefix()
-        late = sorted(tag for tag in self._waiting if tag in self._settled and tag not in self._told)
-        self._told.update(late)
-        self._waiting = self._settled - self._told
-        return due + [(tag, False) for tag in late]
-
-    def _prefix(self) -> list[tuple[int, bool]]:
-        floor, last = self._floor, 0
-        while floor + 1 in self._settled:
-            floor += 1
-            self._settled.discard(floor)
-            if floor in self._told:
-                self._told.discard(floor)
-            else:
-                last = floor
-        self._floor = floor
-        # The frame must name a tag that the broker still holds: it searches for that very tag.
-        return [(last, True)] if last else []
+        first_open = next(iter(self._open), self._last + 1)
+        # The frame must name a tag that the broker still holds (it searches for that very tag): none told before.
+        prefix = max((tag for tag in self._fresh | self._waiting if tag < first_open), default=0)
+        late = sorted(tag for tag in self._waiting if tag > first_open)
+        self._waiting = {tag for tag in self._fresh if tag > first_open}
+        self._fresh = set()
+        return ([(prefix, True)] if prefix else []) + [(tag, False) for tag in late]

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import aio_pika
@@ -18,8 +19,35 @@ CONNECT_TIMEOUT_SECONDS = 15
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 15
 
+NO_CONNECTION = "no connection to RabbitMQ at %s: %s"
+
 BROKER_ERRORS = (aiormq.exceptions.AMQPError, OSError, asyncio.TimeoutError, RuntimeError)
 """What a broken connection raises through aio-pika and aiormq (RuntimeError: "closed" in their own words)."""
+
+
+@contextmanager
+def as_broker_errors() -> Iterator[None]:
+    """What waits on a connection when it dies also gets a CancelledError, or a bare Exception, from aiormq.
+
+    Both become ConnectionError here. A cancellation of our own task stays what it is: taken for one, the
+    former would end a supervisor without a word.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the connection was closed") from None
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise ConnectionError("the connection was closed") from error
+
+
+def said(error: BaseException | None) -> str:
+    """An error in words: some have none but their name (TimeoutError)."""
+    return str(error) or type(error).__name__
 
 
 class TopologyMismatch(Exception):
@@ -67,13 +95,20 @@ class Supervisor:
         while True:
             connection = await self._open_until_it_works()
             try:
-                await self._client.broken()
+                await self._broken()
             finally:
                 self._client.state(False)
                 await close(connection)
             log.warning("lost the connection to RabbitMQ", extra={"connection": self._name})
             # Replicas must not return to a restarted broker in step.
             await asyncio.sleep(self._uniform(0, FIRST_WAIT_SECONDS))
+
+    async def _broken(self) -> None:
+        try:
+            with as_broker_errors():
+                await self._client.broken()
+        except BROKER_ERRORS as error:
+            log.info("RabbitMQ: %s", said(error), extra={"connection": self._name})
 
     async def _open_until_it_works(self) -> AbstractConnection:
         retrying = AsyncRetrying(
@@ -89,7 +124,8 @@ class Supervisor:
     async def _open(self) -> AbstractConnection:
         connection = await connect(self._uri, self._name)
         try:
-            await self._client.opened(connection)
+            with as_broker_errors():
+                await self._client.opened(connection)
         except BaseException:
             await close(connection)
             raise
@@ -97,18 +133,15 @@ class Supervisor:
 
     def _log(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.warning(
-            "no connection to RabbitMQ at %s: %s",
-            masked(self._uri),
-            error or type(error).__name__,
-            extra={"connection": self._name},
-        )
+        text = "cannot work with RabbitMQ at %s: %s" if isinstance(error, TopologyMismatch) else NO_CONNECTION
+        log.warning(text, masked(self._uri), said(error), extra={"connection": self._name})
 
 
 async def close(connection: AbstractConnection) -> None:
     """Close it within five seconds, whatever state it is in."""
     try:
         async with asyncio.timeout(5):
-            await connection.close()
+            with as_broker_errors():
+                await connection.close()
     except BROKER_ERRORS as error:
         log.debug("closing a broken connection: %s", error)

@@ -9,7 +9,7 @@ from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.broker.acks import AckLedger
-from worker.broker.connection import BROKER_ERRORS
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Consumer:
 class Taking:
     """A message of the broker on its way through this process (ports.Message)."""
 
-    __slots__ = ("_consumption", "_open", "_tag", "body", "exchange", "headers", "message_id", "routing_key")
+    __slots__ = ("_consumption", "_open", "body", "exchange", "headers", "message_id", "routing_key", "tag")
 
     def __init__(self, consumption: "Consumption", delivered: DeliveredMessage) -> None:
         properties = delivered.header.properties
@@ -37,7 +37,7 @@ class Taking:
         self.message_id: str | None = properties.message_id
         self.exchange: str = delivered.exchange or ""
         self.routing_key: str = delivered.routing_key or ""
-        self._tag: int = delivered.delivery_tag or 0
+        self.tag: int = delivered.delivery_tag or 0
         self._consumption = consumption
         # Settled once: a second ack of a tag is an error that would close the channel for all.
         self._open = True
@@ -49,18 +49,23 @@ class Taking:
     def ack(self) -> None:
         if self._open:
             self._open = False
-            self._consumption.ack(self._tag, len(self.body))
+            self._consumption.ack(self.tag, len(self.body))
 
     def hand_back(self) -> None:
         if self._open:
             self._open = False
-            self._consumption.hand_back(self._tag, len(self.body))
+            self._consumption.hand_back(self.tag, len(self.body))
 
 
 class Consumption:
     """One channel with its consumers: what it took, and what it has told the broker."""
 
-    def __init__(self, channel: Channel, take: Callable[[Taking], None], held: "Held") -> None:
+    def __init__(
+        self, channel: Channel, take: Callable[[Taking], None], held: "Held", changed: Callable[[], None]
+    ) -> None:
+        """`changed` is called when `healthy` may have become untrue."""
+        channel.closing.add_done_callback(lambda _: changed())
+        channel.on_consumer_cancel_callbacks.add(lambda _: changed())
         self._channel = channel
         self._take = take
         self._held = held
@@ -112,12 +117,16 @@ class Consumption:
             self._bytes = 0
 
     async def flushed(self) -> None:
-        """Waits until everything settled so far has been told to the broker."""
+        """Waits until the broker has read everything settled so far."""
         while self._flushing is not None and not self._flushing.done():
             await asyncio.wait({self._flushing})
+        if self.healthy:
+            # Acks have no answer, and closing a connection drops what waits to be written: ask for something else.
+            await self._channel.basic_qos(prefetch_count=1)
 
     async def _on_message(self, delivered: DeliveredMessage) -> None:
         taking = Taking(self, delivered)
+        self._ledger.taken(taking.tag)
         size = len(taking.body)
         self._bytes += size
         self._held.more(size)
@@ -136,7 +145,8 @@ class Consumption:
         try:
             while self._ledger.pending or self._nacks:
                 await asyncio.sleep(ACK_PERIOD_SECONDS)
-                await self._tell()
+                with as_broker_errors():
+                    await self._tell()
         except BROKER_ERRORS as error:
             # The channel is gone; the broker redelivers what it was not told of.
             log.info("settled messages could not be acked: %s", error)

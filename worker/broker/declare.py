@@ -41,9 +41,8 @@ async def missing(connection: AbstractConnection, topology: Topology, *, bind: b
     A passive declare of a missing name closes its channel, so each has a channel of its own.
     """
     absent = [queue.name for queue in topology.queues if not await queue_exists(connection, queue.name)]
-    if bind and not await _exists(connection, exchange=topology.exchange):
-        absent.append(topology.exchange)
-    return absent
+    exchanges = [topology.config_exchange, topology.exchange] if bind else [topology.config_exchange]
+    return absent + [name for name in exchanges if not await _exists(connection, exchange=name)]
 
 
 async def verify(connection: AbstractConnection, topology: Topology, *, bind: bool) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelClosed
 
 from worker.broker.consumption import Consumer
 from worker.broker.declare import declare, open_channel, queue_exists, verify
@@ -18,6 +19,10 @@ RETRIES_PART = 5
 
 MOST_PREFETCH = 2000
 """The most that RabbitMQ gives a consumer of a quorum queue."""
+
+
+RETRY_SECONDS = 30.0
+"""Until the exchange of an instance is tried again that could not be bound."""
 
 
 class Intake:
@@ -57,11 +62,15 @@ class EvolutionQueues(Intake):
         await make_sure(connection, self._topology, bind=False)
 
     async def groups(self, connection: AbstractConnection) -> Groups:
-        """Each probe has a channel of its own: asking for a missing queue closes it."""
-        present = [name for name in self._names if await queue_exists(connection, name)]
+        present = await self.present(connection)
         if not present:
             log.warning("none of Evolution's queues exists yet: is RABBITMQ_GLOBAL_ENABLED set there?")
-        return (self._share(present), self._of_retries())
+        # Our own queue too: redriven letters and instances' exchanges lead there.
+        return (self._share([self._topology.events, *present]), self._of_retries())
+
+    async def present(self, connection: AbstractConnection) -> list[str]:
+        """Those that exist. Each probe has a channel of its own: asking for a missing queue closes it."""
+        return [name for name in self._names if await queue_exists(connection, name)]
 
 
 def evolution_queues(prefix: str) -> list[str]:
@@ -74,30 +83,56 @@ def evolution_queues(prefix: str) -> list[str]:
 
 
 class InstanceExchanges:
-    """RABBITMQ_INSTANCE_EXCHANGES: binds the exchange of each instance, which bears the instance's name."""
+    """RABBITMQ_INSTANCE_EXCHANGES: binds the exchange of each instance, which bears the instance's name.
 
-    def __init__(self, topology: Topology, known: Callable[[], Iterable[str]]) -> None:
+    Declared as Evolution does, whoever is first; with `declares=False` bound as soon as Evolution has made it.
+    """
+
+    def __init__(self, topology: Topology, known: Callable[[], Iterable[str]], *, declares: bool) -> None:
         self._topology = topology
         self._known = known
+        self._passive = not declares
         self._bound: set[str] = set()
+        self._refused: dict[str, float] = {}
         self._connection: AbstractConnection | None = None
 
-    async def bind(self, connection: AbstractConnection) -> None:
-        """Bind what is known and not bound yet on this connection; declared as Evolution does, whoever is first."""
+    async def bind(self, connection: AbstractConnection, monotonic: float) -> None:
+        """Bind what is known and not bound yet on this connection; what was refused, again after 30 s."""
         if connection is not self._connection:
             self._connection, self._bound = connection, set()
-        new = [name for name in self._known() if name not in self._bound and _can_be_exchange(name)]
-        if not new:
-            return
-        channel = await open_channel(connection)
+        new = [name for name in self._known() if self._due(name, monotonic)]
         for name in new:
-            await channel.exchange_declare(name, exchange_type="topic", durable=True)
+            error = await self._bind_one(connection, name)
+            if error is None:
+                self._bound.add(name)
+                self._refused.pop(name, None)
+            else:
+                # One instance's trouble is not the others'; told once.
+                level = logging.DEBUG if name in self._refused else logging.WARNING
+                log.log(level, "the exchange of instance %r is not bound: %s", name, error)
+                self._refused[name] = monotonic
+        if new:
+            log.debug("%d exchanges of instances are bound", len(self._bound))
+
+    async def _bind_one(self, connection: AbstractConnection, name: str) -> str | None:
+        """The problem, or None. On a channel of its own: a refusal closes it."""
+        channel = await open_channel(connection)
+        try:
+            await channel.exchange_declare(name, exchange_type="topic", durable=True, passive=self._passive)
             await channel.queue_bind(self._topology.events, name, routing_key="#")
-            self._bound.add(name)
+        except ChannelClosed as error:
+            return str(error)
         await channel.close()
-        log.info("bound the exchanges of %d instances", len(new))
+        return None
+
+    def _due(self, name: str, monotonic: float) -> bool:
+        again = self._refused.get(name, -RETRY_SECONDS) + RETRY_SECONDS
+        return name not in self._bound and monotonic >= again and _can_be_exchange(name)
 
 
 def _can_be_exchange(name: str) -> bool:
     """AMQP: at most 255 bytes, and `amq.` is the broker's own."""
-    return 0 < len(name.encode()) <= 255 and not name.startswith("amq.")
+    try:
+        return 0 < len(name.encode()) <= 255 and not name.startswith("amq.")
+    except UnicodeEncodeError:  # an unpaired surrogate: JSON can carry it, a protocol cannot
+        return False

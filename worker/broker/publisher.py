@@ -10,6 +10,7 @@ from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
+from worker.broker.connection import as_broker_errors, said
 from worker.broker.declare import open_channel
 from worker.broker.topology import Topology
 from worker.delivery.ports import PublishFailed
@@ -80,17 +81,13 @@ class Publisher:
             message_id=str(next(self._numbers)),
         )
         try:
-            await channel.basic_publish(body, routing_key=queue, properties=properties, mandatory=True, wait=False)
+            with as_broker_errors():
+                await channel.basic_publish(body, routing_key=queue, properties=properties, mandatory=True, wait=False)
         except PublishError as error:
             self._unfit.set()  # somebody deleted the queue: a new connection declares it again
             raise PublishFailed(f"the queue {queue} does not exist") from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise PublishFailed(f"publishing to {queue}: the connection was closed") from None
         except Exception as error:
-            raise PublishFailed(f"publishing to {queue}: {error or type(error).__name__}") from error
+            raise PublishFailed(f"publishing to {queue}: {said(error)}") from error
 
 
 def _table(headers: Headers) -> FieldTable:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractConnection
 
-from worker.broker.connection import BROKER_ERRORS
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors, said
 from worker.broker.consumption import Consumer, Consumption, Held, Taking
 from worker.broker.declare import open_channel
 
@@ -20,6 +20,10 @@ WATCH_SECONDS = 5.0
 """How often the watchdog looks after the consumers; every sixth time it asks the broker as well."""
 
 PAUSED_WATCH_SECONDS = 0.1
+
+ANSWER_SECONDS = 3.0
+"""How long a broker that does not answer can hold up the shutdown, at its beginning and again at its end."""
+
 TURN = 64
 """Messages handled before other tasks get the loop again."""
 
@@ -41,7 +45,9 @@ class Source:
         groups: Callable[[AbstractConnection], Awaitable[Groups]],
         max_bytes: int,
         on_state: Callable[[bool], None],
+        also_healthy: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._also_healthy = also_healthy
         self._handle = handle
         self._prepare = prepare
         self._groups = groups
@@ -56,6 +62,7 @@ class Source:
         self._paused = self._slow = self._stopped = False
         self._look = asyncio.Event()
         self._changing = asyncio.Lock()
+        self._stopping: asyncio.Future[None] | None = None
 
     # What the supervisor calls.
 
@@ -107,15 +114,26 @@ class Source:
         """Take nothing more and hand back what has not started. What is under way can still be acked."""
         self._stopped = True
         self._hand_back_inbox()
-        try:
-            await self._adjust(self._applied[1])
-        except BROKER_ERRORS as error:
-            log.info("the broker was gone when consuming stopped: %s", error)
+        self._stopping = asyncio.ensure_future(self._cancel_consumers())
+        # Not cancelled: that would close the channel, and what is under way could not be acked any more.
+        await asyncio.wait({self._stopping}, timeout=ANSWER_SECONDS)
 
     async def flushed(self) -> None:
-        """Waits until the broker was told of everything settled so far."""
-        for consumption in self._consumptions:
-            await consumption.flushed()
+        """Waits until the broker was told of everything settled so far, if it still listens."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                with as_broker_errors():
+                    for consumption in self._consumptions:
+                        await consumption.flushed()
+        except BROKER_ERRORS as error:
+            log.warning("RabbitMQ did not answer to the last acks, it may deliver them again: %s", said(error))
+
+    async def _cancel_consumers(self) -> None:
+        try:
+            with as_broker_errors():
+                await self._adjust(self._applied[1])
+        except BROKER_ERRORS as error:
+            log.info("the broker was gone when consuming stopped: %s", said(error))
 
     # Taking.
 
@@ -174,7 +192,7 @@ class Source:
                 await consumption.cancel()
             while len(self._consumptions) < len(groups):
                 channel = await open_channel(self._connection)
-                self._consumptions.append(Consumption(channel, self._take, self._held))
+                self._consumptions.append(Consumption(channel, self._take, self._held, self._look.set))
             if wanted[0] > 0:
                 for consumption, group in zip(self._consumptions, groups, strict=False):
                     await consumption.consume(group, wanted[0])
@@ -197,7 +215,7 @@ class Source:
         self._look.clear()
 
     async def _healthy(self, *, ask_broker: bool) -> bool:
-        if not all(consumption.healthy for consumption in self._consumptions):
+        if not (self._also_healthy() and all(consumption.healthy for consumption in self._consumptions)):
             log.warning("a consumer or its channel is gone: connecting anew")
             return False
         return not ask_broker or await self._known_to_broker()

@@ -15,9 +15,9 @@ import uvloop
 from worker import __version__
 from worker.cli import check, dead, run, webhook
 from worker.cli.common import WRONG, Command, complain
+from worker.configuration.port import StoreUnavailable
 from worker.settings import Settings, SettingsError, load
 from worker.telemetry.log import configure
-from worker.webhooks.port import StoreUnavailable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,20 @@
-"""`webhook-worker dead`."""
+"""`webhook-worker dead list|show|redrive|purge`: look at what was given up, and send it again."""
 
+import argparse
+from pathlib import Path
+
+from worker.broker.dead_arguments import add_arguments
 from worker.cli.common import Subparsers
+from worker.settings import Settings
 
 
 def add_to(commands: Subparsers) -> None:
-    """x"""
+    for parser in add_arguments(commands):
+        parser.add_argument("--config", type=Path, metavar="FILE", help="a worker.toml; the environment overrides it")
+        parser.set_defaults(command=_run, daemon=False)
+
+
+async def _run(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.broker.dead_commands import run  # noqa: PLC0415 - heavy; see cli/__init__.py
+
+    return await run(options, settings.rabbitmq_uri, settings.worker_queue_prefix)

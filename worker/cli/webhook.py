@@ -11,8 +11,8 @@ from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, comp
 from worker.settings import Settings
 
 if TYPE_CHECKING:
+    from worker.configuration.shown import Shown
     from worker.webhooks.commands import SetResult
-    from worker.webhooks.shown import Shown
     from worker.webhooks.sql import SqlStore
 
 
@@ -55,8 +55,8 @@ def _add_set(actions: Subparsers) -> None:
 
 
 async def _set(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.configuration.model import InvalidWebhook  # noqa: PLC0415
     from worker.webhooks.commands import SetArguments, set_webhook  # noqa: PLC0415 - heavy; see cli/__init__.py
-    from worker.webhooks.model import InvalidWebhook  # noqa: PLC0415
 
     names = (field.name for field in fields(SetArguments) if field.name != "webhook_id")
     arguments = SetArguments(webhook_id=options.id, **{name: getattr(options, name) for name in names})
@@ -112,7 +112,7 @@ async def _delete(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def say_table(webhooks: Sequence["Shown"]) -> None:
-    from worker.webhooks.shown import table  # noqa: PLC0415
+    from worker.configuration.shown import table  # noqa: PLC0415
 
     say(table(webhooks))
 

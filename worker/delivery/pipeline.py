@@ -10,18 +10,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from worker.delivery.attempt import LARGE_BYTES, Attempter
 from worker.delivery.duplicates import Duplicates
-from worker.delivery.ports import Clock, ConfigUnavailable, Isolation, Message, Recorder, Sender, Webhooks
+from worker.delivery.ports import Clock, ConfigUnavailable, Isolation, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
 from worker.delivery.taken import Taken, read
 from worker.delivery.tasks import Tasks
-from worker.domain.backoff import circuit_open_hold
+from worker.domain.backoff import Schedule, circuit_open_hold
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, Outcome, Parked, Reason, Skipped
-from worker.domain.request import BadHeaders, Request, build
 from worker.domain.routing import Delivery, route
-from worker.domain.verdict import Result, Rules, judge
 from worker.domain.webhook import Webhook
 
 log = logging.getLogger(__name__)
@@ -29,18 +28,13 @@ log = logging.getLogger(__name__)
 PARK_SECONDS = 5.0
 """After the drain deadline: how long the last publishes may take before their messages are handed back."""
 
-LARGE_BYTES = 256 * 1024
-"""Bodies above this are hashed and signed in a thread: 20 MB of SHA-256 would hold the loop for 12 ms or more."""
-
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the operator chose. Times in seconds."""
 
-    rules: Rules
-    timeout: float = 30.0
+    schedule: Schedule
     max_age: float = 86400.0
-    forward_apikey: bool = True
     dead_when_disabled: bool = False
 
 
@@ -54,7 +48,7 @@ class Pipeline:
         webhooks: Webhooks,
         global_webhook: Webhook | None,
         isolation: Isolation,
-        sender: Sender,
+        attempter: Attempter,
         settler: Settler,
         recorder: Recorder,
         now: Clock,
@@ -65,7 +59,7 @@ class Pipeline:
         self._webhooks = webhooks
         self._global = global_webhook
         self._isolation = isolation
-        self._sender = sender
+        self._attempter = attempter
         self._settler = settler
         self._recorder = recorder
         self._now = now
@@ -130,7 +124,7 @@ class Pipeline:
         if self._expired(history):
             return DeadLettered(Reason.EXPIRED, error)
         age = self._now() - history.first_seen
-        return Parked(Reason.CONFIG_UNAVAILABLE, self._policy.rules.schedule.covering(circuit_open_hold(age)))
+        return Parked(Reason.CONFIG_UNAVAILABLE, self._policy.schedule.covering(circuit_open_hold(age)))
 
     # 4. Fan out and filter, 5. resolve the URL.
 
@@ -169,7 +163,9 @@ class Pipeline:
             error = delivery.history.last_error or "its receiver took nothing in all that time"
             self._settler.without_attempt(taken, DeadLettered(Reason.EXPIRED, error), delivery)
             return
-        parked = self._isolation.admit(delivery, _Turn(self, taken, delivery))
+        turn = _Turn(self, taken, delivery)
+        parked = self._isolation.admit(delivery, turn)
+        turn.waited = True
         if parked is not None:
             self._settler.without_attempt(taken, parked, delivery)
 
@@ -179,50 +175,40 @@ class Pipeline:
     # 7. Attempt, 8. judge, 9. settle.
 
     async def _attempt(self, taken: Taken, delivery: Delivery) -> None:
-        started = self._monotonic()
-        try:
-            request = await self._build(taken, delivery)
-            result = await self._sender.send(request, self._timeout(delivery.webhook))
-        except BadHeaders as error:
-            self._give_up(taken, delivery, DeadLettered(Reason.BAD_HEADERS, str(error)))
-        except asyncio.CancelledError:
-            # The drain deadline. Not raised again: settling the delivery is what the task is still for.
-            self._give_up(taken, delivery, Parked(Reason.SHUTDOWN))
-        except Exception:
-            # A fault of ours costs this message a taking, never its lane; the delivery limit ends it.
-            log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
-            self._give_up(taken, delivery, Parked(Reason.HANDED_BACK))
-        else:
-            self._attempted(taken, delivery, result, self._monotonic() - started)
-
-    def _attempted(self, taken: Taken, delivery: Delivery, result: Result, seconds: float) -> None:
-        self._recorder.attempted(result, seconds)
-        outcome = self._isolation.finished(delivery, result, seconds) or judge(
-            result, delivery.attempt, self._policy.rules
-        )
+        outcome, result = await self._attempter.attempt(delivery, len(taken.message.body))
         if isinstance(outcome, DeadLettered) and outcome.reason is Reason.GONE:
-            self._disable(delivery.webhook, result.error)
+            self._disable(delivery.webhook, outcome.error)
         self._settler.attempted(taken, delivery, outcome, result)
-
-    def _give_up(self, taken: Taken, delivery: Delivery, outcome: Outcome) -> None:
-        self._isolation.released(delivery)
-        self._settler.without_attempt(taken, outcome, delivery)
-
-    async def _build(self, taken: Taken, delivery: Delivery) -> Request:
-        forward = self._policy.forward_apikey
-        if len(taken.message.body) > LARGE_BYTES:
-            return await asyncio.to_thread(build, delivery, self._now(), forward_apikey=forward)
-        return build(delivery, self._now(), forward_apikey=forward)
-
-    def _timeout(self, webhook: Webhook) -> float:
-        return self._policy.timeout if webhook.timeout_ms is None else webhook.timeout_ms / 1000
 
     def _disable(self, webhook: Webhook, reason: str) -> None:
         if webhook.instance:
-            self._reading.start(self._webhooks.disable(webhook.endpoint, reason))
+            self._reading.start(self._webhooks.disable(webhook.endpoint, reason, webhook))
         else:
             # The global webhook is stored in the environment alone: remembered until the restart.
             self._global = replace(webhook, enabled=False, disabled_reason=reason)
+
+    async def _attempt_after_waiting(self, taken: Taken, delivery: Delivery) -> None:
+        """No attempt uses a configuration that was replaced before it starts, however long it waited."""
+        try:
+            webhooks = await self._webhooks.find(delivery.event.instance)
+        except ConfigUnavailable as error:
+            self._isolation.released(delivery)
+            self._settler.without_attempt(taken, self._unknown(delivery.history, str(error)), delivery)
+            return
+        webhook = self._find_again(delivery.webhook, webhooks)
+        if webhook == delivery.webhook:
+            await self._attempt(taken, delivery)
+            return
+        self._isolation.released(delivery)
+        if webhook is None:
+            self._settler.without_attempt(taken, Skipped(Reason.WEBHOOK_GONE), delivery)
+        else:
+            self._route(taken, delivery.event, webhook, webhooks)
+
+    def _find_again(self, webhook: Webhook, webhooks: Sequence[Webhook]) -> Webhook | None:
+        if not webhook.instance:
+            return self._global
+        return next((found for found in webhooks if found.id == webhook.id), None)
 
     # At the end.
 
@@ -245,18 +231,20 @@ class Pipeline:
 
 
 class _Turn:
-    """A delivery that waits in its lane (ports.Turn)."""
+    """A delivery in its lane (ports.Turn)."""
 
-    __slots__ = ("_delivery", "_pipeline", "_taken")
+    __slots__ = ("_delivery", "_pipeline", "_taken", "waited")
 
     def __init__(self, pipeline: Pipeline, taken: Taken, delivery: Delivery) -> None:
         self._pipeline = pipeline
         self._taken = taken
         self._delivery = delivery
+        self.waited = False
 
     def start(self) -> None:
         pipeline = self._pipeline
-        pipeline._attempts.start(pipeline._attempt(self._taken, self._delivery))
+        work = pipeline._attempt_after_waiting if self.waited else pipeline._attempt
+        pipeline._attempts.start(work(self._taken, self._delivery))
 
     def park(self, parked: Parked) -> None:
         self._pipeline._settler.without_attempt(self._taken, parked, self._delivery)

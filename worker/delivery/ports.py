@@ -66,8 +66,11 @@ class Webhooks(Protocol):
         Raises ConfigUnavailable when there is none.
         """
 
-    async def disable(self, endpoint: Endpoint, reason: str) -> None:
-        """The receiver said it is gone (410): send it nothing more. Never raises."""
+    async def disable(self, endpoint: Endpoint, reason: str, seen: Webhook | None = None) -> None:
+        """The receiver said it is gone (410): send it nothing more. Never raises.
+
+        `seen` is the webhook that the attempt used: if it has been changed since, nothing happens.
+        """
 
 
 class Turn(Protocol):

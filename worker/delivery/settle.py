@@ -41,14 +41,13 @@ class Settler:
         self._publishing.cancel()
         await self._publishing.finished()
 
-    def attempted(self, taken: Taken, delivery: Delivery, outcome: Outcome, result: Result) -> None:
-        """The outcome of an attempt. Never blocks, never raises."""
-        status = result.status if isinstance(result, Answered) else None
-        match outcome:
-            case Delivered() | Parked():
-                history = delivery.history
-            case _:
-                history = delivery.history.failed(status, result.error, self._entry(status or result.label))
+    def attempted(self, taken: Taken, delivery: Delivery, outcome: Outcome, result: Result | None) -> None:
+        """The outcome of an attempt; charged when it was judged a failure. Never blocks, never raises."""
+        history, status = delivery.history, None
+        if result is not None:
+            status = result.status if isinstance(result, Answered) else None
+            if not isinstance(outcome, Delivered | Parked):
+                history = history.failed(status, result.error, self._entry(status or result.label))
         self._settle(_Leaving(taken, outcome, history, delivery.event, delivery, status))
 
     def without_attempt(self, taken: Taken, outcome: Outcome, delivery: Delivery) -> None:
@@ -172,7 +171,7 @@ class _Leaving:
             instance=event.instance if event else None,
             event=event.name if event else None,
             webhook=history.webhook_id,
-            attempt=history.attempts,
+            attempt=history.attempts + isinstance(self.outcome, Delivered),
             status=self.status,
             seconds=max(0.0, now - history.first_seen),
         )

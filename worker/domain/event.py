@@ -13,7 +13,10 @@ from worker.domain.names import canonical
 LONGEST_NAME = 255
 """Characters of an event's or an instance's name: where AMQP's short strings and Evolution's column end."""
 
-_split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+MOST_KEYS = 1000
+"""An envelope has ten keys at most; 26 MB of nothing but keys would hold up the event loop for seconds."""
+
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class InvalidEvent(ValueError):
@@ -64,6 +67,13 @@ def _fields(body: bytes) -> Mapping[str, msgspec.Raw]:
         if tame == body:
             raise _invalid(error) from None
         return _cut(body, tame)
+
+
+def _split(text: bytes | bytearray) -> dict[str, msgspec.Raw]:
+    fields = _decode(text)
+    if len(fields) > MOST_KEYS:
+        raise InvalidEvent(f"the message has {len(fields)} keys, {MOST_KEYS} at most are allowed")
+    return fields
 
 
 def _invalid(error: Exception) -> InvalidEvent:

@@ -71,8 +71,11 @@ class BadHeaders(ValueError):
 def build(delivery: Delivery, now: float, *, forward_apikey: bool = True) -> Request:
     """The request of the next attempt; `now` is Unix time in seconds (signature and token are fresh each time).
 
-    Raises ValueError when a signing secret is not one; `header_problem` is to be asked first.
+    Raises BadHeaders.
     """
+    problem = header_problem(delivery.webhook)
+    if problem:
+        raise BadHeaders(problem)
     content = body(delivery.event.fields, delivery.destination, forward_apikey=forward_apikey)
     stamp = str(int(now))
     webhook = delivery.webhook
@@ -166,13 +169,13 @@ def signature(secrets: tuple[str, ...], message_id: str, timestamp: str, content
 
 @lru_cache(maxsize=16384)
 def secret_key(secret: str) -> bytes:
-    """The key of a `whsec_<base64>` secret. Raises ValueError, without the secret in its text."""
+    """The key of a `whsec_<base64>` secret. Raises BadHeaders."""
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except ValueError:
         key = b""
     if not key:
-        raise ValueError("a signing secret must be whsec_ followed by base64")
+        raise BadHeaders("a signing secret must be whsec_ followed by base64")
     return key
 
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import email.utils
+import os
+import re
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable
+from datetime import UTC
 from functools import lru_cache
 
 import aiohttp
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
+from aiohttp import hdrs
+from aiohttp.abc import AbstractResolver
+from multidict import istr
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -25,6 +28,7 @@ from yarl import URL
 from worker.domain.request import Request
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
 from worker.http.body import large_body
+from worker.http.connections import CONNECTION_USE, ConnectionUse, Connector
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
 
 KEEP_ALIVE_SECONDS = 75.0
@@ -39,24 +43,36 @@ REFUSED_CONNECT_SECONDS = 2.0
 
 
 class Sender:
-    """The HTTP client of all deliveries. `jitter` (0..1) spreads the waits before a refused connect is tried again."""
+    """The HTTP client of all deliveries; made and used in one event loop.
 
-    def __init__(self, policy: EgressPolicy, jitter: float = 0.2, now: Callable[[], float] = time.time) -> None:
+    `jitter` (0..1) spreads the waits before a refused connect is tried again. `names` resolves hosts and `trusted`
+    holds the certificate authorities; None: the system's.
+    """
+
+    def __init__(
+        self,
+        policy: EgressPolicy,
+        jitter: float = 0.2,
+        now: Callable[[], float] = time.time,
+        *,
+        names: AbstractResolver | None = None,
+        trusted: ssl.SSLContext | None = None,
+    ) -> None:
         self._now = now
-        self._resolver = GuardedResolver(policy, aiohttp.DefaultResolver())
-        self._connector = _Connector(
-            limit=0,  # the lanes bound what is in flight
-            resolver=self._resolver,
-            ttl_dns_cache=DNS_CACHE_SECONDS,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            socket_factory=guarded_socket_factory(policy),
-        )
+        self._resolver = GuardedResolver(policy, names or aiohttp.DefaultResolver())
         self._session = aiohttp.ClientSession(
-            connector=self._connector,
+            connector=Connector(
+                limit=0,  # the lanes bound what is in flight
+                resolver=self._resolver,
+                ttl_dns_cache=DNS_CACHE_SECONDS,
+                keepalive_timeout=KEEP_ALIVE_SECONDS,
+                socket_factory=guarded_socket_factory(policy),
+                ssl=trusted or True,
+            ),
+            request_class=_Request,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # one deadline, ours, for all of it
             auto_decompress=False,  # the answer is never used, so a gzip bomb stays packed
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
             max_line_size=LONGEST_HEADER_BYTES,
             max_field_size=LONGEST_HEADER_BYTES,
             trust_env=False,
@@ -74,40 +90,47 @@ class Sender:
 
     async def send(self, request: Request, timeout: float) -> Result:
         try:
-            async with asyncio.timeout(timeout):
-                return await self._send(request)
+            async with asyncio.timeout(timeout) as deadline:
+                response = await self._answer(request)
         except TimeoutError:
             return Unanswered(Failure.TIMEOUT, f"no answer within {timeout:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return _unanswered(error, request.url)
+        await _drain(response, deadline.when())
+        return Answered(response.status, self._retry_after(response))
 
-    async def _send(self, request: Request) -> Result:
+    async def _answer(self, request: Request) -> aiohttp.ClientResponse:
+        """The answer's head. A stale or refused connection is tried again: nothing was delivered on it."""
+        use = ConnectionUse()
         try:
-            return await self._post(request)
+            return await self._post(request, use)
         except _CUT as error:
-            if _may_connect_later(error):
-                # Only now, so that a healthy delivery does not pay for the retrying.
-                return await self._again(self._post, request)
-            if not _REUSED.get():
+            # The receiver had closed the kept connection (RFC 9112, 9.3.1); on a new one it is the receiver's answer.
+            if not (use.reused or _may_connect_later(error)):
                 raise
-            # The receiver had closed the kept connection (RFC 9112, 9.3.1): once more, on another.
-            return await self._post(request)
+        # Only now, so that a healthy delivery does not pay for the retrying. The first try is immediate; a copy,
+        # because tenacity keeps the state of a call in the object.
+        return await self._again.copy()(self._post, request, ConnectionUse(fresh_only=True))
 
-    async def _post(self, request: Request) -> Answered:
-        _REUSED.set(False)
-        url, headers = _target(request.url), request.headers
-        if url.raw_user is not None:
-            url, headers = _with_basic_auth(url, headers)
-        response = await self._session.post(url, data=large_body(request.body), headers=headers, allow_redirects=False)
-        answer = Answered(response.status, self._retry_after(response))
-        await _drain(response)
-        return answer
+    async def _post(self, request: Request, use: ConnectionUse) -> aiohttp.ClientResponse:
+        CONNECTION_USE.set(use)
+        url, authorization = _target(request.url)
+        headers = request.headers
+        if authorization is not None and not any(name.lower() == "authorization" for name in headers):
+            headers = {**headers, "Authorization": authorization}
+        return await self._session.post(url, data=large_body(request.body), headers=headers, allow_redirects=False)
 
     def _retry_after(self, response: aiohttp.ClientResponse) -> float | None:
-        text = response.headers.get("Retry-After")
-        if text is None or response.status not in HONOURS_RETRY_AFTER:
+        if response.status not in HONOURS_RETRY_AFTER:
             return None
-        return retry_after(text, self._now())
+        text = response.headers.get(hdrs.RETRY_AFTER)
+        return None if text is None else retry_after(text, self._now())
+
+
+class _Request(aiohttp.ClientRequest):
+    """Without the headers that aiohttp adds: `skip_auto_headers` copies and sorts them in each POST."""
+
+    DEFAULT_HEADERS: dict[istr, str] = {}  # noqa: RUF012 - so declared by aiohttp, and never changed
 
 
 def retry_after(text: str, now: float) -> float | None:
@@ -116,31 +139,36 @@ def retry_after(text: str, now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text[:12])
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+        date = email.utils.parsedate_to_datetime(text)
+        return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now)
     except (ValueError, OverflowError):
         return None
 
 
-async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Read the answer's body within bounds, so that its connection can be used again; else close it."""
-    if response.content.at_eof():
+async def _drain(response: aiohttp.ClientResponse, deadline: float | None) -> None:
+    """Read the answer's body within bounds, so that its connection can be used again; else close it.
+
+    `deadline`: the attempt's, on the event loop's clock.
+    """
+    if response.content.is_eof():
         response.release()
         return
+    soon = asyncio.get_running_loop().time() + DRAIN_SECONDS
+    left = DRAIN_BYTES
     try:
-        async with asyncio.timeout(DRAIN_SECONDS):
-            left = DRAIN_BYTES
+        async with asyncio.timeout_at(soon if deadline is None else min(soon, deadline)):
             while left > 0 and (chunk := await response.content.readany()):
                 left -= len(chunk)
     except (TimeoutError, aiohttp.ClientError, OSError):
-        response.close()
-        return
-    if response.content.at_eof():
-        response.release()
-    else:
-        response.close()
+        pass  # the status has arrived, and only that counts
+    finally:
+        if response.content.is_eof():
+            response.release()
+        else:
+            response.close()
 
 
-_CUT = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+_CUT = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
 
 
 def _may_connect_later(error: BaseException) -> bool:
@@ -153,60 +181,48 @@ def _may_connect_later(error: BaseException) -> bool:
     )
 
 
-_REUSED: ContextVar[bool] = ContextVar("reused", default=False)
-"""Whether the connection of this task's POST had carried another one before."""
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Notes which connections are used again. aiohttp's own tracing tells it too, at 15 us a request."""
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        protocol = connection.protocol
-        assert protocol is not None
-        _REUSED.set(getattr(protocol, "carried_a_request", False))
-        protocol.carried_a_request = True  # type: ignore[attr-defined]
-        return connection
-
-
 def _jittered(jitter: float) -> Callable[[RetryCallState], float]:
-    wait = wait_exponential(multiplier=0.1, max=1)
-    spread = wait_random_exponential(multiplier=0.1, max=1)
+    wait = wait_exponential(multiplier=0.1, max=0.5)
+    spread = wait_random_exponential(multiplier=0.1, max=0.5)
     return lambda state: (1 - jitter) * wait(state) + jitter * spread(state)
 
 
+_SENDABLE = re.compile(r"https?://[\w.~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)  # RFC 3986's characters
+
+
 @lru_cache(maxsize=16384)
-def _target(url: str) -> URL:
-    return URL(url)
+def _target(url: str) -> tuple[URL, str | None]:
+    """The URL without its credentials, and those as `Authorization` (RFC 7617). Raises ValueError.
 
-
-def _with_basic_auth(url: URL, headers: Mapping[str, str]) -> tuple[URL, Mapping[str, str]]:
-    """The URL without its credentials, which go into `Authorization` unless the webhook sets that itself."""
-    pair = f"{url.user or ''}:{url.password or ''}".encode()
-    if not any(name.lower() == "authorization" for name in headers):
-        headers = {**headers, "Authorization": "Basic " + b64encode(pair).decode()}
-    return url.with_user(None), headers
+    A URL that can be sent as it is keeps its bytes (yarl would turn `%2F` of a signed query into `/`).
+    """
+    parsed = URL(url, encoded=_SENDABLE.fullmatch(url) is not None)
+    if parsed.scheme not in ("http", "https"):
+        raise ValueError("not an HTTP URL")
+    if parsed.raw_user is None and parsed.raw_password is None:
+        return parsed, None
+    pair = f"{parsed.user or ''}:{parsed.password or ''}".encode()
+    return parsed.with_user(None), "Basic " + b64encode(pair).decode()
 
 
 def _unanswered(error: Exception, url: str) -> Unanswered:
     """Library errors, named in our own words: theirs may hold URLs with credentials."""
-    host = _target(url).host if not isinstance(error, aiohttp.InvalidURL) else None
     refused = egress_refusal(error)
+    if refused is not None:
+        return Unanswered(Failure.REFUSED, refused.reason)
+    if isinstance(error, ValueError) and not isinstance(error, ssl.SSLError):
+        return Unanswered(Failure.REFUSED, "the HTTP client cannot use the webhook's URL or headers")
+    host = _target(url)[0].host
     match error:
-        case _ if refused is not None:
-            return Unanswered(Failure.REFUSED, refused.reason)
-        case aiohttp.InvalidURL():
-            return Unanswered(Failure.REFUSED, "the HTTP client cannot use the webhook's URL")
         case aiohttp.ClientConnectorDNSError():
-            return Unanswered(Failure.DNS, f"{host} does not resolve: {error.os_error}")
+            return Unanswered(Failure.DNS, f"{host} does not resolve: {_reason(error)}")
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return Unanswered(Failure.TLS, f"TLS with {host} failed: {_reason(error)}")
         case aiohttp.ClientConnectorError():
-            return Unanswered(Failure.CONNECT, f"connecting to {host} failed: {_reason(error)}")
+            reason = os.strerror(error.errno) if error.errno else _reason(error)
+            return Unanswered(Failure.CONNECT, f"connecting to {host} failed: {reason}")
         case aiohttp.ClientResponseError():
-            return Unanswered(Failure.CONNECT, f"{host} answered something that is not HTTP")
+            return Unanswered(Failure.CONNECT, f"{host} answered with what is not HTTP, or with too many headers")
     return Unanswered(Failure.CONNECT, f"{host} closed the connection before it answered")
 
 

@@ -6,10 +6,10 @@ from worker.delivery.ports import Clock, Turn
 from worker.domain.backoff import LONGEST_HOLD, Schedule
 from worker.domain.outcome import Parked, Reason
 from worker.domain.routing import Delivery
-from worker.domain.verdict import Answered, Result
+from worker.domain.verdict import Answered, Result, Unanswered
 from worker.isolation.attempts import Attempt, Attempts
 from worker.isolation.breaker import BreakerRules, Health, health_of
-from worker.isolation.lanes import SLOW_SECONDS, Lane, Waiter
+from worker.isolation.lanes import SLOW_SECONDS, Lane, Pool, Waiter
 from worker.isolation.places import Places
 from worker.isolation.refusal import LONGEST_WAIT, Refusals
 from worker.isolation.registry import Caps, Registry
@@ -51,7 +51,7 @@ class EndpointIsolation:
             return Parked(Reason.SHUTDOWN)
         now = self._monotonic()
         lane = self._registry.lane(delivery.webhook, now)
-        startable = not lane.waiting and lane.ready(now) and self._places.free(lane.slow)
+        startable = not lane.waiting and lane.ready(now) and self._places.free(lane.pool)
         if self._guard.frozen_at is not None and not (startable and self._guard.may_probe(now)):
             return self.self_fault_parking()
         if startable:
@@ -62,15 +62,16 @@ class EndpointIsolation:
             self._room.enter(lane, Waiter(now, delivery, turn), now)
         return refusal
 
-    def finished(self, delivery: Delivery, result: Result, seconds: float) -> None:
-        """`delivery` is the object that was admitted."""
+    def finished(self, delivery: Delivery, result: Result, seconds: float) -> Parked | None:
+        """`delivery` is the object that was admitted. Parked: the fault is ours, the attempt is not charged."""
         now = self._monotonic()
         attempt = self._end(delivery)
         lane = attempt.lane
         lane.completed(seconds, now)
-        lane.quick = seconds <= SLOW_SECONDS
         self._learn(attempt, result, now)
         self._free(lane, now)
+        ours = self.frozen and isinstance(result, Unanswered)
+        return self.self_fault_parking() if ours else None
 
     def released(self, delivery: Delivery) -> None:
         now = self._monotonic()
@@ -87,9 +88,7 @@ class EndpointIsolation:
         self._room.wake(now)
         self._dispatch(now)
         for lane in self._room.crowded:
-            while lane.waiting and now - lane.waiting[0].since > LONGEST_WAIT:
-                parked = self._refusals.sent_away(lane, lane.waiting[0].delivery, now)
-                self._room.leave(lane).turn.park(parked)
+            self._send_away(lane, now)
         for lane in self._registry.evict(now):
             self._open.pop(lane, None)
 
@@ -104,8 +103,7 @@ class EndpointIsolation:
 
     @property
     def frozen(self) -> bool:
-        """Whether the fault is ours: a failed attempt is then not charged (read it right after `finished`),
-        and is parked as `self_fault_parking` says."""
+        """Whether the fault is ours."""
         return self._guard.frozen_at is not None
 
     def self_fault_parking(self) -> Parked:
@@ -156,7 +154,8 @@ class EndpointIsolation:
     def _end(self, delivery: Delivery) -> Attempt:
         attempt = self._attempts.remove(delivery)
         self._places.give(attempt.lane)
-        self._guard.ended(attempt)
+        if self._guard.probe is attempt:
+            self._guard.probe = None
         return attempt
 
     def _free(self, lane: Lane, now: float) -> None:
@@ -170,7 +169,9 @@ class EndpointIsolation:
     def _learn(self, attempt: Attempt, result: Result, now: float) -> None:
         lane, breaker = attempt.lane, attempt.lane.breaker
         if isinstance(result, Answered):
-            self._reached(now)
+            if self._guard.answered(now):
+                self._forgive()
+                self._on_self_fault(False)
         elif result.failure in OURS_PERHAPS and self._guard.failed(host_port(attempt.delivery.url), now):
             self._empty_all(self.self_fault_parking())
             self._on_self_fault(True)
@@ -200,30 +201,35 @@ class EndpointIsolation:
         lane.held_until = max(lane.held_until, now + min(seconds, LONGEST_HOLD))
         self._empty(lane, now)
 
-    def _reached(self, now: float) -> None:
-        """Somebody answered. What opened while nobody did was our fault, and is forgiven."""
-        silent_since = self._guard.last_answer
-        if self._guard.answered(now):
-            for lane in [lane for lane in self._open if lane.breaker.opened_at > silent_since]:
-                lane.breaker.reset()
-                self._reopen(lane)
-            self._on_self_fault(False)
+    def _forgive(self) -> None:
+        """What opened while nobody answered was our fault."""
+        for lane in [lane for lane in self._open if lane.breaker.opened_at > self._guard.silent_since]:
+            lane.breaker.reset()
+            self._reopen(lane)
 
     def _reopen(self, lane: Lane) -> None:
         lane.reopen()
         self._open.pop(lane, None)
 
     def _reclass(self, lane: Lane) -> None:
-        slow = lane.old > 0 or not lane.quick
-        if slow is not lane.slow:
-            lane.slow = slow
-            self._places.reclass(lane)
+        pool = Pool.SLOW if lane.old else lane.last_pool
+        if pool is not lane.pool:
+            self._places.reclass(lane, pool)
 
     def _dispatch(self, now: float) -> None:
         while (turn := self._room.next(now)) is not None:
             lane, waiter = turn
             self._start(lane, waiter.delivery, waiter.turn, now)
             self._room.line_up(lane, now)
+
+    def _send_away(self, lane: Lane, now: float) -> None:
+        """Who has waited too long, and who came last to a lane that is slower than expected."""
+        while lane.waiting and now - lane.waiting[0].since > LONGEST_WAIT:
+            parked = self._refusals.sent_away(lane, lane.waiting[0].delivery, now)
+            self._room.leave(lane).turn.park(parked)
+        for _ in range(self._room.surplus(lane, now)):
+            waiter = self._room.leave(lane, last=True)
+            waiter.turn.park(self._refusals.busy(lane, now))
 
     def _empty(self, lane: Lane, now: float) -> None:
         """The endpoint is held or its circuit open: nobody waits in its lane."""

@@ -1,6 +1,8 @@
 """One endpoint's lane: how many attempts at once, who waits, how fast it goes."""
 
 from collections import deque
+from enum import IntEnum
+from math import inf
 from typing import NamedTuple
 
 from worker.delivery.ports import Turn
@@ -16,11 +18,26 @@ FIRST_LIMIT = 4
 SLOW_SECONDS = 2.0
 """An attempt older than this is slow, and so is its lane."""
 
+SOON_SECONDS = 0.25
+"""What a lane expects to start within this time waits, however much it is: parking would take longer, and those
+behind it in the queue lose no more than this. A new endpoint has the benefit of the doubt for as long."""
+
 ROOM_SECONDS = 1.0
 MOST_WAITING = 100
-"""A lane lets wait what it expects to start within ROOM_SECONDS, and never more than MOST_WAITING."""
+"""Otherwise a lane lets wait what it expects to start within ROOM_SECONDS, and never more than MOST_WAITING."""
 
 _ASSUMED_LATENCY = 0.5
+
+
+class Pool(IntEnum):
+    """What the process knows of a lane: which of its places (Places) it may use."""
+
+    QUICK = 0
+    """Its last finished attempt took no longer than SLOW_SECONDS."""
+    NEW = 1
+    """It has finished none, and none is older than that."""
+    SLOW = 2
+    """Its last finished attempt took longer, or one in flight is older."""
 
 
 class Waiter(NamedTuple):
@@ -43,18 +60,19 @@ class Lane:
         "_window",
         "backlog",
         "breaker",
+        "born",
         "bucket",
         "cap",
         "held_until",
         "in_flight",
         "in_line",
+        "last_pool",
         "last_used",
         "latency",
         "limit",
         "old",
-        "quick",
+        "pool",
         "shrunk_at",
-        "slow",
         "timed",
         "waiting",
         "webhook",
@@ -63,6 +81,7 @@ class Lane:
     def __init__(self, webhook: Webhook, cap: int, rules: BreakerRules, now: float) -> None:
         self.webhook = webhook
         self.cap = cap
+        self.born = now
         self.limit = min(FIRST_LIMIT, cap)
         self.breaker = Breaker(rules)
         self.bucket: TokenBucket | None = None
@@ -70,8 +89,8 @@ class Lane:
         self.waiting = _NOBODY
         self.in_flight = 0
         self.old = 0  # attempts in flight that are older than SLOW_SECONDS
-        self.quick = False  # the last finished attempt took no longer
-        self.slow = True
+        self.pool = Pool.NEW
+        self.last_pool = Pool.NEW  # what its last finished attempt says
         self.in_line = False  # stands in one of the rings of Places
         self.timed = False  # a wake-up for its next token is set
         self.held_until = float("-inf")
@@ -96,8 +115,8 @@ class Lane:
             self.waiting = deque()
         self.waiting.append(waiter)
 
-    def next_waiter(self) -> Waiter:
-        waiter = self.waiting.popleft()
+    def next_waiter(self, *, last: bool = False) -> Waiter:
+        waiter = self.waiting.pop() if last else self.waiting.popleft()
         if not self.waiting:
             self.waiting = _NOBODY
         return waiter
@@ -127,7 +146,8 @@ class Lane:
 
     def completed(self, seconds: float, now: float) -> None:
         """Learn its pace from an attempt that took `seconds`."""
-        self.latency += 0.2 * (seconds - self.latency)
+        self.latency += (1.0 if self.last_pool is Pool.NEW else 0.2) * (seconds - self.latency)
+        self.last_pool = Pool.QUICK if seconds <= SLOW_SECONDS else Pool.SLOW
         self.last_used = now
         if self.waiting:
             self._measure(now)
@@ -145,6 +165,12 @@ class Lane:
         if self._measured is not None:
             rate = min(rate, self._measured)
         return rate if self.bucket is None else min(rate, self.bucket.per_second)
+
+    def soon(self, now: float) -> float:
+        """How many it can be expected to start within SOON_SECONDS."""
+        if self.pool is Pool.NEW and now < self.born + SOON_SECONDS and self.bucket is None:
+            return inf
+        return self.rate * SOON_SECONDS
 
     def room(self, most: int) -> int:
         """How many may wait: what starts within ROOM_SECONDS, at least `limit`, at most `most`."""

@@ -23,8 +23,7 @@ class TokenBucket:
             return False
         spent = max(0.0, self._full_at - now) / self._interval
         self._set(limit, share)
-        burst = 1.0 + self._tolerance / self._interval
-        self._full_at = now + min(spent, burst) * self._interval
+        self._full_at = now + spent * self._interval
         self.ready_at = self._full_at - self._tolerance
         return True
 

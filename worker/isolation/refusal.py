@@ -44,7 +44,7 @@ class Refusals:
             wait = lane.bucket.wait(now, len(lane.waiting))
             if wait > (ROOM_SECONDS if lane.waiting else LONGEST_WAIT):
                 return self.busy(lane, now)
-        return None if self._places.has_seat(lane) else self.busy(lane, now)
+        return None if self._places.has_seat(lane, now) else self.busy(lane, now)
 
     def sent_away(self, lane: Lane, delivery: Delivery, now: float) -> Parked:
         """For one that waited and shall not wait longer."""

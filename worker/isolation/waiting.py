@@ -32,10 +32,16 @@ class WaitingRoom:
         self._crowded[lane] = None
         self.line_up(lane, now)
 
-    def leave(self, lane: Lane) -> Waiter:
-        """The first one, out of the lane."""
+    def surplus(self, lane: Lane, now: float) -> int:
+        """How many more wait than may: the lane's pace has turned out to be slower than it was expected to be."""
+        return len(lane.waiting) - int(
+            min(max(lane.soon(now), lane.room(self._places.seats_a_lane)), len(lane.waiting))
+        )
+
+    def leave(self, lane: Lane, *, last: bool = False) -> Waiter:
+        """The first one, or the last, out of the lane."""
         self._places.seat(lane, -1)
-        waiter = lane.next_waiter()
+        waiter = lane.next_waiter(last=last)
         if not lane.waiting:
             del self._crowded[lane]
         return waiter

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 
+from worker.configuration.port import RowDamaged, Store, StoreUnavailable, WritableStore
 from worker.delivery.ports import ConfigUnavailable
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.entries import Entries, Entry, Webhooks
 from worker.webhooks.pause import Pause
-from worker.webhooks.port import RowDamaged, Store, StoreUnavailable, WritableStore
 from worker.webhooks.refused import Refused, disabled
 
 REFRESH_FROM = 0.75

@@ -1,16 +1,14 @@
 """`webhook-worker webhook set|get|list|delete`: functions that return data; cli.py parses and prints."""
 
-import base64
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from worker.configuration.model import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, warnings, webhook_from
+from worker.configuration.port import RowDamaged, WritableStore
+from worker.configuration.shown import Shown, shown, shown_stored
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
-from worker.webhooks.model import InvalidWebhook, Problem, warnings, webhook_from
-from worker.webhooks.port import RowDamaged, WritableStore
-from worker.webhooks.shown import Shown, shown, shown_stored
 
-GENERATE = "generate"
 PAGE = 500
 
 
@@ -52,8 +50,8 @@ async def set_webhook(
     """Creates or changes one webhook. Raises InvalidWebhook, StoreUnavailable."""
     existing = await _get(store, arguments.instance, arguments.webhook_id)
     generated = arguments.secret == GENERATE
-    secret = "whsec_" + base64.b64encode(random_bytes(32)).decode() if generated else arguments.secret
-    webhook = webhook_from({**(_as_fields(existing) if existing else {}), **_given(arguments, secret)})
+    secret = new_secret(random_bytes) if generated else arguments.secret
+    webhook = webhook_from({**(fields_of(existing) if existing else {}), **_given(arguments, secret)})
     if existing and not webhook.enabled:
         webhook = replace(webhook, disabled_reason=existing.disabled_reason)
     written = await store.put(webhook)
@@ -98,22 +96,6 @@ async def _get(store: WritableStore, instance: str, webhook_id: str) -> Webhook 
     except RowDamaged:
         return None  # setting it again, whole, is the remedy
     return next((item.webhook for item in found if item.webhook.id == webhook_id), None)
-
-
-def _as_fields(webhook: Webhook) -> dict[str, object]:
-    rate = webhook.rate_limit
-    return {
-        "url": webhook.url,
-        "enabled": webhook.enabled,
-        "events": sorted(webhook.events),
-        "by_events": webhook.by_events,
-        "base64": webhook.base64,
-        "headers": dict(webhook.headers),
-        "secrets": list(webhook.secrets),
-        "timeout_ms": webhook.timeout_ms,
-        "concurrency": webhook.concurrency,
-        "rate_limit": {"per_second": rate.per_second, "burst": rate.burst} if rate else None,
-    }
 
 
 def _given(arguments: SetArguments, secret: str | None) -> dict[str, object]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from worker.webhooks.port import StoreUnavailable
+from worker.configuration.port import StoreUnavailable
 
 SETTING = "DATABASE_CONNECTION_URI"
 
@@ -49,8 +49,24 @@ def parse(uri: str) -> Database:
     if not parts.hostname or not parts.path.strip("/"):
         raise ValueError(f"must name host and database, as in {dialect}://user:password@host/evolution")
     host = parts.hostname + (f":{port}" if port else "")
-    schema = parse_qs(parts.query).get("schema", [None])[-1]
-    return Database(uri, dialect, f"{scheme}://{host}{parts.path}", schema=schema)
+    options = parse_qs(parts.query)
+    unknown = sorted(options.keys() - PRISMA_OPTIONS - _DRIVER_OPTIONS[dialect])
+    if unknown:
+        allowed = ", ".join(sorted({"schema", *_DRIVER_OPTIONS[dialect]}))
+        raise ValueError(f"has the unknown option {unknown[0]!r}: allowed are {allowed}")
+    return Database(uri, dialect, f"{scheme}://{host}{parts.path}", schema=options.get("schema", [None])[-1])
+
+
+PRISMA_OPTIONS = frozenset(
+    {"schema", "connection_limit", "pool_timeout", "connect_timeout", "socket_timeout", "pgbouncer"}
+)
+"""Options for Evolution's own client, which the drivers do not take; of these only `schema` means something here."""
+
+_DRIVER_OPTIONS: dict[Dialect, frozenset[str]] = {
+    "sqlite": frozenset(),
+    "postgresql": frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "application_name"}),
+    "mysql": frozenset({"ssl_ca", "ssl_cert", "ssl_key"}),
+}
 
 
 def _sqlite(uri: str, rest: str) -> Database:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from worker.webhooks.database import Database, sqlite_problem
+from worker.webhooks.database import PRISMA_OPTIONS, Database, sqlite_problem
 from worker.webhooks.migrations import LOCK_SECONDS, LockTimeout, NewerSchema
 from worker.webhooks.sqlite_reader import connect
 
@@ -17,15 +17,12 @@ CONNECTIONS = 4
 TIMEOUT_SECONDS = 5
 """For connecting, and for a free connection."""
 
-_PRISMA_OPTIONS = ("schema", "connection_limit", "pool_timeout", "socket_timeout", "pgbouncer")
-"""Options that Evolution's Prisma reads from the URI and the drivers would refuse."""
-
 
 def engine_of(database: Database, *, create: bool = False) -> Engine:
     """An engine that has not connected yet. `create`: SQLite's file may be made."""
     if database.path is not None:
         return _sqlite(database.path, create=create)
-    url = make_url(database.uri).difference_update_query(_PRISMA_OPTIONS)
+    url = make_url(database.uri).difference_update_query(PRISMA_OPTIONS)
     driver, arguments = _DRIVERS[database.dialect]
     engine = create_engine(
         url.set(drivername=driver),
@@ -41,7 +38,15 @@ def engine_of(database: Database, *, create: bool = False) -> Engine:
     return engine.execution_options(schema_translate_map={None: database.schema} if database.schema else {})
 
 
-_POSTGRESQL = {"connect_timeout": TIMEOUT_SECONDS, "options": f"-c statement_timeout={LOCK_SECONDS}s"}
+_POSTGRESQL = {
+    "connect_timeout": TIMEOUT_SECONDS,
+    "options": f"-c statement_timeout={LOCK_SECONDS}s",
+    # A server that vanished without a word is noticed after 25 s instead of two hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 _MYSQL = {
     "connect_timeout": TIMEOUT_SECONDS,
     "read_timeout": LOCK_SECONDS + TIMEOUT_SECONDS,
@@ -85,13 +90,21 @@ def errors_mapped(database: Database) -> Iterator[None]:
     except LockTimeout:
         raise database.unavailable("another process has been migrating it for too long") from None
     except DBAPIError as error:
-        raise database.unavailable(_problem(database, str(error.orig))) from error
+        raise database.unavailable(_problem(database, error.orig)) from error
     except SQLAlchemyError as error:
         raise database.unavailable(f"failed: {error}") from error
 
 
-def _problem(database: Database, message: str) -> str:
+_MIGRATE = "lacks the worker's tables: run `webhook-worker migrate`"
+_RIGHTS = "its user lacks the rights to create, read and write the tables `webhook*`: grant them"
+_CODES = {"42P01": _MIGRATE, 1146: _MIGRATE, "42501": _RIGHTS, 1142: _RIGHTS, 1044: _RIGHTS}
+"""PostgreSQL's SQLSTATE, MySQL's error number."""
+
+
+def _problem(database: Database, error: BaseException | None) -> str:
+    message = str(error).strip()
     if database.dialect == "sqlite":
         return sqlite_problem(message)
-    first = message.strip().splitlines()[0] if message.strip() else "no reason given"
-    return f"failed: {first}"
+    codes = (getattr(error, "sqlstate", None), *(error.args[:1] if error else ()))
+    known = next((_CODES[code] for code in codes if code in _CODES), None)
+    return known or f"failed: {message.splitlines()[0] if message else 'no reason given'}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy.schema import CreateSchema
 
 from worker.webhooks.schema import REVISIONS, SCHEMA, WEBHOOKS
 
@@ -38,6 +39,9 @@ VERSION = len(MIGRATIONS)
 def migrate(engine: Engine) -> int:
     """Applies what is missing under the database's own lock; returns the version."""
     with engine.connect() as connection, _locked(connection):
+        schema = _schema(connection)
+        if schema and not inspect(connection).has_schema(schema):
+            connection.execute(CreateSchema(schema))
         SCHEMA.create(connection, checkfirst=True)
         applied = _version(connection)
         if applied > VERSION:
@@ -51,10 +55,15 @@ def migrate(engine: Engine) -> int:
 
 def applied_version(connection: Connection) -> int | None:
     """The schema's version; None: no tables of ours."""
-    schema = connection.get_execution_options().get("schema_translate_map", {}).get(None)
-    if not inspect(connection).has_table(SCHEMA.name, schema=schema):
+    if not inspect(connection).has_table(SCHEMA.name, schema=_schema(connection)):
         return None
     return _version(connection)
+
+
+def _schema(connection: Connection) -> str | None:
+    """The `?schema=` of the URI; None: the database's own default."""
+    found: str | None = connection.get_execution_options().get("schema_translate_map", {}).get(None)
+    return found
 
 
 def _version(connection: Connection) -> int:

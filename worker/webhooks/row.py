@@ -4,17 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
+from worker.configuration.port import LONGEST_INSTANCE, RowDamaged, Stored
 from worker.domain.webhook import RateLimit, Webhook
-from worker.webhooks.port import RowDamaged, Stored
 
 COLUMNS = (
     *("instance", "id", "url", "enabled", "events", "by_events", "base64", "headers", "secrets"),
     *("timeout_ms", "concurrency", "rate_limit", "disabled_reason", "revision", "created_at", "updated_at"),
 )
 """In this order in every SELECT."""
-
-LONGEST_INSTANCE = 255
-LONGEST_ID = 64
 
 
 def storable(instance: str) -> bool:

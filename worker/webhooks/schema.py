@@ -7,7 +7,7 @@ from sqlalchemy.dialects.mysql import LONGTEXT, VARBINARY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from worker.webhooks.row import LONGEST_ID, LONGEST_INSTANCE
+from worker.configuration.port import LONGEST_ID, LONGEST_INSTANCE
 
 
 class Name(TypeDecorator[str]):

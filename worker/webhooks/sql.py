@@ -10,9 +10,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
+from worker.configuration.port import Deleted, Page, Stored, Written
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.database import Database, parse, sqlite_problem
-from worker.webhooks.port import Deleted, Page, Stored, Written
 from worker.webhooks.row import from_row, storable
 from worker.webhooks.sqlite_reader import SqliteReader
 
@@ -59,7 +59,12 @@ class SqlStore:
         return await self._run(lambda: self._table().put(webhook))
 
     async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
+        if not storable(instance):
+            return None
         return await self._run(lambda: self._table().delete(instance, webhook_id))
+
+    async def instances(self) -> tuple[str, ...]:
+        return await self._run(self._instances)
 
     async def disable(self, seen: Webhook, reason: str) -> int | None:
         return await self._run(lambda: self._table().disable(seen, reason))
@@ -75,7 +80,7 @@ class SqlStore:
         """Idle connections are closed at once; a call under way ends within its own timeout."""
         for part in (self._reader, self._made):
             if part is not None:
-                await self._run(part.close)
+                await asyncio.to_thread(part.close)  # not behind calls that hang
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -95,6 +100,12 @@ class SqlStore:
         with _sqlite_errors_mapped(self._database):
             rows = self._reader.rows(instance)
         return tuple(from_row(row).webhook for row in rows)
+
+    def _instances(self) -> tuple[str, ...]:
+        if self._reader is None:
+            return self._table().instances()
+        with _sqlite_errors_mapped(self._database):
+            return self._reader.instances()
 
     def _migrate(self) -> int:
         return SCHEMA_VERSION if self._version() == SCHEMA_VERSION else self._table().migrate()

@@ -15,6 +15,7 @@ BUSY_SECONDS = 5.0
 """How long a statement waits for another process's write."""
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM webhooks WHERE instance = ? ORDER BY id"  # noqa: S608 - constants
+_INSTANCES = "SELECT DISTINCT instance FROM webhooks"
 _Identity = tuple[int, int]
 
 
@@ -37,6 +38,11 @@ class SqliteReader:
         """The instance's rows, COLUMNS each."""
         with self._lock:
             return self._current().execute(_SELECT, (instance,)).fetchall()
+
+    def instances(self) -> tuple[str, ...]:
+        """The instances that have rows."""
+        with self._lock:
+            return tuple(str(row[0]) for row in self._current().execute(_INSTANCES))
 
     def version(self) -> int | None:
         """The schema's version; None: no file, or no tables of ours."""

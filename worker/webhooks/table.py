@@ -5,11 +5,11 @@ from collections.abc import Callable
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from worker.configuration.port import Deleted, Page, Stored, Written
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.database import Database
 from worker.webhooks.engine import engine_of, errors_mapped
 from worker.webhooks.migrations import applied_version, migrate
-from worker.webhooks.port import Deleted, Page, Stored, Written
 from worker.webhooks.row import COLUMNS, from_row, to_row
 from worker.webhooks.schema import REVISIONS, WEBHOOKS
 
@@ -61,6 +61,10 @@ class WebhookTable:
             rows = connection.execute(statement).all()
         items = tuple(from_row(row) for row in rows[:limit])
         return Page(items, items[-1].webhook.endpoint if len(rows) > limit else None)
+
+    def instances(self) -> tuple[str, ...]:
+        with errors_mapped(self._database), self._engine.connect() as connection:
+            return tuple(connection.execute(select(WEBHOOKS.c.instance).distinct()).scalars())
 
     def put(self, webhook: Webhook) -> Written:
         with errors_mapped(self._database), self._engine.begin() as connection:

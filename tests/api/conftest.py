@@ -1,0 +1,145 @@
+"""The API on a real SQLite store, over loopback, with what it tells others written down."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from worker.api.ports import Trial
+from worker.api.webhooks import WebhookApi
+from worker.domain.webhook import Webhook
+from worker.http.egress import EgressPolicy, refuse_url
+from worker.webhooks.sql import SqlStore
+
+KEY = "B6D711FC-DE4D-4FD5-9365-44120E713976"
+TOKENS = {"acme-token": "acme"}
+
+MakeApi = Callable[..., Awaitable["Api"]]
+
+
+@dataclass
+class Answered:
+    status: int
+    headers: Any
+    text: str
+    json: Any
+
+
+@dataclass
+class Api:
+    """A running server and what it said to the rest of the worker. `store_calls` may replace the store."""
+
+    store: Any
+    token_owner: Any = None
+    base: str = ""
+    changes: list[tuple[str, int]] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+    sent: list[tuple[Webhook, bytes]] = field(default_factory=list)
+    trial: Trial = field(default_factory=lambda: Trial(200, 12.34, b"thanks"))
+    monotonic: float = 1000.0
+    server: WebhookApi = field(init=False)
+    session: aiohttp.ClientSession = field(init=False)
+
+    async def start(self) -> None:
+        self.server = WebhookApi(
+            "127.0.0.1",
+            0,
+            self.store,
+            KEY,
+            refuse_url=self._refuse_url,
+            changed=self._changed,
+            send_test=self._send_test,
+            token_owner=self.token_owner,
+            now=lambda: 1_795_000_000.123,
+            monotonic=lambda: self.monotonic,
+            sleep=self._sleep,
+        )
+        self.base = f"http://127.0.0.1:{await self.server.start()}"
+        self.session = aiohttp.ClientSession()
+
+    async def close(self) -> None:
+        await self.session.close()
+        await self.server.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = KEY,
+        raw: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> Answered:
+        """One request; `path` goes out byte for byte."""
+        headers = {"apikey": key} if key is not None else {}
+        options: dict[str, Any] = {"json": body} if body is not None else {}
+        if raw is not None:
+            options = {"data": BytesIO(raw)}
+            headers["content-type"] = content_type
+        url = URL(self.base + path, encoded=True)
+        async with self.session.request(method, url, headers=headers, **options) as response:
+            text = await response.text()
+            json = await response.json() if response.content_type == "application/json" else None
+            return Answered(response.status, response.headers, text, json)
+
+    async def set(self, instance: str, body: Any, query: str = "") -> Answered:
+        return await self.call("POST", f"/webhook/set/{instance}{query}", body)
+
+    async def find(self, instance: str, query: str = "") -> Answered:
+        return await self.call("GET", f"/webhook/find/{instance}{query}")
+
+    async def _refuse_url(self, url: str) -> str | None:
+        return await refuse_url(url, EgressPolicy(), _addresses)
+
+    async def _changed(self, instance: str, revision: int) -> None:
+        self.changes.append((instance, revision))
+
+    async def _send_test(self, webhook: Webhook, event: bytes) -> Trial:
+        self.sent.append((webhook, event))
+        return self.trial
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+async def _addresses(host: str) -> list[str]:
+    if host.endswith(".internal"):
+        return ["10.1.2.3"]
+    if host.endswith(".hangs"):
+        await asyncio.Event().wait()
+    return ["8.8.8.8"]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
+    found = SqlStore(f"sqlite:///{tmp_path}/webhooks.db", lambda: 1_795_000_000_123)
+    await found.migrate()
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def make_api() -> AsyncIterator[MakeApi]:
+    made: list[Api] = []
+
+    async def make(store: Any, **options: Any) -> Api:
+        made.append(Api(store, **options))
+        await made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+@pytest.fixture
+async def api(make_api: MakeApi, store: SqlStore) -> Api:
+    return await make_api(store)

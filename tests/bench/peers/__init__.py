@@ -1,0 +1,33 @@
+"""What the worker is measured against: small programs that consume a queue and POST each message."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.bench.rig import PREFETCH, python
+
+_NODE = Path(__file__).parent / "node"
+
+BARE_LOOP = "aio-pika + aiohttp, bare loop"
+
+
+def peers(uri: str, url: str) -> dict[str, list[str]]:
+    """Name -> command of each peer that this machine can run (Node's need npm and its registry once)."""
+    arguments = (uri, "peers", url, str(PREFETCH))
+    commands = {
+        BARE_LOOP: python("-m", "tests.bench.peers.bare_loop", *arguments),
+        "FastStream + aiohttp": python("-m", "tests.bench.peers.faststream_app", *arguments),
+    }
+    if _node_is_ready():
+        commands["Node, amqplib + axios"] = ["node", str(_NODE / "axios.js"), *arguments]
+        commands["Node, amqplib + undici"] = ["node", str(_NODE / "undici.js"), *arguments]
+    return commands
+
+
+def _node_is_ready() -> bool:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return False
+    if not (_NODE / "node_modules").exists():
+        command = ["npm", "install", "--silent", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
+        return subprocess.run(command, cwd=_NODE, check=False).returncode == 0
+    return True

@@ -1,0 +1,127 @@
+"""The ledger of acks against a model of what the broker keeps: its un-acked set."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from worker.broker.acks import AckLedger
+
+
+def ledger_with(taken: int) -> AckLedger:
+    ledger = AckLedger()
+    for tag in range(1, taken + 1):
+        ledger.taken(tag)
+    return ledger
+
+
+def test_a_finished_prefix_is_one_frame() -> None:
+    ledger = ledger_with(5)
+    for tag in (2, 1, 3):
+        ledger.ack(tag)
+    assert ledger.take() == [(3, True)]
+    assert not ledger.pending
+
+
+def test_what_waits_behind_an_unfinished_one_goes_alone_at_the_second_call() -> None:
+    ledger = ledger_with(4)
+    ledger.ack(3)
+    ledger.ack(4)
+    assert ledger.take() == []
+    assert ledger.pending
+    assert ledger.take() == [(3, False), (4, False)]
+    assert not ledger.pending
+
+
+def test_a_prefix_never_names_a_tag_that_was_told_before() -> None:
+    ledger = ledger_with(3)
+    ledger.ack(3)
+    ledger.take()
+    assert ledger.take() == [(3, False)]
+    ledger.ack(1)
+    ledger.ack(2)
+    assert ledger.take() == [(2, True)]
+
+
+def test_a_prefix_that_was_told_already_is_not_told_again() -> None:
+    ledger = ledger_with(2)
+    ledger.handed_back(1)
+    assert ledger.take() == []
+    ledger.ack(2)
+    assert ledger.take() == [(2, True)]
+
+
+def test_a_tag_that_never_arrived_is_not_swept_along() -> None:
+    ledger = AckLedger()
+    ledger.taken(2)
+    ledger.ack(2)
+    assert ledger.take() == []
+    assert ledger.take() == [(2, False)]
+
+
+def test_one_open_message_at_the_front_costs_neither_time_nor_memory() -> None:
+    ledger = AckLedger()
+    ledger.taken(1)
+    started = time.process_time()
+    for tag in range(2, 60_000):
+        ledger.taken(tag)
+        ledger.ack(tag)
+        if tag % 20 == 0:
+            ledger.take()
+    assert time.process_time() - started < 2
+    kept = sum(len(part) for part in (ledger._open, ledger._fresh, ledger._waiting))
+    assert kept < 50
+
+
+class Ledger(RuleBasedStateMachine):
+    """Deliveries, acks and hand-backs in any order, frames sent now and then, as in Consumption."""
+
+    tags: Bundle[int] = Bundle("tags")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = AckLedger()
+        self.last = 0
+        self.unacked: set[int] = set()
+        self.acked: set[int] = set()
+        self.settled: set[int] = set()
+        self.overdue: set[int] = set()
+
+    @rule(target=tags, skipped=st.sampled_from([0, 0, 0, 1]))
+    def deliver(self, skipped: int) -> int:
+        self.unacked.update(range(self.last + 1, self.last + 2 + skipped))
+        self.last += 1 + skipped
+        self.ledger.taken(self.last)
+        return self.last
+
+    @rule(tag=consumes(tags))
+    def ack(self, tag: int) -> None:
+        self.ledger.ack(tag)
+        self.settled.add(tag)
+
+    @rule(tag=consumes(tags))
+    def hand_back(self, tag: int) -> None:
+        assert tag in self.unacked
+        self.unacked.remove(tag)
+        self.ledger.handed_back(tag)
+
+    @rule()
+    def flush(self) -> None:
+        before = set(self.settled & self.unacked)
+        for tag, multiple in self.ledger.take():
+            # The broker looks for this very tag, and closes the channel when it is not there.
+            assert tag in self.unacked
+            swept = {one for one in self.unacked if one <= tag} if multiple else {tag}
+            assert swept <= self.settled, "acked what nobody settled"
+            self.unacked -= swept
+        assert not self.overdue & self.unacked, "settled two frames ago and still not told"
+        self.overdue = before & self.unacked
+
+    @invariant()
+    def pending_says_whether_something_is_left_to_tell(self) -> None:
+        assert self.ledger.pending == bool(self.settled & self.unacked)
+
+
+TestLedger = Ledger.TestCase

@@ -1,0 +1,139 @@
+"""The supervisor, with a client and a connection that do what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiormq
+import pytest
+
+from tests.support.waiting import Facts
+from worker.broker import connection as module
+from worker.broker.connection import Supervisor, TopologyMismatch, as_broker_errors, said
+
+
+class Connection:
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class ScriptedClient:
+    """Each `opened` and `broken` does the next thing of its script: an exception is raised, None returns."""
+
+    def __init__(self, opened: list[BaseException | None], broken: list[BaseException | None]) -> None:
+        self._opened, self._broken = opened, broken
+        self.states: list[bool] = []
+        self.connections: list[Any] = []
+        self.facts = Facts()
+
+    async def opened(self, connection: Any) -> None:
+        self.connections.append(connection)
+        await self._next(self._opened)
+
+    async def broken(self) -> None:
+        await self._next(self._broken)
+
+    def state(self, connected: bool) -> None:
+        self.states.append(connected)
+
+    async def wait_for_connections(self, count: int) -> None:
+        await self.facts.wait_for(lambda: len(self.connections) >= count, 5, lambda: f"{len(self.connections)}")
+
+    async def _next(self, script: list[BaseException | None]) -> None:
+        await self.facts.changed()
+        if not script:
+            await asyncio.Event().wait()
+        error = script.pop(0)
+        if error is not None:
+            raise error
+
+
+@pytest.fixture
+async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """Supervises a client with connections that cost nothing and waits that take no time."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def connect(_uri: str, _name: str) -> Connection:
+        return Connection()
+
+    monkeypatch.setattr(module, "connect", connect)
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.001)
+
+    def start(client: ScriptedClient) -> asyncio.Task[None]:
+        supervisor = Supervisor("amqp://host/", "test", client, lambda low, high: low)
+        tasks.append(asyncio.create_task(supervisor.run()))
+        return tasks[-1]
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        asyncio.CancelledError(),  # aiormq's answer to what waits on a connection that stalled
+        Exception(),  # and on one that ended between two frames
+        aiormq.exceptions.AMQPConnectionError("gone"),
+        ConnectionResetError(),
+        RuntimeError("closed"),
+    ],
+    ids=repr,
+)
+async def test_whatever_a_dying_connection_raises_another_is_made(run: Any, error: BaseException | None) -> None:
+    client = ScriptedClient(opened=[None, None], broken=[error])
+    task = run(client)
+    await client.wait_for_connections(2)
+    assert not task.done()
+    assert client.states[:2] == [True, False]
+    assert client.connections[0].closed
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), Exception(), TopologyMismatch("other arguments"), TimeoutError()], ids=repr
+)
+async def test_a_set_up_that_fails_is_tried_again_on_a_new_connection(run: Any, error: BaseException) -> None:
+    client = ScriptedClient(opened=[error, None], broken=[])
+    task = run(client)
+    await client.wait_for_connections(2)
+    assert not task.done()
+    assert client.connections[0].closed
+    assert client.states in ([], [True])
+
+
+async def test_a_fault_of_ours_is_not_taken_for_the_brokers(run: Any) -> None:
+    client = ScriptedClient(opened=[KeyError("ours")], broken=[])
+    with pytest.raises(KeyError):
+        await run(client)
+    assert client.connections[0].closed
+
+
+async def test_a_cancelled_supervisor_ends_and_closes_its_connection(run: Any) -> None:
+    client = ScriptedClient(opened=[None], broken=[])
+    task = run(client)
+    await client.wait_for_connections(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert client.connections[0].closed
+
+
+async def test_our_own_cancellation_and_deadlines_stay_what_they_are() -> None:
+    async def hang() -> None:
+        with as_broker_errors():
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(hang(), 0.01)
+
+
+def test_an_error_without_words_is_named() -> None:
+    assert said(TimeoutError()) == "TimeoutError"
+    assert said(OSError("no route")) == "no route"

@@ -1,0 +1,122 @@
+"""The consuming side on a real broker, in this process: the watchdog, and queues that appear later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from deploy.local_broker import LocalBroker
+from tests.support.amqp import Amqp, Names
+from tests.support.proxy import CONSUME, Proxy, Way
+from tests.support.waiting import Facts
+from worker.broker import source as module
+from worker.broker.connection import Supervisor
+from worker.broker.consumption import Consumption, Taking
+from worker.broker.intake import EvolutionQueues, Intake
+from worker.broker.source import Source
+from worker.broker.topology import topology
+
+
+class Consuming:
+    """A Source under its supervisor, acking all that comes; `states` has each change of the connection."""
+
+    def __init__(self, uri: str, intake: Intake) -> None:
+        self.bodies: list[bytes] = []
+        self.states: list[bool] = []
+        self.facts = Facts()
+        self.source = Source(self._handle, intake.prepare, intake.groups, 1 << 20, self._state)
+        supervisor = Supervisor(uri, "test worker consume", self.source, lambda low, high: low)
+        self.task = asyncio.create_task(supervisor.run())
+
+    @property
+    def first(self) -> Consumption:
+        return self.source._consumptions[0]
+
+    async def wait_body(self, body: bytes) -> None:
+        await self.facts.wait_for(lambda: body in self.bodies, 15, lambda: f"consumed {self.bodies}")
+
+    async def wait_states(self, *states: bool) -> None:
+        await self.facts.wait_for(
+            lambda: self.states[: len(states)] == list(states), 15, lambda: f"{self.states}, {self.task}"
+        )
+
+    def _handle(self, taking: Taking) -> None:
+        self.bodies.append(taking.body)
+        taking.ack()
+        self._told()
+
+    def _state(self, connected: bool) -> None:
+        self.states.append(connected)
+        self._told()
+
+    def _told(self) -> None:
+        self._telling = asyncio.ensure_future(self.facts.changed())
+
+
+@pytest.fixture
+async def consume(broker: LocalBroker, names: Names, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """`consume(uri, EvolutionQueues, prefix="x")`, with a watchdog that looks fifty times a second."""
+    monkeypatch.setattr(module, "WATCH_SECONDS", 0.02)
+    running: list[Consuming] = []
+    queues = topology(names.prefix, names.exchange, (5,))
+
+    def start(uri: str = broker.uri, intake: Callable[..., Intake] = Intake, **options: str) -> Consuming:
+        running.append(Consuming(uri, intake(queues, 10, declares=True, **options)))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.task.cancel()
+    await asyncio.gather(*(one.task for one in running), return_exceptions=True)
+
+
+async def test_a_consumer_that_is_lost_here_is_noticed(consume: Any, amqp: Amqp, names: Names) -> None:
+    consuming = consume()
+    await consuming.wait_states(True)
+    consuming.first._channel.consumers.clear()
+    await consuming.wait_states(True, False, True)
+    await amqp.publish("", names.events, b"later", message_id="1")
+    await consuming.wait_body(b"later")
+
+
+async def test_a_consumer_that_only_the_broker_has_lost_is_noticed(consume: Any, amqp: Amqp, names: Names) -> None:
+    consuming = consume()
+    await consuming.wait_states(True)
+    channel, tag = consuming.first._channel, consuming.first._tags[names.events]
+    callback = channel.consumers[tag]
+    cancelling = asyncio.ensure_future(channel.basic_cancel(tag))
+    # Believed to be there all the time, as after a broker's fault.
+    cancelling.add_done_callback(lambda _: channel.consumers.__setitem__(tag, callback))
+    await consuming.wait_states(True, False, True)
+    await amqp.publish("", names.events, b"later", message_id="1")
+    await consuming.wait_body(b"later")
+
+
+async def test_a_connection_that_stalls_while_the_broker_is_asked_does_not_end_the_supervisor(
+    consume: Any, broker: LocalBroker, amqp: Amqp, names: Names
+) -> None:
+    async with Proxy(broker.port) as proxy:
+        consuming = consume(proxy.uri(heartbeat=1))
+        await consuming.wait_states(True)
+        link = await proxy.link(CONSUME)
+        link.stall(*Way)
+        await link.wait_held(Way.UP, names.events.encode())  # the question
+        await consuming.wait_states(True, False, True)
+        await amqp.publish("", names.events, b"later", message_id="1")
+        await consuming.wait_body(b"later")
+
+
+async def test_an_evolution_queue_that_appears_later_is_consumed(consume: Any, amqp: Amqp, names: Names) -> None:
+    consuming = consume(intake=EvolutionQueues, prefix=names.prefix)
+    await consuming.wait_states(True)
+    queue = f"{names.prefix}.send.message"
+    await amqp.declare_queue(queue)
+    await amqp.publish("", queue, b"first", message_id="1")
+    await consuming.wait_body(b"first")
+    await amqp.publish("", names.events, b"redriven", message_id="2")
+    await consuming.wait_body(b"redriven")
+    assert consuming.states == [True], "without a new connection"
+    await (await amqp.channel.get_queue(queue)).delete(if_unused=False)

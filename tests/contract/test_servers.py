@@ -1,0 +1,82 @@
+"""What only a database server can do: schemas, rights, passwords, absence. Texts name no credentials."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from tests.contract.conftest import Clock
+from tests.support.mariadb import MariaDB
+from tests.support.postgres import Postgres
+from worker.configuration.port import StoreUnavailable
+from worker.domain.webhook import Webhook
+from worker.webhooks.sql import SqlStore
+
+ACME = Webhook("acme", "https://h.example/x")
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[list[SqlStore]]:
+    stores: list[SqlStore] = []
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+def open_store(uri: str, opened: list[SqlStore]) -> SqlStore:
+    opened.append(SqlStore(uri, Clock()))
+    return opened[-1]
+
+
+async def test_the_schema_of_evolutions_uri_is_used_and_prismas_options_are_ignored(
+    postgres: Postgres, opened: list[SqlStore]
+) -> None:
+    uri = postgres.create_database(f"test_{uuid4().hex}")
+    one = open_store(f"{uri}?schema=Evolution%20API&connection_limit=5", opened)
+    other = open_store(uri, opened)
+    await one.migrate()
+    await one.check()
+    await one.put(ACME)
+    await other.migrate()
+    assert await one.load("acme") == (ACME,)
+    assert await other.load("acme") == ()
+    assert (await one.put(ACME)).revision == 2
+
+
+async def test_missing_rights_are_named_by_check(postgres: Postgres, opened: list[SqlStore]) -> None:
+    name, role = f"test_{uuid4().hex}", f"role_{uuid4().hex}"
+    uri = postgres.create_database(name)
+    await open_store(uri, opened).migrate()
+    postgres.execute(name, f"CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    reader = open_store(uri.replace("worker:secret", f"{role}:x"), opened)
+    assert await reader.load("acme") == ()
+    with pytest.raises(StoreUnavailable, match="lacks the rights"):
+        await reader.check()
+
+
+async def test_a_wrong_password_is_named_and_not_shown(mariadb: MariaDB, opened: list[SqlStore]) -> None:
+    uri = mariadb.create_database(f"test_{uuid4().hex}")
+    with pytest.raises(StoreUnavailable, match="Access denied") as caught:
+        await open_store(uri.replace("secret", "hunter2"), opened).load("acme")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+async def test_a_server_that_is_not_there_is_an_outage(scheme: str, opened: list[SqlStore]) -> None:
+    store = open_store(f"{scheme}://worker:hunter2@127.0.0.1:1/evolution", opened)
+    for call in (store.load("acme"), store.check(), store.migrate(), store.put(ACME)):
+        with pytest.raises(StoreUnavailable, match=rf"DATABASE_CONNECTION_URI {scheme}://127.0.0.1:1/evo") as caught:
+            await call
+        assert "hunter2" not in str(caught.value)
+
+
+async def test_a_restart_of_the_server_needs_none_of_the_worker(opened: list[SqlStore]) -> None:
+    with Postgres() as server:
+        store = open_store(server.create_database("own"), opened)
+        await store.migrate()
+        await store.put(ACME)
+        server.stop()
+        with pytest.raises(StoreUnavailable):
+            await store.load("acme")
+        server.start()
+        assert await store.load("acme") == (ACME,)

@@ -1,0 +1,50 @@
+"""What the end-to-end tests share beyond the real servers: webhooks in the worker's own table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.local_broker import LocalBroker
+from tests.support.amqp import Amqp, Names
+from tests.support.proxy import Proxy
+from worker.domain.webhook import Webhook
+from worker.webhooks.sql import SqlStore
+
+PutWebhooks = Callable[..., Awaitable[None]]
+PublishEvents = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+async def webhooks(tmp_path: Path) -> AsyncIterator[PutWebhooks]:
+    """`await webhooks(Webhook(...), ...)` writes them into the SQLite file that this test's workers read."""
+    store = SqlStore(f"sqlite:///{tmp_path / 'webhooks.db'}", lambda: int(time.time() * 1000))
+    await store.migrate()
+
+    async def put(*wanted: Webhook) -> None:
+        for webhook in wanted:
+            await store.put(webhook)
+
+    yield put
+    await store.close()
+
+
+@pytest.fixture
+def publish(amqp: Amqp, names: Names) -> PublishEvents:
+    """`await publish(body, ...)` on the test's exchange, as Evolution does."""
+
+    async def run(*bodies: bytes, routing_key: str = "messages.upsert") -> None:
+        for body in bodies:
+            await amqp.publish_event(names.exchange, routing_key, body)
+
+    return run
+
+
+@pytest.fixture
+async def proxy(broker: LocalBroker) -> AsyncIterator[Proxy]:
+    """Stands before the shared broker: `worker(RABBITMQ_URI=proxy.uri())`."""
+    async with Proxy(broker.port) as proxy:
+        yield proxy

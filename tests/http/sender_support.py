@@ -1,0 +1,163 @@
+"""What the sender's tests share: a sender that is checked for leaks, and raw receivers that misbehave."""
+
+import asyncio
+import os
+import socket
+import ssl
+import struct
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from tests.http.egress_support import policy
+from tests.support.receiver import HostileReceiver, read_request
+from tests.support.waiting import eventually
+from worker.domain.request import Request
+from worker.domain.verdict import Failure, Result, Unanswered
+from worker.http.egress import EgressPolicy
+from worker.http.sender import Sender
+
+LOOPBACK = policy("127.0.0.0/8")
+HEADERS = {"content-type": "application/json", "user-agent": "test"}
+UNUSABLE = Unanswered(Failure.REFUSED, "the HTTP client cannot use the webhook's URL or headers")
+PATIENCE = 10.0
+"""Seconds: a deadline that no healthy attempt comes near."""
+
+
+class Pool(Sender):
+    """A sender whose connections can be counted."""
+
+    def count_connects(self) -> list[object]:
+        """A list that grows with each address that is connected to from now on."""
+        made: list[object] = []
+        connector = self._session.connector
+        assert isinstance(connector, aiohttp.TCPConnector)
+        make_socket = connector._socket_factory
+        assert make_socket is not None
+
+        def counting(address: aiohttp.AddrInfoType) -> socket.socket:
+            made.append(address)
+            return make_socket(address)
+
+        connector._socket_factory = counting
+        return made
+
+    async def post(
+        self, url: str, body: bytes = b"{}", timeout: float = PATIENCE, headers: Mapping[str, str] = HEADERS
+    ) -> Result:
+        return await self.send(Request(url, headers, body), timeout)
+
+    @property
+    def in_use(self) -> int:
+        connector = self._session.connector
+        assert connector is not None
+        return len(connector._acquired)
+
+    @property
+    def answer_begun(self) -> bool:
+        """Whether the head of an answer has arrived whose body is not read yet."""
+        connector = self._session.connector
+        assert connector is not None
+        return any(protocol._payload is not None for protocol in connector._acquired)
+
+    @property
+    def kept(self) -> int:
+        connector = self._session.connector
+        assert connector is not None
+        return sum(map(len, connector._conns.values()))
+
+    async def none_in_use(self) -> None:
+        await until(lambda: self.in_use == 0, "no connection is in use")
+
+
+async def until(fact: Callable[[], bool], what: str) -> None:
+    async def ask() -> bool:
+        return fact()
+
+    await eventually(ask, bool, 5, what)
+
+
+@asynccontextmanager
+async def pool(
+    rules: EgressPolicy = LOOPBACK,
+    *,
+    names: AbstractResolver | None = None,
+    trusted: ssl.SSLContext | None = None,
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[Pool]:
+    made = Pool(rules, now=now, names=names, trusted=trusted)
+    try:
+        yield made
+        await made.none_in_use()
+    finally:
+        await made.close()
+
+
+class End(Enum):
+    CLOSE = auto()
+    RESET = auto()
+    WAIT = auto()
+    """Until the client closes."""
+
+
+@dataclass
+class Replies:
+    """A conversation of one request: reads it, answers `raw`, and ends. `closed`: the client closed first."""
+
+    raw: bytes
+    end: End = End.WAIT
+    requests: list[bytes] = field(default_factory=list)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.requests.append(await read_request(reader))
+        writer.write(self.raw)
+        await writer.drain()
+        try:
+            await finish(self.end, reader, writer)
+        finally:  # a client that leaves data unread resets the connection
+            self.closed.set()
+
+
+async def finish(end: End, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    if end is End.WAIT:
+        await reader.read()
+    elif end is End.RESET:
+        reset(writer)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close with RST instead of FIN."""
+    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as twin:
+        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def replying(raw: bytes, end: End = End.WAIT) -> AsyncIterator[tuple[HostileReceiver, Replies]]:
+    replies = Replies(raw, end)
+    async with HostileReceiver(replies) as receiver:
+        yield receiver, replies
+
+
+@asynccontextmanager
+async def ticker(every: float = 0.005) -> AsyncIterator[list[float]]:
+    """How late the event loop was each time, in seconds."""
+    late: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(every)
+            late.append(time.perf_counter() - before - every)
+
+    task = asyncio.create_task(tick())
+    try:
+        yield late
+    finally:
+        task.cancel()

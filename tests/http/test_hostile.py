@@ -1,0 +1,317 @@
+"""Receivers that misbehave, on real sockets: the result is right, the attempt bounded, nothing leaks."""
+
+import asyncio
+import gzip
+import time
+from contextlib import suppress
+
+import pytest
+
+from tests.http.sender_support import End, Pool, Replies, pool, replying, reset, ticker
+from tests.support.receiver import HostileReceiver, Receiver, read_request
+from tests.support.tls import Authority
+from worker.domain.verdict import Answered, Failure, Unanswered
+from worker.http.sender import DRAIN_BYTES
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+CUT = Unanswered(Failure.CONNECT, "127.0.0.1 closed the connection before it answered")
+NOT_HTTP = Unanswered(Failure.CONNECT, "127.0.0.1 answered with what is not HTTP, or with too many headers")
+
+
+def late(seconds: str) -> Unanswered:
+    return Unanswered(Failure.TIMEOUT, f"no answer within {seconds} s")
+
+
+ANSWERS = {
+    "length too short": HEAD + b"content-length: 2\r\n\r\nok, and more than that",
+    "garbage after the answer": OK + b"\x00\xff garbage \r\n\r\n",
+    "a second answer that nobody asked for": OK + b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n",
+    "204 with a body": b"HTTP/1.1 204 No Content\r\n\r\nbut here it is",
+    "204 with a length": b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello",
+    "chunk size that is none": CHUNKED + b"zz\r\nok\r\n0\r\n\r\n",
+    "chunk longer than said": CHUNKED + b"2\r\nokay\r\n0\r\n\r\n",
+    "chunk of a size beyond counting": CHUNKED + b"ffffffffffffffffffff\r\nok",
+    "continue first": b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+    "many interim answers": b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" * 200 + OK,
+    "cookies that are none": HEAD + b'set-cookie: =;;; "\xff\r\n' * 50 + b"content-length: 0\r\n\r\n",
+    "encoding that nobody knows": HEAD + b"content-encoding: zorro\r\ncontent-length: 2\r\n\r\nok",
+    "gzip that is none": HEAD + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\nok",
+    "redirect without a target": b"HTTP/1.1 200 OK\r\nlocation: http://[::1\r\ncontent-length: 0\r\n\r\n",
+    "no reason phrase": b"HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", ANSWERS.values(), ids=ANSWERS.keys())
+@pytest.mark.parametrize("end", End)
+async def test_a_status_line_counts_whatever_follows_the_headers(sender: Pool, raw: bytes, end: End) -> None:
+    async with replying(raw, end) as (receiver, replies):
+        result = await sender.post(receiver.url())
+        await sender.none_in_use()
+        assert result == Answered(204 if b" 204 " in raw else 200)
+        assert len(replies.requests) == receiver.connections == 1
+
+
+CUT_BODIES = {
+    "declared": HEAD + b"content-length: 10\r\n\r\nhalf",
+    "chunked": CHUNKED + b"4\r\nhalf\r\n",
+    "within a chunk": CHUNKED + b"8\r\nhalf",
+    "until the end": HEAD + b"\r\nhalf",
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhalf",
+    "nothing of it": HEAD + b"content-length: 10\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", CUT_BODIES.values(), ids=CUT_BODIES.keys())
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
+async def test_an_answer_cut_within_its_body_counts(sender: Pool, raw: bytes, end: End) -> None:
+    async with replying(raw, end) as (receiver, replies):
+        assert await sender.post(receiver.url()) == Answered(200)
+        assert len(replies.requests) == 1
+        assert sender.kept == 0
+
+
+@pytest.mark.parametrize("raw", CUT_BODIES.values(), ids=CUT_BODIES.keys())
+async def test_a_body_that_stops_is_left_after_a_second(sender: Pool, raw: bytes) -> None:
+    async with replying(raw) as (receiver, replies):
+        started = time.monotonic()
+        assert await sender.post(receiver.url()) == Answered(200)
+        await replies.closed.wait()
+        assert 0.9 < time.monotonic() - started < 3
+        assert sender.kept == 0
+
+
+BROKEN_HEADS = {
+    "HTTP/0.9": b"<html>hello</html>\r\n",
+    "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "zero bytes": b"\x00" * 100,
+    "status that is none": b"HTTP/1.1 abc OK\r\n\r\n",
+    "header without a name": HEAD + b": x\r\n\r\n",
+    "two lengths": HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\nok",
+    "negative length": HEAD + b"content-length: -1\r\n\r\nok",
+    "1 MB in one header": HEAD + b"x: " + b"a" * 1_000_000 + b"\r\n\r\n",
+    "1 MB without a line end": b"HTTP/1.1 200 " + b"a" * 1_000_000,
+    "1 MB in many headers": HEAD + b"".join(b"x-%d: %s\r\n" % (n, b"a" * 1000) for n in range(1000)) + b"\r\n",
+    "10,000 headers": HEAD + b"".join(b"x-%d: a\r\n" % n for n in range(10_000)) + b"content-length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", BROKEN_HEADS.values(), ids=BROKEN_HEADS.keys())
+async def test_an_answer_without_a_proper_head_is_none(sender: Pool, raw: bytes) -> None:
+    async with replying(raw) as (receiver, replies):
+        assert await sender.post(receiver.url()) == NOT_HTTP
+        assert len(replies.requests) == receiver.connections == 1
+        assert sender.kept == 0
+
+
+@pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 2", HEAD, HEAD + b"content-length: 2\r\n"])
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
+async def test_a_cut_on_a_fresh_connection_is_not_posted_twice(sender: Pool, raw: bytes, end: End) -> None:
+    async with replying(raw, end) as (receiver, replies):
+        assert await sender.post(receiver.url()) == CUT
+        assert len(replies.requests) == receiver.connections == 1
+
+
+async def test_a_receiver_that_accepts_and_never_answers_costs_the_deadline(sender: Pool) -> None:
+    async with replying(b"") as (receiver, replies):
+        started = time.monotonic()
+        assert await sender.post(receiver.url(), timeout=0.3) == late("0.3")
+        await replies.closed.wait()
+        assert 0.29 < time.monotonic() - started < 2
+        assert len(replies.requests) == 1
+
+
+async def test_a_receiver_that_never_reads_costs_the_deadline(sender: Pool) -> None:
+    async def sleepy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await asyncio.Event().wait()
+
+    async with HostileReceiver(sleepy) as receiver:
+        assert await sender.post(receiver.url(), b"a" * 20_000_000, timeout=0.3) == late("0.3")
+        await sender.none_in_use()
+
+
+async def test_a_tls_handshake_that_is_never_answered_costs_the_deadline(sender: Pool) -> None:
+    async with HostileReceiver(Replies(b"")) as receiver:
+        url = receiver.url().replace("http", "https")
+        assert await sender.post(url, timeout=0.3) == late("0.3")
+
+
+async def dribble(raw: bytes, writer: asyncio.StreamWriter, every: float) -> None:
+    for byte in raw:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(every)
+
+
+async def test_headers_one_byte_at_a_time_cost_the_deadline(sender: Pool) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await dribble(OK, writer, 0.05)
+
+    async with HostileReceiver(slow) as receiver:
+        assert await sender.post(receiver.url(), timeout=0.4) == late("0.4")
+
+
+@pytest.mark.parametrize("timeout", [0.4, 10.0], ids=["the attempt's deadline ends it", "a second ends it"])
+async def test_the_status_counts_when_the_body_comes_one_byte_at_a_time(sender: Pool, timeout: float) -> None:
+    closed = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(HEAD + b"content-length: 100000\r\n\r\n")
+        task = asyncio.create_task(dribble(b"a" * 1000, writer, 0.05))
+        try:
+            await reader.read()
+        finally:  # a client that leaves data unread resets the connection
+            task.cancel()
+            closed.set()
+
+    async with HostileReceiver(slow) as receiver:
+        started = time.monotonic()
+        assert await sender.post(receiver.url(), timeout=timeout) == Answered(200)
+        await closed.wait()
+        assert min(timeout, 1.0) - 0.1 < time.monotonic() - started < min(timeout, 1.0) + 1
+
+
+@pytest.mark.parametrize("head", [HEAD + b"\r\n", HEAD + b"content-length: 99999999999\r\n\r\n", CHUNKED])
+async def test_an_endless_body_is_left_after_64_kib(sender: Pool, head: bytes) -> None:
+    sent = 0
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_request(reader)
+        writer.write(head)
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"1000\r\n" + b"a" * 4096 + b"\r\n")
+                await writer.drain()
+                sent += 4096
+
+    async with HostileReceiver(endless) as receiver:
+        started = time.monotonic()
+        assert await sender.post(receiver.url()) == Answered(200)
+        assert time.monotonic() - started < 1
+        assert sender.kept == sender.in_use == 0
+    assert sent < DRAIN_BYTES + 16 * 1024 * 1024  # what the kernel's buffers take
+
+
+async def test_a_gzip_bomb_stays_packed(sender: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = gzip.compress(bytes(20_000_000))
+    head = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
+    monkeypatch.setattr("aiohttp.http_parser.DeflateBuffer.__init__", None)  # a use of it fails
+    async with replying(head + packed) as (receiver, replies):
+        assert await sender.post(receiver.url()) == Answered(200)
+        assert b"accept-encoding" not in replies.requests[0].lower()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_never_followed(sender: Pool, status: int) -> None:
+    async with Receiver() as target:
+        for location in ("http://169.254.169.254/latest/meta-data/", target.url("/elsewhere"), "//[", "/"):
+            head = f"HTTP/1.1 {status} Away\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"
+            async with replying(head.encode()) as (receiver, replies):
+                assert await sender.post(receiver.url()) == Answered(status)
+                assert len(replies.requests) == 1
+        assert target.requests == []
+
+
+async def test_an_upgrade_that_nobody_asked_for_is_an_answer(sender: Pool) -> None:
+    raw = b"HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n" + b"x" * 1000
+    async with replying(raw) as (receiver, _):
+        assert await sender.post(receiver.url()) == Answered(101)
+        assert sender.kept == 0
+
+
+@pytest.mark.parametrize("raw", [b"HTTP/1.0 200 OK\r\n\r\nok", b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok"])
+async def test_http_1_0_is_understood_and_not_kept(sender: Pool, raw: bytes) -> None:
+    async with replying(raw, End.CLOSE) as (receiver, replies):
+        assert await sender.post(receiver.url()) == Answered(200)
+        assert await sender.post(receiver.url()) == Answered(200)
+        assert receiver.connections == len(replies.requests) == 2
+
+
+async def test_endless_interim_answers_cost_the_deadline_and_leave_the_loop_to_others(sender: Pool) -> None:
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        while True:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 40)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+
+    async with HostileReceiver(endless) as receiver, ticker() as lag:
+        assert await sender.post(receiver.url(), timeout=0.4) == late("0.4")
+    assert max(lag) < 0.3
+
+
+@pytest.mark.parametrize("wrong", ["name", "expired", "self-signed"])
+async def test_a_receiver_that_cannot_prove_itself_gets_nothing(wrong: str) -> None:
+    authority, replies = Authority(), Replies(OK)
+    tls = {"name": authority.wrong_name, "expired": authority.expired, "self-signed": Authority().server}[wrong]()
+    async with HostileReceiver(replies, tls=tls) as receiver, pool(trusted=authority.client()) as sender:
+        url = receiver.url("/secret?key=hunter2").replace("http://", "https://")
+        result = await sender.post(url)
+        assert isinstance(result, Unanswered)
+        assert result.failure is Failure.TLS
+        assert result.error.startswith("TLS with 127.0.0.1 failed: ")
+        assert "secret" not in result.error
+        assert "hunter2" not in result.error
+        assert replies.requests == []
+
+
+async def test_https_to_a_receiver_without_tls_is_a_tls_failure(sender: Pool) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        await reader.read()
+
+    async with HostileReceiver(plain) as receiver:
+        result = await sender.post(f"https://127.0.0.1:{receiver.port}/")
+        assert isinstance(result, Unanswered)
+        assert result.failure is Failure.TLS
+
+
+async def test_a_receiver_that_proves_itself_is_kept() -> None:
+    authority = Authority()
+    async with Receiver(tls=authority.server()) as receiver, pool(trusted=authority.client()) as sender:
+        assert await sender.post(receiver.url("/x")) == Answered(200)
+        assert await sender.post(receiver.url("/x")) == Answered(200)
+        assert sender.kept == 1
+
+
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
+async def test_a_tls_handshake_that_is_cut_is_a_connect_failure(sender: Pool, end: End) -> None:
+    async def cutting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        if end is End.RESET:
+            reset(writer)
+
+    async with HostileReceiver(cutting) as receiver:
+        url = receiver.url().replace("http://", "https://")
+        result = await sender.post(url)
+        assert isinstance(result, Unanswered)
+        assert result.failure is Failure.CONNECT
+
+
+@pytest.mark.parametrize("end", End)
+async def test_an_answer_before_the_body_was_read_counts(sender: Pool, end: End) -> None:
+    closed = asyncio.Event()
+
+    async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        if end is End.WAIT:
+            writer.transport.resume_reading()
+            with suppress(ConnectionError):
+                while await reader.read(2**20):
+                    pass
+        closed.set()
+
+    async with HostileReceiver(refusing) as receiver:
+        assert await sender.post(receiver.url(), b"a" * 20_000_000) == Answered(413)
+        await closed.wait()
+        await sender.none_in_use()
+        assert sender.kept == 0
+        assert receiver.connections == 1

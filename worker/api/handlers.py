@@ -1,0 +1,182 @@
+"""What each call of the API does. All raise ApiError and StoreUnavailable, which become the answer."""
+
+import base64
+import binascii
+import json
+import logging
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from worker import __version__
+from worker.api.answers import after_set, nothing_set, superset, with_notes
+from worker.api.auth import CALLER
+from worker.api.body import parse, read_object
+from worker.api.dialects import Asked, understood
+from worker.api.errors import ApiError, invalid, json_answer, unauthorized
+from worker.api.ports import Changed, SendTest
+from worker.api.saving import Saving, find
+from worker.configuration.model import ID, Problem
+from worker.configuration.port import WritableStore
+from worker.configuration.shown import masked_url
+from worker.domain.names import KNOWN, WIRE_NAMES, canonical
+from worker.domain.webhook import DEFAULT_ID, Endpoint
+
+log = logging.getLogger(__name__)
+
+PAGE, LARGEST_PAGE = 100, 500
+TEST_EVENT = "APPLICATION_STARTUP"
+EVERY_ID = "*"
+
+
+class Handlers:
+    """`now` gives Unix time in seconds."""
+
+    def __init__(
+        self, store: WritableStore, saving: Saving, changed: Changed, send_test: SendTest, now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._saving = saving
+        self._changed = changed
+        self._send_test = send_test
+        self._now = now
+
+    async def set_named_in_body(self, request: web.Request) -> web.Response:
+        """POST /webhook/instance"""
+        asked = understood(await read_object(request), webhook_id=request.query.get("id"))
+        if "enabled" not in asked.values:
+            asked.problems.append(Problem(asked.called("enabled"), "is required"))
+        instance = asked.values.get("instance")
+        if not request[CALLER].reaches(instance if isinstance(instance, str) else ""):
+            raise unauthorized()
+        return await self._set(asked)
+
+    async def set_named_in_path(self, request: web.Request) -> web.Response:
+        """POST /webhook/set/{instance}"""
+        instance = _instance(request)
+        return await self._set(understood(await read_object(request), instance, request.query.get("id")))
+
+    async def _set(self, asked: Asked) -> web.Response:
+        saved = await self._saving.save(asked)
+        log.info("webhook set", extra={"instance": saved.webhook.instance, "webhook": saved.webhook.id})
+        found = after_set(asked.style, saved.webhook, saved.stored)
+        return json_answer(with_notes(found, saved.warnings, saved.secret), 201)
+
+    async def find(self, request: web.Request) -> web.Response:
+        """GET /webhook/find/{instance}"""
+        instance, asked_id = _instance(request), request.query.get("id")
+        stored = await find(self._store, instance, asked_id or DEFAULT_ID)
+        if stored is not None:
+            return json_answer(superset(stored))
+        if asked_id not in (None, DEFAULT_ID):
+            raise _missing(instance, asked_id)
+        return json_answer(nothing_set(instance))
+
+    async def list(self, request: web.Request) -> web.Response:
+        """GET /webhook"""
+        limit, after = _limit(request.query.get("limit")), _after(request.query.get("after"))
+        instance = request.query.get("instance", request[CALLER].instance)
+        if instance is None:
+            page = await self._store.list(after, limit)
+            items, following = page.items, page.following
+        elif not request[CALLER].reaches(instance):
+            raise unauthorized()
+        else:
+            items, following = await self._store.get(instance), None
+        cursor = _cursor(following) if following else None
+        return json_answer({"webhooks": [superset(item) for item in items], "after": cursor})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """DELETE /webhook/{instance}"""
+        instance, webhook_id = _instance(request), request.query.get("id", DEFAULT_ID)
+        every = webhook_id == EVERY_ID
+        possible = every or ID.fullmatch(webhook_id)
+        deleted = await self._store.delete(instance, None if every else webhook_id) if possible else None
+        if deleted is None:
+            raise _missing(instance, webhook_id)
+        await self._changed(instance, deleted.revision)
+        log.info("webhook deleted", extra={"instance": instance, "webhook": webhook_id})
+        remaining = [item.webhook.id for item in await self._store.get(instance)]
+        return json_answer({"deleted": deleted.count, "remaining": remaining})
+
+    async def test(self, request: web.Request) -> web.Response:
+        """POST /webhook/test/{instance}"""
+        instance = _instance(request)
+        body = await read_object(request, empty=True)
+        webhook_id = _choice(body, "id", request.query.get("id") or DEFAULT_ID)
+        event = canonical(_choice(body, "event", TEST_EVENT))
+        if event not in KNOWN:
+            raise invalid([Problem("event", f"must be one of {', '.join(sorted(KNOWN))}")])
+        stored = await find(self._store, instance, webhook_id)
+        if stored is None:
+            raise _missing(instance, webhook_id)
+        trial = await self._send_test(stored.webhook, self._test_event(instance, event))
+        return json_answer(
+            {
+                "instance": instance,
+                "id": webhook_id,
+                "url": masked_url(stored.webhook.url),
+                "event": event,
+                "signed": bool(stored.webhook.secrets),
+                "ok": trial.status is not None and 200 <= trial.status < 300,
+                "status": trial.status,
+                "milliseconds": round(trial.milliseconds, 1),
+                "body": trial.body.decode(errors="replace"),
+                "error": trial.error,
+            }
+        )
+
+    def _test_event(self, instance: str, event: str) -> bytes:
+        """In Evolution's envelope; `data` says that it is a test."""
+        moment = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        data = {"test": True, "message": f"a test by evolution-webhook-worker {__version__}"}
+        return json.dumps(
+            {"event": WIRE_NAMES[event], "instance": instance, "data": data, "date_time": moment}, ensure_ascii=False
+        ).encode()
+
+
+def _instance(request: web.Request) -> str:
+    instance = request.match_info["instance"]
+    if not request[CALLER].reaches(instance):
+        raise unauthorized()
+    return instance
+
+
+def _missing(instance: str, webhook_id: str | None) -> ApiError:
+    which = "no webhook" if webhook_id == EVERY_ID else f"no webhook {webhook_id!r:.100}"
+    return ApiError(404, [f"The {instance!r:.300} instance has {which}"])
+
+
+def _choice(body: dict[str, Any], name: str, default: str) -> str:
+    value = body.get(name, default)
+    if not isinstance(value, str):
+        raise invalid([Problem(name, "must be a string")])
+    return value
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return PAGE
+    if re.fullmatch(r"[1-9][0-9]{0,2}", text) and int(text) <= LARGEST_PAGE:
+        return int(text)
+    raise invalid([Problem("limit", f"must be a whole number from 1 to {LARGEST_PAGE}, not {text!r:.100}")])
+
+
+def _cursor(following: Endpoint) -> str:
+    return base64.urlsafe_b64encode(json.dumps([following.instance, following.webhook_id]).encode()).decode()
+
+
+def _after(cursor: str | None) -> Endpoint | None:
+    if cursor is None:
+        return None
+    try:
+        match parse(base64.b64decode(cursor.encode(), b"-_", validate=True)):
+            case [str() as instance, str() as webhook_id]:
+                f"{instance}{webhook_id}".encode()
+                return Endpoint(instance, webhook_id)
+    except (binascii.Error, UnicodeError, ApiError):
+        pass
+    raise invalid([Problem("after", "must be the `after` of the page before")])

@@ -1,0 +1,155 @@
+"""The OpenAPI 3.1 document of the API, built from the code's own tables."""
+
+from typing import Any
+
+from worker import __version__
+from worker.api.dialects import FIELDS
+from worker.api.schemas import SCHEMAS
+
+Json = dict[str, Any]
+
+_SET = """Creates or replaces one webhook of the instance; the answer has the shape of the request.
+
+Left out: `events` means all events; `webhook_by_events` and `webhook_base64` are false (in the nested form they stay
+as they are); headers, secret, timeout, concurrency and rate limit stay as they are, `null` resets them. A header value
+or URL credentials that an answer shows as `***` can be sent back so, and stay what they are."""
+
+_TITLE = "Evolution API's webhook calls, answered by the webhook worker"
+
+_ABOUT = """Every call but `/docs` and `/openapi.json` needs the header `apikey`: AUTHENTICATION_API_KEY, or, where
+the worker reads Evolution's database, an instance's own token, which reaches that instance only. Instance names may
+hold any character; in a path they are percent-encoded. Each instance can have several webhooks: `id` says which,
+`default` if it is left out. Header values, signing secrets and credentials in URLs are shown as `***`."""
+
+
+def document() -> Json:
+    """A new copy each time."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": _TITLE, "version": __version__, "description": _ABOUT},
+        "security": [{"apikey": []}],
+        "paths": {
+            "/webhook/instance": {"post": _set("Set, instance in the body", "SetNamingInstance", [_ID])},
+            "/webhook/set/{instance}": {"post": _set("Set a webhook", "Set", [_INSTANCE, _ID])},
+            "/webhook/find/{instance}": {"get": _find()},
+            "/webhook": {"get": _list()},
+            "/webhook/{instance}": {"delete": _delete()},
+            "/webhook/test/{instance}": {"post": _test()},
+            "/openapi.json": {"get": _open("This document", "application/json")},
+            "/docs": {"get": _open("This page", "text/html")},
+        },
+        "components": {
+            "securitySchemes": {"apikey": {"type": "apiKey", "in": "header", "name": "apikey"}},
+            "schemas": SCHEMAS,
+            "responses": {name: _refusal(text) for name, text in _REFUSALS.items()},
+        },
+    }
+
+
+_REFUSALS = {
+    "400": "What is wrong: one line a problem, with field, value and what is allowed",
+    "401": "The header apikey is missing or wrong, or a token of another instance",
+    "404": "No such webhook, or no such path",
+    "405": "No such method; the header Allow names those that exist",
+    "408": "The body did not arrive in time",
+    "413": "The body has more than 1 MiB",
+    "415": "The body is not application/json",
+    "500": "A stored webhook is damaged; the message says which, setting it again is the remedy",
+    "503": "The webhook store cannot answer; the header Retry-After says when to try again",
+}
+
+
+def _refusal(description: str) -> Json:
+    return {"description": description, "content": _json("Error")}
+
+
+def _json(schema: str) -> Json:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _operation(summary: str, good: Json, refusals: str, **more: Any) -> Json:
+    refused = {status: {"$ref": f"#/components/responses/{status}"} for status in refusals.split()}
+    return {"summary": summary, **more, "responses": {**good, **refused}}
+
+
+def _good(status: str, description: str, schema: str) -> Json:
+    return {status: {"description": description, "content": _json(schema)}}
+
+
+def _query(name: str, description: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": 255}
+_INSTANCE = {"name": "instance", "in": "path", "required": True, "description": "The instance's name", "schema": _NAME}
+_ID = _query("id", "Which of the instance's webhooks; `default` if left out", {"$ref": "#/components/schemas/Id"})
+_WITH_BODY = "400 401 408 413 415 500 503"
+
+
+def _set(summary: str, body: str, parameters: list[Json]) -> Json:
+    return _operation(
+        summary,
+        _good("201", "Stored, and told to every replica", "SetAnswer"),
+        _WITH_BODY,
+        description=_SET + " " + _spellings(),
+        parameters=parameters,
+        requestBody={"required": True, "content": _json(body)},
+    )
+
+
+def _spellings() -> str:
+    several = [" = ".join(f"`{name}`" for name in spellings) for spellings in FIELDS.values() if len(spellings) > 1]
+    return f"Each spelling is taken in each form: {'; '.join(several)}."
+
+
+def _find() -> Json:
+    return _operation(
+        "Find a webhook",
+        _good(
+            "200", "The webhook, readable by clients of 1.x and 2.x; nothing set: `enabled` false, `url` empty", "Found"
+        ),
+        "400 401 404 500 503",
+        description="With an `id` that the instance does not have: 404.",
+        parameters=[_INSTANCE, _ID],
+    )
+
+
+def _list() -> Json:
+    limit = {"type": "integer", "minimum": 1, "maximum": 500, "default": 100}
+    return _operation(
+        "List webhooks",
+        _good("200", "In order of instance and id; `after` asks for the next page, null: the last", "Page"),
+        "400 401 500 503",
+        parameters=[
+            _query("limit", "At most so many", limit),
+            _query("after", "The `after` of the page before", {"type": "string"}),
+            _query("instance", "Only this instance's, all of them", {"type": "string"}),
+        ],
+    )
+
+
+def _delete() -> Json:
+    which = {"type": "string", "pattern": r"^([A-Za-z0-9._-]{1,64}|\*)$"}
+    return _operation(
+        "Delete a webhook",
+        _good("200", "How many went, and the ids of those that remain", "Deleted"),
+        "400 401 404 500 503",
+        parameters=[_INSTANCE, _query("id", "Which; `default` if left out, `*` for all of the instance", which)],
+    )
+
+
+def _test() -> Json:
+    return _operation(
+        "Send a test event",
+        _good("200", "What the receiver answered, or why it did not", "Trial"),
+        "400 401 404 408 413 415 500 503",
+        description="One POST, built and signed like any delivery, also when the webhook is disabled. `data` is "
+        '`{"test": true}`. The body may name another `event` than APPLICATION_STARTUP, and may be left out.',
+        parameters=[_INSTANCE, _ID],
+        requestBody={"required": False, "content": _json("TestRequest")},
+    )
+
+
+def _open(summary: str, content_type: str) -> Json:
+    good = {"200": {"description": summary, "content": {content_type: {}}}}
+    return _operation(summary, good, "405", security=[])

@@ -1,0 +1,30 @@
+"""What the API needs of other parts: functions that the composition root hands in."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from worker.domain.webhook import Webhook
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of a test event: the receiver's answer (`body`: its first bytes), or why there is none."""
+
+    status: int | None
+    milliseconds: float
+    body: bytes = b""
+    error: str | None = None
+
+
+SendTest = Callable[[Webhook, bytes], Awaitable[Trial]]
+"""Sends an event's bytes to the webhook, built and signed like any delivery, in one attempt. Never raises."""
+
+RefuseUrl = Callable[[str], Awaitable[str | None]]
+"""Why the egress rules refuse a URL, with the setting to change, or None."""
+
+Changed = Callable[[str, int], Awaitable[None]]
+"""Tells every replica that an instance is at this revision now. Returns soon and never raises: a message that
+cannot be sent is the teller's to log, and the caches' time to live covers it."""
+
+TokenOwner = Callable[[str], Awaitable[str | None]]
+"""The instance that a token belongs to, or None. Raises StoreUnavailable."""

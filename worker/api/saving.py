@@ -1,0 +1,159 @@
+"""A set: what was asked, merged with what is stored, checked, written, and told to all replicas."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakValueDictionary
+
+from worker.api.dialects import Asked
+from worker.api.errors import invalid
+from worker.api.ports import Changed, RefuseUrl
+from worker.configuration.model import (
+    GENERATE,
+    InvalidWebhook,
+    Problem,
+    fields_of,
+    new_secret,
+    warnings,
+    webhook_from,
+)
+from worker.configuration.port import RowDamaged, Stored, WritableStore
+from worker.configuration.shown import MASK, masked_url
+from worker.domain.routing import BadUrl, plain_url
+from worker.domain.webhook import Webhook
+
+EGRESS_SECONDS = 5.0
+"""For the URL's name to resolve; later is too late to refuse it here, and each connect is judged anyway."""
+
+_KEPT = ("headers", "secrets", "timeout_ms", "concurrency", "rate_limit")
+"""Stay as they are when a set leaves them out: the clients that were written for Evolution do not know them,
+and whoever knows them cannot read back what answers mask."""
+
+_KEPT_NESTED = ("by_events", "base64")
+"""As Evolution 2.x; in 1.x what is left out is false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """`secret` was generated now. `stored` None: somebody deleted the webhook meanwhile."""
+
+    webhook: Webhook
+    stored: Stored | None
+    created: bool
+    warnings: tuple[str, ...]
+    secret: str | None
+
+
+class Saving:
+    """Sets of one instance take turns in this process: each is a read and a write."""
+
+    def __init__(
+        self,
+        store: WritableStore,
+        refuse_url: RefuseUrl,
+        changed: Changed,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._store = store
+        self._refuse_url = refuse_url
+        self._changed = changed
+        self._random_bytes = random_bytes
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def save(self, asked: Asked) -> Saved:
+        """Raises ApiError with every problem, StoreUnavailable."""
+        instance = asked.values.get("instance")
+        lock = self._locks.setdefault(str(instance), asyncio.Lock())
+        async with lock:
+            existing = await self._existing(instance, asked.values["id"])
+            secret = new_secret(self._random_bytes) if asked.values.get("secret") == GENERATE else None
+            webhook = await self._checked(asked, existing, secret)
+            if existing and not webhook.enabled:
+                webhook = replace(webhook, disabled_reason=existing.disabled_reason)
+            written = await self._store.put(webhook)
+        await self._changed(webhook.instance, written.revision)
+        stored = await find(self._store, webhook.instance, webhook.id)
+        notes = (*asked.warnings, *warnings(webhook))
+        return Saved(webhook, stored, written.created, notes, secret)
+
+    async def _existing(self, instance: Any, webhook_id: Any) -> Webhook | None:
+        if not (_is_text(instance) and _is_text(webhook_id)):
+            return None  # refused below
+        try:
+            found = await find(self._store, instance, webhook_id)
+        except RowDamaged:
+            return None  # setting it again, whole, is the remedy
+        return found.webhook if found else None
+
+    async def _checked(self, asked: Asked, existing: Webhook | None, secret: str | None) -> Webhook:
+        fields = merged(asked, existing, secret)
+        problems = _masks_left(fields)
+        webhook: Webhook | None = None
+        try:
+            webhook = webhook_from(fields)
+        except InvalidWebhook as error:
+            problems += error.problems
+        if fields.get("enabled", True) is True:
+            problems += await self._refused(fields.get("url"))
+        renamed = [Problem(asked.called(problem.field), problem.message) for problem in problems]
+        if webhook is None or problems or asked.problems:
+            raise invalid([*asked.problems, *renamed])
+        return webhook
+
+    async def _refused(self, url: Any) -> list[Problem]:
+        try:
+            target = plain_url(url) if _is_text(url) else ""
+        except BadUrl:
+            return []  # the model has said so
+        try:
+            async with asyncio.timeout(EGRESS_SECONDS):
+                reason = await self._refuse_url(target) if target else None
+        except TimeoutError:
+            return []
+        return [Problem("url", f"is refused by the egress rules: {reason}")] if reason else []
+
+
+async def find(store: WritableStore, instance: str, webhook_id: str) -> Stored | None:
+    """Raises StoreUnavailable."""
+    return next((item for item in await store.get(instance) if item.webhook.id == webhook_id), None)
+
+
+def merged(asked: Asked, existing: Webhook | None, secret: str | None) -> dict[str, object]:
+    """The fields that the webhook is to have: given ones, kept ones, and stored ones in the place of masks."""
+    stored = fields_of(existing) if existing else {}
+    kept = (*_KEPT, *_KEPT_NESTED) if asked.nested else _KEPT
+    fields = {name: stored[name] for name in kept if name in stored} | asked.values
+    if "secret" in fields:
+        given = secret or fields.pop("secret")
+        fields.pop("secret", None)
+        fields["secrets"] = [given] if isinstance(given, str) else [] if given is None else given
+    if fields.get("enabled") is False:
+        fields["events"] = []  # as Evolution: a disabled webhook keeps no list
+        fields["url"] = fields.get("url") or stored.get("url") or ""
+    if existing and "url" in fields and fields["url"] == masked_url(existing.url):
+        fields["url"] = existing.url
+    headers = fields.get("headers")
+    if isinstance(headers, dict):
+        fields["headers"] = _unmasked(headers, dict(existing.headers) if existing else {})
+    return fields
+
+
+def _unmasked(headers: dict[str, Any], stored: dict[str, str]) -> dict[str, Any]:
+    return {name: stored.get(name, value) if value == MASK else value for name, value in headers.items()}
+
+
+def _masks_left(fields: dict[str, Any]) -> list[Problem]:
+    """A mask that stands for nothing would be sent as if it were the secret."""
+    headers, url = fields.get("headers"), fields.get("url")
+    masked = [name for name, value in headers.items() if value == MASK] if isinstance(headers, dict) else []
+    problems = [Problem(f"headers.{name}", "is only the mask that answers show: give the value") for name in masked]
+    if isinstance(url, str) and f"//{MASK}@" in url:
+        problems.append(Problem("url", "has only the mask that answers show for its credentials: give them"))
+    return problems
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a database can be asked for it."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)

@@ -1,0 +1,100 @@
+"""The /webhook API on SERVER_PORT: its routes, its start and its end."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from worker.api.auth import Authentication, Failures
+from worker.api.body import LONGEST_BODY
+from worker.api.docs import page
+from worker.api.errors import ApiError, errors, json_answer
+from worker.api.handlers import Handlers
+from worker.api.openapi import document
+from worker.api.ports import Changed, RefuseUrl, SendTest, TokenOwner
+from worker.api.saving import Saving
+from worker.configuration.port import WritableStore
+
+OPEN = frozenset({"/docs", "/openapi.json"})
+"""Without a key, so that a browser can show them: they are the same everywhere and tell nothing of this worker."""
+
+DRAIN_SECONDS = 5.0
+"""For requests under way when the server closes."""
+
+
+class WebhookApi:
+    """Evolution's webhook calls, on the worker's own store.
+
+    `api_key` (AUTHENTICATION_API_KEY) reaches everything and must not be empty. With `token_owner` an instance's
+    own token is accepted too, and reaches that instance only.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        store: WritableStore,
+        api_key: str,
+        *,
+        refuse_url: RefuseUrl,
+        changed: Changed,
+        send_test: SendTest,
+        token_owner: TokenOwner | None = None,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._handlers = Handlers(store, Saving(store, refuse_url, changed), changed, send_test, now)
+        self._authentication = Authentication(api_key, token_owner, Failures(monotonic), sleep, OPEN)
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> int:
+        """Begins to answer and returns the port. Raises OSError when it is taken."""
+        self._runner = web.AppRunner(self._app(), access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def close(self) -> None:
+        """Takes nothing more, and gives requests under way DRAIN_SECONDS."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _app(self) -> web.Application:
+        middlewares = (errors, self._authentication.middleware, _readable_url)
+        app = web.Application(middlewares=middlewares, client_max_size=LONGEST_BODY)
+        handlers, instance = self._handlers, "{instance:[^/]+}"
+        app.router.add_post("/webhook/instance", handlers.set_named_in_body)
+        app.router.add_post(f"/webhook/set/{instance}", handlers.set_named_in_path)
+        app.router.add_get(f"/webhook/find/{instance}", handlers.find)
+        app.router.add_post(f"/webhook/test/{instance}", handlers.test)
+        app.router.add_get("/webhook", handlers.list)
+        app.router.add_delete(f"/webhook/{instance}", handlers.delete)
+        app.router.add_get("/openapi.json", _openapi)
+        app.router.add_get("/docs", _docs)
+        return app
+
+
+@web.middleware
+async def _readable_url(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """An instance's name is percent-encoded UTF-8; anything else would be read as another name."""
+    try:
+        unquote_to_bytes(request.raw_path).decode()
+    except UnicodeDecodeError:
+        raise ApiError(400, [["the URL is not percent-encoded UTF-8"]]) from None
+    return await handler(request)
+
+
+async def _openapi(_: web.Request) -> web.Response:
+    return json_answer(document())
+
+
+async def _docs(_: web.Request) -> web.Response:
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return web.Response(text=page(document()), content_type="text/html", headers={"Content-Security-Policy": policy})

@@ -1,0 +1,82 @@
+"""Changes of webhooks, told to every replica through the fanout exchange `<prefix>.config`."""
+
+import logging
+from collections.abc import Callable
+
+import aiormq
+import msgspec
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel
+
+from worker.broker.connection import BROKER_ERRORS, close, connect
+from worker.broker.declare import open_channel
+
+log = logging.getLogger(__name__)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One instance's webhooks have changed; `revision` is the store's count of its changes."""
+
+    instance: str
+    revision: int
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Change).decode
+
+
+class ChangeListener:
+    """This process's own queue on the exchange: exclusive, so that it goes when the connection does."""
+
+    def __init__(self, exchange: str, on_change: Callable[[str, int], None]) -> None:
+        self._exchange = exchange
+        self._on_change = on_change
+        self._channel: Channel | None = None
+
+    @property
+    def healthy(self) -> bool:
+        return self._channel is None or not self._channel.is_closed
+
+    async def listen(self, connection: AbstractConnection) -> None:
+        """Begin on a new connection. Without the rights for it, changes arrive by CACHE_TTL_SECONDS only."""
+        self._channel = None
+        channel = await open_channel(connection)
+        try:
+            queue = await channel.queue_declare(exclusive=True, auto_delete=True)
+            await channel.queue_bind(queue.queue or "", self._exchange)
+            await channel.basic_consume(queue.queue or "", self._heard, no_ack=True)
+        except aiormq.exceptions.ChannelAccessRefused as error:
+            log.warning("changes of webhooks cannot be heard, only CACHE_TTL_SECONDS brings them: %s", error)
+            return
+        self._channel = channel
+
+    async def _heard(self, message: DeliveredMessage) -> None:
+        try:
+            change = _decode(message.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.warning("somebody published no change to %s: %s", self._exchange, error)
+            return
+        self._on_change(change.instance, change.revision)
+
+
+async def announce(channel: Channel, exchange: str, instance: str, revision: int) -> None:
+    """Tell every replica. Raises what a broken connection raises."""
+    await channel.basic_publish(_encode(Change(instance, revision)), exchange=exchange)
+
+
+async def announce_once(uri: str, exchange: str, instance: str, revision: int) -> str | None:
+    """The same over a connection of its own (command line); the problem, or None."""
+    try:
+        connection = await connect(uri, "evolution-webhook-worker command")
+    except (*BROKER_ERRORS, ValueError) as error:
+        return f"{error or type(error).__name__}"
+    try:
+        channel = await open_channel(connection, confirms=True)
+        await channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
+        await announce(channel, exchange, instance, revision)
+    except BROKER_ERRORS as error:
+        return f"{error or type(error).__name__}"
+    finally:
+        await close(connection)
+    return None

@@ -1,0 +1,90 @@
+"""Where webhooks are kept: what the cache, the command line and the API need of a store."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.domain.webhook import Endpoint, Webhook
+
+LONGEST_INSTANCE = 255
+LONGEST_ID = 64
+"""Characters: where Evolution's column ends, and ours."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot answer; the text says why and what to do, without credentials."""
+
+
+class RowDamaged(StoreUnavailable):
+    """One instance's row cannot be read; the store itself works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A webhook as the store keeps it. Times are Unix milliseconds, UTC."""
+
+    webhook: Webhook
+    revision: int
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A finished `put`: the instance's new revision, and whether the webhook is a new one."""
+
+    revision: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A finished `delete`: the instance's new revision, and how many webhooks went."""
+
+    revision: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some webhooks, ordered by (instance, id) as UTF-8; `following` asks for the next page, None: the last."""
+
+    items: tuple[Stored, ...]
+    following: Endpoint | None
+
+
+class Store(Protocol):
+    """Every call raises StoreUnavailable. Names are compared exactly: case and trailing spaces count."""
+
+    async def load(self, instance: str) -> tuple[Webhook, ...]:
+        """The instance's webhooks in order of id, disabled ones too; none: (). One query."""
+
+    async def check(self) -> None:
+        """Connects, and verifies rights and schema; changes nothing."""
+
+    async def close(self) -> None:
+        """Gives the connections back. Never raises."""
+
+
+class WritableStore(Store, Protocol):
+    """A store of our own. Every change raises the instance's revision, deletes included; it never falls."""
+
+    async def put(self, webhook: Webhook) -> Written:
+        """Inserts it or replaces the one with its instance and id whole."""
+
+    async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
+        """Deletes one webhook, or all of the instance (None). None: there was nothing to delete."""
+
+    async def get(self, instance: str) -> tuple[Stored, ...]:
+        """As `load`, with revision and times."""
+
+    async def list(self, after: Endpoint | None, limit: int) -> Page:
+        """At most `limit` webhooks that follow `after`."""
+
+    async def instances(self) -> tuple[str, ...]:
+        """The names of all instances that have a webhook, enabled or not, each once, in no order."""
+
+    async def disable(self, seen: Webhook, reason: str) -> int | None:
+        """Disables the webhook if it still is as `seen`; the new revision, None: it changed meanwhile."""
+
+    async def migrate(self) -> int:
+        """Brings the schema up to date and returns its version; safe when many processes do it at once."""
