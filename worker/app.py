@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from aio_pika.abc import AbstractConnection
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from worker import wiring
 from worker.api.health import HealthServer
@@ -27,6 +26,7 @@ from worker.delivery.duplicates import Duplicates
 from worker.delivery.pipeline import Pipeline
 from worker.delivery.settle import Settler
 from worker.http.sender import Sender
+from worker.serving import announce_change, serve_api, until_ready
 from worker.settings import Settings
 from worker.telemetry.lag import LoopLag
 from worker.telemetry.recorder import Telemetry
@@ -111,7 +111,8 @@ class Worker:
             raise OSError(f"METRICS_HOST and METRICS_PORT: cannot listen: {error.strerror or error}") from error
         log.info("serving metrics and health", extra={"host": settings.metrics_host, "port": port})
         await self._background("event loop lag", self._lag.run(self._isolation.tick))
-        await self._background("database schema", self._migrate())
+        await self._background("database schema", until_ready(self._store.migrate))
+        await serve_api(settings, self._store, self._changed, self._stack)
         for name, client in (("publish", self._publisher), ("consume", self._source)):
             supervisor = Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
             await self._background(name, supervisor.run())
@@ -140,16 +141,10 @@ class Worker:
         await self._changes.listen(connection)
         self._webhooks.invalidate_all()
 
-    async def _migrate(self) -> None:
-        """Until it has worked: meanwhile lookups fail, and what is not cached is parked."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable),
-            wait=wait_random_exponential(max=15),
-            before_sleep=lambda state: log.warning(
-                "the webhook store is not ready: %s", state.outcome.exception() if state.outcome else ""
-            ),
-        )
-        await retrying(self._store.migrate)
+    async def _changed(self, instance: str, revision: int) -> None:
+        """The API has written: here at once, elsewhere through the broker."""
+        self._webhooks.invalidate(instance, revision)
+        await announce_change(self._settings, instance, revision)
 
     async def _bind_instances(self) -> None:
         while True:

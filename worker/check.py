@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from aio_pika.abc import AbstractConnection
 
 from worker import wiring
-from worker.broker.connection import BROKER_ERRORS, close, connect, masked
+from worker.broker.connection import BROKER_ERRORS, close, connect, masked, said
 from worker.broker.declare import missing, queue_exists
 from worker.broker.intake import evolution_queues
 from worker.configuration.port import StoreUnavailable
@@ -23,7 +23,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     try:
         connection = await connect(uri, "evolution-webhook-worker check")
     except (*BROKER_ERRORS, ValueError) as error:
-        yield "RabbitMQ", f"no connection to {masked(uri)}: {error or type(error).__name__}; see RABBITMQ_URI"
+        yield "RabbitMQ", f"no connection to {masked(uri)}: {said(error)}; see RABBITMQ_URI"
         return
     try:
         yield "RabbitMQ", None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from worker.broker.intake import EvolutionQueues, Intake
 from worker.broker.topology import Topology, topology
 from worker.delivery.attempt import AttemptRules
-from worker.delivery.pipeline import Policy
+from worker.delivery.policy import Policy
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.verdict import Rules
 from worker.domain.webhook import GLOBAL_ID, Webhook

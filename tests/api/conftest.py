@@ -1,6 +1,7 @@
 """The API on a real SQLite store, over loopback, with what it tells others written down."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -11,8 +12,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from worker.api.ports import Trial
 from worker.api.webhooks import WebhookApi
+from worker.domain.trial import Trial
 from worker.domain.webhook import Webhook
 from worker.http.egress import EgressPolicy, refuse_url
 from worker.webhooks.sql import SqlStore
@@ -118,10 +119,24 @@ async def _addresses(host: str) -> list[str]:
     return ["8.8.8.8"]
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database, made once and copied: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("api") / "webhooks.db"
+
+    async def make() -> None:
+        store = SqlStore(f"sqlite:///{path}", lambda: 0)
+        await store.migrate()
+        await store.close()
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
+async def store(migrated: Path, tmp_path: Path) -> AsyncIterator[SqlStore]:
+    shutil.copy(migrated, tmp_path)
     found = SqlStore(f"sqlite:///{tmp_path}/webhooks.db", lambda: 1_795_000_000_123)
-    await found.migrate()
     yield found
     await found.close()
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.api.conftest import KEY, Api, MakeApi
-from worker.api.ports import Trial
 from worker.configuration.port import StoreUnavailable
 from worker.domain.request import secret_key
+from worker.domain.trial import Trial
 from worker.domain.webhook import RateLimit, Webhook
 from worker.webhooks.sql import SqlStore
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 from tests.bench.filtered import filtered
+from tests.bench.isolation import isolation
 from tests.bench.rig import Rig, rig
 from tests.bench.scale import instances, memory, start
 from tests.bench.throughput import throughput
@@ -24,6 +25,7 @@ SCENARIOS: dict[str, Scenario] = {
     "throughput-1m": lambda rig, rounds, count: throughput(rig, rounds=rounds, count=count // 40, size=1_000_000),
     "filtered": lambda rig, rounds, count: filtered(rig, rounds=rounds, count=count * 2),
     "instances": lambda rig, rounds, count: instances(rig, rounds=rounds, count=count),
+    "isolation": lambda rig, rounds, _: isolation(rig, rounds=rounds),
     "start": lambda rig, rounds, _: start(rig, rounds=rounds),
     "memory": lambda rig, _, __: memory(rig),
 }

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,28 +68,37 @@ class Rig:
 
     def prepare(self) -> None:
         """The worker's queues, the peers' queue and one webhook, by the worker itself."""
-        self.command("webhook", "set", "bench-0", "--url", self.nginx.url("/hook"), "--event", "MESSAGES_UPSERT")
+        webhook = ("--url", self.nginx.url("/hook"), "--event", "MESSAGES_UPSERT", "--secret", "generate")
+        self.command("webhook", "set", "bench-0", *webhook)
         with self.worker() as worker:
             worker.wait_consuming()
         asyncio.run(self._declare_peers_queue())
 
-    def set_instances(self, count: int, *, signed: bool = True) -> None:
-        """`bench-0` .. `bench-<count - 1>`, all with the webhook of the first."""
-        secret = ("--secret", "generate") if signed else ("--secret", "")
-        self.command("webhook", "set", "bench-0", *secret)
-        with sqlite3.connect(self.folder / "webhooks.db") as database:
+    def set_instances(self, count: int) -> None:
+        """`bench-0` .. `bench-<count - 1>`, all with the receiver that counts, signed."""
+        self.set_webhooks({f"bench-{number}": self.nginx.url("/hook") for number in range(count)})
+
+    def set_webhooks(self, urls: dict[str, str]) -> None:
+        """Instance -> URL, otherwise as the webhook that `prepare` made."""
+        with closing(sqlite3.connect(self.folder / "webhooks.db")) as database, database:
             columns = [row[1] for row in database.execute("PRAGMA table_info(webhooks)")]
-            first = dict(
-                zip(
-                    columns,
-                    database.execute("SELECT * FROM webhooks WHERE instance = 'bench-0'").fetchone(),
-                    strict=True,
-                )
-            )
+            template = dict(zip(columns, database.execute("SELECT * FROM webhooks LIMIT 1").fetchone(), strict=True))
             database.execute("DELETE FROM webhooks")
-            rows = [list({**first, "instance": f"bench-{number}"}.values()) for number in range(count)]
+            rows = [tuple({**template, "instance": name, "url": url}.values()) for name, url in urls.items()]
             database.executemany(f"INSERT INTO webhooks VALUES ({','.join('?' * len(columns))})", rows)
-        database.close()
+
+    def purge(self) -> None:
+        """Empty the worker's queues."""
+        asyncio.run(self._purge())
+
+    async def _purge(self) -> None:
+        connection = await aio_pika.connect(self.broker.uri)
+        channel = await (await connection.channel()).get_underlay_channel()
+        names = [f"{self.prefix}.{name}" for name in ("events", "retries", "dead")]
+        names += [f"{self.prefix}.retry.{step}s" for step in (5, 15, 45, 135, 405, 1215, 3645, 10935, 21600)]
+        for name in names:
+            await channel.queue_purge(name)
+        await connection.close()
 
     def command(self, *arguments: str) -> None:
         environment = {**os.environ, **self.environment()}
@@ -145,13 +154,15 @@ def rig() -> Iterator[Rig]:
 
 
 class Process:
-    """A program on the measured core; ended by SIGTERM."""
+    """A program on one core; ended by SIGTERM."""
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: dict[str, str] | None = None, core: int = MEASURED_CORE
+    ) -> None:
         self.started = time.monotonic()
         self._output = tempfile.NamedTemporaryFile(prefix="bench-")  # noqa: SIM115 - as long as the process
         self._process = subprocess.Popen(
-            ["taskset", "-c", str(MEASURED_CORE), *command],
+            ["taskset", "-c", str(core), *command],
             env={**os.environ, **(environment or {})},
             stdout=self._output,
             stderr=self._output,

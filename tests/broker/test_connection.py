@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiormq
@@ -64,8 +64,10 @@ async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     monkeypatch.setattr(module, "connect", connect)
     monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.001)
 
-    def start(client: ScriptedClient) -> asyncio.Task[None]:
-        supervisor = Supervisor("amqp://host/", "test", client, lambda low, high: low)
+    def start(
+        client: ScriptedClient, uniform: Callable[[float, float], float] = lambda low, high: low
+    ) -> asyncio.Task[None]:
+        supervisor = Supervisor("amqp://host/", "test", client, uniform)
         tasks.append(asyncio.create_task(supervisor.run()))
         return tasks[-1]
 
@@ -106,6 +108,19 @@ async def test_a_set_up_that_fails_is_tried_again_on_a_new_connection(run: Any, 
     assert not task.done()
     assert client.connections[0].closed
     assert client.states in ([], [True])
+
+
+async def test_replicas_do_not_return_in_step(run: Any) -> None:
+    waits: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        waits.append((low, high))
+        return low
+
+    client = ScriptedClient(opened=[None, None, None], broken=[None, None])
+    run(client, uniform)
+    await client.wait_for_connections(3)
+    assert waits == [(0, module.FIRST_WAIT_SECONDS)] * 2
 
 
 async def test_a_fault_of_ours_is_not_taken_for_the_brokers(run: Any) -> None:

@@ -19,6 +19,8 @@ from worker.broker.intake import EvolutionQueues, Intake
 from worker.broker.source import Source
 from worker.broker.topology import topology
 
+CHANNEL_OPEN = b"\x00\x14\x00\x0a"
+
 
 class Consuming:
     """A Source under its supervisor, acking all that comes; `states` has each change of the connection."""
@@ -103,7 +105,7 @@ async def test_a_connection_that_stalls_while_the_broker_is_asked_does_not_end_t
         await consuming.wait_states(True)
         link = await proxy.link(CONSUME)
         link.stall(*Way)
-        await link.wait_held(Way.UP, names.events.encode())  # the question
+        await link.wait_held(Way.UP, CHANNEL_OPEN)  # it begins to ask
         await consuming.wait_states(True, False, True)
         await amqp.publish("", names.events, b"later", message_id="1")
         await consuming.wait_body(b"later")
@@ -119,4 +121,4 @@ async def test_an_evolution_queue_that_appears_later_is_consumed(consume: Any, a
     await amqp.publish("", names.events, b"redriven", message_id="2")
     await consuming.wait_body(b"redriven")
     assert consuming.states == [True], "without a new connection"
-    await (await amqp.channel.get_queue(queue)).delete(if_unused=False)
+    await amqp.channel.queue_delete(queue)

@@ -30,7 +30,7 @@ def broker() -> Iterator[LocalBroker]:
 
 
 @pytest.fixture
-async def names() -> AsyncIterator[Names]:
+def names() -> Names:
     """Not cleared: the broker goes, too, and some tests have no connection to it at their end."""
     tag = secrets.token_hex(4)
     return Names(prefix=f"test-{tag}", exchange=f"evolution-{tag}")
@@ -102,6 +102,27 @@ async def test_a_stalled_connection_is_noticed_by_its_heartbeat(
     await daemon.wait_ready()
     await assert_nothing_is_left(daemon, broker, names)
     assert len(receiver.requests) == 1
+
+
+async def test_a_slow_way_to_the_broker_only_takes_longer(
+    worker: StartWorker,
+    webhooks: PutWebhooks,
+    publish: PublishEvents,
+    receiver: Receiver,
+    proxy: Proxy,
+    broker: LocalBroker,
+    names: Names,
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/hook")))
+    receiver.answer("/hook", 500)
+    daemon = await worker(RABBITMQ_URI=proxy.uri(), **QUICK)
+    for name in (CONSUME, PUBLISH):
+        (await proxy.link(name)).delay = 0.1
+    await publish(*(event(data=number) for number in range(20)))
+    await daemon.wait_metric("deliveries_total", 20, outcome="Delivered")
+    assert await daemon.metric("broker_reconnects_total") == 0
+    await assert_nothing_is_left(daemon, broker, names)
+    assert sorted(ids(receiver).values()) == [1] * 19 + [2]
 
 
 async def test_without_its_publish_connection_a_retry_waits_and_is_settled_once(
@@ -303,10 +324,6 @@ async def test_a_full_dead_letter_queue_keeps_the_letters_waiting_until_there_is
     assert list(ids(receiver).values()) == [1] * 6
 
 
-async def delete_queue(amqp: Amqp, queue: str) -> None:
-    await (await amqp.channel.get_queue(queue)).delete(if_unused=False, if_empty=False)
-
-
 @pytest.mark.parametrize("part", ["events", "retries"])
 async def test_a_consumed_queue_that_is_deleted_comes_back_with_its_consumer(
     worker: StartWorker,
@@ -321,7 +338,7 @@ async def test_a_consumed_queue_that_is_deleted_comes_back_with_its_consumer(
     await webhooks(Webhook("acme", receiver.url("/hook")))
     receiver.answer("/hook", 500)
     daemon = await worker(**QUICK)
-    await delete_queue(amqp, f"{names.prefix}.{part}")
+    await amqp.channel.queue_delete(f"{names.prefix}.{part}")
     await daemon.wait_metric("broker_reconnects_total", 1, timeout=4)
     await daemon.wait_ready()
     await publish(event())
@@ -345,7 +362,7 @@ async def test_a_queue_that_is_only_published_to_comes_back_when_it_is_missed(
     await webhooks(Webhook("acme", receiver.url("/hook")))
     receiver.answer("/hook", status)
     daemon = await worker(**QUICK)
-    await delete_queue(amqp, f"{names.prefix}.{part}")
+    await amqp.channel.queue_delete(f"{names.prefix}.{part}")
     await publish(event())
     if status == 500:
         await receiver.wait_for(2)

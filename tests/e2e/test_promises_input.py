@@ -67,7 +67,14 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "thousands of keys": (b"{" + b",".join(b'"%d":1' % n for n in range(100_000)) + b"}", "100000 keys"),
 }
 
-GOOD_HEADERS = {"event-id": "0" * 64, "first-seen": 1, "exchange": "e", "routing-key": "k", "attempts": 1, "parkings": 0}
+GOOD_HEADERS = {
+    "event-id": "0" * 64,
+    "first-seen": 1,
+    "exchange": "e",
+    "routing-key": "k",
+    "attempts": 1,
+    "parkings": 0,
+}
 DAMAGED_HEADERS: tuple[tuple[str, Any], ...] = (
     ("event-id", 5),
     ("first-seen", "yesterday"),
@@ -88,7 +95,7 @@ async def test_promise_8_bad_input_ends_in_the_dead_letters_with_a_reason_that_n
 ) -> None:
     await webhooks(Webhook("acme", receiver.url("/acme")))
     daemon = await worker()
-    wanted = {body: problem for body, problem in BAD_BODIES.values()}
+    wanted = dict(BAD_BODIES.values())
     await publish(*wanted)
     for number, (field, value) in enumerate(DAMAGED_HEADERS):
         body = event(data=number)
@@ -101,7 +108,9 @@ async def test_promise_8_bad_input_ends_in_the_dead_letters_with_a_reason_that_n
     assert [await amqp.depth(queue) for queue in (names.events, names.retries)] == [0, 0]
     found = {letter.body: letter.headers for letter in await amqp.drain(names.dead)}
     errors = {body[:60]: headers["x-delivery-error"] for body, headers in found.items()}
-    assert {body: problem in errors[body[:60]] for body, problem in wanted.items()} == dict.fromkeys(wanted, True), errors
+    assert {body: problem in errors[body[:60]] for body, problem in wanted.items()} == dict.fromkeys(wanted, True), (
+        errors
+    )
     assert {headers["x-delivery-reason"] for headers in found.values()} == {"invalid_event"}
     assert await daemon.metric("deliveries_started_total") == len(wanted) + 1
 

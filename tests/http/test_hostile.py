@@ -244,6 +244,18 @@ async def test_endless_interim_answers_cost_the_deadline_and_leave_the_loop_to_o
     assert max(lag) < 0.3
 
 
+async def test_a_flood_of_interim_answers_is_cut(sender: Pool) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        while True:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 4000)
+            await writer.drain()
+
+    async with HostileReceiver(flood) as receiver, ticker() as lag:
+        assert await sender.post(receiver.url()) == NOT_HTTP
+    assert max(lag, default=0) < 0.5
+
+
 @pytest.mark.parametrize("wrong", ["name", "expired", "self-signed"])
 async def test_a_receiver_that_cannot_prove_itself_gets_nothing(wrong: str) -> None:
     authority, replies = Authority(), Replies(OK)

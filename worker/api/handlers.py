@@ -6,12 +6,10 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
-from worker import __version__
 from worker.api.answers import after_set, nothing_set, superset, with_notes
 from worker.api.auth import CALLER
 from worker.api.body import parse, read_object
@@ -22,13 +20,13 @@ from worker.api.saving import Saving, find
 from worker.configuration.model import ID, Problem
 from worker.configuration.port import WritableStore
 from worker.configuration.shown import masked_url
-from worker.domain.names import KNOWN, WIRE_NAMES, canonical
+from worker.domain.names import KNOWN, canonical
+from worker.domain.trial import KIND, event_of_test
 from worker.domain.webhook import DEFAULT_ID, Endpoint
 
 log = logging.getLogger(__name__)
 
 PAGE, LARGEST_PAGE = 100, 500
-TEST_EVENT = "APPLICATION_STARTUP"
 EVERY_ID = "*"
 
 
@@ -107,13 +105,13 @@ class Handlers:
         instance = _instance(request)
         body = await read_object(request, empty=True)
         webhook_id = _choice(body, "id", request.query.get("id") or DEFAULT_ID)
-        event = canonical(_choice(body, "event", TEST_EVENT))
+        event = canonical(_choice(body, "event", KIND))
         if event not in KNOWN:
             raise invalid([Problem("event", f"must be one of {', '.join(sorted(KNOWN))}")])
         stored = await find(self._store, instance, webhook_id)
         if stored is None:
             raise _missing(instance, webhook_id)
-        trial = await self._send_test(stored.webhook, self._test_event(instance, event))
+        trial = await self._send_test(stored.webhook, event_of_test(instance, event, self._now()))
         return json_answer(
             {
                 "instance": instance,
@@ -128,14 +126,6 @@ class Handlers:
                 "error": trial.error,
             }
         )
-
-    def _test_event(self, instance: str, event: str) -> bytes:
-        """In Evolution's envelope; `data` says that it is a test."""
-        moment = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        data = {"test": True, "message": f"a test by evolution-webhook-worker {__version__}"}
-        return json.dumps(
-            {"event": WIRE_NAMES[event], "instance": instance, "data": data, "date_time": moment}, ensure_ascii=False
-        ).encode()
 
 
 def _instance(request: web.Request) -> str:

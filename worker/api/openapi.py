@@ -80,7 +80,7 @@ def _query(name: str, description: str, schema: Json) -> Json:
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
-_NAME = {"type": "string", "minLength": 1, "maxLength": 255}
+_NAME = {"type": "string", "minLength": 1}
 _INSTANCE = {"name": "instance", "in": "path", "required": True, "description": "The instance's name", "schema": _NAME}
 _ID = _query("id", "Which of the instance's webhooks; `default` if left out", {"$ref": "#/components/schemas/Id"})
 _WITH_BODY = "400 401 408 413 415 500 503"

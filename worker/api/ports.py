@@ -1,20 +1,9 @@
 """What the API needs of other parts: functions that the composition root hands in."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+from worker.domain.trial import Trial
 from worker.domain.webhook import Webhook
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What became of a test event: the receiver's answer (`body`: its first bytes), or why there is none."""
-
-    status: int | None
-    milliseconds: float
-    body: bytes = b""
-    error: str | None = None
-
 
 SendTest = Callable[[Webhook, bytes], Awaitable[Trial]]
 """Sends an event's bytes to the webhook, built and signed like any delivery, in one attempt. Never raises."""

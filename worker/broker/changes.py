@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
-from worker.broker.connection import BROKER_ERRORS, close, connect
+from worker.broker.connection import BROKER_ERRORS, close, connect, said
 from worker.broker.declare import open_channel
 
 log = logging.getLogger(__name__)
@@ -70,13 +70,13 @@ async def announce_once(uri: str, exchange: str, instance: str, revision: int) -
     try:
         connection = await connect(uri, "evolution-webhook-worker command")
     except (*BROKER_ERRORS, ValueError) as error:
-        return f"{error or type(error).__name__}"
+        return said(error)
     try:
         channel = await open_channel(connection, confirms=True)
         await channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
         await announce(channel, exchange, instance, revision)
     except BROKER_ERRORS as error:
-        return f"{error or type(error).__name__}"
+        return said(error)
     finally:
         await close(connection)
     return None

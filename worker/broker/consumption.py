@@ -10,6 +10,7 @@ from aiormq.channel import Channel
 
 from worker.broker.acks import AckLedger
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
+from worker.broker.frames import consume
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,7 @@ class Consumption:
         for consumer in consumers:
             # On a quorum queue prefetch is a consumer's, set by the last qos before its consume.
             await self._channel.basic_qos(prefetch_count=max(1, round(consumer.prefetch * share)))
-            answer = await self._channel.basic_consume(consumer.queue, self._on_message)
-            self._tags[consumer.queue] = answer.consumer_tag or ""
+            self._tags[consumer.queue] = await consume(self._channel, consumer.queue, self._on_message)
 
     async def cancel(self) -> None:
         """Stop the deliveries; what was taken stays ours to settle."""

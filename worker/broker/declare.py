@@ -5,23 +5,27 @@ from aio_pika.abc import AbstractConnection
 from aiormq.channel import Channel
 
 from worker.broker.connection import TopologyMismatch
+from worker.broker.frames import bind_queue, declare_exchange, declare_queue, unbind_queue
 from worker.broker.topology import Topology
 
 
 async def declare(connection: AbstractConnection, topology: Topology, *, bind: bool) -> None:
     """Exchange, queues, binding: everything before the first event. Raises TopologyMismatch.
 
-    `bind=False` leaves Evolution's exchange alone (RABBITMQ_SOURCE=queues).
+    `bind=False`: events come by Evolution's own queues, and not by its exchange too (RABBITMQ_SOURCE=queues).
     """
     channel = await open_channel(connection)
     try:
         for queue in topology.queues:
-            await channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
-        await channel.exchange_declare(topology.config_exchange, exchange_type="fanout", durable=True)
+            await declare_queue(channel, queue.name, queue.arguments)
+        await declare_exchange(channel, topology.config_exchange, "fanout")
         if bind:
             # As Evolution declares it, so that whoever comes first is right.
-            await channel.exchange_declare(topology.exchange, exchange_type="topic", durable=True)
-            await channel.queue_bind(topology.events, topology.exchange, routing_key="#")
+            await declare_exchange(channel, topology.exchange)
+            await bind_queue(channel, topology.events, topology.exchange)
+        else:
+            # Bound by an earlier run, it would bring every event a second time.
+            await unbind_queue(channel, topology.events, topology.exchange)
         await channel.close()
     except aiormq.exceptions.ChannelPreconditionFailed as error:
         raise TopologyMismatch(
@@ -64,9 +68,9 @@ async def _exists(connection: AbstractConnection, *, queue: str = "", exchange: 
     channel = await open_channel(connection)
     try:
         if queue:
-            await channel.queue_declare(queue, passive=True)
+            await declare_queue(channel, queue, passive=True)
         else:
-            await channel.exchange_declare(exchange, passive=True)
+            await declare_exchange(channel, exchange, passive=True)
     except aiormq.exceptions.ChannelNotFoundEntity:
         return False
     await channel.close()

@@ -8,6 +8,7 @@ from aiormq.exceptions import ChannelClosed
 
 from worker.broker.consumption import Consumer
 from worker.broker.declare import declare, open_channel, queue_exists, verify
+from worker.broker.frames import bind_queue, declare_exchange
 from worker.broker.source import Groups
 from worker.broker.topology import Topology
 from worker.domain.names import KNOWN, queue_spellings
@@ -118,8 +119,8 @@ class InstanceExchanges:
         """The problem, or None. On a channel of its own: a refusal closes it."""
         channel = await open_channel(connection)
         try:
-            await channel.exchange_declare(name, exchange_type="topic", durable=True, passive=self._passive)
-            await channel.queue_bind(self._topology.events, name, routing_key="#")
+            await declare_exchange(channel, name, passive=self._passive)
+            await bind_queue(channel, self._topology.events, name)
         except ChannelClosed as error:
             return str(error)
         await channel.close()

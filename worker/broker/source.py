@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractConnection
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, said
 from worker.broker.consumption import Consumer, Consumption, Held, Taking
 from worker.broker.declare import open_channel
+from worker.broker.frames import declare_queue
 
 log = logging.getLogger(__name__)
 
@@ -228,8 +229,7 @@ class Source:
         channel = await open_channel(self._connection)
         try:
             for consumer in (consumer for group in groups for consumer in group):
-                found = await channel.queue_declare(consumer.queue, passive=True)
-                if not found.consumer_count:
+                if not await declare_queue(channel, consumer.queue, passive=True):
                     log.warning("the queue %s has no consumer: connecting anew", consumer.queue)
                     return False
         except BROKER_ERRORS as error:

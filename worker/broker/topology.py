@@ -37,13 +37,18 @@ class Topology:
         return self.retries if delay == 0 else self.delays[delay]
 
 
+def config_exchange(prefix: str) -> str:
+    """The fanout exchange that tells every replica of changed webhooks."""
+    return f"{prefix}.config"
+
+
 def topology(prefix: str, exchange: str, steps: Iterable[int]) -> Topology:
     """All names under one prefix (`webhooks`); `steps` are the delays in whole seconds."""
     retries, dead = f"{prefix}.retries", f"{prefix}.dead"
     delays = {step: f"{prefix}.retry.{step}s" for step in steps}
     return Topology(
         exchange=exchange,
-        config_exchange=f"{prefix}.config",
+        config_exchange=config_exchange(prefix),
         events=f"{prefix}.events",
         retries=retries,
         dead=dead,

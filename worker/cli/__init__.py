@@ -7,13 +7,14 @@ settings; 130 or 143 a second signal cut the drain short.
 import argparse
 import asyncio
 import os
+import sys
 from collections.abc import Sequence
 from logging import getLogger
 
 import uvloop
 
 from worker import __version__
-from worker.cli import check, dead, run, webhook
+from worker.cli import api, check, dead, run, webhook
 from worker.cli.common import WRONG, Command, complain
 from worker.configuration.port import StoreUnavailable
 from worker.settings import Settings, SettingsError, load
@@ -22,7 +23,11 @@ from worker.telemetry.log import configure
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point of the console script; returns the exit code."""
-    options = parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    unreadable = _unreadable(typed)
+    if unreadable:
+        return _refused(unreadable)
+    options = parser().parse_args(typed)
     try:
         settings, warnings = load(os.environ, options.config)
     except SettingsError as error:
@@ -44,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="command")
-    for module in (run, check, webhook, dead):
+    for module in (run, api, check, webhook, dead):
         module.add_to(commands)
     return top
 
@@ -54,6 +59,12 @@ async def _completed(command: Command, options: argparse.Namespace, settings: Se
         return await command(options, settings)
     except (OSError, StoreUnavailable) as error:
         return complain(str(error))
+
+
+def _unreadable(arguments: Sequence[str]) -> list[str]:
+    """Bytes that are not UTF-8 reach Python as unpaired surrogates, which no store, broker or terminal takes."""
+    numbers = [number for number, text in enumerate(arguments, 1) if any("\ud800" <= char <= "\udfff" for char in text)]
+    return [f"argument {number} is not UTF-8 text" for number in numbers]
 
 
 def _refused(problems: Sequence[str]) -> int:

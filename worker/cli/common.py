@@ -32,6 +32,13 @@ def add_command(
     return parser
 
 
+def count(text: str) -> int:
+    """Reader of a number of things, for options. Raises what argparse turns into exit code 2."""
+    if text.isascii() and text.isdigit() and int(text[:12]) > 0:
+        return int(text[:12])
+    raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text[:40]!r}")
+
+
 def say(text: str) -> None:
     """A line for people, on standard output."""
     sys.stdout.write(text + "\n")

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
-from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, say, say_json
+from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, count, say, say_json
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def add_to(commands: Subparsers) -> None:
     get.add_argument("instance")
     get.add_argument("--id", help="only this one of the instance's webhooks")
     every = add_command(actions, "list", "list all webhooks, secrets masked", _list)
-    every.add_argument("--limit", type=int, help="at most so many")
+    every.add_argument("--limit", type=count, help="at most so many")
     delete = add_command(actions, "delete", "delete an instance's webhooks", _delete)
     delete.add_argument("instance")
     delete.add_argument("--id", help="only this one of the instance's webhooks")
@@ -68,6 +68,7 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
             complain(str(problem))
         return WRONG
     _show(options, result)
+    await _announce(settings, options.instance, result.revision)
     return DONE
 
 
@@ -106,9 +107,25 @@ async def _delete(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.commands import delete_webhooks  # noqa: PLC0415
 
     async with _store(settings) as store:
-        count = await delete_webhooks(store, options.instance, options.id)
+        deleted = await delete_webhooks(store, options.instance, options.id)
+    count = deleted.count if deleted else 0
     say_json({"deleted": count}) if options.json else say(f"deleted: {count}")
-    return DONE if count else FAILED
+    if deleted is None:
+        return FAILED
+    await _announce(settings, options.instance, deleted.revision)
+    return DONE
+
+
+async def _announce(settings: Settings, instance: str, revision: int) -> None:
+    """Tell the running workers; the change itself is made, so a broker that is away is no failure."""
+    from worker.broker.changes import announce_once  # noqa: PLC0415
+    from worker.broker.topology import config_exchange  # noqa: PLC0415
+
+    exchange = config_exchange(settings.worker_queue_prefix)
+    problem = await announce_once(settings.rabbitmq_uri, exchange, instance, revision)
+    if problem:
+        seconds = settings.cache_ttl_seconds
+        complain(f"running workers were not told ({problem}); they notice within CACHE_TTL_SECONDS ({seconds:g} s)")
 
 
 def say_table(webhooks: Sequence["Shown"]) -> None:

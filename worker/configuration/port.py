@@ -1,5 +1,6 @@
 """Where webhooks are kept: what the cache, the command line and the API need of a store."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,8 +15,20 @@ class StoreUnavailable(Exception):
     """The store cannot answer; the text says why and what to do, without credentials."""
 
 
-class RowDamaged(StoreUnavailable):
+class StoreReadOnly(StoreUnavailable):
+    """Webhooks are changed elsewhere; the text names WEBHOOK_SOURCE and says where."""
+
+
+class RowUnreadable(StoreUnavailable):
     """One instance's row cannot be read; the store itself works."""
+
+
+class RowDamaged(RowUnreadable):
+    """Its content is no webhook: setting it again, whole, is the remedy."""
+
+
+class RowSealed(RowUnreadable):
+    """It is encrypted with a key that WEBHOOK_SECRET_KEY does not hold: nothing may be put in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,10 @@ class Page:
     following: Endpoint | None
 
 
+Changed = Callable[[str, int], None]
+"""An instance's webhooks have changed; the number is higher at each change."""
+
+
 class Store(Protocol):
     """Every call raises StoreUnavailable. Names are compared exactly: case and trailing spaces count."""
 
@@ -65,14 +82,8 @@ class Store(Protocol):
         """Gives the connections back. Never raises."""
 
 
-class WritableStore(Store, Protocol):
-    """A store of our own. Every change raises the instance's revision, deletes included; it never falls."""
-
-    async def put(self, webhook: Webhook) -> Written:
-        """Inserts it or replaces the one with its instance and id whole."""
-
-    async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
-        """Deletes one webhook, or all of the instance (None). None: there was nothing to delete."""
+class ListableStore(Store, Protocol):
+    """A store that can be looked through."""
 
     async def get(self, instance: str) -> tuple[Stored, ...]:
         """As `load`, with revision and times."""
@@ -83,8 +94,25 @@ class WritableStore(Store, Protocol):
     async def instances(self) -> tuple[str, ...]:
         """The names of all instances that have a webhook, enabled or not, each once, in no order."""
 
+
+class WritableStore(ListableStore, Protocol):
+    """A store of our own. Every change raises the instance's revision, deletes included; it never falls."""
+
+    async def put(self, webhook: Webhook) -> Written:
+        """Inserts it or replaces the one with its instance and id whole."""
+
+    async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
+        """Deletes one webhook, or all of the instance (None). None: there was nothing to delete."""
+
     async def disable(self, seen: Webhook, reason: str) -> int | None:
         """Disables the webhook if it still is as `seen`; the new revision, None: it changed meanwhile."""
 
     async def migrate(self) -> int:
         """Brings the schema up to date and returns its version; safe when many processes do it at once."""
+
+
+class WatchedStore(ListableStore, Protocol):
+    """A store that others write: it notices by itself what they change."""
+
+    async def watch(self, changed: Changed, missed: Callable[[], None]) -> None:
+        """Until cancelled: `changed` for exactly the instances that did; `missed` when it cannot say which."""

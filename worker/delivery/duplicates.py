@@ -21,8 +21,8 @@ class Duplicates:
 
     def seen(self, history: History, exchange: str, monotonic: float) -> bool:
         """Whether this is the copy of an event that was taken from another exchange, not yet matched by one."""
-        if history.webhook_id is not None or history.parkings:
-            return False  # a delivery that comes back, not a copy
+        if not exchange or history.webhook_id is not None:
+            return False  # it comes back, parked or redriven: not a copy
         self._forget(monotonic - WINDOW_SECONDS)
         for other in self._exchanges.get(history.event_id, ()):
             if other != exchange:

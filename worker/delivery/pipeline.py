@@ -8,15 +8,15 @@ take a task of their own.
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from worker.delivery.attempt import LARGE_BYTES, Attempter
 from worker.delivery.duplicates import Duplicates
+from worker.delivery.policy import Policy
 from worker.delivery.ports import Clock, ConfigUnavailable, Isolation, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
 from worker.delivery.taken import Taken, read
 from worker.delivery.tasks import Tasks
-from worker.domain.backoff import Schedule, circuit_open_hold
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, Outcome, Parked, Reason, Skipped
@@ -27,15 +27,6 @@ log = logging.getLogger(__name__)
 
 PARK_SECONDS = 5.0
 """After the drain deadline: how long the last publishes may take before their messages are handed back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the operator chose. Times in seconds."""
-
-    schedule: Schedule
-    max_age: float = 86400.0
-    dead_when_disabled: bool = False
 
 
 class Pipeline:
@@ -81,7 +72,7 @@ class Pipeline:
 
     def _read(self, message: Message) -> None:
         if len(message.body) > LARGE_BYTES:
-            self._reading.start(self._take_large(message))
+            self._reading.start(self._take_large(message), message.hand_back)
         else:
             self._parsed(message, *read(message, self._now()))
 
@@ -108,7 +99,7 @@ class Pipeline:
     def _look_up(self, taken: Taken, event: Event) -> None:
         webhooks = self._webhooks.cached(event.instance)
         if webhooks is None:
-            self._reading.start(self._find(taken, event))
+            self._reading.start(self._find(taken, event), taken.message.hand_back)
         else:
             self._fan_out(taken, event, webhooks)
 
@@ -116,15 +107,12 @@ class Pipeline:
         try:
             webhooks = await self._webhooks.find(event.instance)
         except ConfigUnavailable as error:
-            self._settler.without_delivery(taken, self._unknown(taken.history, str(error)), event)
+            outcome = self._policy.unknown(self._age(taken.history), str(error))
+            if isinstance(outcome, DeadLettered) and taken.history.webhook_id is None:
+                self._recorder.started()  # it ends without ever having been fanned out
+            self._settler.without_delivery(taken, outcome, event)
         else:
             self._fan_out(taken, event, webhooks)
-
-    def _unknown(self, history: History, error: str) -> Outcome:
-        if self._expired(history):
-            return DeadLettered(Reason.EXPIRED, error)
-        age = self._now() - history.first_seen
-        return Parked(Reason.CONFIG_UNAVAILABLE, self._policy.schedule.covering(circuit_open_hold(age)))
 
     # 4. Fan out and filter, 5. resolve the URL.
 
@@ -159,7 +147,7 @@ class Pipeline:
     # 6. Admit.
 
     def _admit(self, taken: Taken, delivery: Delivery) -> None:
-        if self._expired(delivery.history):
+        if self._policy.expired(self._age(delivery.history)):
             error = delivery.history.last_error or "its receiver took nothing in all that time"
             self._settler.without_attempt(taken, DeadLettered(Reason.EXPIRED, error), delivery)
             return
@@ -169,8 +157,8 @@ class Pipeline:
         if parked is not None:
             self._settler.without_attempt(taken, parked, delivery)
 
-    def _expired(self, history: History) -> bool:
-        return self._now() - history.first_seen > self._policy.max_age
+    def _age(self, history: History) -> float:
+        return self._now() - history.first_seen
 
     # 7. Attempt, 8. judge, 9. settle.
 
@@ -192,18 +180,24 @@ class Pipeline:
         try:
             webhooks = await self._webhooks.find(delivery.event.instance)
         except ConfigUnavailable as error:
-            self._isolation.released(delivery)
-            self._settler.without_attempt(taken, self._unknown(delivery.history, str(error)), delivery)
+            self._not_started(taken, delivery, self._policy.unknown(self._age(delivery.history), str(error)))
+            return
+        except asyncio.CancelledError:
+            # The drain deadline. Not raised again: settling the delivery is what the task is still for.
+            self._not_started(taken, delivery, Parked(Reason.SHUTDOWN))
             return
         webhook = self._find_again(delivery.webhook, webhooks)
         if webhook == delivery.webhook:
             await self._attempt(taken, delivery)
-            return
-        self._isolation.released(delivery)
-        if webhook is None:
-            self._settler.without_attempt(taken, Skipped(Reason.WEBHOOK_GONE), delivery)
+        elif webhook is None:
+            self._not_started(taken, delivery, Skipped(Reason.WEBHOOK_GONE))
         else:
+            self._isolation.released(delivery)
             self._route(taken, delivery.event, webhook, webhooks)
+
+    def _not_started(self, taken: Taken, delivery: Delivery, outcome: Outcome) -> None:
+        self._isolation.released(delivery)
+        self._settler.without_attempt(taken, outcome, delivery)
 
     def _find_again(self, webhook: Webhook, webhooks: Sequence[Webhook]) -> Webhook | None:
         if not webhook.instance:

@@ -86,6 +86,8 @@ class Settler:
         try:
             await self._store(leaving)
         except PublishFailed as error:
+            if leaving.taken.message.lost:
+                return False
             log.warning("publishing failed, trying again: %s", error)
             return await self._stored_later(leaving)
         return True

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -14,10 +15,11 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None], on_failure: Callable[[], None] | None = None) -> None:
+        """`on_failure` is called when it raises, which only a fault of ours makes it do."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._ended if on_failure is None else partial(self._ended, on_failure=on_failure))
 
     async def finished(self) -> None:
         """Waits until none is left."""
@@ -32,7 +34,9 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._running)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None], on_failure: Callable[[], None] | None = None) -> None:
         self._running.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a task failed unexpectedly", exc_info=task.exception())
+            if on_failure is not None:
+                on_failure()

@@ -11,6 +11,9 @@ from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, HttpResponseParser
 from aiohttp.tracing import Trace
 
+MOST_ANSWERS_AT_ONCE = 1000
+"""In one read of the socket. aiohttp reads interim answers (1xx) without end, and without a pause for others."""
+
 
 @dataclass(slots=True)
 class ConnectionUse:
@@ -63,6 +66,9 @@ class _Protocol(ResponseHandler):
         self._segment = data
         super().data_received(data)
         self._segment = b""
+        if len(self) > MOST_ANSWERS_AT_ONCE and self.transport is not None:
+            self.transport.abort()
+            self.set_exception(HttpProcessingError(message="a flood of interim answers"))
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         if isinstance(exc, HttpProcessingError) and (self._payload is None or self._payload.is_eof()):

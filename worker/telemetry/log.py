@@ -18,9 +18,9 @@ def configure(level: str, layout: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if layout == "json" else _Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for library in ("aio_pika", "aiormq", "aiohttp.access", "asyncio"):
-        # What they say of a broken connection is said once, in our words, by the supervisor.
-        logging.getLogger(library).setLevel(logging.ERROR)
+    # What they say of a broken connection is said once, in our words, by the supervisor.
+    logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
 def delivery(record: Record) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 
-from worker.configuration.port import RowDamaged, Store, StoreUnavailable, WritableStore
+from worker.configuration.port import RowUnreadable, Store, StoreUnavailable, WritableStore
 from worker.delivery.ports import ConfigUnavailable
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.entries import Entries, Entry, Webhooks
@@ -181,7 +181,7 @@ class Cache:
                 loaded = await self._store.load(query.instance)
         except TimeoutError:
             return self._failed(began, StoreUnavailable(f"the store did not answer within {self._timeout:g} s"))
-        except RowDamaged as error:
+        except RowUnreadable as error:
             log.error("%s", error)
             return error
         except StoreUnavailable as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from worker.configuration.model import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, warnings, webhook_from
-from worker.configuration.port import RowDamaged, WritableStore
+from worker.configuration.port import Deleted, RowDamaged, WritableStore
 from worker.configuration.shown import Shown, shown, shown_stored
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 
@@ -84,10 +84,9 @@ async def list_webhooks(store: WritableStore, limit: int | None = None) -> list[
     return shown_items
 
 
-async def delete_webhooks(store: WritableStore, instance: str, webhook_id: str | None) -> int:
-    """Deletes one webhook, or all of the instance (None); how many went. Raises StoreUnavailable."""
-    deleted = await store.delete(instance, webhook_id)
-    return deleted.count if deleted else 0
+async def delete_webhooks(store: WritableStore, instance: str, webhook_id: str | None) -> Deleted | None:
+    """Deletes one webhook, or all of the instance (None); None: there was none. Raises StoreUnavailable."""
+    return await store.delete(instance, webhook_id)
 
 
 async def _get(store: WritableStore, instance: str, webhook_id: str) -> Webhook | None:

@@ -1,0 +1,68 @@
+"""schemathesis: requests of every kind, made from the OpenAPI document, against the live server on a real store."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.config import SchemathesisConfig
+
+from tests.api.conftest import KEY
+from worker.api.openapi import document
+from worker.api.webhooks import WebhookApi
+from worker.domain.trial import Trial
+from worker.webhooks.sql import SqlStore
+
+CHECKS = {
+    # What a URL, a header name or a secret must be, JSON Schema cannot say: valid by the schema may still be refused.
+    "positive_data_acceptance": {"enabled": False},
+    # /webhook/instance is also the path of an instance that is called "instance", which can be deleted.
+    "allow_header_conformance": {"enabled": False},
+}
+# As in Evolution, a query parameter that nobody knows is ignored.
+CONFIG = SchemathesisConfig.from_dict({"checks": CHECKS, "generation": {"allow-extra-parameters": False}})
+SCHEMA = schemathesis.openapi.from_dict(document(), config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The API in a thread with an event loop of its own: schemathesis calls it blocking."""
+    started: Future[str] = Future()
+    ended = threading.Event()
+    path = tmp_path_factory.mktemp("schema") / "webhooks.db"
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(path, started, ended)))
+    thread.start()
+    yield started.result(timeout=20)
+    ended.set()
+    thread.join(timeout=20)
+
+
+async def _serve(path: Path, started: "Future[str]", ended: threading.Event) -> None:
+    store = SqlStore(f"sqlite:///{path}", lambda: 1_795_000_000_123)
+    await store.migrate()
+    api = WebhookApi(
+        "127.0.0.1", 0, store, KEY, refuse_url=_nothing, changed=_nothing, send_test=_answered, sleep=_nothing
+    )
+    started.set_result(f"http://127.0.0.1:{await api.start()}")
+    await asyncio.to_thread(ended.wait)
+    await api.close()
+    await store.close()
+
+
+async def _nothing(*_: Any) -> None:
+    return None
+
+
+async def _answered(*_: Any) -> Trial:
+    return Trial(200, 1.0, b"ok")
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_every_call_keeps_to_the_document(case: schemathesis.Case, base: str) -> None:
+    case.call_and_validate(base_url=base, headers={"apikey": KEY}, timeout=20)

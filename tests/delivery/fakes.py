@@ -1,0 +1,187 @@
+"""Fakes of delivery's ports: the broker, the store, the network and the clock, all in the test's hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from worker.delivery.ports import ConfigUnavailable, PublishFailed, Turn
+from worker.domain.history import Headers, History
+from worker.domain.outcome import Parked
+from worker.domain.record import Record
+from worker.domain.request import Request
+from worker.domain.routing import Delivery
+from worker.domain.verdict import Answered, Result
+from worker.domain.webhook import Endpoint, Webhook
+
+
+class Clock:
+    """Seconds that stand still until the test moves them."""
+
+    def __init__(self, now: float = 1_795_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class FakeMessage:
+    """ports.Message. `ends` is what happened to it: "ack" or "hand back", each time."""
+
+    body: bytes
+    headers: Mapping[str, object] = field(default_factory=dict)
+    message_id: str | None = None
+    exchange: str = "evolution_exchange"
+    routing_key: str = "messages.upsert"
+    lost: bool = False
+    ends: list[str] = field(default_factory=list)
+
+    def ack(self) -> None:
+        self.ends.append("ack")
+
+    def hand_back(self) -> None:
+        self.ends.append("hand back")
+
+
+@dataclass(frozen=True)
+class Published:
+    """`queue` is the delay in seconds or "dead"."""
+
+    queue: int | str
+    body: bytes
+    headers: Headers
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class FakePublisher:
+    """ports.Publisher. Fails `failures` times, then confirms; with `held` each publish waits for `release`."""
+
+    def __init__(self) -> None:
+        self.published: list[Published] = []
+        self.tries = 0
+        self.failures = 0
+        self.release = asyncio.Event()
+        self.release.set()
+
+    async def retry(self, body: bytes, history: History, delay: int) -> None:
+        await self._confirm(Published(delay, body, history.headers()))
+
+    async def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> None:
+        await self._confirm(Published("dead", body, history.headers(), facts))
+
+    async def _confirm(self, published: Published) -> None:
+        self.tries += 1
+        await self.release.wait()
+        if self.failures:
+            self.failures -= 1
+            raise PublishFailed("no confirm")
+        self.published.append(published)
+
+
+class FakeWebhooks:
+    """ports.Webhooks. What stands in `known` is cached, in `stored` found; `down`: the store does not answer."""
+
+    def __init__(self, *cached: Webhook) -> None:
+        self.known: dict[str, tuple[Webhook, ...]] = {}
+        self.stored: dict[str, tuple[Webhook, ...]] = {}
+        self.down = False
+        self.disabled: list[tuple[Endpoint, str]] = []
+        for webhook in cached:
+            self.known[webhook.instance] = (*self.known.get(webhook.instance, ()), webhook)
+
+    def cached(self, instance: str) -> Sequence[Webhook] | None:
+        return self.known.get(instance)
+
+    async def find(self, instance: str) -> Sequence[Webhook]:
+        if self.down:
+            raise ConfigUnavailable("the store is down")
+        return self.known.get(instance, self.stored.get(instance, ()))
+
+    async def disable(self, endpoint: Endpoint, reason: str, seen: Webhook | None = None) -> None:
+        self.disabled.append((endpoint, reason))
+
+
+class FakeIsolation:
+    """ports.Isolation. Starts everything at once; with `holding` turns wait; `refusal` parks what is offered."""
+
+    def __init__(self) -> None:
+        self.holding = False
+        self.refusal: Parked | None = None
+        self.not_charged: Parked | None = None
+        self.turns: deque[Turn] = deque()
+        self.running = 0
+        self.drained = False
+
+    def admit(self, delivery: Delivery, turn: Turn) -> Parked | None:
+        if self.refusal is not None:
+            return self.refusal
+        self.turns.append(turn)
+        if not self.holding:
+            self.start_next()
+        return None
+
+    def start_next(self) -> None:
+        self.running += 1
+        self.turns.popleft().start()
+
+    def finished(self, delivery: Delivery, result: Result, seconds: float) -> Parked | None:
+        self.running -= 1
+        return self.not_charged
+
+    def released(self, delivery: Delivery) -> None:
+        self.running -= 1
+
+    def drain(self) -> None:
+        self.drained = True
+
+
+class FakeSender:
+    """ports.Sender. Answers by URL: 200 unless in `answers` (exceptions are raised), never if in `hanging`.
+
+    While `release` is not set, all wait.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Request, float]] = []
+        self.answers: dict[str, Result | Exception] = {}
+        self.hanging: set[str] = set()
+        self.release = asyncio.Event()
+        self.release.set()
+
+    async def send(self, request: Request, timeout: float) -> Result:
+        self.sent.append((request, timeout))
+        await (asyncio.Event() if request.url in self.hanging else self.release).wait()
+        answer = self.answers.get(request.url, Answered(200))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class FakeRecorder:
+    """ports.Recorder, as lists and counts."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+        self.started_count = 0
+        self.results: list[Result] = []
+        self.records: list[Record] = []
+
+    def received(self, kind: str) -> None:
+        self.kinds.append(kind)
+
+    def started(self) -> None:
+        self.started_count += 1
+
+    def attempted(self, result: Result, seconds: float) -> None:
+        self.results.append(result)
+
+    def settled(self, record: Record) -> None:
+        self.records.append(record)
+
+    @property
+    def outcomes(self) -> list[str]:
+        """`Delivered ok`, sorted."""
+        return sorted(f"{type(record.outcome).__name__} {record.outcome.reason}" for record in self.records)

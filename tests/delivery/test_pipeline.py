@@ -1,0 +1,330 @@
+"""The way of one event, step by step, over fakes: every end that it can come to."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.delivery.conftest import MakeRig, Rig, calm
+from tests.delivery.fakes import FakeMessage
+from tests.support.events import event
+from worker.domain.event import identity
+from worker.domain.history import History
+from worker.domain.outcome import Parked, Reason
+from worker.domain.routing import delivery_id
+from worker.domain.verdict import Answered, Failure, Unanswered
+from worker.domain.webhook import GLOBAL_ID, Endpoint, Webhook
+
+ACME = Webhook("acme", "http://h/acme")
+AUDIT = Webhook("acme", "http://h/audit", id="audit")
+EVERYBODYS = Webhook("", "http://h/global", id=GLOBAL_ID)
+
+
+def retried(webhook_id: str | None, rig: Rig, *, age: float = 0.0, attempts: int = 0) -> FakeMessage:
+    """A message as it comes back from a delay queue."""
+    body = event()
+    history = History(identity(body, None), rig.clock.now - age, "evolution_exchange", "messages.upsert", webhook_id)
+    for _ in range(attempts):
+        history = history.failed(500, "the receiver answered 500", "then 500")
+    return FakeMessage(body, history.headers(), message_id="7", exchange="", routing_key="webhooks.retries")
+
+
+# Delivered
+
+
+async def test_an_event_goes_to_each_of_its_webhooks_and_is_acked_after_the_last(rig: MakeRig) -> None:
+    found = rig(ACME, AUDIT, global_webhook=EVERYBODYS)
+    found.sender.release.clear()
+    message = FakeMessage(event())
+    await found.take(message)
+    assert found.posted == ["http://h/acme", "http://h/audit", "http://h/global"]
+    assert message.ends == []
+    found.sender.release.set()
+    await calm()
+    assert message.ends == ["ack"]
+    assert found.recorder.outcomes == ["Delivered ok"] * 3
+    assert (found.recorder.started_count, found.recorder.kinds) == (3, ["MESSAGES_UPSERT"])
+    assert found.isolation.running == 0
+
+
+async def test_the_id_and_the_timeout_are_the_webhooks(rig: MakeRig) -> None:
+    found = rig(Webhook("acme", "http://h/x", timeout_ms=1500))
+    await found.take(FakeMessage(event()))
+    ((request, timeout),) = found.sender.sent
+    assert timeout == 1.5
+    assert request.headers["webhook-id"] == delivery_id(identity(event(), None), "acme", "default")
+
+
+async def test_an_instance_that_is_not_cached_is_asked_for_and_a_large_body_is_read_in_a_thread(rig: MakeRig) -> None:
+    found = rig()
+    found.webhooks.stored["acme"] = (ACME,)
+    message = FakeMessage(event(data="x" * 300_000))
+    found.pipeline.take(message)
+    await found.pipeline.drain(5)
+    assert (message.ends, found.recorder.outcomes) == (["ack"], ["Delivered ok"])
+
+
+# Skipped
+
+
+@pytest.mark.parametrize(
+    ("webhooks", "reason"),
+    [
+        ((), "no_webhook"),
+        ((Webhook("acme", "http://h/", enabled=False),), "disabled"),
+        ((Webhook("acme", "http://h/", events=frozenset({"CALL"})),), "event_not_enabled"),
+    ],
+)
+async def test_what_nobody_wants_is_acked_at_once(rig: MakeRig, webhooks: tuple[Webhook, ...], reason: str) -> None:
+    found = rig(*webhooks)
+    found.webhooks.known.setdefault("acme", ())
+    message = FakeMessage(event())
+    await found.take(message)
+    assert (message.ends, found.recorder.outcomes) == (["ack"], [f"Skipped {reason}"])
+    assert (found.recorder.started_count, found.posted, found.publisher.tries) == (1, [], 0)
+
+
+async def test_the_copy_from_the_other_exchange_is_skipped(rig: MakeRig) -> None:
+    found = rig(ACME, duplicates=True)
+    copies = [FakeMessage(event(), exchange=exchange) for exchange in ("evolution_exchange", "acme")]
+    await found.take(*copies)
+    assert [copy.ends for copy in copies] == [["ack"], ["ack"]]
+    assert found.recorder.outcomes == ["Delivered ok", "Skipped duplicate"]
+
+
+# Again
+
+
+async def test_only_the_failed_delivery_is_published_and_then_the_event_is_acked(rig: MakeRig) -> None:
+    found = rig(ACME, AUDIT)
+    found.sender.answers["http://h/audit"] = Answered(503)
+    found.publisher.release.clear()
+    message = FakeMessage(event())
+    await found.take(message)
+    assert message.ends == [], "the confirm is still to come"
+    found.publisher.release.set()
+    await calm()
+    assert message.ends == ["ack"]
+    (published,) = found.publisher.published
+    assert (published.queue, published.body) == (5, message.body)
+    assert published.headers["x-delivery-webhook"] == "audit"
+    assert published.headers["x-delivery-attempts"] == 1
+    assert published.headers["x-delivery-last-status"] == 503
+
+
+async def test_a_retry_goes_to_its_one_webhook_and_counts_on(rig: MakeRig) -> None:
+    found = rig(ACME, AUDIT, global_webhook=EVERYBODYS)
+    found.sender.answers["http://h/audit"] = Unanswered(Failure.TIMEOUT, "no answer within 30 s")
+    await found.take(retried("audit", found, attempts=1))
+    ((request, _),) = found.sender.sent
+    assert (request.url, request.headers["webhook-attempt"]) == ("http://h/audit", "2")
+    (published,) = found.publisher.published
+    assert (published.queue, published.headers["x-delivery-attempts"]) == (15, 2)
+    assert found.recorder.started_count == 0, "it was counted when it was fanned out"
+
+
+async def test_a_failure_of_our_own_is_parked_without_charging_an_attempt(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.isolation.not_charged = Parked(Reason.SELF_FAULT, 45)
+    found.sender.answers["http://h/acme"] = Unanswered(Failure.DNS, "h does not resolve")
+    message = FakeMessage(event())
+    await found.take(message)
+    (published,) = found.publisher.published
+    assert (published.queue, published.headers["x-delivery-attempts"]) == (45, 0)
+    assert published.headers["x-delivery-parkings"] == 1
+    assert (message.ends, found.recorder.outcomes) == (["ack"], ["Parked self_fault"])
+
+
+async def test_what_the_lane_refuses_or_sends_away_is_parked(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.isolation.refusal = Parked(Reason.CIRCUIT_OPEN, 15)
+    await found.take(FakeMessage(event()))
+    found.isolation.refusal, found.isolation.holding = None, True
+    await found.take(FakeMessage(event()))
+    found.isolation.turns.popleft().park(Parked(Reason.ENDPOINT_BUSY, 5))
+    await calm()
+    assert [published.queue for published in found.publisher.published] == [15, 5]
+    assert found.posted == []
+
+
+# While the store is down
+
+
+async def test_an_unknown_event_is_parked_whole(rig: MakeRig) -> None:
+    found = rig(global_webhook=EVERYBODYS)
+    found.webhooks.down = True
+    message = FakeMessage(event())
+    await found.take(message)
+    assert (message.ends, found.recorder.outcomes) == (["ack"], ["Parked config_unavailable"])
+    (published,) = found.publisher.published
+    assert published.queue == 5
+    assert "x-delivery-webhook" not in published.headers
+    assert (found.posted, found.recorder.started_count) == ([], 0)
+
+
+async def test_an_unknown_event_expires_and_the_books_still_balance(rig: MakeRig) -> None:
+    found = rig()
+    found.webhooks.down = True
+    await found.take(retried(None, found, age=90_000))
+    await found.take(retried("default", found, age=90_000))
+    assert found.recorder.outcomes == ["DeadLettered expired"] * 2
+    assert found.recorder.started_count == 1, "the one with a webhook was counted when it was fanned out"
+
+
+# Given up
+
+
+async def test_what_is_no_event_is_a_dead_letter_that_says_why(rig: MakeRig) -> None:
+    found = rig()
+    message = FakeMessage(b'{"instance":"acme"}')
+    await found.take(message)
+    (published,) = found.publisher.published
+    assert published.queue == "dead"
+    assert (published.facts["reason"], published.facts["error"]) == ("invalid_event", "the message has no `event`")
+    assert (message.ends, found.recorder.started_count) == (["ack"], 1)
+
+
+@pytest.mark.parametrize(
+    ("webhook", "reason"),
+    [
+        (Webhook("acme", "ftp://h/"), "bad_url"),
+        (Webhook("acme", "http://h/", headers=(("X", "a\nb"),)), "bad_headers"),
+    ],
+)
+async def test_what_cannot_be_sent_is_a_dead_letter(rig: MakeRig, webhook: Webhook, reason: str) -> None:
+    found = rig(webhook)
+    message = FakeMessage(event())
+    await found.take(message)
+    (published,) = found.publisher.published
+    assert (published.queue, published.facts["reason"]) == ("dead", reason)
+    assert (message.ends, found.isolation.running) == (["ack"], 0)
+
+
+async def test_a_retry_whose_webhook_is_gone_is_skipped_and_an_old_one_expires(rig: MakeRig) -> None:
+    found = rig(ACME)
+    await found.take(retried("deleted", found), retried("default", found, age=90_000, attempts=3))
+    assert found.recorder.outcomes == ["DeadLettered expired", "Skipped webhook_gone"]
+    (published,) = found.publisher.published
+    assert (published.facts["reason"], published.facts["error"]) == ("expired", "the receiver answered 500")
+
+
+async def test_a_410_disables_the_webhook_and_the_global_one_until_the_restart(rig: MakeRig) -> None:
+    found = rig(ACME, global_webhook=EVERYBODYS)
+    found.sender.answers = {"http://h/acme": Answered(410), "http://h/global": Answered(410)}
+    await found.take(FakeMessage(event()))
+    assert found.recorder.outcomes == ["DeadLettered gone"] * 2
+    assert found.webhooks.disabled == [(Endpoint("acme", "default"), "the receiver answered 410")]
+    await found.take(FakeMessage(event(data=2)))
+    assert "Skipped disabled" in found.recorder.outcomes
+    assert found.posted.count("http://h/global") == 1
+
+
+# A lane's turn that comes later
+
+
+async def test_a_turn_after_waiting_uses_the_webhook_as_it_is_then(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.isolation.holding = True
+    message = FakeMessage(event())
+    await found.take(message)
+    moved = Webhook("acme", "http://h/moved")
+    found.webhooks.known, found.webhooks.stored = {}, {"acme": (moved,)}
+    found.isolation.holding = False
+    found.isolation.start_next()
+    await calm()
+    assert (found.posted, message.ends, found.isolation.running) == (["http://h/moved"], ["ack"], 0)
+
+
+async def test_a_turn_after_waiting_whose_webhook_is_gone_or_unknown(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.isolation.holding = True
+    await found.take(FakeMessage(event()), FakeMessage(event(data=2)))
+    found.webhooks.known.clear()
+    found.isolation.start_next()
+    await calm()
+    found.webhooks.down = True
+    found.isolation.start_next()
+    await calm()
+    assert found.recorder.outcomes == ["Parked config_unavailable", "Skipped webhook_gone"]
+    assert (found.posted, found.isolation.running) == ([], 0)
+
+
+# Faults of ours
+
+
+async def test_a_fault_of_ours_hands_the_message_back_and_the_next_goes_on(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rig(ACME)
+    for broken in ("cached", "find"):
+        with monkeypatch.context() as patch:
+            patch.setattr(found.webhooks, broken, _raise)
+            message = FakeMessage(event(instance="acme" if broken == "cached" else "other"))
+            await found.take(message)
+            assert message.ends == ["hand back"]
+    found.sender.answers["http://h/acme"] = RuntimeError("a fault")
+    message = FakeMessage(event())
+    await found.take(message)
+    assert (message.ends, found.isolation.running) == (["hand back"], 0)
+    assert found.recorder.outcomes == ["Parked handed_back"]
+    found.sender.answers.clear()
+    good = FakeMessage(event())
+    await found.take(good)
+    assert good.ends == ["ack"]
+
+
+def _raise(_: str) -> None:
+    raise RuntimeError("a fault")
+
+
+# Shutdown
+
+
+async def test_drain_finishes_what_is_under_way(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.sender.release.clear()
+    message = FakeMessage(event())
+    await found.take(message)
+    draining = asyncio.ensure_future(found.pipeline.drain(30))
+    await calm()
+    assert found.isolation.drained
+    assert not draining.done()
+    found.sender.release.set()
+    await draining
+    assert (message.ends, found.recorder.outcomes) == (["ack"], ["Delivered ok"])
+
+
+async def test_the_drain_deadline_parks_only_what_is_unfinished(rig: MakeRig) -> None:
+    found = rig(ACME, AUDIT)
+    found.sender.hanging.add("http://h/audit")
+    message = FakeMessage(event())
+    await found.take(message)
+    assert message.ends == []
+    await found.pipeline.drain(0.01)
+    assert message.ends == ["ack"]
+    assert found.recorder.outcomes == ["Delivered ok", "Parked shutdown"]
+    (published,) = found.publisher.published
+    assert (published.queue, published.headers["x-delivery-webhook"]) == (0, "audit")
+    assert published.headers["x-delivery-attempts"] == 0
+    assert found.isolation.running == 0
+
+
+async def test_the_drain_deadline_parks_a_turn_that_still_asks_for_its_webhook(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_: str) -> None:
+        await asyncio.Event().wait()
+
+    found = rig(ACME)
+    found.isolation.holding = True
+    message = FakeMessage(event())
+    await found.take(message)
+    monkeypatch.setattr(found.webhooks, "find", hang)
+    found.isolation.start_next()
+    await calm()
+    await found.pipeline.drain(0.01)
+    assert (message.ends, found.isolation.running) == (["ack"], 0)
+    (published,) = found.publisher.published
+    assert (published.queue, published.headers["x-delivery-webhook"]) == (0, "default")
+    assert found.recorder.outcomes == ["Parked shutdown"]

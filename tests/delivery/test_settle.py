@@ -1,0 +1,98 @@
+"""Settling: nothing is acked before its publish is confirmed, and what cannot be published stays the broker's."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.delivery.conftest import MakeRig, Rig, calm
+from tests.delivery.fakes import FakeMessage
+from tests.support.events import event
+from worker.delivery import settle
+from worker.domain.outcome import Parked, Reason
+from worker.domain.verdict import Answered
+from worker.domain.webhook import Webhook
+
+ACME = Webhook("acme", "http://h/acme")
+
+
+@pytest.fixture
+def failing(rig: MakeRig) -> Rig:
+    """Its receiver answers 500 to everything."""
+    found = rig(ACME)
+    found.sender.answers["http://h/acme"] = Answered(500)
+    return found
+
+
+async def test_a_failed_publish_is_tried_again_until_it_is_confirmed(
+    failing: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "LONGEST_PUBLISH_WAIT_SECONDS", 0.001)
+    failing.publisher.failures = 3
+    message = FakeMessage(event())
+    await failing.take(message)
+    assert message.ends == []
+    await failing.pipeline.drain(5)
+    assert (message.ends, failing.publisher.tries) == (["ack"], 4)
+    assert failing.recorder.outcomes == ["Retried 5xx"]
+
+
+async def test_a_lost_message_is_not_published_as_well(failing: Rig) -> None:
+    """The broker delivers it again: a second copy would make two deliveries of one."""
+    failing.publisher.failures = 1
+    message = FakeMessage(event(), lost=True)
+    await failing.take(message)
+    await failing.pipeline.drain(5)
+    assert failing.publisher.published == []
+    assert failing.recorder.outcomes == ["Parked handed_back"]
+
+
+async def test_a_publish_without_a_confirm_is_handed_back_at_the_end(
+    failing: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing.publisher.release.clear()
+    message = FakeMessage(event())
+    await failing.take(message)
+    await failing.settler.finished(0.01)
+    assert message.ends == ["hand back"]
+    assert failing.recorder.outcomes == ["Parked handed_back"]
+
+
+async def test_a_dead_letter_carries_reason_error_time_instance_event_and_id(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.sender.answers["http://h/acme"] = Answered(404)
+    await found.take(FakeMessage(event()))
+    (published,) = found.publisher.published
+    ((request, _),) = found.sender.sent
+    assert published.facts == {
+        "reason": "rejected",
+        "error": "the receiver answered 404",
+        "dead-since": "2026-11-18T11:06:40.000+00:00",
+        "instance": "acme",
+        "event": "messages.upsert",
+        "id": request.headers["webhook-id"],
+    }
+    assert published.headers["x-delivery-log"] == ["2026-11-18T11:06:40.000+00:00 404"]
+
+
+async def test_parking_charges_no_attempt_and_counts_the_parking(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.isolation.refusal = Parked(Reason.ENDPOINT_BUSY, 15)
+    await found.take(FakeMessage(event()))
+    (published,) = found.publisher.published
+    assert (published.queue, published.headers["x-delivery-attempts"], published.headers["x-delivery-parkings"]) == (
+        15,
+        0,
+        1,
+    )
+
+
+async def test_a_record_says_how_long_it_took_and_which_attempt(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.sender.release.clear()
+    await found.take(FakeMessage(event()))
+    found.clock.now += 2.5
+    found.sender.release.set()
+    await calm()
+    (record,) = found.recorder.records
+    assert (record.seconds, record.attempt, record.status) == (2.5, 1, 200)
+    assert (record.instance, record.event, record.webhook) == ("acme", "messages.upsert", "default")

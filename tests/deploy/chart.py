@@ -1,0 +1,86 @@
+"""The Helm chart, rendered by Helm's own library, and checked against the Kubernetes schemas; both work offline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import helm_python
+import jsonschema
+import kubernetes_validate
+import yaml
+
+from tests.deploy.alerts import DEPLOY
+from tests.deploy.custom_resources import SCHEMAS
+
+CHART = DEPLOY / "helm" / "webhook-worker"
+Values = dict[str, Any]
+Manifest = dict[str, Any]
+
+OLDEST, NEWEST = "1.27", kubernetes_validate.latest_version()
+"""Kubernetes versions: the chart's kubeVersion, and the newest schema that there is."""
+
+PRODUCTION: Values = {
+    "replicaCount": 3,
+    "image": {"repository": "registry.example/webhook-worker", "digest": f"sha256:{'a' * 64}"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "secrets": {"existingSecret": "webhooks"},
+    "database": {"kind": "postgresql"},
+    "requestTimeoutMs": 45_500,
+    "egressAllow": ["10.96.0.0/12", "192.168.7.9", "fd00:1::7"],
+    "settings": {"WORKER_CONCURRENCY": 1_000_000, "BREAKER_FAILURE_RATE": 0.5, "WEBHOOK_FORWARD_APIKEY": False},
+    "api": {"enabled": True},
+    "autoscaling": {"kind": "hpa", "minReplicas": 3, "maxReplicas": 12},
+    "networkPolicy": {
+        "database": {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [5432]},
+        "metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        "apiFrom": [{"podSelector": {"matchLabels": {"app": "evolution"}}}],
+    },
+    "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "prometheusRule": {"enabled": True},
+    "dashboard": {"enabled": True},
+    "podLabels": {"team": "chat"},
+    "podAnnotations": {"example.com/note": "yes"},
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "high",
+}
+SCALED: Values = {
+    "secrets": {
+        "rabbitmqUri": "amqps://user:p%40ss@broker.example/chat",
+        "databaseUri": "mysql://user:password@db.example/webhooks",
+        "webhookSecretKey": "key",
+        "apiKey": "api",
+        "managementUri": "http://user:p%40ss@broker.example:15672/chat",
+    },
+    "database": {"kind": "mysql"},
+    "drainSeconds": 90,
+    "autoscaling": {"kind": "keda"},
+    "podDisruptionBudget": {"maxUnavailable": "25%"},
+    "serviceAccount": {"name": "courier", "annotations": {"example.com/role": "worker"}},
+}
+SETS: dict[str, Values] = {"default": {}, "production": PRODUCTION, "scaled by KEDA": SCALED}
+
+
+def render(values: Values) -> list[Manifest]:
+    """Every manifest of the chart for these values. Raises helm_python.HelmError when the chart refuses them."""
+    with helm_python.Chart.load(CHART) as chart:
+        chart.validate_schema(chart.merge_values(values))
+        files = chart.render(values, name="demo", namespace="chat")
+    texts = [text for name, text in files.items() if name.endswith(".yaml")]
+    return [manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def of(manifests: list[Manifest], kind: str, ending: str = "") -> Manifest:
+    """The one manifest of a kind, and with `ending` of a name that ends so."""
+    (found,) = [m for m in manifests if m["kind"] == kind and m["metadata"]["name"].endswith(ending)]
+    return found
+
+
+def validate(manifest: Manifest, version: str) -> None:
+    """Strictly: an unknown field is an error. Raises ValidationError."""
+    schema = SCHEMAS.get(manifest["kind"])
+    if schema is None:
+        kubernetes_validate.validate(manifest, version, strict=True)
+    else:
+        jsonschema.validate(manifest, schema)

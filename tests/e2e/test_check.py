@@ -1,0 +1,140 @@
+"""`webhook-worker check`, and what `run` says when it cannot begin: every problem named, exit codes, no traces."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from deploy.local_broker import LocalBroker
+from deploy.local_process import free_port
+from tests.conftest import StartWorker
+from tests.support.amqp import Amqp, Names
+from tests.support.worker import Worker
+
+
+async def check(worker: StartWorker, *options: str, **settings: str) -> tuple[int, str]:
+    """Its exit code and all that it wrote."""
+    command = await worker(arguments=("check", *options), ready=False, **settings)
+    return await command.wait(), command.output()
+
+
+def problems(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.startswith("PROBLEM")]
+
+
+async def test_all_is_well_before_the_first_start_and_after_it(worker: StartWorker, tmp_path: Path) -> None:
+    code, output = await check(worker)
+    assert (code, problems(output)) == (0, [])
+    assert "created at the first start" in output
+    assert not list(tmp_path.iterdir()), "not even the database's file"
+    daemon = await worker()
+    code, output = await check(worker, METRICS_PORT=str(daemon.metrics_port))
+    assert (code, problems(output)) == (0, [])
+    assert "created" not in output
+
+
+async def test_as_json(worker: StartWorker) -> None:
+    code, output = await check(worker, "--json")
+    found = json.loads(output)
+    assert code == 0
+    assert [finding["ok"] for finding in found] == [True] * len(found)
+    assert {"settings", "webhook store", "RabbitMQ"} <= {finding["name"] for finding in found}
+
+
+async def test_it_changes_nothing(worker: StartWorker, broker: LocalBroker) -> None:
+    async def everything() -> list[str]:
+        queues = await asyncio.to_thread(broker.ctl, "list_queues", "name", "arguments", "messages", "consumers")
+        return [queues, await asyncio.to_thread(broker.ctl, "list_exchanges", "name", "type")]
+
+    daemon = await worker()
+    assert await daemon.stop() == 0
+    before = await everything()
+    for settings in ({}, {"RABBITMQ_SOURCE": "queues"}, {"WORKER_QUEUE_PREFIX": "never", "RABBITMQ_DECLARE": "false"}):
+        await check(worker, **settings)
+    assert await everything() == before
+
+
+async def test_a_broker_that_is_down_is_named_without_its_password(worker: StartWorker) -> None:
+    code, output = await check(worker, RABBITMQ_URI=f"amqp://me:hunter2@127.0.0.1:{free_port()}/")
+    assert code == 1
+    (problem,) = problems(output)
+    assert "RABBITMQ_URI" in problem
+    assert "amqp://me:***@127.0.0.1" in problem
+    assert "hunter2" not in output
+
+
+async def test_a_wrong_password_is_said_to_be_one(worker: StartWorker, broker: LocalBroker) -> None:
+    code, output = await check(worker, RABBITMQ_URI=broker.uri.replace("guest:guest", "guest:hunter2"))
+    assert code == 1
+    (problem,) = problems(output)
+    assert "authentication" in problem
+    assert "hunter2" not in output
+
+
+async def test_what_is_missing_is_named_when_the_worker_may_not_declare_it(worker: StartWorker, names: Names) -> None:
+    code, output = await check(worker, RABBITMQ_DECLARE="false")
+    assert code == 1
+    (problem,) = problems(output)
+    for name in (names.events, names.retries, names.dead, names.retry(5), names.config, names.exchange):
+        assert name in problem
+
+
+async def test_evolutions_queues_are_looked_for(worker: StartWorker, amqp: Amqp, names: Names) -> None:
+    settings = {"RABBITMQ_SOURCE": "queues", "RABBITMQ_PREFIX_KEY": names.prefix}
+    code, output = await check(worker, **settings)
+    assert code == 1
+    assert "RABBITMQ_PREFIX_KEY" in problems(output)[0]
+    queue = f"{names.prefix}.messages.upsert"
+    await amqp.declare_queue(queue)
+    code, output = await check(worker, **settings)
+    assert (code, problems(output)) == (0, [])
+    assert "1 found" in output
+    await amqp.channel.queue_delete(queue)
+
+
+async def test_a_database_that_cannot_be_used_is_named_and_the_broker_still_looked_at(
+    worker: StartWorker, tmp_path: Path
+) -> None:
+    garbage = tmp_path / "garbage.db"
+    garbage.write_bytes(b"this is no database" * 100)
+    for path in (tmp_path / "no" / "such" / "folder.db", garbage):
+        code, output = await check(worker, DATABASE_CONNECTION_URI=f"sqlite:///{path}")
+        assert code == 1
+        (problem,) = problems(output)
+        assert "DATABASE_CONNECTION_URI" in problem
+        assert "ok      RabbitMQ" in output
+
+
+# `run` that cannot begin
+
+
+async def refused(worker: StartWorker, **settings: str) -> Worker:
+    command = await worker(ready=False, **settings)
+    assert await command.wait() == 2
+    return command
+
+
+async def test_all_wrong_settings_are_told_at_once_with_exit_code_2(worker: StartWorker) -> None:
+    command = await refused(
+        worker,
+        RABBITMQ_URI="http://me:hunter2@host",
+        WORKER_CONCURRENCY="many",
+        WEBHOOK_RETRY_MAX_ATEMPTS="3",
+        LOG_LEVEL="loud",
+    )
+    output = command.output()
+    for name in ("RABBITMQ_URI", "WORKER_CONCURRENCY='many'", "WEBHOOK_RETRY_MAX_ATTEMPTS?", "LOG_LEVEL='loud'"):
+        assert name in output
+    assert len(command.lines) == 4
+    assert "hunter2" not in output
+
+
+async def test_a_metrics_port_in_use_ends_the_start_with_one_clear_line(worker: StartWorker) -> None:
+    daemon = await worker()
+    other = await worker(ready=False, METRICS_PORT=str(daemon.metrics_port))
+    assert await other.wait() == 1
+    (line,) = [line for line in other.lines if not line.startswith("{")]
+    assert "METRICS_PORT" in line
+    assert "in use" in line
+    assert await daemon.status("/readyz") == 200

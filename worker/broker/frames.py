@@ -1,0 +1,63 @@
+"""Methods with names as operators and Evolution choose them: pamqp allows fewer than RabbitMQ does.
+
+An exchange bears its instance's name, which holds any character; pamqp knows ASCII letters, digits and
+`-_.:@#,/+ ` alone, at most 127. Here RabbitMQ judges.
+"""
+
+from collections.abc import Mapping
+from uuid import uuid4
+
+from aiormq.abc import ConsumerCallback
+from aiormq.channel import Channel
+from pamqp.commands import Basic, Exchange, Queue
+
+
+class _ExchangeDeclare(Exchange.Declare):
+    def validate(self) -> None: ...
+
+
+class _QueueDeclare(Queue.Declare):
+    def validate(self) -> None: ...
+
+
+class _QueueBind(Queue.Bind):
+    def validate(self) -> None: ...
+
+
+class _QueueUnbind(Queue.Unbind):
+    def validate(self) -> None: ...
+
+
+class _Consume(Basic.Consume):
+    def validate(self) -> None: ...
+
+
+async def declare_exchange(channel: Channel, name: str, kind: str = "topic", *, passive: bool = False) -> None:
+    """Durable; `passive` only asks whether it exists."""
+    await channel.rpc(_ExchangeDeclare(exchange=name, exchange_type=kind, durable=True, passive=passive))
+
+
+async def declare_queue(
+    channel: Channel, name: str, arguments: Mapping[str, str | int] | None = None, *, passive: bool = False
+) -> int:
+    """Durable; `passive` only asks whether it exists. Returns how many consumers it has."""
+    declare = _QueueDeclare(queue=name, durable=True, passive=passive, arguments=dict(arguments or {}))
+    return (await channel.rpc(declare)).consumer_count or 0
+
+
+async def bind_queue(channel: Channel, queue: str, exchange: str) -> None:
+    """Every routing key of a topic exchange."""
+    await channel.rpc(_QueueBind(queue=queue, exchange=exchange, routing_key="#"))
+
+
+async def unbind_queue(channel: Channel, queue: str, exchange: str) -> None:
+    """Undoes `bind_queue`; without such a binding or exchange nothing happens."""
+    await channel.rpc(_QueueUnbind(queue=queue, exchange=exchange, routing_key="#"))
+
+
+async def consume(channel: Channel, queue: str, callback: ConsumerCallback) -> str:
+    """Returns the consumer's tag."""
+    tag = f"ctag{channel.number}.{uuid4().hex}"
+    channel.consumers[tag] = callback
+    await channel.rpc(_Consume(queue=queue, consumer_tag=tag))
+    return tag

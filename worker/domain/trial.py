@@ -1,0 +1,56 @@
+"""A test event: what it says, the request it becomes, and what came of it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+from worker import __version__
+from worker.domain.event import identity, parse
+from worker.domain.history import History
+from worker.domain.names import WIRE_NAMES
+from worker.domain.request import Request, build
+from worker.domain.routing import Delivery, delivery_id, plain_url, target_url
+from worker.domain.webhook import Webhook
+
+KIND = "APPLICATION_STARTUP"
+"""The event of a test that names none: receivers take it for news of the gateway, never for a chat message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of it: the receiver's answer (`body`: its first bytes), or why there is none."""
+
+    status: int | None
+    milliseconds: float
+    body: bytes = b""
+    error: str | None = None
+
+
+def event_of_test(instance: str, kind: str, now: float) -> bytes:
+    """An event of this canonical name, which must be KNOWN, in Evolution's envelope; `data` says that it is a test.
+
+    `now`: Unix time in seconds.
+    """
+    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    data = {"test": True, "message": f"a test by evolution-webhook-worker {__version__}"}
+    return orjson.dumps({"event": WIRE_NAMES[kind], "instance": instance, "data": data, "date_time": moment})
+
+
+def request_of_test(webhook: Webhook, body: bytes, now: float) -> Request:
+    """Built and signed like any delivery's, whether the webhook wants the event or not.
+
+    Raises InvalidEvent, BadUrl, BadHeaders.
+    """
+    event = parse(body)
+    event_id = identity(body, None)
+    url = target_url(webhook.url, event.kind) if webhook.by_events else plain_url(webhook.url)
+    delivery = Delivery(
+        id=delivery_id(event_id, event.instance, webhook.id),
+        event=event,
+        webhook=webhook,
+        url=url,
+        destination=plain_url(webhook.url),
+        history=History(event_id, now, "", "", webhook.id),
+    )
+    return build(delivery, now)

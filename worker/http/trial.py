@@ -1,0 +1,88 @@
+"""One POST for a test, on a connection of its own: unlike a delivery's, its answer is wanted."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import aiohttp
+
+from worker.domain.event import InvalidEvent
+from worker.domain.request import BadHeaders, Request
+from worker.domain.routing import BadUrl
+from worker.domain.trial import Trial, request_of_test
+from worker.domain.webhook import Webhook
+from worker.http.egress import EgressPolicy, GuardedResolver, guarded_socket_factory
+from worker.http.sender import DRAIN_SECONDS, _target, _unanswered
+
+KEPT_BYTES = 1024
+"""Of the answer's body."""
+
+
+class TrialSender:
+    """Sends test events under the egress rules. `timeout` in seconds, for webhooks without one of their own."""
+
+    def __init__(
+        self,
+        policy: EgressPolicy,
+        timeout: float,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._policy = policy
+        self._timeout = timeout
+        self._now = now
+        self._monotonic = monotonic
+
+    async def send(self, webhook: Webhook, event: bytes) -> Trial:
+        """One attempt with an event's bytes, whether the webhook is enabled or not. Never raises."""
+        try:
+            request = request_of_test(webhook, event, self._now())
+        except (InvalidEvent, BadUrl, BadHeaders) as error:
+            return Trial(None, 0.0, error=str(error))
+        seconds = self._timeout if webhook.timeout_ms is None else webhook.timeout_ms / 1000
+        started = self._monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                status, body = await self._post(request)
+        except TimeoutError:
+            return self._unanswered(started, f"no answer within {seconds:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return self._unanswered(started, _unanswered(error, request.url).error)
+        return Trial(status, self._milliseconds(started), body)
+
+    def _unanswered(self, started: float, error: str) -> Trial:
+        return Trial(None, self._milliseconds(started), error=error)
+
+    def _milliseconds(self, started: float) -> float:
+        return 1000 * (self._monotonic() - started)
+
+    async def _post(self, request: Request) -> tuple[int, bytes]:
+        url, authorization = _target(request.url)
+        headers = dict(request.headers)
+        if authorization is not None and not any(name.lower() == "authorization" for name in headers):
+            headers["Authorization"] = authorization
+        resolver = GuardedResolver(self._policy, aiohttp.DefaultResolver())
+        connector = aiohttp.TCPConnector(resolver=resolver, socket_factory=guarded_socket_factory(self._policy))
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=None)
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=connector, timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+                ) as session,
+                session.post(url, data=request.body, headers=headers, allow_redirects=False) as response,
+            ):
+                return response.status, await _first_bytes(response)
+        finally:
+            await resolver.close()
+
+
+async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
+    """Within DRAIN_SECONDS, as in a delivery: the status has arrived, so what becomes of the body changes nothing."""
+    found = b""
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while len(found) < KEPT_BYTES and (chunk := await response.content.readany()):
+                found += chunk
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass
+    return found[:KEPT_BYTES]

@@ -1,0 +1,93 @@
+"""The /webhook API: beside the deliveries in `run`, or alone as `webhook-worker api`."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from worker import wiring
+from worker.api.ports import Changed
+from worker.api.webhooks import WebhookApi
+from worker.broker.changes import announce_once
+from worker.broker.topology import config_exchange
+from worker.configuration.port import StoreUnavailable, WritableStore
+from worker.http.egress import refuse_url
+from worker.http.trial import TrialSender
+from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ANNOUNCE_SECONDS = 5.0
+"""For telling the other replicas of a change: without a broker, CACHE_TTL_SECONDS brings it."""
+
+STORE_SECONDS = 5.0
+"""For the store to get ready before the API answers: a store that takes longer is told of with 503s."""
+
+
+async def run_api(settings: Settings) -> int:
+    """The API alone, until SIGTERM or SIGINT. Returns the exit code. Raises OSError when its port is taken."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        store = wiring.own_store(settings)
+        stack.push_async_callback(store.close)
+        async with asyncio.TaskGroup() as background:
+            migrating = background.create_task(until_ready(store.migrate))
+            await asyncio.wait({migrating}, timeout=STORE_SECONDS)
+            await serve_api(settings, store, partial(announce_change, settings), stack)
+            await stopping.wait()
+            migrating.cancel()
+    log.info("stopped")
+    return 0
+
+
+async def serve_api(settings: Settings, store: WritableStore, changed: Changed, stack: AsyncExitStack) -> None:
+    """Starts it, and leaves its end to `stack`; without a key it stays off. Raises OSError when its port is taken."""
+    if not settings.authentication_api_key:
+        log.info("the /webhook API is off: AUTHENTICATION_API_KEY is empty")
+        return
+    policy = wiring.egress_policy(settings)
+    api = WebhookApi(
+        settings.server_host,
+        settings.server_port,
+        store,
+        settings.authentication_api_key,
+        refuse_url=lambda url: refuse_url(url, policy),
+        changed=changed,
+        send_test=TrialSender(policy, settings.webhook_request_timeout_ms / 1000).send,
+    )
+    stack.push_async_callback(api.close)
+    try:
+        port = await api.start()
+    except OSError as error:
+        raise OSError(f"SERVER_HOST and SERVER_PORT: cannot listen: {error.strerror or error}") from error
+    log.info("serving the /webhook API", extra={"host": settings.server_host, "port": port})
+
+
+async def announce_change(settings: Settings, instance: str, revision: int) -> None:
+    """Tells every replica, over a connection of its own. Never raises: a failure is logged."""
+    exchange = config_exchange(settings.worker_queue_prefix)
+    try:
+        async with asyncio.timeout(ANNOUNCE_SECONDS):
+            problem = await announce_once(settings.rabbitmq_uri, exchange, instance, revision)
+    except TimeoutError:
+        problem = f"no answer within {ANNOUNCE_SECONDS:g} s"
+    if problem:
+        log.warning("a change could not be told to other replicas, CACHE_TTL_SECONDS brings it: %s", problem)
+
+
+async def until_ready(migrate: Callable[[], Awaitable[object]]) -> None:
+    """Migrates the store until it has worked; whoever asks it meanwhile hears that it is unavailable."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(StoreUnavailable), wait=wait_random_exponential(max=15), before_sleep=_warn
+    )
+    await retrying(migrate)
+
+
+def _warn(state: RetryCallState) -> None:
+    log.warning("the webhook store is not ready: %s", state.outcome.exception() if state.outcome else "")
