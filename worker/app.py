@@ -30,6 +30,7 @@ from worker.serving import announce_change, serve_api, until_ready
 from worker.settings import Settings
 from worker.telemetry.lag import LoopLag
 from worker.telemetry.recorder import Telemetry
+from worker.webhook_source import webhook_source
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,10 @@ class Worker:
         queues = wiring.queue_topology(settings)
         self._telemetry = Telemetry(queues.delays, settings.metrics_instances)
 
-        self._store = wiring.own_store(settings)
+        self._origin = webhook_source(settings)
+        self._store = self._origin.store
         stack.push_async_callback(self._store.close)
-        self._webhooks = wiring.cache(settings, self._store, self._telemetry)
+        self._webhooks = wiring.cache(settings, self._origin, self._telemetry)
         stack.push_async_callback(self._webhooks.close)
         sender = Sender(wiring.egress_policy(settings), settings.webhook_retry_jitter_factor)
         stack.push_async_callback(sender.close)
@@ -103,6 +105,8 @@ class Worker:
     async def start(self) -> None:
         """Serve health first, so that a probe hears why it is not ready; then consume."""
         settings = self._settings
+        if self._origin.at_start is not None:
+            await self._origin.at_start()
         health = HealthServer(settings.metrics_host, settings.metrics_port, self._telemetry.registry, self.not_ready)
         self._stack.push_async_callback(health.close)
         try:
@@ -110,9 +114,14 @@ class Worker:
         except OSError as error:
             raise OSError(f"METRICS_HOST and METRICS_PORT: cannot listen: {error.strerror or error}") from error
         log.info("serving metrics and health", extra={"host": settings.metrics_host, "port": port})
-        await self._background("event loop lag", self._lag.run(self._isolation.tick))
-        await self._background("database schema", until_ready(self._store.migrate))
-        await serve_api(settings, self._store, self._changed, self._stack)
+        await self._background("event loop lag", self._lag.run(self._isolation.tick, self._isolation.next_wake))
+        store_ready = asyncio.Event()
+        await self._background("webhook store", until_ready(self._origin.prepare, store_ready))
+        if self._origin.watched is not None:
+            watching = self._origin.watched.watch(self._webhooks.invalidate, self._webhooks.invalidate_all)
+            await self._background("changes of webhooks", watching)
+        token_owner = self._origin.token_owner
+        await serve_api(settings, self._store, store_ready, self._changed, self._stack, token_owner)
         for name, client in (("publish", self._publisher), ("consume", self._source)):
             supervisor = Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
             await self._background(name, supervisor.run())

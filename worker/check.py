@@ -10,6 +10,7 @@ from worker.broker.declare import missing, queue_exists
 from worker.broker.intake import evolution_queues
 from worker.configuration.port import StoreUnavailable
 from worker.settings import Settings
+from worker.webhook_source import webhook_source
 
 Finding = tuple[str, str | None]
 """What was looked at, and the problem with it (None: there is none)."""
@@ -34,7 +35,10 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _store_problem(settings: Settings) -> str | None:
-    store = wiring.own_store(settings)
+    try:
+        store = webhook_source(settings).store
+    except StoreUnavailable as error:
+        return str(error)
     try:
         await store.check()
     except StoreUnavailable as error:

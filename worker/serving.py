@@ -4,13 +4,13 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from worker import wiring
-from worker.api.ports import Changed
+from worker.api.ports import Changed, TokenOwner
 from worker.api.webhooks import WebhookApi
 from worker.broker.changes import announce_once
 from worker.broker.topology import config_exchange
@@ -18,6 +18,7 @@ from worker.configuration.port import StoreUnavailable, WritableStore
 from worker.http.egress import refuse_url
 from worker.http.trial import TrialSender
 from worker.settings import Settings
+from worker.webhook_source import webhook_source
 
 log = logging.getLogger(__name__)
 
@@ -34,23 +35,34 @@ async def run_api(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        store = wiring.own_store(settings)
+        source = webhook_source(settings)
+        store = source.store
         stack.push_async_callback(store.close)
         async with asyncio.TaskGroup() as background:
-            migrating = background.create_task(until_ready(store.migrate))
-            await asyncio.wait({migrating}, timeout=STORE_SECONDS)
-            await serve_api(settings, store, partial(announce_change, settings), stack)
+            ready = asyncio.Event()
+            migrating = background.create_task(until_ready(source.prepare, ready))
+            await serve_api(settings, store, ready, partial(announce_change, settings), stack, source.token_owner)
             await stopping.wait()
             migrating.cancel()
     log.info("stopped")
     return 0
 
 
-async def serve_api(settings: Settings, store: WritableStore, changed: Changed, stack: AsyncExitStack) -> None:
+async def serve_api(
+    settings: Settings,
+    store: WritableStore,
+    ready: asyncio.Event,
+    changed: Changed,
+    stack: AsyncExitStack,
+    token_owner: TokenOwner | None = None,
+) -> None:
     """Starts it, and leaves its end to `stack`; without a key it stays off. Raises OSError when its port is taken."""
     if not settings.authentication_api_key:
         log.info("the /webhook API is off: AUTHENTICATION_API_KEY is empty")
         return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STORE_SECONDS):
+            await ready.wait()
     policy = wiring.egress_policy(settings)
     api = WebhookApi(
         settings.server_host,
@@ -60,6 +72,7 @@ async def serve_api(settings: Settings, store: WritableStore, changed: Changed, 
         refuse_url=lambda url: refuse_url(url, policy),
         changed=changed,
         send_test=TrialSender(policy, settings.webhook_request_timeout_ms / 1000).send,
+        token_owner=token_owner,
     )
     stack.push_async_callback(api.close)
     try:
@@ -81,12 +94,13 @@ async def announce_change(settings: Settings, instance: str, revision: int) -> N
         log.warning("a change could not be told to other replicas, CACHE_TTL_SECONDS brings it: %s", problem)
 
 
-async def until_ready(migrate: Callable[[], Awaitable[object]]) -> None:
-    """Migrates the store until it has worked; whoever asks it meanwhile hears that it is unavailable."""
+async def until_ready(prepare: Callable[[], Awaitable[object]], ready: asyncio.Event) -> None:
+    """Prepares the store until it has worked, and says so; whoever asks it meanwhile hears that it is unavailable."""
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(StoreUnavailable), wait=wait_random_exponential(max=15), before_sleep=_warn
     )
-    await retrying(migrate)
+    await retrying(prepare)
+    ready.set()
 
 
 def _warn(state: RetryCallState) -> None:

@@ -17,7 +17,7 @@ from worker.isolation.registry import Caps
 from worker.settings import Settings
 from worker.telemetry.recorder import Telemetry
 from worker.webhooks.cache import Cache, LookupResult
-from worker.webhooks.sql import SqlStore
+from worker.webhooks.sources import Source
 
 
 def retry_schedule(settings: Settings) -> Schedule:
@@ -92,15 +92,11 @@ def isolation(settings: Settings, on_self_fault: Callable[[bool], None]) -> Endp
     )
 
 
-def own_store(settings: Settings) -> SqlStore:
-    return SqlStore(settings.database_connection_uri, lambda: int(time.time() * 1000))
-
-
-def cache(settings: Settings, store: SqlStore, telemetry: Telemetry) -> Cache:
+def cache(settings: Settings, source: Source, telemetry: Telemetry) -> Cache:
     return Cache(
-        store,
+        source.store,
         clock=time.monotonic,
         count={result: telemetry.lookup_counter(result.value) for result in LookupResult},
-        writable=store,
+        writable=source.writable,
         ttl=settings.cache_ttl_seconds,
     )

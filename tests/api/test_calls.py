@@ -1,62 +1,16 @@
-"""Every call, with the bodies of Evolution's documents, on a real store."""
+"""Find, list, delete and test, whoever is named how; and what no answer shows."""
 
 import json
 
 import pytest
 
 from tests.api.conftest import KEY, Api, MakeApi
+from tests.api.documents import URL, V1, V2_ANSWER, V20, V21
 from worker.configuration.port import StoreUnavailable
-from worker.domain.request import secret_key
 from worker.domain.trial import Trial
-from worker.domain.webhook import RateLimit, Webhook
+from worker.domain.webhook import Webhook
+from worker.webhooks.read_only import ReadOnly
 from worker.webhooks.sql import SqlStore
-
-URL = "https://h.example/x"
-V1 = {"enabled": True, "url": URL, "webhook_by_events": False, "webhook_base64": False, "events": ["MESSAGES_UPSERT"]}
-V20 = {"enabled": True, "url": URL, "webhookByEvents": False, "webhookBase64": False, "events": ["MESSAGES_UPSERT"]}
-V21 = {
-    "webhook": {
-        "enabled": True,
-        "url": URL,
-        "headers": {"Authorization": "Bearer t"},
-        "byEvents": False,
-        "base64": False,
-        "events": [],
-    }
-}
-V2_ANSWER = {
-    "id": "default",
-    "url": URL,
-    "headers": {},
-    "enabled": True,
-    "events": ["MESSAGES_UPSERT"],
-    "webhookByEvents": False,
-    "webhookBase64": False,
-    "createdAt": "2026-11-18T11:06:40.123Z",
-    "updatedAt": "2026-11-18T11:06:40.123Z",
-    "instanceId": "acme",
-}
-V1_ANSWER = {"enabled": True, "url": URL, "webhook_by_events": False, "events": ["MESSAGES_UPSERT"]}
-
-
-async def test_set_of_1x_is_answered_in_its_envelope(api: Api) -> None:
-    found = await api.set("acme", V1)
-    assert found.status == 201
-    assert found.json == {"webhook": {"instanceName": "acme", "webhook": V1_ANSWER}}
-    assert api.changes == [("acme", 1)]
-
-
-async def test_set_of_2_0_is_answered_with_its_object(api: Api) -> None:
-    found = await api.set("acme", V20)
-    assert found.status == 201
-    assert found.json.items() >= V2_ANSWER.items()
-
-
-async def test_set_of_2_1_is_answered_with_its_object_and_headers_are_masked(api: Api, store: SqlStore) -> None:
-    found = await api.set("acme", V21)
-    assert found.status == 201
-    assert found.json.items() >= {**V2_ANSWER, "events": [], "headers": {"Authorization": "***"}}.items()
-    assert await store.load("acme") == (Webhook("acme", URL, headers=(("Authorization", "Bearer t"),)),)
 
 
 @pytest.mark.parametrize("body", [V1, V20, V21])
@@ -77,76 +31,6 @@ async def test_what_find_answers_can_be_set_again(api: Api, store: SqlStore, bod
     assert (await api.set("acme", found)).status == 201
     assert (await api.set("acme", {"webhook": found})).status == 201
     assert await store.load("acme") == before
-
-
-async def test_nothing_set_is_an_object_that_says_so(api: Api) -> None:
-    found = await api.find("nobody")
-    assert found.status == 200
-    assert found.json.items() >= {"enabled": False, "url": "", "events": [], "webhook_by_events": False}.items()
-    assert (found.json["createdAt"], found.json["updatedAt"]) == (None, None)
-
-
-@pytest.mark.parametrize("name", ["instance", "instanceName"])
-async def test_the_instance_may_be_named_in_the_body(api: Api, store: SqlStore, name: str) -> None:
-    found = await api.call("POST", "/webhook/instance", {**V1, name: "acme"})
-    assert (found.status, found.json) == (201, {"webhook": {"instanceName": "acme", "webhook": V1_ANSWER}})
-    assert (await api.call("POST", "/webhook/instance", {**V21, name: "beta"})).json["instanceId"] == "beta"
-    assert await store.load("acme") == (Webhook("acme", URL, events=frozenset({"MESSAGES_UPSERT"})),)
-
-
-async def test_enabled_is_required_where_the_document_says_so_and_true_elsewhere(api: Api) -> None:
-    found = await api.call("POST", "/webhook/instance", {"instance": "acme", "url": URL})
-    assert (found.status, found.json["response"]["message"]) == (400, [["enabled: is required"]])
-    assert (await api.set("acme", {"url": URL})).json["webhook"]["webhook"]["enabled"] is True
-    found = await api.call("POST", "/webhook/instance", {"instance": "acme", "webhook": {"url": URL}})
-    assert found.json["response"]["message"] == [["webhook.enabled: is required"]]
-
-
-async def test_disabling_keeps_the_row_and_its_url_without_events(api: Api, store: SqlStore) -> None:
-    await api.set("acme", V1)
-    assert (await api.set("acme", {"enabled": False, "url": "", "events": ["CALL"]})).status == 201
-    assert await store.load("acme") == (Webhook("acme", URL, enabled=False),)
-    assert (await api.set("acme", {"webhook": {"enabled": False}})).status == 201
-
-
-async def test_empty_or_absent_events_mean_all(api: Api, store: SqlStore) -> None:
-    await api.set("acme", V1)
-    await api.set("acme", {"url": URL})
-    assert (await store.load("acme"))[0].events == frozenset()
-
-
-async def test_left_out_flags_stay_in_the_nested_form_and_are_false_in_the_flat_ones(api: Api, store: SqlStore) -> None:
-    await api.set("acme", {**V1, "webhook_by_events": True})
-    await api.set("acme", {"webhook": {"enabled": True, "url": URL}})
-    assert (await store.load("acme"))[0].by_events
-    await api.set("acme", {"url": URL})
-    assert not (await store.load("acme"))[0].by_events
-
-
-async def test_our_own_fields_are_taken_in_every_dialect_kept_when_left_out_and_reset_by_null(
-    api: Api, store: SqlStore
-) -> None:
-    ours = {
-        "headers": {"X": "y"},
-        "secret": "whsec_" + "A" * 43 + "=",
-        "timeout_ms": 5,
-        "concurrency": 6,
-        "rate_limit": {"per_second": 7, "burst": 8},
-    }
-    expected = Webhook(
-        "acme",
-        URL,
-        headers=(("X", "y"),),
-        secrets=("whsec_" + "A" * 43 + "=",),
-        timeout_ms=5,
-        concurrency=6,
-        rate_limit=RateLimit(7, 8),
-    )
-    for body in ({"url": URL, **ours}, {"webhook": {"enabled": True, "url": URL, **ours}}, {"url": URL}):
-        assert (await api.set("acme", body)).status == 201
-        assert await store.load("acme") == (expected,)
-    await api.set("acme", {"url": URL, **dict.fromkeys(ours)})
-    assert await store.load("acme") == (Webhook("acme", URL),)
 
 
 async def test_several_webhooks_by_id_in_body_or_query(api: Api, store: SqlStore) -> None:
@@ -223,15 +107,6 @@ async def test_a_test_names_its_event_and_tells_a_failure(api: Api, store: SqlSt
     assert (await api.call("POST", "/webhook/test/acme", {"id": 5})).status == 400
 
 
-async def test_a_generated_secret_is_shown_once(api: Api, store: SqlStore) -> None:
-    for body in ({"url": URL, "secret": "generate"}, {"webhook": {"url": URL, "secret": "generate"}}):
-        secret = (await api.set("acme", body)).json["secret"]
-        assert len(secret_key(secret)) == 32
-        assert (await store.load("acme"))[0].secrets == (secret,)
-        assert secret not in (await api.find("acme")).text + (await api.set("acme", {"url": URL})).text
-    assert (await api.find("acme")).json["secrets"] == 1
-
-
 async def test_no_answer_shows_header_values_secrets_or_url_credentials(api: Api) -> None:
     secret = "whsec_" + "Q" * 43 + "="
     body = {"url": "https://user:hunter2@h.example/", "headers": {"X-Key": "hunter2"}, "secret": secret}
@@ -240,28 +115,6 @@ async def test_no_answer_shows_header_values_secrets_or_url_credentials(api: Api
     texts += [(await api.call("POST", "/webhook/test/acme")).text]
     texts += [(await api.set("acme", {**body, "events": ["X"], "secret": ["hunter2"], "timeout_ms": 0})).text]
     assert not [text for text in texts if "hunter2" in text or secret in text]
-
-
-async def test_a_mask_sent_back_stands_for_what_is_stored(api: Api, store: SqlStore) -> None:
-    await api.set("acme", {"url": "https://u:p@h.example/", "headers": {"A": "1", "B": "2"}})
-    sent = {"url": "https://***@h.example/", "headers": {"A": "***", "B": "3"}}
-    assert (await api.set("acme", sent)).status == 201
-    (webhook,) = await store.load("acme")
-    assert (webhook.url, webhook.headers) == ("https://u:p@h.example/", (("A", "1"), ("B", "3")))
-    found = await api.set("acme", {"webhook": {"url": "https://***@other.example/", "headers": {"C": "***"}}})
-    assert found.status == 400
-    first, second = found.json["response"]["message"][0]
-    assert first.startswith("webhook.headers.C: ")
-    assert second.startswith("webhook.url: ")
-
-
-async def test_base64_and_headers_that_are_not_taken_are_warned_of(api: Api) -> None:
-    found = await api.set("acme", {**V1, "webhook_base64": True, "headers": {"Content-Type": "x"}, "colour": "red"})
-    assert found.status == 201
-    unknown, ignored, base64 = found.json["warnings"]
-    assert "colour" in unknown
-    assert "Content-Type" in ignored
-    assert "webhook_base64" in base64
 
 
 @pytest.mark.parametrize(
@@ -323,3 +176,16 @@ async def test_a_store_outage_is_503_with_retry_after(make_api: MakeApi, method:
     found = await api.call(method, path, V1 if "set" in path else None, key=KEY)
     assert (found.status, found.headers["Retry-After"]) == (503, "5")
     assert found.json["response"]["message"] == ["DATABASE_CONNECTION_URI postgresql://db/evolution: down"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/webhook/set/a"), ("DELETE", "/webhook/a")])
+async def test_a_source_that_others_write_is_read_and_not_changed(
+    make_api: MakeApi, store: SqlStore, method: str, path: str
+) -> None:
+    await store.put(Webhook("a", URL))
+    api = await make_api(ReadOnly(store, "file", "edit webhooks.toml"))
+    found = await api.call(method, path, V1 if "set" in path else None)
+    assert (found.status, found.json["error"]) == (409, "Conflict")
+    assert "WEBHOOK_SOURCE=file: edit webhooks.toml" in found.json["response"]["message"][0]
+    assert (await api.find("a")).json["url"] == URL
+    assert api.changes == []

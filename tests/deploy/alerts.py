@@ -102,7 +102,7 @@ def _group(one: Case, base: Mapping[str, str]) -> dict[str, Any]:
 
 def _long(text: str, minutes: int) -> str:
     """`5` for the whole time; a ramp that names no length likewise."""
-    last = text.split()[-1]
+    last = text.rsplit(maxsplit=1)[-1]
     if last.endswith("x"):
         return f"{text}{minutes}"
     return text if "x" in last else f"{text}x{minutes}"

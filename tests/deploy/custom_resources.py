@@ -30,7 +30,9 @@ def resource(version: str, kind: str, spec: Schema) -> Schema:
     return exactly({"apiVersion": {"const": version}, "kind": {"const": kind}, "metadata": metadata, "spec": spec})
 
 
-RULE = exactly({"expr": TEXT}, {"record": TEXT, "alert": TEXT, "for": DURATION, "labels": LABELS, "annotations": LABELS})
+RULE = exactly(
+    {"expr": TEXT}, {"record": TEXT, "alert": TEXT, "for": DURATION, "labels": LABELS, "annotations": LABELS}
+)
 TRIGGER = exactly({"type": TEXT, "metadata": LABELS}, {"authenticationRef": exactly({"name": TEXT})})
 
 SCHEMAS: dict[str, Schema] = {

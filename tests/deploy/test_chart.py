@@ -86,12 +86,40 @@ def test_pods_run_without_rights(rendered: list[Manifest]) -> None:
         }
 
 
-def test_probes_ask_the_metrics_port(rendered: list[Manifest]) -> None:
-    for pod in pods(rendered):
-        container = pod["containers"][0]
-        paths = {probe: container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")}
-        assert paths == {"livenessProbe": "/livez", "readinessProbe": "/readyz"}
-        assert {"name": "metrics", "containerPort": int(environment(pod)["METRICS_PORT"])} in container["ports"]
+def probed(pod: dict[str, Any]) -> list[tuple[str, str]]:
+    """(path, port) of the start, liveness and readiness probes; each port must be one that the container names."""
+    container = pod["containers"][0]
+    gets = [container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")]
+    assert {get["port"] for get in gets} <= {port["name"] for port in container["ports"]}
+    return [(get["path"], get["port"]) for get in gets]
+
+
+def test_a_worker_is_alive_while_it_answers_and_ready_while_it_consumes(rendered: list[Manifest]) -> None:
+    pod = of(rendered, "Deployment", "-worker")["spec"]["template"]["spec"]
+    assert probed(pod) == [("/livez", "metrics"), ("/livez", "metrics"), ("/readyz", "metrics")]
+    assert {"name": "metrics", "containerPort": int(environment(pod)["METRICS_PORT"])} in pod["containers"][0]["ports"]
+
+
+def test_the_api_has_pods_of_its_own_which_do_not_deliver() -> None:
+    manifests = render(PRODUCTION)
+    api = of(manifests, "Deployment", "-api")["spec"]["template"]
+    assert api["spec"]["containers"][0]["args"] == ["api"]
+    assert probed(api["spec"]) == [("/openapi.json", "http")] * 3
+    assert of(manifests, "Service", "-api")["spec"]["selector"].items() <= api["metadata"]["labels"].items()
+    worker = of(manifests, "Deployment", "-worker")["spec"]["template"]
+    assert worker["spec"]["containers"][0]["args"] == ["run"]
+    assert "AUTHENTICATION_API_KEY" not in environment(worker["spec"])
+    selector = of(manifests, "PodMonitor")["spec"]["selector"]["matchLabels"].items()
+    assert selector <= worker["metadata"]["labels"].items()
+    assert not selector <= api["metadata"]["labels"].items()
+
+
+def test_with_sqlite_the_api_is_in_the_one_pod() -> None:
+    manifests = render({"api": {"enabled": True}, "secrets": {"apiKey": "k"}})
+    worker = of(manifests, "Deployment")["spec"]["template"]
+    assert environment(worker["spec"])["AUTHENTICATION_API_KEY"] == "secret:AUTHENTICATION_API_KEY"
+    assert {port["name"] for port in worker["spec"]["containers"][0]["ports"]} == {"metrics", "http"}
+    assert of(manifests, "Service", "-api")["spec"]["selector"].items() <= worker["metadata"]["labels"].items()
 
 
 def test_the_worker_accepts_the_environment_that_the_chart_makes(rendered: list[Manifest]) -> None:
@@ -130,7 +158,7 @@ def test_sqlite_is_one_pod_at_any_time() -> None:
         ({"replicaCount": 2}, "sqlite, which is for one pod, but these values make up to 2"),
         ({"autoscaling": {"kind": "hpa", "minReplicas": 1, "maxReplicas": 4}}, "make up to 4"),
         ({"autoscaling": {"kind": "keda"}}, "make up to 10"),
-        ({"api": {"enabled": True}, "secrets": {"apiKey": "k"}}, "make up to 3"),
+        ({"api": {"enabled": True}}, "secrets.apiKey"),
         ({"database": {"kind": "postgresql"}}, "must begin with postgresql://"),
         ({"database": {"kind": "mysql"}, "secrets": {"databaseUri": "postgresql://h/d"}}, "must begin with mysql://"),
         ({"secrets": {"databaseUri": "postgresql://h/d"}}, "choose postgresql or mysql"),

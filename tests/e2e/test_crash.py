@@ -7,28 +7,15 @@ from collections import Counter
 
 import pytest
 
+from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.e2e.leftovers import QUICK, assert_nothing_is_left, posts_by_id
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.proxy import BASIC_ACK, CONSUME, PUBLISH, Proxy, Way
 from tests.support.receiver import Answer, Receiver
-from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
-
-QUICK = {"WEBHOOK_RETRY_INITIAL_DELAY_SECONDS": "1"}
-
-
-def posts_by_id(receiver: Receiver) -> Counter[str | None]:
-    return Counter(request.header("webhook-id") for request in receiver.requests)
-
-
-async def assert_nothing_is_left(daemon: Worker, amqp: Amqp, names: Names, *, dead: int = 0) -> None:
-    """The worker ends cleanly, which gives back what it had not settled; then the queues are empty."""
-    assert await daemon.stop() == 0
-    for queue in (names.events, names.retries, names.retry(1)):
-        assert not await amqp.depth(queue), queue
-    assert await amqp.depth(names.dead) == dead
 
 
 async def test_killed_between_the_posts_and_the_acks_it_repeats_them_with_the_same_ids(
@@ -38,6 +25,7 @@ async def test_killed_between_the_posts_and_the_acks_it_repeats_them_with_the_sa
     receiver: Receiver,
     proxy: Proxy,
     amqp: Amqp,
+    broker: LocalBroker,
     names: Names,
 ) -> None:
     await webhooks(Webhook("acme", receiver.url("/hook")))
@@ -50,7 +38,7 @@ async def test_killed_between_the_posts_and_the_acks_it_repeats_them_with_the_sa
     await daemon.kill()
     await daemon.start()
     await receiver.wait_for(10)
-    await assert_nothing_is_left(daemon, amqp, names)
+    await assert_nothing_is_left(daemon, broker, names)
     assert sorted(posts_by_id(receiver).values()) == [2] * 5
     assert Counter(request.body for request in receiver.requests).most_common(1)[0][1] == 2
 
@@ -62,6 +50,7 @@ async def test_killed_between_the_confirmed_retry_and_the_ack_it_loses_nothing(
     receiver: Receiver,
     proxy: Proxy,
     amqp: Amqp,
+    broker: LocalBroker,
     names: Names,
 ) -> None:
     await webhooks(Webhook("acme", receiver.url("/hook")))
@@ -75,7 +64,7 @@ async def test_killed_between_the_confirmed_retry_and_the_ack_it_loses_nothing(
     await daemon.start()
     await receiver.wait_for(3)
     await daemon.wait_metric("deliveries_total", 2, outcome="Delivered")
-    await assert_nothing_is_left(daemon, amqp, names)
+    await assert_nothing_is_left(daemon, broker, names)
     assert list(posts_by_id(receiver).values()) == [3]
     assert sorted(request.header("webhook-attempt") or "" for request in receiver.requests) == ["1", "1", "2"]
 
@@ -87,6 +76,7 @@ async def test_killed_between_the_confirmed_dead_letter_and_the_ack_it_has_the_l
     receiver: Receiver,
     proxy: Proxy,
     amqp: Amqp,
+    broker: LocalBroker,
     names: Names,
 ) -> None:
     await webhooks(Webhook("acme", receiver.url("/hook")))
@@ -100,7 +90,7 @@ async def test_killed_between_the_confirmed_dead_letter_and_the_ack_it_has_the_l
     await daemon.kill()
     await daemon.start()
     await amqp.wait_depth(names.dead, 2)
-    await assert_nothing_is_left(daemon, amqp, names, dead=2)
+    await assert_nothing_is_left(daemon, broker, names, dead=2)
     letters = await amqp.drain(names.dead)
     assert {letter.headers["x-delivery-id"] for letter in letters} == set(posts_by_id(receiver))
     assert len(receiver.requests) == 2
@@ -113,6 +103,7 @@ async def test_killed_before_its_retry_was_confirmed_the_broker_still_has_the_ev
     receiver: Receiver,
     proxy: Proxy,
     amqp: Amqp,
+    broker: LocalBroker,
     names: Names,
 ) -> None:
     await webhooks(Webhook("acme", receiver.url("/hook")))
@@ -126,7 +117,7 @@ async def test_killed_before_its_retry_was_confirmed_the_broker_still_has_the_ev
     await daemon.start()
     await receiver.wait_for(2)
     await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
-    await assert_nothing_is_left(daemon, amqp, names)
+    await assert_nothing_is_left(daemon, broker, names)
     assert list(posts_by_id(receiver).values()) == [2]
 
 
@@ -136,6 +127,7 @@ async def test_killed_during_the_post_and_again_and_again_it_delivers_at_last(
     publish: PublishEvents,
     receiver: Receiver,
     amqp: Amqp,
+    broker: LocalBroker,
     names: Names,
 ) -> None:
     await webhooks(Webhook("acme", receiver.url("/hook")))
@@ -149,7 +141,7 @@ async def test_killed_during_the_post_and_again_and_again_it_delivers_at_last(
         await daemon.start()
     await receiver.wait_for(3)
     await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
-    await assert_nothing_is_left(daemon, amqp, names)
+    await assert_nothing_is_left(daemon, broker, names)
     assert list(posts_by_id(receiver).values()) == [3]
 
 

@@ -69,8 +69,9 @@ async def test_promise_7_no_secret_appears_in_a_log_a_metric_a_header_or_an_answ
         daemon = await worker(**settings)
         key = event(instance="").replace(b'"apikey":"k"', b'"apikey":"%s"' % CANARY.encode())
         await publish(*(key.replace(b'"instance":""', b'"instance":"%s"' % case.instance.encode()) for case in cases))
+        await publish(b'{"event":{"apikey":"%s"},"instance":"acme"}' % CANARY.encode())
         await publish(key, key[:-1], key.replace(b'"instance":""', b'"instance":"nobody"'))
-        await daemon.wait_metric("deliveries_total", 2 * len(cases) + 3)
+        await daemon.wait_metric("deliveries_total", 2 * len(cases) + 4)
     release.set()
     outcomes = {record["reason"] for record in daemon.records if record["message"] == "delivery"}
     assert outcomes >= {"ok", "disabled", "event_not_enabled", "rejected", "gone", "attempts_exhausted"}

@@ -5,75 +5,26 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from itertools import count
-from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from deploy.local_broker import LocalBroker
 from deploy.local_process import free_port
+from tests.e2e.verdict_bench import KEY, Bench, assert_history, assert_letter, environment
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.receiver import Answer, HostileReceiver, Receiver, read_request
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
 from tests.support.worker import Worker
-from worker.domain.webhook import Webhook
 from worker.webhooks.sql import SqlStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-KEY = "messages.upsert"
 DELIVERED, RETRIED, DEAD = "Delivered", "Retried", "DeadLettered"
-
-
-@dataclass
-class Bench:
-    """One worker for all rows: each row is an instance of its own, and nothing is left of it afterwards."""
-
-    worker: Worker
-    receiver: Receiver
-    amqp: Amqp
-    names: Names
-    store: SqlStore
-    authority: Authority
-    numbers: count[int]
-
-    async def settle(self, url: str, **fields: Any) -> tuple[str, str, str]:
-        """Delivers one event to `url`: the instance it belonged to, and how and why it left the process."""
-        instance = f"row-{next(self.numbers)}"
-        await self.store.put(Webhook(instance, url, **fields))
-        before = await self._outcomes()
-        await self.amqp.publish_event(self.names.exchange, KEY, event(instance=instance))
-        await self.worker.wait_metric("deliveries_total", before.total() + 1)
-        ((outcome, reason),) = (await self._outcomes() - before).elements()
-        return instance, outcome, reason
-
-    async def letter(self, queue: str) -> Mapping[str, Any]:
-        """The headers of the one message in the queue; takes it, and everything else must be empty."""
-        await self.amqp.wait_depth(queue, 1)
-        (message,) = await self.amqp.drain(queue)
-        await self.nothing_left()
-        return message.headers
-
-    async def nothing_left(self) -> None:
-        names = self.names
-        queues = (names.events, names.retries, names.dead, names.retry(5), names.retry(45))
-        assert [await self.amqp.depth(queue) for queue in queues] == [0] * len(queues)
-
-    async def _outcomes(self) -> Counter[tuple[str, str]]:
-        rows = [(key, value) for key, value in (await self.worker.metrics()).items() if "deliveries_total{" in key]
-        return Counter({_labels(key): int(value) for key, value in rows if value})
-
-
-def _labels(key: str) -> tuple[str, str]:
-    _, outcome, _, reason, _ = key.split('"')
-    return outcome, reason
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -83,7 +34,7 @@ async def bench(broker: LocalBroker, tmp_path_factory: pytest.TempPathFactory) -
     names = Names(prefix=f"test-{tag}", exchange=f"evolution-{tag}")
     store = SqlStore(uri, lambda: int(time.time() * 1000))
     await store.migrate()
-    worker = Worker(_environment(broker, names, uri, authority.write_certificate(folder / "ca.pem")))
+    worker = Worker(environment(broker, names, uri, authority.write_certificate(folder / "ca.pem")))
     try:
         async with await Amqp.connect(broker.uri) as amqp, Receiver() as receiver:
             await worker.start()
@@ -94,31 +45,6 @@ async def bench(broker: LocalBroker, tmp_path_factory: pytest.TempPathFactory) -
         await worker.kill()
         await store.close()
         print(worker.output())
-
-
-def _environment(broker: LocalBroker, names: Names, uri: str, certificates: Path) -> dict[str, str]:
-    return {
-        "RABBITMQ_URI": broker.uri,
-        "DATABASE_CONNECTION_URI": uri,
-        "EGRESS_ALLOW": "127.0.0.0/8",
-        "LOG_LEVEL": "debug",
-        "SSL_CERT_FILE": str(certificates),
-        **names.environment(),
-    }
-
-
-def assert_history(headers: Mapping[str, Any], names: Names, *, status: int | None, error: str) -> None:
-    """One charged attempt, told in full."""
-    found = {key.removeprefix("x-delivery-"): value for key, value in headers.items()}
-    assert (found["exchange"], found["routing-key"]) == (names.exchange, KEY)
-    assert (found["webhook"], found["attempts"], found["parkings"]) == ("default", 1, 0)
-    assert len(found["event-id"]) == 64
-    assert 0 <= time.time() * 1000 - found["first-seen"] < 60_000
-    assert found.get("last-status") == status
-    assert error in found["last-error"]
-    (entry,) = found["log"]
-    stamp, _, what = entry.partition(" ")
-    assert (stamp[:2], what) == ("20", str(status) if status else what)
 
 
 # Answers
@@ -183,14 +109,6 @@ async def test_a_410_is_a_dead_letter_and_disables_the_webhook(bench: Bench) -> 
     )
     assert "410" in (rows[0].disabled_reason or "")
     assert len(bench.receiver.at("/410")) == 1
-
-
-def assert_letter(headers: Mapping[str, Any], reason: str, instance: str) -> None:
-    found = {key.removeprefix("x-delivery-"): value for key, value in headers.items()}
-    assert (found["reason"], found["instance"], found["event"]) == (reason, instance, KEY)
-    assert found["id"].startswith("msg_")
-    assert found["error"]
-    assert found["dead-since"][:2] == "20"
 
 
 # No answer

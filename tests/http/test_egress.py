@@ -110,9 +110,7 @@ _POLICIES = st.sampled_from(
 
 @given(_IPV4, _POLICIES)
 @example(IPv4Address("8.8.8.8"), policy("::/0", deny=["8.0.0.0/8"]))
-def test_a_refused_ipv4_address_stays_refused_in_every_ipv6_form(
-    inner: IPv4Address, rules: EgressPolicy
-) -> None:
+def test_a_refused_ipv4_address_stays_refused_in_every_ipv6_form(inner: IPv4Address, rules: EgressPolicy) -> None:
     if rules.refusal(inner) is not None:
         passed = [form for form, outer in _wrapped(inner).items() if rules.refusal(outer) is None]
         assert passed == []
@@ -130,11 +128,7 @@ def test_mapped_and_translated_addresses_are_judged_as_the_ipv4_address(
     )
 
 
-@given(
-    st.one_of(
-        st.ip_addresses(), st.sampled_from(REFUSED_IPV4 + REFUSED_IPV6).map(lambda row: ip_address(row[0]))
-    )
-)
+@given(st.one_of(st.ip_addresses(), st.sampled_from(REFUSED_IPV4 + REFUSED_IPV6).map(lambda row: ip_address(row[0]))))
 def test_what_the_standard_library_calls_not_global_is_refused(address: IPv4Address | IPv6Address) -> None:
     mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
     if not mapped and not address.is_global:

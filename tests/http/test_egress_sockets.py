@@ -62,9 +62,7 @@ async def test_ip_literals_that_no_resolver_sees_are_refused_at_the_socket(liter
     "answer",
     [[BAD, GOOD], [GOOD, BAD], [BAD6, GOOD], [BAD6, BAD, GOOD], [BAD, BAD6, "::ffff:127.0.0.2", GOOD]],
 )
-async def test_one_bad_address_among_good_ones_is_never_connected(
-    answer: list[str], guard_names: bool
-) -> None:
+async def test_one_bad_address_among_good_ones_is_never_connected(answer: list[str], guard_names: bool) -> None:
     async with receiver(GOOD, BAD, BAD6) as local:
         async with guarded_session(ONLY_GOOD, FakeDNS(answer), guard_names) as client:
             assert await client.post(f"http://mixed.example:{local.port}/") == 204
@@ -84,9 +82,7 @@ async def test_when_the_good_address_fails_its_error_is_reported(answer: list[st
 
 @pytest.mark.parametrize("guard_names", [True, False], ids=["both guards", "socket factory alone"])
 @pytest.mark.parametrize("answer", [[BAD], [BAD6], [BAD, BAD6], [BAD, "10.0.0.1", BAD6, "fd00::1"]])
-async def test_when_all_addresses_are_refused_the_caller_can_tell(
-    answer: list[str], guard_names: bool
-) -> None:
+async def test_when_all_addresses_are_refused_the_caller_can_tell(answer: list[str], guard_names: bool) -> None:
     async with guarded_session(ONLY_GOOD, FakeDNS(answer), guard_names) as client:
         with pytest.raises(aiohttp.ClientConnectorError) as caught:
             await client.post("http://user:hunter2@internal.example/path?key=hunter2")

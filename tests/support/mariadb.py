@@ -7,7 +7,7 @@ import pymysql
 from tests.support.server import Server
 
 GRANTS = """CREATE USER IF NOT EXISTS 'worker'@'127.0.0.1' IDENTIFIED BY 'secret';
-GRANT ALL ON *.* TO 'worker'@'127.0.0.1';
+GRANT ALL ON *.* TO 'worker'@'127.0.0.1' WITH GRANT OPTION;
 """
 
 

@@ -91,6 +91,8 @@ class Link:
                     await asyncio.sleep(self.delay)
                 self._forward(way)
                 await self._facts.changed()
+        if way is Way.DOWN and way in self._stalled:
+            return  # a dead line tells the worker nothing, not even that the broker has hung up
         self.open = False
         self._to[way].close()
         await self._facts.changed()

@@ -51,7 +51,7 @@ def test_a_single_secret_needs_no_list() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[webhook]]\nurl = ", "(at line 2, column 7)"),
+        ("[[webhook]]\nurl = x\n", "at line 2, column 7"),
         (b"# ok\n\xff", "line 2: is not UTF-8"),
         ("webhooks = 1", "'webhooks': the file holds [[webhook]] tables and nothing else"),
         ("[webhook]\nurl = 'x'", "'webhook': the file holds [[webhook]]"),
@@ -63,12 +63,12 @@ def test_a_single_secret_needs_no_list() -> None:
         ("[[webhook]]\ninstance = 'a'\n", "line 1, webhook 1: url: is required"),
         (table("a", secret='"whsec_hunter2"'), "line 4, webhook 1: secrets[0]: must be whsec_"),
         ('webhook = [{instance = "a"}]', "webhook 1: url: is required"),
-        ("[[webhook]]\nx = " + "[" * 5000, "line 2"),
+        ("[[webhook]]\nx = " + "[" * 5000, "nested too deeply"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_line_and_field(text: str | bytes, said: str) -> None:
     found = problems(text)
-    assert said in found or "nested" in found
+    assert said in found
     assert "hunter2" not in found
 
 

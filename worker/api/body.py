@@ -53,7 +53,13 @@ def _bad(text: str) -> ApiError:
     return ApiError(400, [[f"the body {text}"]])
 
 
+MOST_KEYS = 200
+"""Of one object: a webhook has twenty, and each unknown key costs a search for the nearest known one."""
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_KEYS:
+        raise _Refused(f"has an object with {len(pairs)} keys, {MOST_KEYS} at most are allowed")
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from worker.configuration.model import Problem
-from worker.configuration.port import RowDamaged, StoreUnavailable
+from worker.configuration.port import RowDamaged, StoreReadOnly, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,12 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = answer(error)
     except RowDamaged as error:
         response = answer(ApiError(500, [str(error)]))
+    except StoreReadOnly as error:
+        response = answer(ApiError(409, [str(error)]))
     except StoreUnavailable as error:
         response = answer(ApiError(503, [str(error)], {"Retry-After": str(RETRY_AFTER_SECONDS)}))
+    except RecursionError:  # of whatever looks at a body that the parser just let through
+        response = answer(ApiError(400, [["the body is nested too deeply"]]))
     except web.HTTPException as error:
         response = answer(_of_http(error, request))
     except Exception:

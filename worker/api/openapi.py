@@ -52,6 +52,7 @@ _REFUSALS = {
     "404": "No such webhook, or no such path",
     "405": "No such method; the header Allow names those that exist",
     "408": "The body did not arrive in time",
+    "409": "Webhooks are changed elsewhere: WEBHOOK_SOURCE is not `own`; the message says where",
     "413": "The body has more than 1 MiB",
     "415": "The body is not application/json",
     "500": "A stored webhook is damaged; the message says which, setting it again is the remedy",
@@ -83,7 +84,7 @@ def _query(name: str, description: str, schema: Json) -> Json:
 _NAME = {"type": "string", "minLength": 1}
 _INSTANCE = {"name": "instance", "in": "path", "required": True, "description": "The instance's name", "schema": _NAME}
 _ID = _query("id", "Which of the instance's webhooks; `default` if left out", {"$ref": "#/components/schemas/Id"})
-_WITH_BODY = "400 401 408 413 415 500 503"
+_WITH_BODY = "400 401 408 409 413 415 500 503"
 
 
 def _set(summary: str, body: str, parameters: list[Json]) -> Json:
@@ -133,7 +134,7 @@ def _delete() -> Json:
     return _operation(
         "Delete a webhook",
         _good("200", "How many went, and the ids of those that remain", "Deleted"),
-        "400 401 404 500 503",
+        "400 401 404 409 500 503",
         parameters=[_INSTANCE, _query("id", "Which; `default` if left out, `*` for all of the instance", which)],
     )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -21,7 +21,7 @@ from worker.configuration.model import (
 )
 from worker.configuration.port import RowDamaged, Stored, WritableStore
 from worker.configuration.shown import MASK, masked_url
-from worker.domain.routing import BadUrl, plain_url
+from worker.domain.routing import plain_url
 from worker.domain.webhook import Webhook
 
 EGRESS_SECONDS = 5.0
@@ -70,6 +70,8 @@ class Saving:
             existing = await self._existing(instance, asked.values["id"])
             secret = new_secret(self._random_bytes) if asked.values.get("secret") == GENERATE else None
             webhook = await self._checked(asked, existing, secret)
+            if not webhook.url:
+                return Saved(webhook, None, False, (*asked.warnings, "nothing was set, so nothing was stored"), None)
             if existing and not webhook.enabled:
                 webhook = replace(webhook, disabled_reason=existing.disabled_reason)
             written = await self._store.put(webhook)
@@ -94,25 +96,30 @@ class Saving:
         try:
             webhook = webhook_from(fields)
         except InvalidWebhook as error:
-            problems += error.problems
-        if fields.get("enabled", True) is True:
-            problems += await self._refused(fields.get("url"))
+            webhook, remaining = _switched_off(fields, error.problems)
+            problems += remaining
+        if fields.get("enabled", True) is True and "url" not in {problem.field for problem in problems}:
+            problems += await self._refused(str(fields["url"]))
         renamed = [Problem(asked.called(problem.field), problem.message) for problem in problems]
         if webhook is None or problems or asked.problems:
             raise invalid([*asked.problems, *renamed])
         return webhook
 
-    async def _refused(self, url: Any) -> list[Problem]:
-        try:
-            target = plain_url(url) if _is_text(url) else ""
-        except BadUrl:
-            return []  # the model has said so
+    async def _refused(self, url: str) -> list[Problem]:
         try:
             async with asyncio.timeout(EGRESS_SECONDS):
-                reason = await self._refuse_url(target) if target else None
+                reason = await self._refuse_url(plain_url(url))
         except TimeoutError:
             return []
         return [Problem("url", f"is refused by the egress rules: {reason}")] if reason else []
+
+
+def _switched_off(fields: dict[str, Any], problems: Sequence[Problem]) -> tuple[Webhook | None, Sequence[Problem]]:
+    """A request to stop what was never set names no URL (documented so for 1.0): right as it is."""
+    if fields.get("enabled") is not False or fields.get("url") != "":
+        return None, problems
+    others = [problem for problem in problems if problem.field != "url"]
+    return None if others else Webhook(fields["instance"], "", id=fields["id"], enabled=False), others
 
 
 async def find(store: WritableStore, instance: str, webhook_id: str) -> Stored | None:

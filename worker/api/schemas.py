@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from worker.configuration.model import MOST_EVENTS
 from worker.configuration.port import LONGEST_ID, LONGEST_INSTANCE
 from worker.domain.names import KNOWN, SYNONYMS
 
@@ -40,6 +41,7 @@ _RATE: Json = _object(
 _EVENTS: Json = {
     "type": "array",
     "items": {"enum": sorted({*KNOWN, *SYNONYMS})},
+    "maxItems": MOST_EVENTS,
     "description": "the events wanted; empty or left out: all",
 }
 _COMMON: Json = {

@@ -101,6 +101,7 @@ class InstanceExchanges:
         """Bind what is known and not bound yet on this connection; what was refused, again after 30 s."""
         if connection is not self._connection:
             self._connection, self._bound = connection, set()
+            self._refused = dict.fromkeys(self._refused, monotonic - RETRY_SECONDS)
         new = [name for name in self._known() if self._due(name, monotonic)]
         for name in new:
             error = await self._bind_one(connection, name)

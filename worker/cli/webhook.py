@@ -1,7 +1,6 @@
 """`webhook-worker webhook set|get|list|delete`: webhooks without the API."""
 
 import argparse
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
@@ -11,9 +10,9 @@ from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, comp
 from worker.settings import Settings
 
 if TYPE_CHECKING:
+    from worker.configuration.port import WritableStore
     from worker.configuration.shown import Shown
     from worker.webhooks.commands import SetResult
-    from worker.webhooks.sql import SqlStore
 
 
 def add_to(commands: Subparsers) -> None:
@@ -135,12 +134,13 @@ def say_table(webhooks: Sequence["Shown"]) -> None:
 
 
 @asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator["SqlStore"]:
-    from worker.webhooks.sql import SqlStore  # noqa: PLC0415
+async def _store(settings: Settings) -> AsyncIterator["WritableStore"]:
+    """Raises StoreUnavailable. A source that others write refuses changes by the name of the setting."""
+    from worker.webhook_source import webhook_source  # noqa: PLC0415
 
-    store = SqlStore(settings.database_connection_uri, lambda: int(time.time() * 1000))
+    source = webhook_source(settings)
     try:
-        await store.migrate()
-        yield store
+        await source.prepare()
+        yield source.store
     finally:
-        await store.close()
+        await source.store.close()

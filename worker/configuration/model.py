@@ -21,6 +21,9 @@ from worker.domain.webhook import DEFAULT_ID, GLOBAL_ID, RateLimit, Webhook
 SECRET_BYTES = range(24, 65)
 """Standard Webhooks 1.0: a symmetric secret has 24 to 64 bytes."""
 
+MOST_EVENTS = 100
+"""Entries of a webhook's list: there are three dozen, and each wrong one costs a search for the nearest."""
+
 _VALUE_SHOWN = frozenset({"instance", "id", "enabled", "events", "by_events", "base64"})
 _VALUE_SHOWN |= {"timeout_ms", "concurrency", "rate_limit"}
 
@@ -111,7 +114,7 @@ def _event(name: str) -> str:
     kind = canonical(name)
     if kind in KNOWN:
         return kind
-    near = get_close_matches(kind, (*KNOWN, *SYNONYMS), n=1, cutoff=0.0)
+    near = get_close_matches(kind[:64], (*KNOWN, *SYNONYMS), n=1, cutoff=0.0)
     raise ValueError(f"is not an event; the nearest is {near[0]}")
 
 
@@ -171,7 +174,7 @@ class Fields(BaseModel):
     id: Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=rf"^{ID.pattern}$")] = DEFAULT_ID
     url: Annotated[str, Field(max_length=8192), AfterValidator(_url)]
     enabled: bool = True
-    events: list[Annotated[str, AfterValidator(_event)]] | None = None
+    events: Annotated[list[Annotated[str, AfterValidator(_event)]], Field(max_length=MOST_EVENTS)] | None = None
     by_events: bool = False
     base64: bool = False
     headers: dict[str, Annotated[str, AfterValidator(_text)]] | None = Field(default=None, max_length=64)

@@ -86,12 +86,16 @@ def _invalid(error: Exception) -> InvalidEvent:
             return InvalidEvent(f"the message is not JSON: {error}")
 
 
+_KINDS = {b"{": "an object", b"[": "an array", b'"': "an empty one", b"t": "true", b"f": "false", b"n": "null"}
+"""JSON values by their first byte: what is named in place of the value, which may hold an API key."""
+
+
 def _text(fields: Mapping[str, msgspec.Raw | bytes], key: str) -> str:
     raw = bytes(fields.get(key, b""))
     if not raw:
         raise InvalidEvent(f"the message has no `{key}`")
     if not raw.startswith(b'"') or raw == b'""':
-        raise InvalidEvent(f"`{key}` must be a non-empty string, not {raw[:60].decode(errors='replace')}")
+        raise InvalidEvent(f"`{key}` must be a non-empty string, not {_KINDS.get(raw[:1], 'a number')}")
     try:
         text: str = json.loads(raw)
     except ValueError:

@@ -1,10 +1,12 @@
 """Event loop lag: how late a timer fires, the largest of the last seconds."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
 PERIOD_SECONDS = 0.25
+SHORTEST_SECONDS = 0.01
 REMEMBERED = 60
 
 
@@ -18,11 +20,12 @@ class LoopLag:
     def worst(self) -> float:
         return max(self._lags)
 
-    async def run(self, tick: Callable[[], None]) -> None:
-        """Until cancelled; calls `tick` each period."""
-        loop = asyncio.get_running_loop()
+    async def run(self, tick: Callable[[], None], next_wake: Callable[[], float | None]) -> None:
+        """Until cancelled; calls `tick` each period, and at the monotonic time that `next_wake` names, if sooner."""
         while True:
-            due = loop.time() + PERIOD_SECONDS
-            await asyncio.sleep(PERIOD_SECONDS)
-            self._lags.append(max(0.0, loop.time() - due))
+            now = time.monotonic()
+            wake = next_wake()
+            due = now + PERIOD_SECONDS if wake is None else min(max(wake, now + SHORTEST_SECONDS), now + PERIOD_SECONDS)
+            await asyncio.sleep(due - now)
+            self._lags.append(max(0.0, time.monotonic() - due))
             tick()

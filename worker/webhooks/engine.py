@@ -1,12 +1,12 @@
 """The SQLAlchemy engine of each database, and what its errors mean. Imports SQLAlchemy (0.4 s)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from worker.webhooks.database import PRISMA_OPTIONS, Database, sqlite_problem
@@ -18,16 +18,18 @@ TIMEOUT_SECONDS = 5
 """For connecting, and for a free connection."""
 
 
-def engine_of(database: Database, *, create: bool = False) -> Engine:
-    """An engine that has not connected yet. `create`: SQLite's file may be made."""
+def engine_of(database: Database, *, create: bool = False, read_only: bool = False) -> Engine:
+    """An engine that has not connected yet. `create`: SQLite's file may be made.
+
+    `read_only` (servers only): the server itself refuses every write, and a transaction sees one moment.
+    """
     if database.path is not None:
         return _sqlite(database.path, create=create)
-    url = make_url(database.uri).difference_update_query(PRISMA_OPTIONS)
-    driver, arguments = _DRIVERS[database.dialect]
+    driver, arguments, when_reading = _DRIVERS[database.dialect]
     engine = create_engine(
-        url.set(drivername=driver),
-        connect_args=arguments,
-        isolation_level="READ COMMITTED",
+        server_url(database).set(drivername=driver),
+        connect_args=arguments | (when_reading if read_only else {}),
+        isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
         hide_parameters=True,
         pool_size=CONNECTIONS,
         max_overflow=0,
@@ -36,6 +38,11 @@ def engine_of(database: Database, *, create: bool = False) -> Engine:
         pool_recycle=1800,
     )
     return engine.execution_options(schema_translate_map={None: database.schema} if database.schema else {})
+
+
+def server_url(database: Database) -> URL:
+    """The URI without the options that only Evolution's client takes."""
+    return make_url(database.uri).difference_update_query(PRISMA_OPTIONS)
 
 
 _POSTGRESQL = {
@@ -47,15 +54,17 @@ _POSTGRESQL = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+_POSTGRESQL_READING = {"options": f"{_POSTGRESQL['options']} -c default_transaction_read_only=on"}
 _MYSQL = {
     "connect_timeout": TIMEOUT_SECONDS,
     "read_timeout": LOCK_SECONDS + TIMEOUT_SECONDS,
     "write_timeout": TIMEOUT_SECONDS,
     "charset": "utf8mb4",
 }
-_DRIVERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "postgresql": ("postgresql+psycopg", _POSTGRESQL),
-    "mysql": ("mysql+pymysql", _MYSQL),
+_MYSQL_READING = {"init_command": "SET SESSION TRANSACTION READ ONLY"}
+_DRIVERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "postgresql": ("postgresql+psycopg", _POSTGRESQL, _POSTGRESQL_READING),
+    "mysql": ("mysql+pymysql", _MYSQL, _MYSQL_READING),
 }
 
 
@@ -78,8 +87,22 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+_MIGRATE = "lacks the worker's tables: run `webhook-worker migrate`"
+_RIGHTS = "its user lacks the rights to create, read and write the tables `webhook*`: grant them"
+Remedies = Mapping[str | int, str]
+"""PostgreSQL's SQLSTATE or MySQL's error number -> what is wrong and what to do."""
+
+
+def remedies(no_tables: str, no_rights: str) -> Remedies:
+    found: dict[str | int, str] = dict.fromkeys(("42P01", "3F000", 1146), no_tables)
+    return found | dict.fromkeys(("42501", 1142, 1143, 1044), no_rights)
+
+
+OWN_REMEDIES = remedies(_MIGRATE, _RIGHTS)
+
+
 @contextmanager
-def errors_mapped(database: Database) -> Iterator[None]:
+def errors_mapped(database: Database, known: Remedies = OWN_REMEDIES) -> Iterator[None]:
     """Turns the library's errors into StoreUnavailable."""
     try:
         yield
@@ -90,21 +113,15 @@ def errors_mapped(database: Database) -> Iterator[None]:
     except LockTimeout:
         raise database.unavailable("another process has been migrating it for too long") from None
     except DBAPIError as error:
-        raise database.unavailable(_problem(database, error.orig)) from error
+        raise database.unavailable(_problem(database, error.orig, known)) from error
     except SQLAlchemyError as error:
         raise database.unavailable(f"failed: {error}") from error
 
 
-_MIGRATE = "lacks the worker's tables: run `webhook-worker migrate`"
-_RIGHTS = "its user lacks the rights to create, read and write the tables `webhook*`: grant them"
-_CODES = {"42P01": _MIGRATE, 1146: _MIGRATE, "42501": _RIGHTS, 1142: _RIGHTS, 1044: _RIGHTS}
-"""PostgreSQL's SQLSTATE, MySQL's error number."""
-
-
-def _problem(database: Database, error: BaseException | None) -> str:
+def _problem(database: Database, error: BaseException | None, known: Remedies) -> str:
     message = str(error).strip()
     if database.dialect == "sqlite":
         return sqlite_problem(message)
     codes = (getattr(error, "sqlstate", None), *(error.args[:1] if error else ()))
-    known = next((_CODES[code] for code in codes if code in _CODES), None)
-    return known or f"failed: {message.splitlines()[0] if message else 'no reason given'}"
+    remedy = next((known[code] for code in codes if code in known), None)
+    return remedy or f"failed: {message.splitlines()[0] if message else 'no reason given'}"

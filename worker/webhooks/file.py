@@ -71,9 +71,11 @@ class FileStore:
 
     async def _current(self) -> Rows:
         async with self._reading:
-            if self._rows is None:
-                self._rows, self._identity = await asyncio.to_thread(self._read)
-            return self._rows
+            if self._rows is not None:
+                return self._rows
+            rows, self._identity = await asyncio.to_thread(self._read)
+            self._rows = rows
+            return rows
 
     async def _reload(self, changed: Changed) -> None:
         async with self._reading:

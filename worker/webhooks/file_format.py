@@ -60,8 +60,10 @@ def _text(content: bytes) -> str:
 def _tables(text: str) -> list[Table]:
     try:
         found = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # its text names line and column
-        raise BrokenFile([str(error) or "is nested too deeply"]) from None
+    except tomllib.TOMLDecodeError as error:  # its text names line and column
+        raise BrokenFile([str(error)]) from None
+    except (ValueError, RecursionError):  # a number of 5000 digits, a list in a list in a list
+        raise BrokenFile(["holds a number that is too long, or is nested too deeply"]) from None
     unknown = sorted(found.keys() - {"webhook"})
     tables = found.get("webhook", [])
     if unknown or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):

@@ -51,9 +51,8 @@ connections have 5 s each beyond it, and the rest is spare. */ -}}
 {{- define "worker.check" -}}
 {{- $v := .Values -}}
 {{- $pods := ternary (int $v.replicaCount) (int $v.autoscaling.maxReplicas) (eq $v.autoscaling.kind "none") -}}
-{{- if $v.api.enabled }}{{ $pods = add $pods (int $v.api.replicaCount) }}{{ end -}}
 {{- if and (eq $v.database.kind "sqlite") (gt (int $pods) 1) -}}
-{{- fail (printf "database.kind is sqlite, which is for one pod, but these values make up to %d: use postgresql or mysql, or replicaCount 1 without autoscaling and without the API's own pods" (int $pods)) -}}
+{{- fail (printf "database.kind is sqlite, which is for one pod, but these values make up to %d: use postgresql or mysql, or replicaCount 1 without autoscaling" (int $pods)) -}}
 {{- end -}}
 {{- if and (ne $v.database.kind "sqlite") (not $v.secrets.existingSecret) (not (hasPrefix (printf "%s://" $v.database.kind) $v.secrets.databaseUri)) -}}
 {{- fail (printf "database.kind is %s: secrets.databaseUri must begin with %s://, or secrets.existingSecret must hold DATABASE_CONNECTION_URI" $v.database.kind $v.database.kind) -}}
@@ -75,6 +74,15 @@ connections have 5 s each beyond it, and the rest is spare. */ -}}
 {{- end -}}
 {{- end }}
 
+{{- /* The /webhook API has pods of its own, or with SQLite, which is for one pod, a place beside the worker. */ -}}
+{{- define "worker.servesApi" -}}
+{{- if and .root.Values.api.enabled (or (eq .component "api") (eq .root.Values.database.kind "sqlite")) }}yes{{ end }}
+{{- end }}
+
+{{- define "worker.apiPods" -}}
+{{- if and .Values.api.enabled (ne .Values.database.kind "sqlite") }}yes{{ end }}
+{{- end }}
+
 {{- /* (dict "root" $ "component" "worker" | "api"): the environment of the one container. */ -}}
 {{- define "worker.env" -}}
 {{- $v := .root.Values -}}
@@ -86,7 +94,7 @@ connections have 5 s each beyond it, and the rest is spare. */ -}}
 - {name: DATABASE_CONNECTION_URI, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: DATABASE_CONNECTION_URI}}}
 {{- end }}
 - {name: WEBHOOK_SECRET_KEY, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: WEBHOOK_SECRET_KEY, optional: true}}}
-{{- if eq .component "api" }}
+{{- if include "worker.servesApi" . }}
 - {name: AUTHENTICATION_API_KEY, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: AUTHENTICATION_API_KEY}}}
 - {name: SERVER_HOST, value: "0.0.0.0"}
 - {name: SERVER_PORT, value: {{ $v.api.port | quote }}}
@@ -141,23 +149,28 @@ spec:
     args: {{ .args | toJson }}
     env:
       {{- include "worker.env" . | nindent 6 }}
+    {{- $worker := eq .component "worker" }}
     ports:
+    {{- if $worker }}
     - {name: metrics, containerPort: {{ $v.metricsPort }}}
-    {{- if eq .component "api" }}
+    {{- end }}
+    {{- if include "worker.servesApi" . }}
     - {name: http, containerPort: {{ $v.api.port }}}
     {{- end }}
-    # Liveness: the event loop answers. Never the broker's state, or its outage would restart every pod.
+    # Liveness: the event loop answers. Never the broker's state, or its outage would restart every pod. The API alone
+    # has no health endpoints; its description is the one page that needs no key and no database.
+    {{- $alive := ternary "{path: /livez, port: metrics}" "{path: /openapi.json, port: http}" $worker }}
     startupProbe:
-      httpGet: {path: /livez, port: metrics}
+      httpGet: {{ $alive }}
       periodSeconds: 2
       failureThreshold: 30
     livenessProbe:
-      httpGet: {path: /livez, port: metrics}
+      httpGet: {{ $alive }}
       periodSeconds: 10
       timeoutSeconds: 5
       failureThreshold: 6
     readinessProbe:
-      httpGet: {path: /readyz, port: metrics}
+      httpGet: {{ ternary "{path: /readyz, port: metrics}" $alive $worker }}
       periodSeconds: 5
       timeoutSeconds: 3
       failureThreshold: 2

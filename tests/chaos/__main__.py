@@ -1,0 +1,71 @@
+"""The ledger under faults: is anything lost, misdirected or repeated under another id, whatever goes wrong?
+
+    make chaos                                           # 50 seeds, about half an hour
+    .venv/bin/python -m tests.chaos --seed 7             # that seed alone
+    .venv/bin/python -m tests.chaos --seeds 10 --seconds 300
+
+Each seed has two workers, a broker of its own run, and faults that the seed decides (plan.py, faults/). One line
+a seed; every violation below it. Exit codes: 0 all kept, 1 a violation, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import time
+from contextlib import ExitStack
+
+from deploy.local_broker import LocalBroker
+from tests.chaos import report as tables
+from tests.chaos.plan import plan
+from tests.chaos.run import Report, run
+from tests.support.postgres import Postgres
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.basicConfig(handlers=[logging.NullHandler()])  # what client libraries log of broken connections
+    try:
+        reports = _run_all(_arguments())
+    except KeyboardInterrupt:
+        return 130
+    print("\n".join(tables.summary(reports)))
+    return int(any(report.problems for report in reports))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.chaos", description="The ledger under faults.")
+    parser.add_argument("--seeds", type=int, default=50, help="how many, from --seed on (50; with --seed alone: 1)")
+    parser.add_argument("--seed", type=int, help="the first one (0)")
+    parser.add_argument("--seconds", type=float, default=5400, help="begin no seed after so long (5400)")
+    found = parser.parse_args()
+    if found.seed is not None and "--seeds" not in " ".join(sys.argv):
+        found.seeds = 1
+    return found
+
+
+def _run_all(arguments: argparse.Namespace) -> list[Report]:
+    began, reports = time.monotonic(), []
+    first = arguments.seed or 0
+    print(tables.heading(), flush=True)
+    with ExitStack() as stack:
+        broker = stack.enter_context(LocalBroker())
+        postgres: Postgres | None = None
+        for seed in range(first, first + arguments.seeds):
+            chosen = plan(seed)
+            if chosen.postgresql and postgres is None:
+                postgres = stack.enter_context(Postgres())
+            report = asyncio.run(run(chosen, broker, postgres if chosen.postgresql else None))
+            reports.append(report)
+            print("\n".join([tables.line(report), *tables.details(report)]), flush=True)
+            if time.monotonic() - began > arguments.seconds:
+                print(f"--seconds {arguments.seconds:g} are over after {len(reports)} of {arguments.seeds} seeds")
+                break
+    return reports
+
+
+if __name__ == "__main__":
+    sys.exit(main())

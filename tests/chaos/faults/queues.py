@@ -1,0 +1,51 @@
+"""A queue takes nothing more, or is deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.chaos.world import World
+
+BEFORE_SECONDS = 30.0
+
+
+async def delay_queue_full(world: World, chance: random.Random) -> None:
+    await _full(world, world.names.retry(1), chance)
+
+
+async def dead_queue_full(world: World, chance: random.Random) -> None:
+    await _full(world, world.names.dead, chance)
+
+
+async def deleted(world: World, chance: random.Random) -> None:
+    """Only while it is empty: what dies with a queue is lost by definition."""
+    await world.producer.pause()
+    try:
+        if not await world.settled(BEFORE_SECONDS):
+            raise AssertionError("the queues did not become empty, so none was deleted")
+        await world.collect_letters()
+        async with world.amqp() as amqp:
+            for queue in chance.sample([*world.queues[:3], world.names.dead], chance.randint(1, 2)):
+                await amqp.channel.queue_delete(queue)
+    finally:
+        world.producer.resume()
+    await world.producer.burst("flaky", 6)
+    await world.producer.burst("refuses", 6)
+    world.declared_now()
+
+
+async def _full(world: World, queue: str, chance: random.Random) -> None:
+    """reject-publish above one message, for a while. Then raised, not cleared: without any limit RabbitMQ 3.10
+
+    goes on refusing the publishers that it refused before.
+    """
+    pattern = "^" + queue.replace(".", r"\.") + "$"
+    limit = '{"max-length":%d,"overflow":"reject-publish"}'
+    await world.ctl("set_policy", "--apply-to", "queues", "chaos", pattern, limit % 1)
+    try:
+        await asyncio.sleep(chance.uniform(2, 4))
+    finally:
+        await world.ctl("set_policy", "--apply-to", "queues", "chaos", pattern, limit % 1_000_000)

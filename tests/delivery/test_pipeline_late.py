@@ -1,0 +1,125 @@
+"""Turns that come late, faults of ours, shutdown: whatever happens, each message is settled once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.delivery.conftest import MakeRig, calm
+from tests.delivery.fakes import FakeMessage
+from tests.support.events import event
+from worker.domain.webhook import Webhook
+
+ACME = Webhook("acme", "http://h/acme")
+AUDIT = Webhook("acme", "http://h/audit", id="audit")
+
+
+# A lane's turn that comes later
+
+
+async def test_a_turn_after_waiting_uses_the_webhook_as_it_is_then(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.isolation.holding = True
+    message = FakeMessage(event())
+    await found.take(message)
+    moved = Webhook("acme", "http://h/moved")
+    found.webhooks.known, found.webhooks.stored = {}, {"acme": (moved,)}
+    found.isolation.holding = False
+    found.isolation.start_next()
+    await calm()
+    assert (found.posted, message.ends, found.isolation.running) == (["http://h/moved"], ["ack"], 0)
+
+
+async def test_a_turn_after_waiting_whose_webhook_is_gone_or_unknown(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.isolation.holding = True
+    await found.take(FakeMessage(event()), FakeMessage(event(data=2)))
+    found.webhooks.known.clear()
+    found.isolation.start_next()
+    await calm()
+    found.webhooks.down = True
+    found.isolation.start_next()
+    await calm()
+    assert found.recorder.outcomes == ["Parked config_unavailable", "Skipped webhook_gone"]
+    assert (found.posted, found.isolation.running) == ([], 0)
+
+
+# Faults of ours
+
+
+async def test_a_fault_of_ours_hands_the_message_back_and_the_next_goes_on(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rig(ACME)
+    for broken in ("cached", "find"):
+        with monkeypatch.context() as patch:
+            patch.setattr(found.webhooks, broken, _raise)
+            message = FakeMessage(event(instance="acme" if broken == "cached" else "other"))
+            await found.take(message)
+            assert message.ends == ["hand back"]
+    found.sender.answers["http://h/acme"] = RuntimeError("a fault")
+    message = FakeMessage(event())
+    await found.take(message)
+    assert (message.ends, found.isolation.running) == (["hand back"], 0)
+    assert found.recorder.outcomes == ["Parked handed_back"]
+    found.sender.answers.clear()
+    good = FakeMessage(event())
+    await found.take(good)
+    assert good.ends == ["ack"]
+
+
+def _raise(_: str) -> None:
+    raise RuntimeError("a fault")
+
+
+# Shutdown
+
+
+async def test_drain_finishes_what_is_under_way(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.sender.release.clear()
+    message = FakeMessage(event())
+    await found.take(message)
+    draining = asyncio.ensure_future(found.pipeline.drain(30))
+    await calm()
+    assert found.isolation.drained
+    assert not draining.done()
+    found.sender.release.set()
+    await draining
+    assert (message.ends, found.recorder.outcomes) == (["ack"], ["Delivered ok"])
+
+
+async def test_the_drain_deadline_parks_only_what_is_unfinished(rig: MakeRig) -> None:
+    found = rig(ACME, AUDIT)
+    found.sender.hanging.add("http://h/audit")
+    message = FakeMessage(event())
+    await found.take(message)
+    assert message.ends == []
+    await found.pipeline.drain(0.01)
+    assert message.ends == ["ack"]
+    assert found.recorder.outcomes == ["Delivered ok", "Parked shutdown"]
+    (published,) = found.publisher.published
+    assert (published.queue, published.headers["x-delivery-webhook"]) == (0, "audit")
+    assert published.headers["x-delivery-attempts"] == 0
+    assert found.isolation.running == 0
+
+
+async def test_the_drain_deadline_parks_a_turn_that_still_asks_for_its_webhook(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_: str) -> None:
+        await asyncio.Event().wait()
+
+    found = rig(ACME)
+    found.isolation.holding = True
+    message = FakeMessage(event())
+    await found.take(message)
+    monkeypatch.setattr(found.webhooks, "find", hang)
+    found.isolation.start_next()
+    await calm()
+    await found.pipeline.drain(0.01)
+    assert (message.ends, found.isolation.running) == (["ack"], 0)
+    (published,) = found.publisher.published
+    assert (published.queue, published.headers["x-delivery-webhook"]) == (0, "default")
+    assert found.recorder.outcomes == ["Parked shutdown"]

@@ -1,0 +1,68 @@
+"""WEBHOOK_SOURCE: the store that the settings name. Nothing is opened yet."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from worker.configuration.port import WatchedStore, WritableStore
+from worker.webhooks.database import parse
+from worker.webhooks.read_only import ReadOnly
+from worker.webhooks.sql import SqlStore
+
+_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`store` refuses writes by the name of the setting when it is `watched` (others write it).
+
+    `prepare` is repeated until it works; `at_start` must work before anything else does.
+    """
+
+    store: WritableStore
+    prepare: Callable[[], Awaitable[object]]
+    watched: WatchedStore | None = None
+    token_owner: Callable[[str], Awaitable[str | None]] | None = None
+    at_start: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def writable(self) -> WritableStore | None:
+        """Where webhooks can be changed, or None."""
+        return self.store if self.watched is None else None
+
+
+def own_source(uri: str) -> Source:
+    """The worker's own table. Raises StoreUnavailable without its driver."""
+    require_driver(uri)
+    store = SqlStore(uri, lambda: int(time.time() * 1000))
+    return Source(store, store.migrate)
+
+
+def file_source(path: Path) -> Source:
+    """A TOML file. A broken one stops the start: nothing else would say that no webhook is served."""
+    from worker.webhooks.file import FileStore  # noqa: PLC0415 - only for this source
+
+    file = FileStore(path)
+    store = ReadOnly(file, "file", f"edit {path}")
+    return Source(store, file.check, watched=file, at_start=file.check)
+
+
+def evolution_source(uri: str, *, take_all: bool) -> Source:
+    """Evolution's own tables. Raises StoreUnavailable without the driver."""
+    from worker.webhooks.evolution import EvolutionStore  # noqa: PLC0415 - only for this source
+
+    require_driver(uri)
+    evolution = EvolutionStore(uri, take_all=take_all, clock=time.monotonic)
+    store = ReadOnly(evolution, "evolution", "use Evolution's own POST /webhook/set/{instance}")
+    return Source(store, evolution.check, watched=evolution, token_owner=evolution.token_owner)
+
+
+def require_driver(uri: str) -> None:
+    """Raises StoreUnavailable that names the missing package."""
+    database = parse(uri)
+    driver = _DRIVERS.get(database.dialect)
+    if driver and find_spec(driver) is None:
+        extra = f"pip install 'evolution-webhook-worker[{database.dialect}]'"
+        raise database.unavailable(f"the driver {driver} is not installed: {extra}")
