@@ -1,14 +1,11 @@
 """The composition root: everything is built here, started in order, and taken down in reverse."""
 
 import asyncio
-import gc
 import logging
-import os
 import random
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 from aio_pika.abc import AbstractConnection
@@ -16,7 +13,8 @@ from aio_pika.abc import AbstractConnection
 from worker import wiring
 from worker.api.health import HealthServer
 from worker.broker.changes import ChangeListener
-from worker.broker.connection import BROKER_ERRORS, Supervisor, as_broker_errors
+from worker.broker.connection import BROKER_ERRORS, Supervisor, as_broker_errors, said
+from worker.broker.depths import look
 from worker.broker.intake import InstanceExchanges
 from worker.broker.publisher import Publisher
 from worker.broker.source import Source
@@ -26,6 +24,7 @@ from worker.delivery.duplicates import Duplicates
 from worker.delivery.pipeline import Pipeline
 from worker.delivery.settle import Settler
 from worker.http.sender import Sender
+from worker.lifecycle import calm_garbage_collection, listen_for_signals, running
 from worker.serving import announce_change, serve_api, until_ready
 from worker.settings import Settings
 from worker.telemetry.lag import LoopLag
@@ -34,6 +33,11 @@ from worker.webhook_source import webhook_source
 
 log = logging.getLogger(__name__)
 
+WATCH_SECONDS = 5.0
+"""How often the broker is asked for backlog and replicas."""
+
+FIRST_LOOK_SECONDS = 0.5
+
 NEW_INSTANCES_SECONDS = 2.0
 """How often new instances are looked for, to bind their exchanges."""
 
@@ -41,11 +45,11 @@ NEW_INSTANCES_SECONDS = 2.0
 async def run(settings: Settings) -> int:
     """The daemon, until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code."""
     stopping = asyncio.Event()
-    _listen_for_signals(stopping)
+    listen_for_signals(stopping)
     async with AsyncExitStack() as stack:
         worker = Worker(settings, stack)
         await worker.start()
-        _calm_garbage_collection()
+        calm_garbage_collection()
         await stopping.wait()
         log.info("stopping: what is under way gets %g s to finish", settings.worker_drain_seconds)
         await worker.stop()
@@ -60,7 +64,7 @@ class Worker:
         self._settings = settings
         self._stack = stack
         self._up: dict[str, bool] = {"consuming": False, "publishing": False}
-        queues = wiring.queue_topology(settings)
+        self._queues = queues = wiring.queue_topology(settings)
         self._telemetry = Telemetry(queues.delays, settings.metrics_instances)
 
         self._origin = webhook_source(settings)
@@ -125,6 +129,7 @@ class Worker:
         for name, client in (("publish", self._publisher), ("consume", self._source)):
             supervisor = Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
             await self._background(name, supervisor.run())
+        await self._background("queue depths", self._watch_queues())
         if settings.rabbitmq_instance_exchanges:
             await self._background("instance exchanges", self._bind_instances())
 
@@ -142,7 +147,7 @@ class Worker:
         return f"no connection to RabbitMQ for {' and '.join(down)}" if down else None
 
     async def _background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        await self._stack.enter_async_context(_running(name, work))
+        await self._stack.enter_async_context(running(name, work))
 
     async def _prepare(self, connection: AbstractConnection) -> None:
         """On each new connection: changes may have been missed while there was none."""
@@ -154,6 +159,22 @@ class Worker:
         """The API has written: here at once, elsewhere through the broker."""
         self._webhooks.invalidate(instance, revision)
         await announce_change(self._settings, instance, revision)
+
+    async def _watch_queues(self) -> None:
+        """The backlog for the metrics, and the number of replicas, who share each webhook's rate limit."""
+        while True:
+            connection = self._source.connection
+            if connection is not None:
+                try:
+                    with as_broker_errors():
+                        depths = await look(connection, self._queues)
+                except BROKER_ERRORS as error:
+                    log.info("the broker could not say how much waits: %s", said(error))
+                else:
+                    self._telemetry.waiting(depths.messages)
+                    self._telemetry.replicas.set(depths.replicas)
+                    self._isolation.share = 1 / max(1, depths.replicas)
+            await asyncio.sleep(WATCH_SECONDS if connection else FIRST_LOOK_SECONDS)
 
     async def _bind_instances(self) -> None:
         while True:
@@ -195,46 +216,3 @@ class Worker:
         gauge("endpoints_open", "Endpoints whose circuit is open.", lambda: isolation.endpoints_open)
         gauge("held_bytes", "Bytes of un-acked messages.", lambda: self._source.held_bytes)
         gauge("event_loop_lag_seconds", "How late timers fired, the worst of 15 s.", lambda: self._lag.worst)
-
-
-@asynccontextmanager
-async def _running(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work, name=name)
-    task.add_done_callback(_report)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("%s has failed: this is a fault of ours", task.get_name(), exc_info=task.exception())
-        # Half a worker is worse than none: the supervisor of the process starts a whole one.
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _listen_for_signals(stopping: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-
-    def on_signal(number: int) -> None:
-        if stopping.is_set():
-            log.warning("a second signal: ending at once; the broker redelivers what was under way")
-            logging.shutdown()
-            os._exit(128 + number)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-
-
-def _calm_garbage_collection() -> None:
-    """What start-up made lives as long as the process: never look at it again, and look more rarely at the rest.
-
-    Measured: 5 to 8 % of the CPU of a delivery.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)

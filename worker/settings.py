@@ -14,6 +14,7 @@ from pydantic import PlainValidator as Read
 
 from worker import settings_environment as given
 from worker.settings_environment import EVENTS, Given, Network, Reading, number, text, url
+from worker.webhooks.sealing import Sealer
 
 _YEAR = 31_536_000
 _INITIAL = "webhook_retry_initial_delay_seconds"
@@ -69,7 +70,7 @@ class Settings(BaseModel):
         "own", "Webhooks come from our table (`own`), `evolution`'s database or a `file`."
     )
     webhook_file: Text = _is("webhooks.toml", "The file of source `file`.")
-    webhook_secret_key: Text = _is("", "Encrypts stored signing secrets. Secret.", repr=False)
+    webhook_secret_key: Text = _is("", "Encrypts stored secrets and headers: 32 bytes in base64. Secret.", repr=False)
     webhook_forward_apikey: Flag = _is(True, "`false` drops `apikey` from every body.")
     database_connection_uri: Annotated[str, Read(given.database)] = _is(
         "sqlite:///webhooks.db",
@@ -145,6 +146,8 @@ class Settings(BaseModel):
         match info.field_name:
             case "webhook_file" if not value and source == "file":
                 raise ValueError("a path while WEBHOOK_SOURCE is file")
+            case "webhook_secret_key":
+                Sealer(value)
             case "database_connection_uri" if value[:6] == "sqlite" and source == "evolution":
                 raise ValueError("Evolution's postgresql:// or mysql:// while WEBHOOK_SOURCE is evolution")
             case "metrics_port" if value and value == others.get("server_port") and _one_host(others):

@@ -82,12 +82,16 @@ class Producer:
     async def _connected(self) -> Amqp:
         async with self._connecting:
             while self._amqp is None:
-                try:
-                    with as_broker_errors():
-                        self._amqp = await Amqp.connect(self._uri)
-                except BROKER_ERRORS:
-                    await asyncio.sleep(RECONNECT_SECONDS)
+                self._amqp = await self._connect()
             return self._amqp
+
+    async def _connect(self) -> Amqp | None:
+        try:
+            with as_broker_errors():
+                return await Amqp.connect(self._uri)
+        except BROKER_ERRORS:
+            await asyncio.sleep(RECONNECT_SECONDS)
+            return None
 
     def _lost(self, amqp: Amqp) -> None:
         if self._amqp is amqp:

@@ -11,7 +11,7 @@ from tests.support.proxy import Proxy
 from tests.support.worker import PROGRAM, Worker
 
 SKEWED = (sys.executable, "-m", "tests.chaos.skewed_clock")
-FAULTS_OF_OURS = ('"level":"critical"', "failed unexpectedly", "Traceback", "was never retrieved", "never awaited")
+FAULTS_OF_OURS = ('"level":"critical"', "failed unexpectedly", "Traceback", "was never retrieved")
 """What a worker says only when its own code is wrong, whatever the world does to it."""
 
 
@@ -25,6 +25,10 @@ class Replica:
 
     async def start(self, *, ready: bool = True) -> None:
         await self.worker.start(ready=ready)
+
+    async def end(self) -> int:
+        """SIGTERM, and its exit code; of a worker that has ended by itself, too."""
+        return await (self.worker.stop() if self.worker.running else self.worker.wait())
 
     async def kill_and_start(self, chance: random.Random, longest: float = 1.0) -> None:
         await self.worker.kill()

@@ -54,6 +54,7 @@ async def _apply(step: Step, made: World, report: Report) -> None:
         report.missed[step.fault.name] = str(error)[-2000:] or type(error).__name__
     for replica in made.replicas:
         if not replica.worker.running:
+            made.problems.append(f"a worker ended by itself during or after `{step.fault.name}`")
             await replica.start(ready=False)
 
 

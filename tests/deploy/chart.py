@@ -29,6 +29,7 @@ PRODUCTION: Values = {
     "egressAllow": ["10.96.0.0/12", "192.168.7.9", "fd00:1::7"],
     "settings": {"WORKER_CONCURRENCY": 1_000_000, "BREAKER_FAILURE_RATE": 0.5, "WEBHOOK_FORWARD_APIKEY": False},
     "api": {"enabled": True},
+    "migrationJob": {"enabled": True},
     "autoscaling": {"kind": "hpa", "minReplicas": 3, "maxReplicas": 12},
     "networkPolicy": {
         "database": {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [5432]},
@@ -49,7 +50,7 @@ SCALED: Values = {
     "secrets": {
         "rabbitmqUri": "amqps://user:p%40ss@broker.example/chat",
         "databaseUri": "mysql://user:password@db.example/webhooks",
-        "webhookSecretKey": "key",
+        "webhookSecretKey": f"{'A' * 42}E=",
         "apiKey": "api",
         "managementUri": "http://user:p%40ss@broker.example:15672/chat",
     },
@@ -75,6 +76,16 @@ def of(manifests: list[Manifest], kind: str, ending: str = "") -> Manifest:
     """The one manifest of a kind, and with `ending` of a name that ends so."""
     (found,) = [m for m in manifests if m["kind"] == kind and m["metadata"]["name"].endswith(ending)]
     return found
+
+
+def pods(manifests: list[Manifest]) -> list[dict[str, Any]]:
+    return [m["spec"]["template"]["spec"] for m in manifests if m["kind"] == "Deployment"]
+
+
+def environment(pod: dict[str, Any]) -> dict[str, str]:
+    """What a pod's container is given in plain text; secrets as `secret:<key>`."""
+    entries = pod["containers"][0]["env"]
+    return {e["name"]: e.get("value") or f"secret:{e['valueFrom']['secretKeyRef']['key']}" for e in entries}
 
 
 def validate(manifest: Manifest, version: str) -> None:

@@ -1,5 +1,5 @@
 """Fixtures of the end-to-end tests, for a worker with traffic."""
 
-from tests.e2e.conftest import publish, webhooks
+from tests.e2e.conftest import proxy, publish, webhooks
 
-__all__ = ["publish", "webhooks"]
+__all__ = ["proxy", "publish", "webhooks"]

@@ -12,6 +12,5 @@ PLANNED = frozenset(
         "oldest_event_age_seconds",
         "oldest_unconfirmed_publish_seconds",
         "publish_failures_total",
-        "queue_messages",
     )
 )

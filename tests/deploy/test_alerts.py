@@ -39,7 +39,7 @@ CASES = [
     case("a drain of a minute", 20, draining__b="0x5 1 1 0x20"),
     case("receivers reject", 40, "WebhookWorkerDeadLettersGrowing", deliveries_total__rejected="0+1x"),
     case("receivers rejected a few", 40, deliveries_total__rejected="0x10 6x40"),
-    case("dead letters pile up", 60, "WebhookWorkerDeadLettersMany", queue_messages__dead="150000"),
+    case("dead letters pile up", 60, "WebhookWorkerDeadLettersMany", queue_messages="150000"),
     case("a receiver is down", 20, "WebhookWorkerEndpointOpenForHours", endpoint_open_longest_seconds="20000"),
 ]
 """Evaluated every 30 s."""

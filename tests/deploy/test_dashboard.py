@@ -10,6 +10,9 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.conftest import StartWorker
 from tests.deploy.alerts import DEPLOY, RULES, alerts, metrics_in
@@ -67,6 +70,31 @@ def test_panels_are_what_grafana_expects() -> None:
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
         assert [target["refId"] for target in panel["targets"]] == list("ABCD"[: len(panel["targets"])])
         assert {"defaults", "overrides"} == panel["fieldConfig"].keys()
+
+
+def unknown(written: Any, read: Any, path: str = "") -> Iterator[str]:
+    """The fields of `written` that are not in `read`."""
+    if isinstance(written, dict):
+        for name, value in written.items():
+            if name in read:
+                yield from unknown(value, read[name], f"{path}/{name}")
+            else:
+                yield f"{path}/{name}"
+    elif isinstance(written, list):
+        for number, (one, other) in enumerate(zip(written, read, strict=True)):
+            yield from unknown(one, other, f"{path}/{number}")
+    elif written != read:
+        yield path
+
+
+def test_grafanas_own_schema_knows_every_field() -> None:
+    """Its published types drop what they do not know: what comes back must be what went in."""
+    register_default_plugins()
+    written = dashboard()
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(written)))
+    assert list(unknown(written, read)) == []
+    written["panels"][1]["fieldConfig"]["defaults"]["tresholds"] = {}
+    assert list(unknown(written, read)) == ["/panels/1/fieldConfig/defaults/tresholds"]
 
 
 def test_panels_lie_side_by_side_on_the_grid() -> None:

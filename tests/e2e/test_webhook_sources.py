@@ -47,7 +47,7 @@ async def test_a_change_of_the_file_is_in_force_within_a_second(
     await running.wait_for_line("the version before it stays in force")
     before = len(receiver.at("/two"))
     await amqp.publish_event(names.exchange, "messages.upsert", event(instance="acme"))
-    await receiver.wait_for(before + 1, "/two")
+    await receiver.wait_for(before + 1, path="/two")
 
 
 async def test_evolutions_rows_are_delivered_and_its_changes_noticed(

@@ -9,7 +9,7 @@ from worker.domain.outcome import Reason
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import RateLimit
 from worker.isolation.breaker import BreakerRules, State
-from worker.isolation.lanes import SLOW_SECONDS, SOON_SECONDS, Pool
+from worker.isolation.lanes import SLOW_SECONDS, Pool
 from worker.isolation.refusal import LONGEST_WAIT
 from worker.isolation.registry import Caps
 
@@ -130,6 +130,7 @@ class IsolationMachine(RuleBasedStateMachine):
 
     @invariant()
     def caps_are_never_exceeded(self) -> None:
+        self.world.isolation.tick()
         assert self.world.isolation.in_flight <= PROCESS + HALF
         assert self.world.isolation.waiting <= 2 * PROCESS
         for lane in self.world.isolation._registry._lanes.values():
@@ -138,9 +139,7 @@ class IsolationMachine(RuleBasedStateMachine):
             assert len(lane.waiting) <= max(1, PROCESS // 4) or self._drains_soon(lane)
 
     def _drains_soon(self, lane) -> bool:
-        """At the time of the last arrival; the state machine ticks after each step."""
-        fresh = lane.pool is Pool.NEW and self.world.clock < lane.born + SOON_SECONDS
-        return fresh or len(lane.waiting) <= lane.rate * SOON_SECONDS
+        return len(lane.waiting) <= lane.soon(self.world.clock)
 
     @invariant()
     def nobody_waits_longer_than_a_parking(self) -> None:

@@ -29,8 +29,9 @@ BROKER_ERRORS = (aiormq.exceptions.AMQPError, OSError, asyncio.TimeoutError, Run
 def as_broker_errors() -> Iterator[None]:
     """What waits on a connection when it dies also gets a CancelledError, or a bare Exception, from aiormq.
 
-    Both become ConnectionError here. A cancellation of our own task stays what it is: taken for one, the
-    former would end a supervisor without a word.
+    So does what opens one that is hung up on in the handshake (a load balancer before a dead broker): then it is
+    StopAsyncIteration or EOFError. All become ConnectionError here. A cancellation of our own task stays what it
+    is: taken for one, the former would end a supervisor without a word.
     """
     try:
         yield
@@ -40,7 +41,7 @@ def as_broker_errors() -> Iterator[None]:
             raise
         raise ConnectionError("the connection was closed") from None
     except Exception as error:
-        if type(error) is not Exception:
+        if type(error) is not Exception and not isinstance(error, StopAsyncIteration | EOFError):
             raise
         raise ConnectionError("the connection was closed") from error
 
@@ -65,7 +66,8 @@ async def connect(uri: str, name: str) -> AbstractConnection:
     url = URL(uri)
     if "heartbeat" not in url.query:
         url = url.update_query(heartbeat=HEARTBEAT_SECONDS)
-    return await aio_pika.connect(url, client_properties={"connection_name": name}, timeout=CONNECT_TIMEOUT_SECONDS)
+    with as_broker_errors():
+        return await aio_pika.connect(url, client_properties={"connection_name": name}, timeout=CONNECT_TIMEOUT_SECONDS)
 
 
 class Client(Protocol):

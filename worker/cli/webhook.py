@@ -1,22 +1,22 @@
-"""`webhook-worker webhook set|get|list|delete`: webhooks without the API."""
+"""`webhook-worker webhook set|get|list|delete|...`: webhooks without the API."""
 
 import argparse
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
+from worker.cli import webhook_secrets, webhook_transfer
 from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, count, say, say_json
+from worker.cli.store import announce, opened_store
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.configuration.port import WritableStore
     from worker.configuration.shown import Shown
     from worker.webhooks.commands import SetResult
 
 
 def add_to(commands: Subparsers) -> None:
-    webhook = commands.add_parser("webhook", help="set, get, list or delete webhooks in the worker's own table")
+    webhook = commands.add_parser("webhook", help="set, list, import, ... webhooks; rotate their secrets")
     actions = webhook.add_subparsers(required=True, metavar="action")
     _add_set(actions)
     get = add_command(actions, "get", "show an instance's webhooks, secrets masked", _get)
@@ -27,6 +27,8 @@ def add_to(commands: Subparsers) -> None:
     delete = add_command(actions, "delete", "delete an instance's webhooks", _delete)
     delete.add_argument("instance")
     delete.add_argument("--id", help="only this one of the instance's webhooks")
+    webhook_secrets.add_to(actions)
+    webhook_transfer.add_to(actions)
 
 
 def _add_set(actions: Subparsers) -> None:
@@ -60,14 +62,14 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
     names = (field.name for field in fields(SetArguments) if field.name != "webhook_id")
     arguments = SetArguments(webhook_id=options.id, **{name: getattr(options, name) for name in names})
     try:
-        async with _store(settings) as store:
+        async with opened_store(settings) as store:
             result = await set_webhook(store, arguments)
     except InvalidWebhook as error:
         for problem in error.problems:
             complain(str(problem))
         return WRONG
     _show(options, result)
-    await _announce(settings, options.instance, result.revision)
+    await announce(settings, options.instance, result.revision)
     return DONE
 
 
@@ -85,7 +87,7 @@ def _show(options: argparse.Namespace, result: "SetResult") -> None:
 async def _get(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.commands import get_webhooks  # noqa: PLC0415
 
-    async with _store(settings) as store:
+    async with opened_store(settings) as store:
         found = await get_webhooks(store, options.instance, options.id)
     say_json(found) if options.json else say_table(found)
     if found:
@@ -96,7 +98,7 @@ async def _get(options: argparse.Namespace, settings: Settings) -> int:
 async def _list(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.commands import list_webhooks  # noqa: PLC0415
 
-    async with _store(settings) as store:
+    async with opened_store(settings) as store:
         found = await list_webhooks(store, options.limit)
     say_json(found) if options.json else say_table(found)
     return DONE
@@ -105,42 +107,17 @@ async def _list(options: argparse.Namespace, settings: Settings) -> int:
 async def _delete(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.commands import delete_webhooks  # noqa: PLC0415
 
-    async with _store(settings) as store:
+    async with opened_store(settings) as store:
         deleted = await delete_webhooks(store, options.instance, options.id)
     count = deleted.count if deleted else 0
     say_json({"deleted": count}) if options.json else say(f"deleted: {count}")
     if deleted is None:
         return FAILED
-    await _announce(settings, options.instance, deleted.revision)
+    await announce(settings, options.instance, deleted.revision)
     return DONE
-
-
-async def _announce(settings: Settings, instance: str, revision: int) -> None:
-    """Tell the running workers; the change itself is made, so a broker that is away is no failure."""
-    from worker.broker.changes import announce_once  # noqa: PLC0415
-    from worker.broker.topology import config_exchange  # noqa: PLC0415
-
-    exchange = config_exchange(settings.worker_queue_prefix)
-    problem = await announce_once(settings.rabbitmq_uri, exchange, instance, revision)
-    if problem:
-        seconds = settings.cache_ttl_seconds
-        complain(f"running workers were not told ({problem}); they notice within CACHE_TTL_SECONDS ({seconds:g} s)")
 
 
 def say_table(webhooks: Sequence["Shown"]) -> None:
     from worker.configuration.shown import table  # noqa: PLC0415
 
     say(table(webhooks))
-
-
-@asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator["WritableStore"]:
-    """Raises StoreUnavailable. A source that others write refuses changes by the name of the setting."""
-    from worker.webhook_source import webhook_source  # noqa: PLC0415
-
-    source = webhook_source(settings)
-    try:
-        await source.prepare()
-        yield source.store
-    finally:
-        await source.store.close()

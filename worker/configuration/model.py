@@ -13,13 +13,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.configuration.port import LONGEST_ID, LONGEST_INSTANCE
+from worker.configuration.signing import SecretEntry, SecretFields, secret_entries, value_of
 from worker.domain.names import KNOWN, SYNONYMS, canonical
-from worker.domain.request import NOT_OVERRIDABLE, header_problem, secret_key
+from worker.domain.request import NOT_OVERRIDABLE, header_problem
 from worker.domain.routing import BadUrl, plain_url
 from worker.domain.webhook import DEFAULT_ID, GLOBAL_ID, RateLimit, Webhook
-
-SECRET_BYTES = range(24, 65)
-"""Standard Webhooks 1.0: a symmetric secret has 24 to 64 bytes."""
 
 MOST_EVENTS = 100
 """Entries of a webhook's list: there are three dozen, and each wrong one costs a search for the nearest."""
@@ -69,10 +67,11 @@ def webhook_from(fields: Mapping[str, object]) -> Webhook:
         by_events=checked.by_events,
         base64=checked.base64,
         headers=tuple((checked.headers or {}).items()),
-        secrets=tuple(checked.secrets),
+        secrets=tuple(map(value_of, checked.secrets)),
         timeout_ms=checked.timeout_ms,
         concurrency=checked.concurrency,
         rate_limit=checked.rate_limit.domain() if checked.rate_limit else None,
+        old_secret_until=next((item.until for item in checked.secrets if isinstance(item, SecretFields)), None),
     )
 
 
@@ -86,7 +85,7 @@ def fields_of(webhook: Webhook) -> dict[str, object]:
         "by_events": webhook.by_events,
         "base64": webhook.base64,
         "headers": dict(webhook.headers),
-        "secrets": list(webhook.secrets),
+        "secrets": secret_entries(webhook),
         "timeout_ms": webhook.timeout_ms,
         "concurrency": webhook.concurrency,
         "rate_limit": {"per_second": rate.per_second, "burst": rate.burst} if rate else None,
@@ -140,19 +139,6 @@ def _name(text: str) -> str:
     return text
 
 
-def _secret(secret: str) -> str:
-    if not secret.startswith("whsec_") or not _decodes(secret):
-        raise ValueError("must be whsec_ followed by the base64 of 24 to 64 bytes")
-    return secret
-
-
-def _decodes(secret: str) -> bool:
-    try:
-        return len(secret_key(secret)) in SECRET_BYTES
-    except ValueError:
-        return False
-
-
 class RateFields(BaseModel):
     """Attempts a second for the whole deployment."""
 
@@ -178,7 +164,7 @@ class Fields(BaseModel):
     by_events: bool = False
     base64: bool = False
     headers: dict[str, Annotated[str, AfterValidator(_text)]] | None = Field(default=None, max_length=64)
-    secrets: list[Annotated[str, AfterValidator(_secret)]] = Field(default=[], max_length=2)
+    secrets: list[SecretEntry] = Field(default=[], max_length=2)
     timeout_ms: int | None = Field(default=None, ge=1, le=300_000)
     concurrency: int | None = Field(default=None, ge=1, le=1000)
     rate_limit: RateFields | None = None
@@ -189,6 +175,13 @@ class Fields(BaseModel):
         if webhook_id == GLOBAL_ID:
             raise ValueError("is reserved for the operator's global webhook")
         return webhook_id
+
+    @field_validator("secrets")
+    @classmethod
+    def _newest_stays(cls, secrets: list[str | SecretFields]) -> list[str | SecretFields]:
+        if secrets and isinstance(secrets[0], SecretFields):
+            raise ValueError("only the second can have an end")
+        return secrets
 
     @field_validator("headers")
     @classmethod
@@ -203,7 +196,8 @@ class Fields(BaseModel):
 
 
 def _problem(error: Any) -> Problem:
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    path = [part for part in error["loc"] if part not in ("plain", "expiring")]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     message = error["msg"].removeprefix("Value error, ")
     message = _WORDS.get(error["type"], message)
     root = error["loc"][0] if error["loc"] else ""

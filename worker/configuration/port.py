@@ -58,6 +58,14 @@ class Deleted:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """How many webhooks were encrypted anew, and the problem of each that could not be."""
+
+    count: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Some webhooks, ordered by (instance, id) as UTF-8; `following` asks for the next page, None: the last."""
 

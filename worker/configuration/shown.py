@@ -26,6 +26,7 @@ def shown(webhook: Webhook) -> Shown:
         "events": sorted(webhook.events),
         "headers": {name: MASK for name, _ in webhook.headers},
         "secrets": len(webhook.secrets),
+        "old_secret_until": None if webhook.old_secret_until is None else iso(webhook.old_secret_until * 1000),
         "base64": webhook.base64,
         "timeout_ms": webhook.timeout_ms,
         "concurrency": webhook.concurrency,
@@ -67,9 +68,10 @@ def _cell(webhook: Shown, column: str) -> str:
 
 
 def shown_stored(item: Stored) -> Shown:
-    times = {"created_at": _iso(item.created_at), "updated_at": _iso(item.updated_at)}
+    times = {"created_at": iso(item.created_at), "updated_at": iso(item.updated_at)}
     return {**shown(item.webhook), "revision": item.revision, **times}
 
 
-def _iso(milliseconds: int) -> str:
+def iso(milliseconds: int) -> str:
+    """Unix milliseconds as RFC 3339 in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

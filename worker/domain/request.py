@@ -84,8 +84,9 @@ def build(delivery: Delivery, now: float, *, forward_apikey: bool = True) -> Req
     headers["user-agent"] = USER_AGENT
     headers["webhook-id"] = delivery.id
     headers["webhook-timestamp"] = stamp
-    if webhook.secrets:
-        headers["webhook-signature"] = signature(webhook.secrets, delivery.id, stamp, content)
+    secrets = webhook.signing_secrets(now)
+    if secrets:
+        headers["webhook-signature"] = signature(secrets, delivery.id, stamp, content)
     headers["x-instance-name"] = _percent_encoded(delivery.event.instance)
     headers["x-event-type"] = _percent_encoded(delivery.event.name)
     headers["webhook-attempt"] = str(delivery.attempt)

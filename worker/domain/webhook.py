@@ -28,7 +28,8 @@ class Webhook:
     """A subscription of one instance (instance "" for the global one).
 
     `events` holds canonical names; empty means all. `secrets` are Standard Webhooks secrets (`whsec_...`),
-    newest first; two sign side by side during rotation. What may hold a secret never appears in a repr.
+    newest first; two sign side by side during rotation, the old one until `old_secret_until` (Unix seconds; None:
+    until it is taken away). What may hold a secret never appears in a repr.
     """
 
     instance: str
@@ -44,6 +45,7 @@ class Webhook:
     concurrency: int | None = None
     rate_limit: RateLimit | None = None
     disabled_reason: str | None = None
+    old_secret_until: int | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -52,3 +54,8 @@ class Webhook:
     def wants(self, kind: str) -> bool:
         """Whether it asked for an event of this canonical name; no list means all, unknown ones too."""
         return not self.events or kind in self.events
+
+    def signing_secrets(self, now: float) -> tuple[str, ...]:
+        """The secrets that are valid at `now`, Unix seconds."""
+        expired = self.old_secret_until is not None and now >= self.old_secret_until
+        return self.secrets[:1] if expired else self.secrets

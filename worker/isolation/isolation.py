@@ -144,6 +144,8 @@ class EndpointIsolation:
     def _start(self, lane: Lane, delivery: Delivery, turn: Turn, now: float) -> None:
         attempt = Attempt(lane, delivery, now, lane.breaker.started())
         self._attempts.add(attempt)
+        if not lane.in_flight:
+            lane.last_used = now
         self._places.take(lane)
         if lane.bucket is not None:
             lane.bucket.take(now)

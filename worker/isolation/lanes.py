@@ -167,10 +167,11 @@ class Lane:
         return rate if self.bucket is None else min(rate, self.bucket.per_second)
 
     def soon(self, now: float) -> float:
-        """How many it can be expected to start within SOON_SECONDS."""
+        """How many it can be expected to start within SOON_SECONDS; fewer the longer nothing has ended."""
         if self.pool is Pool.NEW and now < self.born + SOON_SECONDS and self.bucket is None:
             return inf
-        return self.rate * SOON_SECONDS
+        stalled = now - self.last_used if self.in_flight else 0.0
+        return min(self.rate, self.limit / max(stalled, 0.001)) * SOON_SECONDS
 
     def room(self, most: int) -> int:
         """How many may wait: what starts within ROOM_SECONDS, at least `limit`, at most `most`."""

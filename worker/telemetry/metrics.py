@@ -3,7 +3,7 @@
 No label grows with instances, URLs or statuses; METRICS_INSTANCES opts chosen instances in.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.platform_collector import PlatformCollector
@@ -33,6 +33,9 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._events = self._by_label("events_received", "Events taken from the broker.", "event", (*KNOWN, OTHER))
+        self._waiting = Gauge(
+            PREFIX + "queue_messages", "Ready messages in each of our queues.", ["queue"], registry=self.registry
+        )
         self._started = self._counter("deliveries_started", "Deliveries fanned out from events.")
         self._attempts = self._by_label("attempts", "POSTs by result.", "result", RESULTS)
         self._published = self._by_label(
@@ -47,6 +50,7 @@ class Metrics:
             "delivery_latency_seconds", "First taken from the broker to the 2xx, retries included.", _LATENCY_BUCKETS
         )
         self.broker_connected = self.gauge("broker_connected", "1 while consuming and publishing are connected.")
+        self.replicas = self.gauge("replicas", "Workers that consume, by what the broker says.")
         self.self_fault = self.gauge("self_fault", "1 while the fault is ours: no receiver can be reached.")
         build = Gauge(PREFIX + "build_info", "The running version.", ["version"], registry=self.registry)
         build.labels(__version__).set(1)
@@ -77,6 +81,11 @@ class Metrics:
     def lookup_counter(self, result: str) -> Callable[[], object]:
         """Counts one lookup that ended so (LOOKUPS)."""
         return self._lookups[result].inc
+
+    def waiting(self, messages: Mapping[str, int]) -> None:
+        """What the broker said waits in each of our queues."""
+        for queue, count in messages.items():
+            self._waiting.labels(queue).set(count)
 
     def reconnected(self) -> None:
         self._reconnects.inc()

@@ -21,16 +21,17 @@ _DIALECTS: dict[str, Dialect] = {
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A parsed URI. `shown` has no credentials; `path` is SQLite's file, `schema` PostgreSQL's."""
+    """A parsed URI. `shown` has no credentials; `path` is SQLite's file, `schema` PostgreSQL's, `setting` its origin."""
 
     uri: str = field(repr=False)
     dialect: Dialect
     shown: str
     path: Path | None = None
     schema: str | None = None
+    setting: str = SETTING
 
     def unavailable(self, problem: str) -> StoreUnavailable:
-        return StoreUnavailable(f"{SETTING} {self.shown}: {problem}")
+        return StoreUnavailable(f"{self.setting} {self.shown}: {problem}")
 
 
 def parse(uri: str) -> Database:

@@ -9,12 +9,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from worker.configuration.port import Changed, Page, RowDamaged, Stored, StoreUnavailable
 from worker.domain.webhook import Endpoint, Webhook
-from worker.webhooks.database import parse
+from worker.webhooks.database import SETTING, parse
 from worker.webhooks.evolution_row import Row, farewell, stored
 from worker.webhooks.evolution_watch import Snapshot, Watch
 from worker.webhooks.listed import page
@@ -33,18 +34,24 @@ T = TypeVar("T")
 class EvolutionStore:
     """A WatchedStore. Nothing is opened before the first call; the driver runs in threads of its own.
 
-    `clock` is monotonic. Raises ValueError for a URI that is none of PostgreSQL or MySQL.
+    `clock` is monotonic; `setting` is where the URI came from, for texts. Raises ValueError for a URI that is none of PostgreSQL or MySQL.
     """
 
     def __init__(
-        self, uri: str, *, take_all: bool, clock: Callable[[], float], poll_seconds: float = 2.0, notify: bool = True
+        self,
+        uri: str,
+        *,
+        take_all: bool,
+        clock: Callable[[], float],
+        poll_seconds: float = 2.0,
+        setting: str = SETTING,
     ) -> None:
-        self._database = parse(uri)
+        self._database = replace(parse(uri), setting=setting)
         if self._database.dialect == "sqlite":
             raise ValueError("must be Evolution's postgresql:// or mysql://")
         self._take_all = take_all
         self._poll_seconds = poll_seconds
-        self._notify = notify and self._database.dialect == "postgresql"
+        self._notify = self._database.dialect == "postgresql"
         self._clock = clock
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="evolution")
         self._making = Lock()

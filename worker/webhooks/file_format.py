@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from worker.configuration.model import InvalidWebhook, fields_of, webhook_from
+from worker.configuration.shown import masked_url
 from worker.domain.webhook import Endpoint, Webhook
 
 LARGEST = 16 * 2**20
@@ -16,6 +17,8 @@ MOST_TOLD = 20
 """Problems in one message: the rest is counted."""
 
 _TABLE = re.compile(r"[ \t]*\[\[[ \t]*(?:webhook|\"webhook\"|'webhook')[ \t]*\]\]")
+
+SECRET_FIELDS = ("headers", "secrets")
 
 Table = dict[str, object]
 
@@ -112,17 +115,22 @@ def written(webhooks: Iterable[Webhook], *, with_secrets: bool) -> str:
     return "\n".join(_table(webhook, with_secrets=with_secrets) for webhook in webhooks)
 
 
-def _table(webhook: Webhook, *, with_secrets: bool) -> str:
+def exported(webhook: Webhook, *, with_secrets: bool) -> Table:
+    """Fields by name; what is empty, and without `with_secrets` what may be secret, is left out."""
     fields: Table = {"instance": webhook.instance, "id": webhook.id, **fields_of(webhook)}
-    lines = ["[[webhook]]"]
-    for name, value in fields.items():
-        if value is None or value in ([], {}):
-            continue
-        if name in ("headers", "secrets") and not with_secrets:
-            lines.append(f"# {name}: left out")
-        else:
-            lines.append(f"{name} = {_value(value)}")
-    return "\n".join(lines) + "\n"
+    if not with_secrets:
+        fields["url"] = masked_url(webhook.url)
+    hidden = () if with_secrets else SECRET_FIELDS
+    return {name: value for name, value in fields.items() if value not in (None, [], {}) and name not in hidden}
+
+
+def _table(webhook: Webhook, *, with_secrets: bool) -> str:
+    shown = exported(webhook, with_secrets=with_secrets)
+    left_out = [] if with_secrets else [name for name in SECRET_FIELDS if getattr(webhook, name)]
+    if not with_secrets and masked_url(webhook.url) != webhook.url:
+        left_out.append("credentials of the URL")
+    lines = ["[[webhook]]", *(f"{name} = {_value(value)}" for name, value in shown.items())]
+    return "\n".join([*lines, *(f"# {name}: left out" for name in left_out)]) + "\n"
 
 
 def _value(value: object) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from worker.configuration.port import LONGEST_INSTANCE, RowDamaged, Stored
+from worker.configuration.port import LONGEST_INSTANCE, RowDamaged, RowSealed, Stored
 from worker.domain.webhook import RateLimit, Webhook
+from worker.webhooks.sealing import Sealer, Unreadable
 
 COLUMNS = (
     *("instance", "id", "url", "enabled", "events", "by_events", "base64", "headers", "secrets"),
@@ -13,13 +14,18 @@ COLUMNS = (
 )
 """In this order in every SELECT."""
 
+SEALED = ("headers", "secrets")
+"""Columns that are encrypted where WEBHOOK_SECRET_KEY is set."""
+
+PLAIN = Sealer("")
+
 
 def storable(instance: str) -> bool:
     """Whether an instance of this name can have a row: databases refuse longer names and NUL."""
     return len(instance) <= LONGEST_INSTANCE and "\0" not in instance
 
 
-def to_row(webhook: Webhook) -> dict[str, str | int | None]:
+def to_row(webhook: Webhook, sealer: Sealer = PLAIN) -> dict[str, str | int | None]:
     """Every column but revision and times. Booleans are 0 and 1."""
     rate = webhook.rate_limit
     return {
@@ -30,8 +36,8 @@ def to_row(webhook: Webhook) -> dict[str, str | int | None]:
         "events": _json(sorted(webhook.events)),
         "by_events": int(webhook.by_events),
         "base64": int(webhook.base64),
-        "headers": _json(webhook.headers),
-        "secrets": _json(webhook.secrets),
+        "headers": sealer.seal(_json(webhook.headers)),
+        "secrets": sealer.seal(_json(_secrets_written(webhook))),
         "timeout_ms": webhook.timeout_ms,
         "concurrency": webhook.concurrency,
         "rate_limit": None if rate is None else _json({"per_second": rate.per_second, "burst": rate.burst}),
@@ -39,9 +45,10 @@ def to_row(webhook: Webhook) -> dict[str, str | int | None]:
     }
 
 
-def from_row(values: Sequence[object]) -> Stored:
-    """Reads COLUMNS. Raises RowDamaged, which names the webhook and the column and shows no value."""
+def from_row(values: Sequence[object], sealer: Sealer = PLAIN) -> Stored:
+    """Reads COLUMNS. Raises RowDamaged or RowSealed, which name the webhook and the column and show no value."""
     row = dict(zip(COLUMNS, values, strict=True))
+    row |= {column: _opened(row, column, sealer) for column in SEALED}
     try:
         revision, created_at = _whole(row, "revision"), _whole(row, "created_at")
         return Stored(_webhook(row), revision, created_at, _whole(row, "updated_at"))
@@ -52,7 +59,16 @@ def from_row(values: Sequence[object]) -> Stored:
         ) from None
 
 
+def _opened(row: Mapping[str, object], column: str, sealer: Sealer) -> object:
+    stored = row[column]
+    try:
+        return sealer.open(stored) if isinstance(stored, str) else stored
+    except Unreadable as error:
+        raise RowSealed(f"column `{column}` of webhook {row['id']!r} of instance {row['instance']!r} {error}") from None
+
+
 def _webhook(row: Mapping[str, object]) -> Webhook:
+    secrets, old_secret_until = _secrets_read(row, "secrets")
     return Webhook(
         instance=_text(row, "instance"),
         url=_text(row, "url"),
@@ -62,7 +78,8 @@ def _webhook(row: Mapping[str, object]) -> Webhook:
         by_events=bool(_whole(row, "by_events")),
         base64=bool(_whole(row, "base64")),
         headers=_pairs(row, "headers"),
-        secrets=tuple(_texts(row, "secrets")),
+        secrets=secrets,
+        old_secret_until=old_secret_until,
         timeout_ms=_optional_whole(row, "timeout_ms"),
         concurrency=_optional_whole(row, "concurrency"),
         rate_limit=_rate_limit(row, "rate_limit"),
@@ -109,6 +126,21 @@ def _texts(row: Mapping[str, object], column: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _Damaged(column)
     return value
+
+
+def _secrets_written(webhook: Webhook) -> list[object]:
+    """The old one as [secret, until], where it has an end."""
+    *others, last = webhook.secrets or ("",)
+    if not others or webhook.old_secret_until is None:
+        return list(webhook.secrets)
+    return [*others, [last, webhook.old_secret_until]]
+
+
+def _secrets_read(row: Mapping[str, object], column: str) -> tuple[tuple[str, ...], int | None]:
+    match _parsed(row, column):
+        case [str() as new, [str() as old, int() as until]]:
+            return (new, old), until
+    return tuple(_texts(row, column)), None
 
 
 def _pairs(row: Mapping[str, object], column: str) -> tuple[tuple[str, str], ...]:

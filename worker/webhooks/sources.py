@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from worker.configuration.port import WatchedStore, WritableStore
-from worker.webhooks.database import parse
+from worker.webhooks.database import SETTING, parse
 from worker.webhooks.read_only import ReadOnly
+from worker.webhooks.sealing import Sealer
 from worker.webhooks.sql import SqlStore
 
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
@@ -33,11 +34,16 @@ class Source:
         return self.store if self.watched is None else None
 
 
-def own_source(uri: str) -> Source:
+def own_source(uri: str, secret_key: str) -> Source:
     """The worker's own table. Raises StoreUnavailable without its driver."""
-    require_driver(uri)
-    store = SqlStore(uri, lambda: int(time.time() * 1000))
+    store = own_table(uri, secret_key)
     return Source(store, store.migrate)
+
+
+def own_table(uri: str, secret_key: str) -> SqlStore:
+    """Raises StoreUnavailable without its driver."""
+    require_driver(uri)
+    return SqlStore(uri, lambda: int(time.time() * 1000), Sealer(secret_key))
 
 
 def file_source(path: Path) -> Source:
@@ -49,12 +55,12 @@ def file_source(path: Path) -> Source:
     return Source(store, file.check, watched=file, at_start=file.check)
 
 
-def evolution_source(uri: str, *, take_all: bool) -> Source:
-    """Evolution's own tables. Raises StoreUnavailable without the driver."""
+def evolution_source(uri: str, *, take_all: bool, setting: str = SETTING) -> Source:
+    """Evolution's own tables. Raises StoreUnavailable without the driver, ValueError for what is no such URI."""
     from worker.webhooks.evolution import EvolutionStore  # noqa: PLC0415 - only for this source
 
     require_driver(uri)
-    evolution = EvolutionStore(uri, take_all=take_all, clock=time.monotonic)
+    evolution = EvolutionStore(uri, take_all=take_all, clock=time.monotonic, setting=setting)
     store = ReadOnly(evolution, "evolution", "use Evolution's own POST /webhook/set/{instance}")
     return Source(store, evolution.check, watched=evolution, token_owner=evolution.token_owner)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from worker.configuration.port import Deleted, Page, Stored, Written
+from worker.configuration.port import Deleted, Page, Renewed, Stored, Written
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.database import Database, parse, sqlite_problem
-from worker.webhooks.row import from_row, storable
+from worker.webhooks.row import PLAIN, from_row, storable
+from worker.webhooks.sealing import Sealer
 from worker.webhooks.sqlite_reader import SqliteReader
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class SqlStore:
     Raises ValueError for a URI that is none.
     """
 
-    def __init__(self, uri: str, now_ms: Callable[[], int]) -> None:
+    def __init__(self, uri: str, now_ms: Callable[[], int], sealer: Sealer = PLAIN) -> None:
         self._database = parse(uri)
+        self._sealer = sealer
         self._now_ms = now_ms
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
         self._making = Lock()
@@ -69,6 +71,13 @@ class SqlStore:
     async def disable(self, seen: Webhook, reason: str) -> int | None:
         return await self._run(lambda: self._table().disable(seen, reason))
 
+    async def reencrypt(self) -> Renewed:
+        """Every sealed column under the first key of WEBHOOK_SECRET_KEY, plain ones too. Safe to interrupt and repeat.
+
+        Nobody is told: what webhooks say does not change.
+        """
+        return await self._run(lambda: self._table().reencrypt())
+
     async def migrate(self) -> int:
         return await self._run(self._migrate)
 
@@ -91,7 +100,7 @@ class SqlStore:
             if self._made is None:
                 from worker.webhooks.table import WebhookTable  # noqa: PLC0415 - see sqlite_reader.py
 
-                self._made = WebhookTable(self._database, self._now_ms)
+                self._made = WebhookTable(self._database, self._now_ms, self._sealer)
             return self._made
 
     def _load(self, instance: str) -> tuple[Webhook, ...]:
@@ -99,7 +108,7 @@ class SqlStore:
             return tuple(stored.webhook for stored in self._table().get(instance))
         with _sqlite_errors_mapped(self._database):
             rows = self._reader.rows(instance)
-        return tuple(from_row(row).webhook for row in rows)
+        return tuple(from_row(row, self._sealer).webhook for row in rows)
 
     def _instances(self) -> tuple[str, ...]:
         if self._reader is None:

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from worker.configuration.port import Deleted, Page, Stored, Written
+from worker.configuration.port import Deleted, Page, Renewed, Stored, Written
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.database import Database
 from worker.webhooks.engine import engine_of, errors_mapped
 from worker.webhooks.migrations import applied_version, migrate
-from worker.webhooks.row import COLUMNS, from_row, to_row
+from worker.webhooks.row import COLUMNS, PLAIN, SEALED, from_row, to_row
 from worker.webhooks.schema import REVISIONS, WEBHOOKS
+from worker.webhooks.sealing import Sealer, Unreadable
 
 _SELECT = select(*(WEBHOOKS.c[name] for name in COLUMNS))
 
@@ -19,8 +20,9 @@ _SELECT = select(*(WEBHOOKS.c[name] for name in COLUMNS))
 class WebhookTable:
     """Blocking calls, from any thread. `now_ms` gives Unix milliseconds. Each raises StoreUnavailable."""
 
-    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+    def __init__(self, database: Database, now_ms: Callable[[], int], sealer: Sealer = PLAIN) -> None:
         self._database = database
+        self._sealer = sealer
         self._now_ms = now_ms
         self._engine = engine_of(database)
 
@@ -50,7 +52,7 @@ class WebhookTable:
         statement = _SELECT.where(WEBHOOKS.c.instance == instance).order_by(WEBHOOKS.c.id)
         with errors_mapped(self._database), self._engine.connect() as connection:
             rows = connection.execute(statement).all()
-        return tuple(from_row(row) for row in rows)
+        return tuple(from_row(row, self._sealer) for row in rows)
 
     def list(self, after: Endpoint | None, limit: int) -> Page:
         key = tuple_(WEBHOOKS.c.instance, WEBHOOKS.c.id)
@@ -59,7 +61,7 @@ class WebhookTable:
             statement = statement.where(key > (after.instance, after.webhook_id))
         with errors_mapped(self._database), self._engine.connect() as connection:
             rows = connection.execute(statement).all()
-        items = tuple(from_row(row) for row in rows[:limit])
+        items = tuple(from_row(row, self._sealer) for row in rows[:limit])
         return Page(items, items[-1].webhook.endpoint if len(rows) > limit else None)
 
     def instances(self) -> tuple[str, ...]:
@@ -70,7 +72,7 @@ class WebhookTable:
         with errors_mapped(self._database), self._engine.begin() as connection:
             revision = _next_revision(connection, webhook.instance)
             now = self._now_ms()
-            values = {**to_row(webhook), "revision": revision, "updated_at": now}
+            values = {**to_row(webhook, self._sealer), "revision": revision, "updated_at": now}
             updated = connection.execute(update(WEBHOOKS).where(_is(webhook.endpoint)).values(values))
             created = updated.rowcount == 0
             if created:
@@ -91,12 +93,33 @@ class WebhookTable:
         with errors_mapped(self._database), self._engine.connect() as connection:
             revision = _next_revision(connection, seen.instance)
             row = connection.execute(_SELECT.where(_is(seen.endpoint))).first()
-            if row is None or from_row(row).webhook != seen:
+            if row is None or from_row(row, self._sealer).webhook != seen:
                 return None
             off = {"enabled": 0, "disabled_reason": reason, "revision": revision, "updated_at": self._now_ms()}
             connection.execute(update(WEBHOOKS).where(_is(seen.endpoint)).values(off))
             connection.commit()
         return revision
+
+    def reencrypt(self) -> Renewed:
+        """One short transaction a row, which a write by somebody else meanwhile wins."""
+        columns = [WEBHOOKS.c[name] for name in ("instance", "id", *SEALED)]
+        with errors_mapped(self._database), self._engine.connect() as connection:
+            rows = connection.execute(select(*columns)).all()
+        problems, count = [], 0
+        for row in rows:
+            old = dict(zip(SEALED, row[2:], strict=True))
+            try:
+                new = {name: text for name in SEALED if (text := self._sealer.renewed(old[name])) is not None}
+            except Unreadable as error:
+                problems.append(f"webhook {row.id!r} of instance {row.instance!r} {error}")
+                continue
+            count += self._replaced(Endpoint(row.instance, row.id), old, new) if new else 0
+        return Renewed(count, tuple(problems))
+
+    def _replaced(self, endpoint: Endpoint, old: dict[str, str], new: dict[str, str]) -> int:
+        same = [WEBHOOKS.c[name] == text for name, text in old.items()]
+        with errors_mapped(self._database), self._engine.begin() as connection:
+            return connection.execute(update(WEBHOOKS).where(_is(endpoint), *same).values(new)).rowcount
 
     def close(self) -> None:
         self._engine.dispose()

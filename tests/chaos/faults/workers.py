@@ -39,7 +39,7 @@ async def freeze(world: World, chance: random.Random) -> None:
 
 
 async def _terminate(world: World, replica: Replica) -> None:
-    code = await replica.worker.stop()
+    code = await replica.end()
     if code:
         world.problems.append(f"exit code after SIGTERM: {code}")
     await replica.start()

@@ -1,0 +1,120 @@
+"""The chart's pods: their rights, probes, settings, and the time they get to end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.deploy.chart import PRODUCTION, SCALED, SETS, Manifest, Values, environment, of, pods, render
+from worker.settings import VARIABLES, load
+
+SPARE_SECONDS = 20
+"""Beyond the drain the worker gives cancelling, the last publishes, the last acks and the closing 5 s each."""
+
+
+@pytest.fixture(scope="module", params=SETS)
+def rendered(request: pytest.FixtureRequest) -> list[Manifest]:
+    return render(SETS[request.param])
+
+
+def test_a_pod_gets_more_time_than_its_drain(rendered: list[Manifest]) -> None:
+    for pod in pods(rendered):
+        env = environment(pod)
+        drain = int(env["WORKER_DRAIN_SECONDS"])
+        assert pod["terminationGracePeriodSeconds"] >= drain + SPARE_SECONDS
+
+
+@pytest.mark.parametrize(("values", "drain"), [({}, 35), (PRODUCTION, 51), (SCALED, 90), ({"drainSeconds": 0}, 0)])
+def test_the_drain_is_the_request_timeout_rounded_up_and_five_unless_given(values: Values, drain: int) -> None:
+    assert {environment(pod)["WORKER_DRAIN_SECONDS"] for pod in pods(render(values))} == {str(drain)}
+
+
+def test_pods_run_without_rights(rendered: list[Manifest]) -> None:
+    for pod in pods(rendered):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
+        context = pod["containers"][0]["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True
+        assert (context["allowPrivilegeEscalation"], context["capabilities"]) == (False, {"drop": ["ALL"]})
+        assert {c["topologyKey"] for c in pod["topologySpreadConstraints"]} == {
+            "kubernetes.io/hostname",
+            "topology.kubernetes.io/zone",
+        }
+
+
+def probed(pod: dict[str, Any]) -> list[tuple[str, str]]:
+    """(path, port) of the start, liveness and readiness probes; each port must be one that the container names."""
+    container = pod["containers"][0]
+    gets = [container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")]
+    assert {get["port"] for get in gets} <= {port["name"] for port in container["ports"]}
+    return [(get["path"], get["port"]) for get in gets]
+
+
+def test_a_worker_is_alive_while_it_answers_and_ready_while_it_consumes(rendered: list[Manifest]) -> None:
+    pod = of(rendered, "Deployment", "-worker")["spec"]["template"]["spec"]
+    assert probed(pod) == [("/livez", "metrics"), ("/livez", "metrics"), ("/readyz", "metrics")]
+    assert {"name": "metrics", "containerPort": int(environment(pod)["METRICS_PORT"])} in pod["containers"][0]["ports"]
+
+
+def test_the_api_has_pods_of_its_own_which_do_not_deliver() -> None:
+    manifests = render(PRODUCTION)
+    api = of(manifests, "Deployment", "-api")["spec"]["template"]
+    assert api["spec"]["containers"][0]["args"] == ["api"]
+    assert probed(api["spec"]) == [("/openapi.json", "http")] * 3
+    assert of(manifests, "Service", "-api")["spec"]["selector"].items() <= api["metadata"]["labels"].items()
+    worker = of(manifests, "Deployment", "-worker")["spec"]["template"]
+    assert worker["spec"]["containers"][0]["args"] == ["run"]
+    assert "AUTHENTICATION_API_KEY" not in environment(worker["spec"])
+    selector = of(manifests, "PodMonitor")["spec"]["selector"]["matchLabels"].items()
+    assert selector <= worker["metadata"]["labels"].items()
+    assert not selector <= api["metadata"]["labels"].items()
+
+
+def test_with_sqlite_the_api_is_in_the_one_pod() -> None:
+    manifests = render({"api": {"enabled": True}, "secrets": {"apiKey": "k"}})
+    worker = of(manifests, "Deployment")["spec"]["template"]
+    assert environment(worker["spec"])["AUTHENTICATION_API_KEY"] == "secret:AUTHENTICATION_API_KEY"
+    assert {port["name"] for port in worker["spec"]["containers"][0]["ports"]} == {"metrics", "http"}
+    assert of(manifests, "Service", "-api")["spec"]["selector"].items() <= worker["metadata"]["labels"].items()
+
+
+def test_the_worker_accepts_the_environment_that_the_chart_makes(rendered: list[Manifest]) -> None:
+    secrets = {
+        "secret:RABBITMQ_URI": "amqp://broker.example/",
+        "secret:DATABASE_CONNECTION_URI": "postgresql://db.example/webhooks",
+        "secret:WEBHOOK_SECRET_KEY": SCALED["secrets"]["webhookSecretKey"],
+    }
+    for pod in pods(rendered):
+        given = {name: secrets.get(value, value) for name, value in environment(pod).items()}
+        if given.get("WORKER_CONCURRENCY") == "1000000":
+            given["WORKER_CONCURRENCY"] = "100"  # the set has it to see how a large number is written
+        assert given.keys() <= VARIABLES
+        settings, warnings = load(given, None)
+        assert not warnings
+        assert settings.worker_drain_seconds > settings.webhook_request_timeout_ms / 1000
+
+
+def test_settings_are_written_as_they_were_meant() -> None:
+    env = environment(pods(render(PRODUCTION))[0])
+    assert env["WORKER_CONCURRENCY"] == "1000000"
+    assert env["BREAKER_FAILURE_RATE"] == "0.5"
+    assert env["WEBHOOK_FORWARD_APIKEY"] == "false"
+    assert env["EGRESS_ALLOW"] == "10.96.0.0/12,192.168.7.9,fd00:1::7"
+
+
+def test_the_migration_is_done_before_any_pod_is_replaced() -> None:
+    job = of(render(PRODUCTION), "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    pod = job["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["migrate"]
+    # Nothing of the release exists yet: neither its service account nor a Secret of its own.
+    assert "serviceAccountName" not in pod
+    assert environment(pod)["DATABASE_CONNECTION_URI"] == "secret:DATABASE_CONNECTION_URI"
+
+
+def test_sqlite_is_one_pod_at_any_time() -> None:
+    manifests = render({})
+    assert of(manifests, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+    rolling = of(render(SCALED), "Deployment")["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": 1, "maxUnavailable": 0}

@@ -1,0 +1,123 @@
+"""`webhook import`, `export`, `rotate-secret`, `reencrypt` and `migrate` as an operator types them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.conftest import StartWorker
+from tests.support.evolution import Evolution
+from tests.support.mariadb import MariaDB
+from tests.support.postgres import Postgres
+
+KEY = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
+URL = "https://h.example/x"
+Cli = Callable[..., object]
+
+
+@pytest.fixture
+def cli(worker: StartWorker):  # type: ignore[no-untyped-def]
+    async def run(*arguments: str, **settings: str) -> tuple[int, str]:
+        one = await worker(arguments=arguments, ready=False, **settings)
+        code = await one.wait()
+        return code, "\n".join(one.lines)
+
+    return run
+
+
+async def webhooks(cli) -> list[dict[str, object]]:  # type: ignore[no-untyped-def]
+    found: list[dict[str, object]] = json.loads((await cli("webhook", "list", "--json"))[1])
+    return found
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+async def test_evolutions_database_is_imported_after_a_dry_run(
+    cli,  # type: ignore[no-untyped-def]
+    kind: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    server: Postgres | MariaDB = request.getfixturevalue(kind)
+    tag = uuid4().hex[:12]
+    evolution = Evolution(server, f"evolution_{tag}", "evolution_api", f"reader_{tag}").create()
+    for name, url in (("acme", URL), ("loja", "worker+https://h.example/y"), ("unset", "")):
+        evolution.instance(name)
+        evolution.webhook(name, url, events=["CALL"])
+    command = ("webhook", "import", "--from", "evolution-db", evolution.reader_uri)
+    code, out = await cli(*command)
+    assert code == 0
+    assert "create  'acme' default" in out
+    assert "2 to create, 0 to change, 0 refused, 0 the same; 0 here are not in the source and stay" in out
+    assert "nothing was written: repeat with --apply" in out
+    assert await webhooks(cli) == []
+    code, out = await cli(*command, "--apply")
+    assert code == 0
+    assert [(found["instance"], found["url"], found["events"]) for found in await webhooks(cli)] == [
+        ("acme", URL, ["CALL"]),
+        ("loja", "https://h.example/y", ["CALL"]),
+    ]
+    assert "0 to create, 0 to change, 0 refused, 2 the same" in (await cli(*command))[1]
+
+
+async def test_what_is_exported_can_be_imported(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    await cli("webhook", "set", "acme", "--url", "https://u:hunter2@h.example/x", "--header", "X-A: hunter2")
+    _, masked = await cli("webhook", "export")
+    assert "hunter2" not in masked
+    assert "# headers: left out" in masked
+    code, whole = await cli("webhook", "export", "--with-secrets")
+    assert code == 0
+    (tmp_path / "all.toml").write_text(whole)
+    command = ("webhook", "import", "--from", "file", str(tmp_path / "all.toml"))
+    assert "0 to create, 0 to change, 0 refused, 1 the same" in (await cli(*command))[1]
+    await cli("webhook", "delete", "acme")
+    assert (await cli(*command, "--apply"))[0] == 0
+    assert (await cli("webhook", "export", "--with-secrets"))[1] == whole
+
+
+async def test_a_broken_source_is_said_and_nothing_written(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "broken.toml").write_text('[[webhook]]\ninstance = "a"\n')
+    code, out = await cli("webhook", "import", "--from", "file", str(tmp_path / "broken.toml"), "--apply")
+    assert code == 1
+    assert "file: line 1, webhook 1: url: is required" in out
+    code, out = await cli("webhook", "import", "--from", "evolution-db", "postgresql://u:hunter2@127.0.0.1:1/e")
+    assert code == 1
+    assert "SOURCE postgresql://127.0.0.1:1/e" in out
+    assert "hunter2" not in out
+    code, out = await cli("webhook", "import", "--from", "evolution-http", "http://127.0.0.1:1")
+    assert code == 1
+    assert "--api-key-file" in out
+
+
+async def test_a_secret_is_rotated_and_shown_once(cli) -> None:  # type: ignore[no-untyped-def]
+    await cli("webhook", "set", "acme", "--url", URL, "--secret", "generate")
+    code, out = await cli("webhook", "rotate-secret", "acme", "--expire-old", "2h", "--json")
+    assert code == 0
+    rotated = json.loads(out)
+    assert rotated["new_secret"].startswith("whsec_")
+    (found,) = await webhooks(cli)
+    assert (found["secrets"], found["old_secret_until"]) == (2, rotated["old_until"])
+    code, out = await cli("webhook", "rotate-secret", "acme", "--expire-old", "0")
+    assert code == 0
+    assert "it alone signs from now on" in out
+    assert (await cli("webhook", "rotate-secret", "nobody"))[0] == 1
+    assert (await cli("webhook", "rotate-secret", "acme", "--expire-old", "soon"))[0] == 2
+
+
+async def test_stored_secrets_are_encrypted_when_asked(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    await cli("webhook", "set", "acme", "--url", URL, "--header", "X-A: hunter2")
+    assert (await cli("webhook", "reencrypt"))[0] == 1
+    assert b"hunter2" in b"".join(path.read_bytes() for path in tmp_path.glob("webhooks.db*"))
+    code, out = await cli("webhook", "reencrypt", WEBHOOK_SECRET_KEY=KEY)
+    assert (code, "encrypted anew: 1" in out) == (0, True)
+    code, out = await cli("webhook", "list")
+    assert code == 1
+    assert "WEBHOOK_SECRET_KEY is empty" in out
+    assert (await cli("webhook", "list", WEBHOOK_SECRET_KEY=KEY))[0] == 0
+
+
+async def test_migrate_makes_the_table_or_says_that_there_is_none(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert (await cli("migrate"))[1] == "the schema has version 1"
+    assert (await cli("migrate", "--json"))[0] == 0
+    assert (tmp_path / "webhooks.db").exists()
+    assert "nothing to migrate with WEBHOOK_SOURCE=file" in (await cli("migrate", WEBHOOK_SOURCE="file"))[1]

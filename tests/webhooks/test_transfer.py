@@ -1,0 +1,154 @@
+"""`webhook import`: the plan before the change; and what a running Evolution answers (1.x and 2.x)."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.contract.conftest import Clock
+from worker.configuration.port import StoreUnavailable
+from worker.domain.webhook import Endpoint, RateLimit, Webhook
+from worker.webhooks.evolution_http import fetch
+from worker.webhooks.sql import SqlStore
+from worker.webhooks.transfer import Candidate, carry_out, everything, plan, whole
+
+URL = "https://h.example/x"
+SECRET = "whsec_" + "A" * 43 + "="
+KEPT = Webhook("acme", URL, secrets=(SECRET,), timeout_ms=5, rate_limit=RateLimit(1, 2), headers=(("A", "b"),))
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
+    found = SqlStore(f"sqlite:///{tmp_path}/webhooks.db", Clock())
+    await found.migrate()
+    yield found
+    await found.close()
+
+
+async def test_a_plan_says_what_would_change_and_changes_nothing(store: SqlStore) -> None:
+    for webhook in (KEPT, Webhook("same", URL), Webhook("other", URL)):
+        await store.put(webhook)
+    before = await everything(store)
+    planned = await plan(
+        store,
+        [
+            Candidate("acme", "default", {"url": "https://new.example/", "events": ["CALL"], "headers": {"A": "b"}}),
+            Candidate("new", "default", {"url": URL}),
+            Candidate("bad", "default", {"url": "ftp://u:hunter2@h/", "events": ["NOPE"]}),
+            whole(Webhook("same", URL)),
+        ],
+    )
+    assert [(change.webhook.instance, change.fields) for change in planned.create] == [("new", ())]
+    assert [(change.webhook.instance, change.fields) for change in planned.change] == [("acme", ("url", "events"))]
+    ((endpoint, problem),) = planned.refused
+    assert endpoint == Endpoint("bad", "default")
+    assert "url: " in problem
+    assert "events[0]: " in problem
+    assert "hunter2" not in problem
+    assert (planned.same, planned.others) == (1, 1)
+    assert await everything(store) == before
+
+
+async def test_carrying_it_out_keeps_what_the_source_does_not_know_and_can_be_repeated(store: SqlStore) -> None:
+    await store.put(KEPT)
+    candidates = [Candidate("acme", "default", {"url": "https://new.example/"}), Candidate("new", "x", {"url": URL})]
+    assert await carry_out(store, await plan(store, candidates)) == [("new", 1), ("acme", 2)]
+    assert await store.load("acme") == (replace(KEPT, url="https://new.example/"),)
+    again = await plan(store, candidates)
+    assert (again.create, again.change, again.same) == ((), (), 2)
+
+
+class FakeEvolution:
+    """GET /instance/fetchInstances and /webhook/find/{instance}, as CONTRACT describes them."""
+
+    def __init__(self, instances: list[Any], webhooks: dict[str, Any]) -> None:
+        self.instances = instances
+        self.webhooks = webhooks
+        app = web.Application()
+        app.router.add_get("/base/instance/fetchInstances", self._instances)
+        app.router.add_get("/base/webhook/find/{instance:[^/]+}", self._find)
+        self.server = TestServer(app)
+
+    async def __aenter__(self) -> str:
+        await self.server.start_server()
+        return str(self.server.make_url("/base/"))
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.server.close()
+
+    async def _instances(self, request: web.Request) -> web.Response:
+        return self._answer(request, self.instances)
+
+    async def _find(self, request: web.Request) -> web.Response:
+        return self._answer(request, self.webhooks.get(request.match_info["instance"]))
+
+    def _answer(self, request: web.Request, found: Any) -> web.Response:
+        if request.headers.get("apikey") != "global":
+            return web.json_response({"status": 401, "error": "Unauthorized"}, status=401)
+        return web.json_response(found)
+
+
+V2 = {
+    "id": "cm1", "url": "worker+https://h.example/x", "headers": {"X-A": "1"}, "enabled": True,
+    "events": ["QRCODE_UPDATED", "GROUP_UPDATE"], "webhookByEvents": True, "webhookBase64": False,
+    "createdAt": "2025-10-21T14:00:00.000Z", "updatedAt": "2025-10-21T14:00:00.000Z", "instanceId": "8f0a",
+}  # fmt: skip
+V1 = {"enabled": True, "url": URL, "events": ["CALL"], "webhook_by_events": True, "webhook_base64": True}
+
+
+async def test_evolution_2_is_read_over_its_api(store: SqlStore) -> None:
+    instances = [{"id": "1", "name": "loja 1/ção"}, {"id": "2", "name": "unset"}]
+    async with FakeEvolution(instances, {"loja 1/ção": V2}) as url:
+        planned = await plan(store, await fetch(url, "global"))
+    assert [change.webhook for change in planned.create] == [
+        Webhook(
+            "loja 1/ção", URL, events=frozenset({"QRCODE_UPDATED", "GROUPS_UPDATE"}), by_events=True,
+            headers=(("X-A", "1"),),
+        )
+    ]  # fmt: skip
+
+
+async def test_evolution_1_is_read_over_its_api(store: SqlStore) -> None:
+    instances = [{"instance": {"instanceName": name, "status": "open"}} for name in ("acme", "unset")]
+    unset = {"enabled": False, "url": "", "events": [], "webhook_by_events": False, "webhook_base64": False}
+    async with FakeEvolution(instances, {"acme": V1, "unset": unset}) as url:
+        planned = await plan(store, await fetch(url, "global"))
+    wanted = Webhook("acme", URL, events=frozenset({"CALL"}), by_events=True, base64=True)
+    assert [change.webhook for change in planned.create] == [wanted]
+
+
+async def test_a_repeated_import_finds_everything_the_same(store: SqlStore) -> None:
+    async with FakeEvolution([{"name": "acme"}], {"acme": V2}) as url:
+        await carry_out(store, await plan(store, await fetch(url, "global")))
+        planned = await plan(store, await fetch(url, "global"))
+    assert (planned.create, planned.change, planned.same) == ((), (), 1)
+
+
+async def test_what_evolution_holds_and_the_worker_cannot_send_is_refused_by_name(store: SqlStore) -> None:
+    found = {"acme": {**V2, "url": 5}, "odd": {**V2, "events": "all"}, "bad": {**V2, "headers": {"a b": "1"}}}
+    async with FakeEvolution([{"name": name} for name in found], found) as url:
+        planned = await plan(store, await fetch(url, "global"))
+    problems = {endpoint.instance: problem for endpoint, problem in planned.refused}
+    assert problems["acme"].startswith("url: ")
+    assert problems["odd"].startswith("events: ")
+    assert problems["bad"].startswith("headers: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "instances", "said"),
+    [("wrong", [], "the API key is refused"), ("global", {}, "no list of instances")],
+)
+async def test_an_evolution_that_refuses_is_an_error(key: str, instances: Any, said: str) -> None:
+    async with FakeEvolution(instances, {}) as url:
+        with pytest.raises(StoreUnavailable, match=f"GET /instance/fetchInstances: .*{said}"):
+            await fetch(url, key)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "ftp://h/", "nonsense"])
+async def test_a_host_that_is_none_is_an_error(url: str) -> None:
+    with pytest.raises(StoreUnavailable, match="GET /instance/fetchInstances: "):
+        await fetch(url, "global")

@@ -1,0 +1,27 @@
+"""`webhook-worker migrate`: the worker's own table, brought up to date."""
+
+import argparse
+
+from worker.cli.common import DONE, Subparsers, add_command, say, say_json
+from worker.settings import Settings
+
+
+def add_to(commands: Subparsers) -> None:
+    text = "create or update the worker's own table; `run` does it too; safe when many do it at once"
+    add_command(commands, "migrate", text, _migrate)
+
+
+async def _migrate(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.webhook_source import own_store  # noqa: PLC0415 - heavy; see cli/__init__.py
+
+    if settings.webhook_source != "own":
+        version, said = None, f"nothing to migrate with WEBHOOK_SOURCE={settings.webhook_source}"
+    else:
+        store = own_store(settings)
+        try:
+            version = await store.migrate()
+        finally:
+            await store.close()
+        said = f"the schema has version {version}"
+    say_json({"version": version}) if options.json else say(said)
+    return DONE

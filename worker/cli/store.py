@@ -1,0 +1,36 @@
+"""What the `webhook` commands share: the store that WEBHOOK_SOURCE names, and telling the running workers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from worker.cli.common import complain
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.configuration.port import WritableStore
+
+
+@asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator["WritableStore"]:
+    """Raises StoreUnavailable. A source that others write refuses changes by the name of the setting."""
+    from worker.webhook_source import webhook_source  # noqa: PLC0415
+
+    source = webhook_source(settings)
+    try:
+        await source.prepare()
+        yield source.store
+    finally:
+        await source.store.close()
+
+
+async def announce(settings: Settings, instance: str, revision: int) -> None:
+    """Tell the running workers; the change itself is made, so a broker that is away is no failure."""
+    from worker.broker.changes import announce_once  # noqa: PLC0415
+    from worker.broker.topology import config_exchange  # noqa: PLC0415
+
+    exchange = config_exchange(settings.worker_queue_prefix)
+    problem = await announce_once(settings.rabbitmq_uri, exchange, instance, revision)
+    if problem:
+        seconds = settings.cache_ttl_seconds
+        complain(f"running workers were not told ({problem}); they notice within CACHE_TTL_SECONDS ({seconds:g} s)")
