@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/ready
+TEST_READY := .venv/test-ready
 FAST_TESTS := $(wildcard tests/domain tests/delivery tests/isolation)
 
 help: ## this list
@@ -24,6 +25,11 @@ $(READY): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(TEST_READY): $(READY) requirements/test.txt
+	@echo "Installing requirements/test.txt into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/test.txt
+	@touch $@
+
 $(BIN)/uv:
 	@$(MAKE) --no-print-directory setup
 
@@ -33,7 +39,7 @@ demo-setup:
 
 test-setup:
 	@PYTHON="$(PYTHON)" .ci/debian-packages test
-	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory $(TEST_READY)
 
 check: setup ## format, lint, types, import contracts, unit tests: in seconds
 	@$(BIN)/ruff format --check .
@@ -63,6 +69,7 @@ dist: setup ## sdist and wheel in dist/
 lock: $(BIN)/uv ## compile requirements/*.txt anew from pyproject.toml
 	@$(COMPILE) --all-extras --output-file requirements/run.txt
 	@$(COMPILE) --all-extras --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	@$(COMPILE) --all-extras --group test --constraints requirements/dev.txt --output-file requirements/test.txt
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 

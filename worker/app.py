@@ -12,9 +12,10 @@ from aio_pika.abc import AbstractConnection
 
 from worker import wiring
 from worker.api.health import HealthServer
+from worker.broker.backlog_age import BacklogAge
 from worker.broker.changes import ChangeListener
 from worker.broker.connection import BROKER_ERRORS, Supervisor, as_broker_errors, said
-from worker.broker.depths import look
+from worker.broker.depths import Depths, look
 from worker.broker.intake import InstanceExchanges
 from worker.broker.publisher import Publisher
 from worker.broker.source import Source
@@ -65,7 +66,7 @@ class Worker:
         self._stack = stack
         self._up: dict[str, bool] = {"consuming": False, "publishing": False}
         self._queues = queues = wiring.queue_topology(settings)
-        self._telemetry = Telemetry(queues.delays, settings.metrics_instances)
+        self._telemetry = Telemetry(queues.delays, settings.metrics_instances, (queue.name for queue in queues.queues))
 
         self._origin = webhook_source(settings)
         self._store = self._origin.store
@@ -77,7 +78,9 @@ class Worker:
 
         self._intake = intake = wiring.intake(settings, queues)
         self._changes = ChangeListener(queues.config_exchange, self._webhooks.invalidate)
-        self._publisher = Publisher(queues, intake.prepare, self._listener("publishing"))
+        self._publisher = Publisher(
+            queues, intake.prepare, self._listener("publishing"), self._telemetry.broker_blocked.set
+        )
         self._isolation = wiring.isolation(settings, self._on_self_fault)
         rules = wiring.attempt_rules(settings)
         attempter = Attempter(rules, self._isolation, sender, self._telemetry, time.time, time.monotonic)
@@ -104,6 +107,7 @@ class Worker:
         self._instances: set[str] = set()
         self._exchanges = InstanceExchanges(queues, lambda: self._instances, declares=settings.rabbitmq_declare)
         self._lag = LoopLag()
+        self._ages = (BacklogAge(), BacklogAge())
         self._measure()
 
     async def start(self) -> None:
@@ -135,6 +139,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Take nothing more, finish what is under way, tell the broker; WORKER_DRAIN_SECONDS at the most."""
+        self._telemetry.draining.set(1)
         await self._source.stop()
         await self._pipeline.drain(self._settings.worker_drain_seconds)
         await self._source.flushed()
@@ -167,14 +172,20 @@ class Worker:
             if connection is not None:
                 try:
                     with as_broker_errors():
-                        depths = await look(connection, self._queues)
+                        depths = await look(connection, self._queues, self._source.first_queues)
                 except BROKER_ERRORS as error:
                     log.info("the broker could not say how much waits: %s", said(error))
                 else:
-                    self._telemetry.waiting(depths.messages)
-                    self._telemetry.replicas.set(depths.replicas)
-                    self._isolation.share = 1 / max(1, depths.replicas)
+                    self._looked(depths)
             await asyncio.sleep(WATCH_SECONDS if connection else FIRST_LOOK_SECONDS)
+
+    def _looked(self, depths: Depths) -> None:
+        now, ready = time.monotonic(), (depths.events, depths.messages[self._queues.retries])
+        for group, age in enumerate(self._ages):
+            age.looked(now, self._source.taken(group), ready[group], depths.replicas)
+        self._telemetry.waiting(depths.messages)
+        self._telemetry.replicas.set(depths.replicas)
+        self._isolation.share = 1 / max(1, depths.replicas)
 
     async def _bind_instances(self) -> None:
         while True:
@@ -212,7 +223,25 @@ class Worker:
     def _measure(self) -> None:
         gauge, isolation = self._telemetry.gauge, self._isolation
         gauge("in_flight", "Attempts under way.", lambda: isolation.in_flight)
+        gauge(
+            "consuming",
+            "1 while it takes messages: connected, not stopping, not paused for WORKER_MAX_BYTES.",
+            lambda: self._source.taking,
+        )
         gauge("waiting", "Deliveries that wait in a lane.", lambda: isolation.waiting)
         gauge("endpoints_open", "Endpoints whose circuit is open.", lambda: isolation.endpoints_open)
+        gauge(
+            "endpoint_open_longest_seconds",
+            "The circuit that has been open for longest.",
+            lambda: isolation.open_longest,
+        )
+        gauge(
+            "oldest_unconfirmed_publish_seconds",
+            "The publish that waits for its confirm for longest.",
+            lambda: self._publisher.oldest_unconfirmed,
+        )
+        for queue, age in zip(("events", "retries"), self._ages, strict=True):
+            self._telemetry.oldest_waiting(queue, lambda age=age: age.seconds(time.monotonic()))
+        isolation.observe_waits(self._telemetry.lane_waited)
         gauge("held_bytes", "Bytes of un-acked messages.", lambda: self._source.held_bytes)
         gauge("event_loop_lag_seconds", "How late timers fired, the worst of 15 s.", lambda: self._lag.worst)

@@ -9,9 +9,10 @@ from typing import Any
 import aiormq
 import pytest
 
+from tests.support.receiver import HostileReceiver
 from tests.support.waiting import Facts
 from worker.broker import connection as module
-from worker.broker.connection import Supervisor, TopologyMismatch, as_broker_errors, said
+from worker.broker.connection import BROKER_ERRORS, Supervisor, TopologyMismatch, as_broker_errors, connect, said
 
 
 class Connection:
@@ -152,3 +153,17 @@ async def test_our_own_cancellation_and_deadlines_stay_what_they_are() -> None:
 def test_an_error_without_words_is_named() -> None:
     assert said(TimeoutError()) == "TimeoutError"
     assert said(OSError("no route")) == "no route"
+
+
+@pytest.mark.parametrize("said_before", [b"", b"\x01\x00\x00", b"\x01\x00\x00\x00\x00\x00\x40half of a frame"])
+async def test_a_server_that_hangs_up_in_the_handshake_is_a_broker_that_is_away(said_before: bytes) -> None:
+    """A load balancer accepts and closes while the broker behind it is down: aiormq raises what no broker error is."""
+
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(said_before)
+        await writer.drain()
+
+    async with HostileReceiver(hangs_up) as server:
+        with pytest.raises(BROKER_ERRORS):
+            await connect(f"amqp://guest:guest@127.0.0.1:{server.port}/", "test")

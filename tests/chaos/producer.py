@@ -14,7 +14,7 @@ from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 
 PACE_SECONDS = 0.03
 RECONNECT_SECONDS = 0.2
-MOST_EVENTS = 2000
+MOST_EVENTS = 600
 """Of the steady flow: a run that waits long for a broker does not grow without bound."""
 
 

@@ -34,7 +34,7 @@ SETTINGS = {
     "WEBHOOK_REQUEST_TIMEOUT_MS": "8000",
     "WORKER_DRAIN_SECONDS": "3",
     # A circuit opens in a long outage only: behind an open one a run would last for minutes.
-    "BREAKER_FAILURES": "25",
+    "BREAKER_FAILURES": "60",
     "BREAKER_MIN_REQUESTS": "1000",
     "BREAKER_OPEN_SECONDS": "1",
     "CACHE_TTL_SECONDS": "3",

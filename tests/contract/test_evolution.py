@@ -254,11 +254,16 @@ async def test_a_lost_connection_comes_back_and_what_changed_meanwhile_is_told(
         await asyncio.to_thread(server.stop)
         with pytest.raises(StoreUnavailable):
             await store.load("acme")
+
+        async def said() -> int:
+            return caplog.text.count("cannot be seen")
+
+        await eventually(said, bool, 20, "the outage in the log")
         await asyncio.to_thread(server.start)
         evolution.webhook("loja", "worker+https://new.example/")
         await changes.within(15, "loja")
         assert await store.load("acme") == (ACME,)
-    assert caplog.text.count("cannot be seen") == 1
+        assert await said() == 1
 
 
 async def test_a_writing_user_could_not_write_either(

@@ -166,6 +166,7 @@ class FakeRecorder:
     def __init__(self) -> None:
         self.kinds: list[str] = []
         self.started_count = 0
+        self.failed_publishes = 0
         self.results: list[Result] = []
         self.records: list[Record] = []
 
@@ -177,6 +178,9 @@ class FakeRecorder:
 
     def attempted(self, result: Result, seconds: float) -> None:
         self.results.append(result)
+
+    def publish_failed(self) -> None:
+        self.failed_publishes += 1
 
     def settled(self, record: Record) -> None:
         self.records.append(record)

@@ -33,6 +33,7 @@ async def test_a_failed_publish_is_tried_again_until_it_is_confirmed(
     assert message.ends == []
     await failing.pipeline.drain(5)
     assert (message.ends, failing.publisher.tries) == (["ack"], 4)
+    assert failing.recorder.failed_publishes == 3
     assert failing.recorder.outcomes == ["Retried 5xx"]
 
 

@@ -34,6 +34,8 @@ HEALTHY = {
     f'{P}config_lookups_total{{job="w",instance="a",result="error"}}': "0",
     f'{P}deliveries_total{{job="w",instance="a",outcome="Delivered",reason="ok"}}': "0+6000x",
     f'{P}deliveries_total{{job="w",instance="a",outcome="DeadLettered",reason="rejected"}}': "0",
+    f'{P}deliveries_total{{job="w",instance="a",outcome="Retried",reason="5xx"}}': "0",
+    f'{P}deliveries_total{{job="w",instance="a",outcome="Parked",reason="circuit_open"}}': "0",
     f'{P}deliveries_total{{job="w",instance="a",outcome="Parked",reason="config_unavailable"}}': "0",
     f'{P}deliveries_total{{job="w",instance="a",outcome="Parked",reason="handed_back"}}': "0",
 }
@@ -54,11 +56,12 @@ class Case:
 
 
 def case(name: str, minute: int, *fires: str, **changes: str | None) -> Case:
-    """Series by keyword: every series of HEALTHY whose name begins with it, or `family__value` for one label value."""
+    """Series by keyword: every series of HEALTHY whose name begins with it, or `family__end` those with
+    a label value that ends so."""
     series: dict[str, str | None] = {}
     for short, values in changes.items():
         family, _, label = short.partition("__")
-        found = [key for key in HEALTHY if key.startswith(P + family + "{") and (not label or f'"{label}"' in key)]
+        found = [key for key in HEALTHY if key.startswith(P + family + "{") and f'{label}"' in key]
         assert found, f"no such series: {short}"
         series |= dict.fromkeys(found, values)
     return Case(name, minute, frozenset(fires), series)

@@ -51,7 +51,13 @@ BURNS = [
     case("0.4 % fail for a day", 1560, DAY, DAYS, deliveries_total__handed_back="0+24x"),
     case("0.15 % fail for a day", 1560, DAYS, deliveries_total__handed_back="0+9x"),
     case("0.05 % fail for a day", 1560, deliveries_total__handed_back="0+3x"),
-    case("a receiver fails everything for a day", 1560, deliveries_total__ok="0+60x"),
+    case(
+        "all receivers fail for a day",
+        1560,
+        deliveries_total__ok="0",
+        deliveries_total__5xx="0+3000x",
+        deliveries_total__circuit_open="0+3000x",
+    ),
     case("a fault that is over pages no more", 150, DAY, deliveries_total__config_unavailable="0+240x60 14400x90"),
     case("one odd message at night", 70, deliveries_total__ok="0+0.1x", deliveries_total__handed_back="0x30 1x60"),
 ]

@@ -243,6 +243,15 @@ def test_a_signature_holds_for_its_own_body_id_time_and_secret(now: float) -> No
         verify(request, OLD_SECRET)
 
 
+def test_the_old_secret_signs_until_its_end(now: float) -> None:
+    secrets, end = (NEW_SECRET, OLD_SECRET), int(now) + 1
+    verify(built(now=now, secrets=secrets, old_secret_until=end), OLD_SECRET)
+    after = built(now=now, secrets=secrets, old_secret_until=int(now))
+    verify(after, NEW_SECRET)
+    with pytest.raises(WebhookVerificationError):
+        verify(after, OLD_SECRET)
+
+
 def test_a_retry_has_the_same_id_and_a_fresh_signature() -> None:
     first, second = (built(now=NOW + attempt, attempts=attempt, secrets=(NEW_SECRET,)) for attempt in (0, 1))
     assert first.headers["webhook-id"] == second.headers["webhook-id"]

@@ -18,7 +18,8 @@ from worker.domain.webhook import Webhook
 
 CANARY = "Kanarienvogel"
 SIGNING = "whsec_" + base64.b64encode(CANARY.encode() * 2).decode()
-MARKS = (CANARY, SIGNING.removeprefix("whsec_")[:20], base64.b64encode(f"user:{CANARY}".encode()).decode())
+SEALING = base64.b64encode((CANARY * 3)[:32].encode()).decode()
+MARKS = (CANARY, SEALING[:20], SIGNING.removeprefix("whsec_")[:20], base64.b64encode(f"user:{CANARY}".encode()).decode())
 """In the clear, as a signing secret, as basic credentials."""
 
 COMMANDS = (
@@ -48,7 +49,7 @@ async def test_promise_7_no_secret_appears_in_a_log_a_metric_a_header_or_an_answ
 ) -> None:
     settings = {
         "AUTHENTICATION_API_KEY": CANARY,
-        "WEBHOOK_SECRET_KEY": CANARY,
+        "WEBHOOK_SECRET_KEY": SEALING,
         "SERVER_PORT": str(free_port()),
         "WEBHOOK_GLOBAL_ENABLED": "true",
         "WEBHOOK_GLOBAL_URL": f"http://user:{CANARY}@127.0.0.1:{receiver.port}/global",

@@ -48,6 +48,7 @@ async def test_a_change_of_the_file_is_in_force_within_a_second(
     before = len(receiver.at("/two"))
     await amqp.publish_event(names.exchange, "messages.upsert", event(instance="acme"))
     await receiver.wait_for(before + 1, path="/two")
+    assert await running.stop() == 0
 
 
 async def test_evolutions_rows_are_delivered_and_its_changes_noticed(
@@ -57,10 +58,27 @@ async def test_evolutions_rows_are_delivered_and_its_changes_noticed(
     evolution = Evolution(postgres, f"evolution_{tag}", "evolution_api", f"reader_{tag}").create()
     evolution.instance("acme")
     evolution.webhook("acme", "worker+" + receiver.url("/one"))
-    await worker(WEBHOOK_SOURCE="evolution", DATABASE_CONNECTION_URI=evolution.reader_uri)
+    running = await worker(WEBHOOK_SOURCE="evolution", DATABASE_CONNECTION_URI=evolution.reader_uri)
     await delivered_to(amqp, names, receiver, "/one", 10)
     evolution.webhook("acme", "worker+" + receiver.url("/two"))
     await delivered_to(amqp, names, receiver, "/two", 5)
+    assert await running.stop() == 0
+
+
+async def test_a_database_of_evolutions_that_is_away_is_waited_for(
+    worker: StartWorker, amqp: Amqp, names: Names, receiver: Receiver
+) -> None:
+    with Postgres() as server:
+        evolution = Evolution(server, "evolution", "public", "reader").create()
+        evolution.instance("acme")
+        evolution.webhook("acme", "worker+" + receiver.url("/one"))
+        await asyncio.to_thread(server.stop)
+        running = await worker(WEBHOOK_SOURCE="evolution", DATABASE_CONNECTION_URI=evolution.reader_uri)
+        await amqp.publish_event(names.exchange, "messages.upsert", event(instance="acme"))
+        await running.wait_for_line('"outcome":"Parked"', "config_unavailable")
+        await asyncio.to_thread(server.start)
+        await receiver.wait_for(1, timeout=40, path="/one")
+        assert await running.stop() == 0
 
 
 async def ended(worker: StartWorker, *arguments: str, **settings: str) -> tuple[int, str]:

@@ -16,6 +16,7 @@ class AckLedger:
 
     def __init__(self) -> None:
         self._last = 0
+        self._returned = 0
         self._open: OrderedDict[int, None] = OrderedDict()
         self._fresh: set[int] = set()
         self._waiting: set[int] = set()
@@ -34,6 +35,17 @@ class AckLedger:
     def handed_back(self, tag: int) -> None:
         """Settled by a nack of its own, which has been told: until then its tag must stay open."""
         del self._open[tag]
+        self._returned += 1
+
+    @property
+    def kept(self) -> int:
+        """Messages that were taken and not handed back: settled, or open."""
+        return self._last - self._returned
+
+    @property
+    def settled(self) -> int:
+        """Those of them that would not come back if the channel were lost (if the broker was told in time)."""
+        return self.kept - len(self._open)
 
     @property
     def pending(self) -> bool:

@@ -1,6 +1,7 @@
 """Changes of webhooks, told to every replica through the fanout exchange `<prefix>.config`."""
 
 import logging
+import secrets
 from collections.abc import Callable
 
 import aiormq
@@ -27,7 +28,11 @@ _decode = msgspec.json.Decoder(Change).decode
 
 
 class ChangeListener:
-    """This process's own queue on the exchange: exclusive, so that it goes when the connection does."""
+    """This process's own queue on the exchange: exclusive, so that it goes when the connection does.
+
+    `<prefix>.config.<random>`, not a name of the server's: rights on `<prefix>.*` are enough for it, and the queue
+    of a lost connection, which the broker may hold a little longer, is not in the way.
+    """
 
     def __init__(self, exchange: str, on_change: Callable[[str, int], None]) -> None:
         self._exchange = exchange
@@ -43,9 +48,10 @@ class ChangeListener:
         self._channel = None
         channel = await open_channel(connection)
         try:
-            queue = await channel.queue_declare(exclusive=True, auto_delete=True)
-            await channel.queue_bind(queue.queue or "", self._exchange)
-            await channel.basic_consume(queue.queue or "", self._heard, no_ack=True)
+            queue = f"{self._exchange}.{secrets.token_hex(8)}"
+            await channel.queue_declare(queue, exclusive=True, auto_delete=True)
+            await channel.queue_bind(queue, self._exchange)
+            await channel.basic_consume(queue, self._heard, no_ack=True)
         except aiormq.exceptions.ChannelAccessRefused as error:
             log.warning("changes of webhooks cannot be heard, only CACHE_TTL_SECONDS brings them: %s", error)
             return

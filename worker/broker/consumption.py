@@ -5,12 +5,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.broker.acks import AckLedger
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
-from worker.broker.frames import consume
+from worker.broker.declare import open_channel
+from worker.broker.frames import consume, depth
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,11 @@ class Consumption:
             and all(tag in self._channel.consumers for tag in self._tags.values())
         )
 
+    @property
+    def taken(self) -> int:
+        """Messages that it has taken out of its queues: settled, or in hand while the channel lasts."""
+        return self._ledger.settled if self.closed else self._ledger.kept
+
     def ack(self, tag: int, size: int) -> None:
         self._settled(size)
         self._ledger.ack(tag)
@@ -159,6 +166,19 @@ class Consumption:
             self._ledger.handed_back(tag)
         for tag, multiple in self._ledger.take():
             await self._channel.basic_ack(tag, multiple=multiple, wait=False)
+
+
+async def consumer_missing(connection: AbstractConnection, queues: Iterable[str]) -> str | None:
+    """The first queue that has no consumer by what the broker says, in words; or why it could not say."""
+    channel = await open_channel(connection)
+    try:
+        for queue in queues:
+            if not (await depth(channel, queue)).consumers:
+                return f"the queue {queue} has no consumer"
+    except BROKER_ERRORS as error:
+        return f"the broker could not say who consumes: {error}"
+    await channel.close()
+    return None
 
 
 class Held:

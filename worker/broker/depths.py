@@ -1,11 +1,12 @@
 """What the broker says of our queues: how much waits in each, and how many replicas consume."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aio_pika.abc import AbstractConnection
 
 from worker.broker.declare import open_channel
+from worker.broker.frames import depth
 from worker.broker.topology import Topology
 
 
@@ -13,19 +14,23 @@ from worker.broker.topology import Topology
 class Depths:
     """`messages` by queue name: ready ones, without those that some replica has in hand.
 
-    `replicas` counts the consumers of `retries`: each worker has exactly one there, whatever its source.
+    `events` are those of all queues of first attempts together, Evolution's own among them. `replicas` counts the consumers of `retries`: each worker has exactly one there, whatever its source.
     """
 
     messages: Mapping[str, int]
+    events: int
     replicas: int
 
 
-async def look(connection: AbstractConnection, topology: Topology) -> Depths:
-    """Ask for all of our queues. Raises what a broken connection, or a missing queue, raises."""
+async def look(connection: AbstractConnection, topology: Topology, first: Iterable[str]) -> Depths:
+    """Ask for all of our queues and for those of `first` attempts. Raises what a broken connection, or a missing
+    queue, raises."""
     channel = await open_channel(connection)
-    found = {
-        queue.name: await channel.queue_declare(queue.name, passive=True, durable=True) for queue in topology.queues
-    }
+    ours = [queue.name for queue in topology.queues]
+    found = {name: await depth(channel, name) for name in dict.fromkeys([*ours, *first])}
     await channel.close()
-    messages = {name: answer.message_count or 0 for name, answer in found.items()}
-    return Depths(messages, found[topology.retries].consumer_count or 0)
+    return Depths(
+        messages={name: found[name].ready for name in ours},
+        events=sum(found[name].ready for name in {topology.events, *first}),
+        replicas=found[topology.retries].consumers,
+    )

@@ -5,6 +5,7 @@ An exchange bears its instance's name, which holds any character; pamqp knows AS
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 from uuid import uuid4
 
 from aiormq.abc import ConsumerCallback
@@ -35,6 +36,19 @@ class _Consume(Basic.Consume):
 async def declare_exchange(channel: Channel, name: str, kind: str = "topic", *, passive: bool = False) -> None:
     """Durable; `passive` only asks whether it exists."""
     await channel.rpc(_ExchangeDeclare(exchange=name, exchange_type=kind, durable=True, passive=passive))
+
+
+class Depth(NamedTuple):
+    """Messages that are ready, and consumers."""
+
+    ready: int
+    consumers: int
+
+
+async def depth(channel: Channel, name: str) -> Depth:
+    """Of a queue that exists; otherwise its channel is closed (ChannelNotFoundEntity)."""
+    answer = await channel.rpc(_QueueDeclare(queue=name, durable=True, passive=True))
+    return Depth(answer.message_count or 0, answer.consumer_count or 0)
 
 
 async def declare_queue(

@@ -1,20 +1,26 @@
 """Confirmed and routed publishes to our own queues (ports.Publisher)."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 
 from aio_pika.abc import AbstractConnection
 from aiormq.channel import Channel
-from aiormq.exceptions import PublishError
+from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
+from worker.broker.alarm import watch_alarm
 from worker.broker.connection import as_broker_errors, said
 from worker.broker.declare import open_channel
+from worker.broker.rejections import Rejections
 from worker.broker.topology import Topology
-from worker.delivery.ports import PublishFailed
+from worker.delivery.ports import Clock, PublishFailed
 from worker.domain.history import PREFIX, Headers, History
+
+log = logging.getLogger(__name__)
 
 PERSISTENT = 2
 
@@ -24,6 +30,7 @@ class Publisher:
 
     Each call waits for its own confirm, so callers pipeline by being many. A confirm has no deadline: behind a
     memory alarm it comes late but comes, and publishing again meanwhile would repeat the delivery.
+    `on_blocked` hears of such an alarm, and of its end.
     """
 
     def __init__(
@@ -31,10 +38,17 @@ class Publisher:
         topology: Topology,
         prepare: Callable[[AbstractConnection], Awaitable[None]],
         on_state: Callable[[bool], None],
+        on_blocked: Callable[[bool], None] = lambda _: None,
+        monotonic: Clock = time.monotonic,
     ) -> None:
         self._topology = topology
         self._prepare = prepare
         self._on_state = on_state
+        self._on_blocked = on_blocked
+        self._monotonic = monotonic
+        self._rejections = Rejections()
+        self._unconfirmed: dict[int, float] = {}  # begun at, in that order
+        self._connection: AbstractConnection | None = None
         self._channel: Channel | None = None
         self._numbers = count(1)
         self._unfit = asyncio.Event()
@@ -45,19 +59,31 @@ class Publisher:
         await self._prepare(connection)
         self._unfit.clear()
         self._channel = await open_channel(connection, confirms=True)
+        self._connection = connection
 
     async def broken(self) -> None:
         assert self._channel is not None
+        assert self._connection is not None
         closing = asyncio.ensure_future(self._channel.closing)
         unfit = asyncio.ensure_future(self._unfit.wait())
-        await asyncio.wait({closing, unfit}, return_when=asyncio.FIRST_COMPLETED)
-        closing.cancel()
-        unfit.cancel()
+        alarm = asyncio.ensure_future(watch_alarm(self._connection, self._on_blocked))
+        try:
+            await asyncio.wait({closing, unfit, alarm}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for watching in (closing, unfit, alarm):
+                watching.cancel()
 
     def state(self, connected: bool) -> None:
         if not connected:
-            self._channel = None
+            self._channel = self._connection = None
+            self._on_blocked(False)
         self._on_state(connected)
+
+    @property
+    def oldest_unconfirmed(self) -> float:
+        """Seconds since the beginning of the oldest publish that waits for its confirm; 0 without any."""
+        begun = next(iter(self._unconfirmed.values()), None)
+        return 0.0 if begun is None else self._monotonic() - begun
 
     # What the delivery calls.
 
@@ -73,21 +99,34 @@ class Publisher:
         channel = self._channel
         if channel is None:
             raise PublishFailed("no connection to RabbitMQ")
+        number = next(self._numbers)
         properties = Basic.Properties(
             content_type="application/json",
             delivery_mode=PERSISTENT,
             headers=_table(headers),
             # aiormq finds the publish that the broker returned by its message id.
-            message_id=str(next(self._numbers)),
+            message_id=str(number),
         )
+        self._unconfirmed[number] = self._monotonic()
         try:
             with as_broker_errors():
                 await channel.basic_publish(body, routing_key=queue, properties=properties, mandatory=True, wait=False)
         except PublishError as error:
             self._unfit.set()  # somebody deleted the queue: a new connection declares it again
             raise PublishFailed(f"the queue {queue} does not exist") from error
+        except DeliveryError as error:
+            self._refused(queue)
+            raise PublishFailed(f"the queue {queue} refused it: at its length limit, or not available") from error
         except Exception as error:
             raise PublishFailed(f"publishing to {queue}: {said(error)}") from error
+        finally:
+            del self._unconfirmed[number]
+        self._rejections.accepted(queue)
+
+    def _refused(self, queue: str) -> None:
+        if self._rejections.refused(queue, self._monotonic()):
+            log.warning("the queue %s goes on refusing: trying it on a new connection", queue)
+            self._unfit.set()
 
 
 def _table(headers: Headers) -> FieldTable:

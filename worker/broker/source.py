@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractConnection
 
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, said
-from worker.broker.consumption import Consumer, Consumption, Held, Taking
+from worker.broker.consumption import Consumer, Consumption, Held, Taking, consumer_missing
 from worker.broker.declare import open_channel
-from worker.broker.frames import declare_queue
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +57,7 @@ class Source:
         self._draining = False
         self._connection: AbstractConnection | None = None
         self._consumptions: list[Consumption] = []
+        self._taken_before: Counter[int] = Counter()
         self._applied: tuple[float, Groups] = (0.0, ())
         self._share = 1.0
         self._paused = self._slow = self._stopped = False
@@ -105,6 +105,21 @@ class Source:
     def consuming(self) -> bool:
         """Whether messages are being taken: what readiness asks."""
         return self._connection is not None and not self._stopped
+
+    @property
+    def taking(self) -> bool:
+        """Whether the broker has consumers of ours now: not while too many bytes are held either."""
+        return self.consuming and self._applied[0] > 0
+
+    @property
+    def first_queues(self) -> tuple[str, ...]:
+        """The queues of first attempts (the first group) that are consumed now."""
+        return tuple(consumer.queue for consumer in next(iter(self._applied[1]), ()))
+
+    def taken(self, group: int) -> int:
+        """Messages that a group's queues have lost to this process since its start, without those that went back."""
+        now = self._consumptions[group].taken if group < len(self._consumptions) else 0
+        return self._taken_before[group] + now
 
     def slow_down(self, slow: bool) -> None:
         """To a probe of one message at a time for each consumer, and back."""
@@ -174,8 +189,9 @@ class Source:
 
     def _forget(self) -> None:
         self._inbox.clear()
-        for consumption in self._consumptions:
+        for group, consumption in enumerate(self._consumptions):
             consumption.close()
+            self._taken_before[group] += consumption.taken
         self._consumptions = []
         self._applied = (0.0, ())
 
@@ -226,14 +242,8 @@ class Source:
         share, groups = self._applied
         if self._connection is None or share == 0:
             return True
-        channel = await open_channel(self._connection)
-        try:
-            for consumer in (consumer for group in groups for consumer in group):
-                if not await declare_queue(channel, consumer.queue, passive=True):
-                    log.warning("the queue %s has no consumer: connecting anew", consumer.queue)
-                    return False
-        except BROKER_ERRORS as error:
-            log.warning("the broker could not say who consumes: %s", error)
-            return False
-        await channel.close()
-        return True
+        queues = [consumer.queue for group in groups for consumer in group]
+        problem = await consumer_missing(self._connection, queues)
+        if problem:
+            log.warning("%s: connecting anew", problem)
+        return problem is None

@@ -119,6 +119,9 @@ class Recorder(Protocol):
     def attempted(self, result: Result, seconds: float) -> None:
         """One attempt ended."""
 
+    def publish_failed(self) -> None:
+        """A publish of a retry, a parked delivery or a dead letter was not confirmed; it may be tried again."""
+
     def settled(self, record: Record) -> None:
         """A delivery left this process."""
 

@@ -84,7 +84,7 @@ class Settler:
     async def _stored(self, leaving: "_Leaving") -> bool:
         """Publish until it is confirmed; False when the broker's own copy has to serve."""
         try:
-            await self._store(leaving)
+            await self._try_to_store(leaving)
         except PublishFailed as error:
             if leaving.taken.message.lost:
                 return False
@@ -105,10 +105,17 @@ class Settler:
         )
 
         async def again() -> bool:
-            await self._store(leaving)
+            await self._try_to_store(leaving)
             return True
 
         return bool(await retrying(again))
+
+    async def _try_to_store(self, leaving: "_Leaving") -> None:
+        try:
+            await self._store(leaving)
+        except PublishFailed:
+            self._recorder.publish_failed()
+            raise
 
     async def _store(self, leaving: "_Leaving") -> None:
         body, history = leaving.taken.message.body, leaving.history

@@ -99,7 +99,11 @@ class EndpointIsolation:
     def drain(self) -> None:
         """Shutdown: nothing waits any more, nothing is admitted. What is in flight goes on."""
         self._draining = True
-        self._empty_all(Parked(Reason.SHUTDOWN))
+        self._room.empty(Parked(Reason.SHUTDOWN), self._monotonic())
+
+    def observe_waits(self, observe: Callable[[float], object]) -> None:
+        """`observe` hears how many seconds each one waited that could not start at once, started or parked."""
+        self._room.observe = observe
 
     @property
     def frozen(self) -> bool:
@@ -136,6 +140,12 @@ class EndpointIsolation:
     @property
     def endpoints_open(self) -> int:
         return len(self._open)
+
+    @property
+    def open_longest(self) -> float:
+        """Seconds since the circuit opened that has been open for the longest time, canaries included; 0 if none is."""
+        longest = next(iter(self._open), None)
+        return 0.0 if longest is None else self._monotonic() - longest.breaker.opened_at
 
     @property
     def lanes(self) -> int:
@@ -175,7 +185,7 @@ class EndpointIsolation:
                 self._forgive()
                 self._on_self_fault(False)
         elif result.failure in OURS_PERHAPS and self._guard.failed(host_port(attempt.delivery.url), now):
-            self._empty_all(self.self_fault_parking())
+            self._room.empty(self.self_fault_parking(), now)
             self._on_self_fault(True)
         if self._guard.frozen_at is not None:
             breaker.released(attempt.epoch, now)
@@ -228,18 +238,12 @@ class EndpointIsolation:
         """Who has waited too long, and who came last to a lane that is slower than expected."""
         while lane.waiting and now - lane.waiting[0].since > LONGEST_WAIT:
             parked = self._refusals.sent_away(lane, lane.waiting[0].delivery, now)
-            self._room.leave(lane).turn.park(parked)
+            self._room.leave(lane, now).turn.park(parked)
         for _ in range(self._room.surplus(lane, now)):
-            waiter = self._room.leave(lane, last=True)
-            waiter.turn.park(self._refusals.busy(lane, now))
+            self._room.leave(lane, now, last=True).turn.park(self._refusals.busy(lane, now))
 
     def _empty(self, lane: Lane, now: float) -> None:
         """The endpoint is held or its circuit open: nobody waits in its lane."""
         while lane.waiting:
             parked = self._refusals.sent_away(lane, lane.waiting[0].delivery, now)
-            self._room.leave(lane).turn.park(parked)
-
-    def _empty_all(self, parked: Parked) -> None:
-        for lane in self._room.crowded:
-            while lane.waiting:
-                self._room.leave(lane).turn.park(parked)
+            self._room.leave(lane, now).turn.park(parked)

@@ -1,8 +1,10 @@
 """The waiting room: who waits in which lane, whose turn is next, when a token wakes a lane."""
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 
+from worker.domain.outcome import Parked
 from worker.isolation.lanes import Lane, Waiter
 from worker.isolation.places import Places
 
@@ -13,6 +15,8 @@ class WaitingRoom:
 
     def __init__(self, places: Places) -> None:
         self._places = places
+        self.observe: Callable[[float], object] = lambda _: None
+        """Hears of each waiter that leaves: the seconds that it waited."""
         self._crowded: dict[Lane, None] = {}
         self._timers: list[tuple[float, int, Lane]] = []
         self._numbers = count()  # timers of one time compare by these, never by lanes
@@ -38,13 +42,20 @@ class WaitingRoom:
             min(max(lane.soon(now), lane.room(self._places.seats_a_lane)), len(lane.waiting))
         )
 
-    def leave(self, lane: Lane, *, last: bool = False) -> Waiter:
+    def leave(self, lane: Lane, now: float, *, last: bool = False) -> Waiter:
         """The first one, or the last, out of the lane."""
         self._places.seat(lane, -1)
         waiter = lane.next_waiter(last=last)
+        self.observe(now - waiter.since)
         if not lane.waiting:
             del self._crowded[lane]
         return waiter
+
+    def empty(self, parked: Parked, now: float) -> None:
+        """All out of all lanes."""
+        for lane in self.crowded:
+            while lane.waiting:
+                self.leave(lane, now).turn.park(parked)
 
     def line_up(self, lane: Lane, now: float) -> None:
         if not lane.waiting:
@@ -66,6 +77,6 @@ class WaitingRoom:
         """Whose turn it is; None: nobody waits, or no place is free for those who do."""
         while (lane := self._places.next()) is not None:
             if lane.waiting and lane.ready(now):
-                return lane, self.leave(lane)
+                return lane, self.leave(lane, now)
             self.line_up(lane, now)
         return None

@@ -21,13 +21,14 @@ LOOKUPS = ("hit", "miss", "stale", "negative", "error")
 OTHER = "other"
 
 _ATTEMPT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LANE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200, 86400)
 
 
 class Metrics:
-    """The worker's metrics in one registry. `delays` are the delay queues' seconds."""
+    """The worker's metrics in one registry. `delays` are the delay queues' seconds, `queues` the names of all."""
 
-    def __init__(self, delays: Iterable[int], instances: Iterable[str] = ()) -> None:
+    def __init__(self, delays: Iterable[int], instances: Iterable[str] = (), queues: Iterable[str] = ()) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -35,6 +36,13 @@ class Metrics:
         self._events = self._by_label("events_received", "Events taken from the broker.", "event", (*KNOWN, OTHER))
         self._waiting = Gauge(
             PREFIX + "queue_messages", "Ready messages in each of our queues.", ["queue"], registry=self.registry
+        )
+        self.waiting(dict.fromkeys(queues, 0))
+        self._oldest = Gauge(
+            PREFIX + "oldest_event_age_seconds",
+            "How long the oldest message that is ready has waited, estimated.",
+            ["queue"],
+            registry=self.registry,
         )
         self._started = self._counter("deliveries_started", "Deliveries fanned out from events.")
         self._attempts = self._by_label("attempts", "POSTs by result.", "result", RESULTS)
@@ -46,10 +54,16 @@ class Metrics:
         self._outcomes = self._by_outcome("deliveries", "Deliveries by how and why they left.")
         self._instances = self._by_instance(instances)
         self._duration = self._histogram("attempt_duration_seconds", "Time of one POST.", _ATTEMPT_BUCKETS)
+        self._lane_wait = self._histogram(
+            "lane_wait_seconds", "Waits in a lane, of those that could not start at once.", _LANE_BUCKETS
+        )
+        self._publish_failures = self._counter("publish_failures", "Publishes that were not confirmed.")
         self._latency = self._histogram(
             "delivery_latency_seconds", "First taken from the broker to the 2xx, retries included.", _LATENCY_BUCKETS
         )
         self.broker_connected = self.gauge("broker_connected", "1 while consuming and publishing are connected.")
+        self.broker_blocked = self.gauge("broker_blocked", "1 while RabbitMQ takes no publishes: memory or disk alarm.")
+        self.draining = self.gauge("draining", "1 from the moment that it was asked to stop.")
         self.replicas = self.gauge("replicas", "Workers that consume, by what the broker says.")
         self.self_fault = self.gauge("self_fault", "1 while the fault is ours: no receiver can be reached.")
         build = Gauge(PREFIX + "build_info", "The running version.", ["version"], registry=self.registry)
@@ -66,6 +80,13 @@ class Metrics:
     def attempted(self, result: Result, seconds: float) -> None:
         self._attempts[result.label].inc()
         self._duration.observe(seconds)
+
+    def publish_failed(self) -> None:
+        self._publish_failures.inc()
+
+    def lane_waited(self, seconds: float) -> None:
+        """One that waited has left its lane, started or parked."""
+        self._lane_wait.observe(seconds)
 
     def settled(self, record: Record) -> None:
         outcome = record.outcome
@@ -86,6 +107,10 @@ class Metrics:
         """What the broker said waits in each of our queues."""
         for queue, count in messages.items():
             self._waiting.labels(queue).set(count)
+
+    def oldest_waiting(self, queue: str, read: Callable[[], float]) -> None:
+        """`read` is asked for the age, in seconds, at each scrape."""
+        self._oldest.labels(queue).set_function(read)
 
     def reconnected(self) -> None:
         self._reconnects.inc()
@@ -118,7 +143,8 @@ class Metrics:
         if not names:
             return {}
         text = "Deliveries of the instances in METRICS_INSTANCES."
-        labels = ["instance", "outcome", "reason"]
+        # Not `instance`: Prometheus puts its own name of the scraped process there.
+        labels = ["evolution_instance", "outcome", "reason"]
         counter = Counter(PREFIX + "instance_deliveries", text, labels, registry=self.registry)
         return {name: {pair: counter.labels(name, *pair) for pair in _pairs()} for name in names}
 

@@ -21,7 +21,10 @@ _DIALECTS: dict[str, Dialect] = {
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A parsed URI. `shown` has no credentials; `path` is SQLite's file, `schema` PostgreSQL's, `setting` its origin."""
+    """A parsed URI. `shown` has no credentials; `path` is SQLite's file, `schema` PostgreSQL's.
+
+    `setting` is where it came from, for texts.
+    """
 
     uri: str = field(repr=False)
     dialect: Dialect

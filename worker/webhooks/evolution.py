@@ -34,7 +34,8 @@ T = TypeVar("T")
 class EvolutionStore:
     """A WatchedStore. Nothing is opened before the first call; the driver runs in threads of its own.
 
-    `clock` is monotonic; `setting` is where the URI came from, for texts. Raises ValueError for a URI that is none of PostgreSQL or MySQL.
+    `clock` is monotonic; `setting` is where the URI came from, for texts. Raises ValueError for a URI that is none
+    of PostgreSQL or MySQL.
     """
 
     def __init__(

@@ -144,7 +144,7 @@ class EvolutionTables:
             columns.webhookByEvents,
             columns.webhookBase64,
             self._micros(columns.createdAt).label("created"),
-            self._micros(columns.updatedAt).label("updated"),
+            func.coalesce(self._micros(columns.updatedAt), 0).label("updated"),
         )
 
     def _headers(self, connection: Connection) -> bool:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from worker.configuration.port import Changed
+from worker.configuration.port import Changed, StoreUnavailable
 from worker.webhooks.evolution_row import Row
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Watch:
             await self._whole()
             return
         if self._asked:
-            await self._ask_for(tuple(self._asked))
+            await self._ask_for()
         token = await self._token()
         if token != self._known:
             self._unsettled_until = self._clock() + UNSETTLED_SECONDS
@@ -147,6 +147,8 @@ class Watch:
             await self._whole()
 
     async def _whole(self) -> None:
+        self._asked.clear()
+        self._reconcile_at = 0.0  # should the look fail, the next one is whole again
         look = await self._look(None)
         first = self._known is None
         changed = self._snapshot.replace(look.rows)
@@ -154,17 +156,20 @@ class Watch:
         if look.token != self._known:
             self._unsettled_until = now + UNSETTLED_SECONDS
         self._known, self._reconcile_at = look.token, now + RECONCILE_SECONDS
-        self._asked.clear()
         if first:
             self._missed()  # what was looked up before may be older
         else:
             self._tell(changed)
 
-    async def _ask_for(self, instances: Sequence[str]) -> None:
-        rows = await self._named(instances)
+    async def _ask_for(self) -> None:
+        asked, self._asked = self._asked, set()  # who is asked for from now on is asked for again
+        try:
+            rows = await self._named(tuple(asked))
+        except StoreUnavailable:
+            self._asked |= asked
+            raise
         here = {row.instance for row in rows}
-        self._tell(self._snapshot.update(rows) | self._snapshot.without(set(instances) - here))
-        self._asked.difference_update(instances)
+        self._tell(self._snapshot.update(rows) | self._snapshot.without(asked - here))
 
     def _tell(self, instances: Iterable[str]) -> None:
         for instance in instances:

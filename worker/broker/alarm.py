@@ -1,0 +1,32 @@
+"""The broker's memory and disk alarms, as a connection that publishes hears of them (Connection.Blocked)."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from aio_pika.abc import AbstractConnection
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+
+
+async def watch_alarm(connection: AbstractConnection, on_change: Callable[[bool], None]) -> None:
+    """Until cancelled, or the connection is closed. aiormq keeps the state and tells nobody: it is asked."""
+    if connection.transport is None:
+        return
+    ready = connection.transport.connection.ready
+    while not connection.is_closed:
+        waiting = asyncio.ensure_future(ready())
+        try:
+            _, blocked = await asyncio.wait({waiting}, timeout=LOOK_SECONDS)
+            if not blocked:
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
+            log.warning("RabbitMQ takes no publishes (memory or disk alarm): retries and dead letters wait")
+            on_change(True)
+            await waiting
+            log.info("RabbitMQ takes publishes again")
+            on_change(False)
+        finally:
+            waiting.cancel()

@@ -1,0 +1,35 @@
+"""When a publish channel is to be replaced because a queue goes on refusing (reject-publish)."""
+
+PATIENCE_SECONDS = 30.0
+LONGEST_PATIENCE_SECONDS = 600.0
+
+PAUSE_SECONDS = 15.0
+"""Who is refused tries again within 5 s: refusals further apart belong to different troubles."""
+
+
+class Rejections:
+    """Pure. Which queues refuse, since when and until when that is borne; monotonic seconds.
+
+    RabbitMQ 3.10 goes on refusing a channel after the queue's length limit was removed, but takes the same from
+    a new one. A queue that is really full refuses that one too: the patience doubles each time.
+    """
+
+    def __init__(self) -> None:
+        self._refusing: dict[str, tuple[float, float, float]] = {}  # (last, borne until, patience)
+
+    def accepted(self, queue: str) -> None:
+        if self._refusing:
+            self._refusing.pop(queue, None)
+
+    def refused(self, queue: str, now: float) -> bool:
+        """True: try another channel."""
+        last, until, patience = self._refusing.get(queue, (float("-inf"), 0.0, PATIENCE_SECONDS))
+        if now - last > PAUSE_SECONDS:
+            patience = PATIENCE_SECONDS
+            until = now + patience
+        due = now >= until
+        if due:
+            patience = min(2 * patience, LONGEST_PATIENCE_SECONDS)
+            until = now + patience
+        self._refusing[queue] = (now, until, patience)
+        return due
