@@ -25,7 +25,7 @@ from worker.delivery.duplicates import Duplicates
 from worker.delivery.pipeline import Pipeline
 from worker.delivery.settle import Settler
 from worker.http.sender import Sender
-from worker.lifecycle import calm_garbage_collection, listen_for_signals, running
+from worker.lifecycle import Lifecycle, calm_garbage_collection
 from worker.serving import announce_change, serve_api, until_ready
 from worker.settings import Settings
 from worker.telemetry.lag import LoopLag
@@ -45,24 +45,25 @@ NEW_INSTANCES_SECONDS = 2.0
 
 async def run(settings: Settings) -> int:
     """The daemon, until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code."""
-    stopping = asyncio.Event()
-    listen_for_signals(stopping)
+    life = Lifecycle()
+    life.listen_for_signals()
     async with AsyncExitStack() as stack:
-        worker = Worker(settings, stack)
+        worker = Worker(settings, life, stack)
         await worker.start()
         calm_garbage_collection()
-        await stopping.wait()
+        await life.stopping.wait()
         log.info("stopping: what is under way gets %g s to finish", settings.worker_drain_seconds)
         await worker.stop()
     log.info("stopped")
-    return 0
+    return 1 if life.failed else 0
 
 
 class Worker:
     """All parts of one process. What must be taken down is registered with `stack` where it is made."""
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, life: Lifecycle, stack: AsyncExitStack) -> None:
         self._settings = settings
+        self._life = life
         self._stack = stack
         self._up: dict[str, bool] = {"consuming": False, "publishing": False}
         self._queues = queues = wiring.queue_topology(settings)
@@ -82,10 +83,10 @@ class Worker:
             queues, intake.prepare, self._listener("publishing"), self._telemetry.broker_blocked.set
         )
         self._isolation = wiring.isolation(settings, self._on_self_fault)
-        rules = wiring.attempt_rules(settings)
-        attempter = Attempter(rules, self._isolation, sender, self._telemetry, time.time, time.monotonic)
+        rules, policy = wiring.attempt_rules(settings), wiring.policy(settings)
+        attempter = Attempter(rules, policy, self._isolation, sender, self._telemetry, time.time, time.monotonic)
         self._pipeline = Pipeline(
-            policy=wiring.policy(settings),
+            policy=policy,
             webhooks=self._webhooks,
             global_webhook=wiring.global_webhook(settings),
             isolation=self._isolation,
@@ -107,7 +108,7 @@ class Worker:
         self._instances: set[str] = set()
         self._exchanges = InstanceExchanges(queues, lambda: self._instances, declares=settings.rabbitmq_declare)
         self._lag = LoopLag()
-        self._ages = (BacklogAge(), BacklogAge())
+        self._ages = (BacklogAge(time.monotonic), BacklogAge(time.monotonic))
         self._measure()
 
     async def start(self) -> None:
@@ -117,10 +118,7 @@ class Worker:
             await self._origin.at_start()
         health = HealthServer(settings.metrics_host, settings.metrics_port, self._telemetry.registry, self.not_ready)
         self._stack.push_async_callback(health.close)
-        try:
-            port = await health.start()
-        except OSError as error:
-            raise OSError(f"METRICS_HOST and METRICS_PORT: cannot listen: {error.strerror or error}") from error
+        port = await health.start()
         log.info("serving metrics and health", extra={"host": settings.metrics_host, "port": port})
         await self._background("event loop lag", self._lag.run(self._isolation.tick, self._isolation.next_wake))
         store_ready = asyncio.Event()
@@ -152,7 +150,7 @@ class Worker:
         return f"no connection to RabbitMQ for {' and '.join(down)}" if down else None
 
     async def _background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        await self._stack.enter_async_context(running(name, work))
+        await self._stack.enter_async_context(self._life.running(name, work))
 
     async def _prepare(self, connection: AbstractConnection) -> None:
         """On each new connection: changes may have been missed while there was none."""
@@ -180,9 +178,9 @@ class Worker:
             await asyncio.sleep(WATCH_SECONDS if connection else FIRST_LOOK_SECONDS)
 
     def _looked(self, depths: Depths) -> None:
-        now, ready = time.monotonic(), (depths.events, depths.messages[self._queues.retries])
+        ready = (depths.events, depths.messages[self._queues.retries])
         for group, age in enumerate(self._ages):
-            age.looked(now, self._source.taken(group), ready[group], depths.replicas)
+            age.looked(self._source.taken(group), ready[group], depths.replicas)
         self._telemetry.waiting(depths.messages)
         self._telemetry.replicas.set(depths.replicas)
         self._isolation.share = 1 / max(1, depths.replicas)
@@ -223,25 +221,14 @@ class Worker:
     def _measure(self) -> None:
         gauge, isolation = self._telemetry.gauge, self._isolation
         gauge("in_flight", "Attempts under way.", lambda: isolation.in_flight)
-        gauge(
-            "consuming",
-            "1 while it takes messages: connected, not stopping, not paused for WORKER_MAX_BYTES.",
-            lambda: self._source.taking,
-        )
+        gauge("consuming", "1 while messages are taken.", lambda: self._source.taking)
         gauge("waiting", "Deliveries that wait in a lane.", lambda: isolation.waiting)
         gauge("endpoints_open", "Endpoints whose circuit is open.", lambda: isolation.endpoints_open)
-        gauge(
-            "endpoint_open_longest_seconds",
-            "The circuit that has been open for longest.",
-            lambda: isolation.open_longest,
-        )
-        gauge(
-            "oldest_unconfirmed_publish_seconds",
-            "The publish that waits for its confirm for longest.",
-            lambda: self._publisher.oldest_unconfirmed,
-        )
+        gauge("endpoint_open_longest_seconds", "Age of the oldest open circuit.", lambda: isolation.open_longest)
+        oldest_unconfirmed = "Age of the oldest publish without a confirm."
+        gauge("oldest_unconfirmed_publish_seconds", oldest_unconfirmed, lambda: self._publisher.oldest_unconfirmed)
         for queue, age in zip(("events", "retries"), self._ages, strict=True):
-            self._telemetry.oldest_waiting(queue, lambda age=age: age.seconds(time.monotonic()))
+            self._telemetry.oldest_waiting(queue, age.seconds)
         isolation.observe_waits(self._telemetry.lane_waited)
         gauge("held_bytes", "Bytes of un-acked messages.", lambda: self._source.held_bytes)
         gauge("event_loop_lag_seconds", "How late timers fired, the worst of 15 s.", lambda: self._lag.worst)

@@ -6,44 +6,49 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def running(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """`work` as a task for as long as the block lasts. Should it fail by itself, the process is ended by SIGTERM."""
-    task = asyncio.create_task(work, name=name)
-    task.add_done_callback(_report)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+class Lifecycle:
+    """From the start to the end of the process: `stopping` is set by a signal, or when a background task fails."""
 
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self.failed = False
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("%s has failed: this is a fault of ours", task.get_name(), exc_info=task.exception())
-        # Half a worker is worse than none: whoever supervises the process starts a whole one.
-        os.kill(os.getpid(), signal.SIGTERM)
+    def listen_for_signals(self) -> None:
+        """SIGTERM and SIGINT begin the end; a second one ends the process at once with 128 + its number."""
 
+        def on_signal(number: int) -> None:
+            if self.stopping.is_set():
+                log.warning("a second signal: ending at once; the broker redelivers what was under way")
+                logging.shutdown()
+                os._exit(128 + number)
+            self.stopping.set()
 
-def listen_for_signals(stopping: asyncio.Event) -> None:
-    """SIGTERM and SIGINT set `stopping`; a second one ends the process at once with 128 + its number."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
 
-    def on_signal(number: int) -> None:
-        if stopping.is_set():
-            log.warning("a second signal: ending at once; the broker redelivers what was under way")
-            logging.shutdown()
-            os._exit(128 + number)
-        stopping.set()
+    @asynccontextmanager
+    async def running(self, name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        """`work` as a task for as long as the block lasts. Half a worker is worse than none: its failure ends all."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            log.critical("%s has failed: this is a fault of ours", task.get_name(), exc_info=fault)
+            self.failed = True
+            self.stopping.set()
 
 
 def calm_garbage_collection() -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from worker import wiring
+from worker.api.health import HealthServer
 from worker.api.ports import Changed, TokenOwner
 from worker.api.webhooks import WebhookApi
 from worker.broker.changes import announce_once
@@ -30,7 +31,10 @@ STORE_SECONDS = 5.0
 
 
 async def run_api(settings: Settings) -> int:
-    """The API alone, until SIGTERM or SIGINT. Returns the exit code. Raises OSError when its port is taken."""
+    """The API alone, with /livez and /readyz, until SIGTERM or SIGINT. Returns the exit code.
+
+    Raises OSError when a port is taken.
+    """
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -38,14 +42,28 @@ async def run_api(settings: Settings) -> int:
         source = webhook_source(settings)
         store = source.store
         stack.push_async_callback(store.close)
+        ready, serving = asyncio.Event(), asyncio.Event()
+        await _serve_health(settings, serving, stack)
         async with asyncio.TaskGroup() as background:
-            ready = asyncio.Event()
             migrating = background.create_task(until_ready(source.prepare, ready))
             await serve_api(settings, store, ready, partial(announce_change, settings), stack, source.token_owner)
+            serving.set()
             await stopping.wait()
             migrating.cancel()
     log.info("stopped")
     return 0
+
+
+async def _serve_health(settings: Settings, serving: asyncio.Event, stack: AsyncExitStack) -> None:
+    """Ready while the API is served: a store that is down is told of there, in words."""
+
+    def not_ready() -> str | None:
+        return None if serving.is_set() else "not serving yet"
+
+    health = HealthServer(settings.metrics_host, settings.metrics_port, None, not_ready)
+    stack.push_async_callback(health.close)
+    port = await health.start()
+    log.info("serving health", extra={"host": settings.metrics_host, "port": port})
 
 
 async def serve_api(

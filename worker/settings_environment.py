@@ -214,6 +214,7 @@ def url(allowed: str, *schemes: str, optional: bool = False) -> Callable[[object
         try:
             parts = urlsplit(found)
             valid = parts.scheme in schemes and parts.hostname and parts.port != 0 and " " not in found
+            (parts.hostname or "").encode("idna")
         except ValueError:
             valid = False
         if not valid and (found or not optional):

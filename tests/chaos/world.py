@@ -21,7 +21,7 @@ from tests.support.amqp import Amqp, Names
 from tests.support.postgres import Postgres
 from tests.support.proxy import Proxy
 
-ATTEMPTS = 6
+ATTEMPTS = 4
 DELAYS = (1, 2, 5, 15, 45, 135, 405, 1215, 3645)
 """Of the settings below, with the steps that always exist."""
 

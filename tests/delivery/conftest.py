@@ -38,13 +38,14 @@ class Rig:
         self.isolation, self.sender = FakeIsolation(), FakeSender()
         self.publisher, self.recorder = FakePublisher(), FakeRecorder()
         self.settler = Settler(self.publisher, self.recorder, self.clock)
+        chosen = Policy(rules.schedule, **policy)  # type: ignore[arg-type]
         self.pipeline = Pipeline(
-            policy=Policy(rules.schedule, **policy),  # type: ignore[arg-type]
+            policy=chosen,
             webhooks=self.webhooks,
             global_webhook=global_webhook,
             isolation=self.isolation,
             attempter=Attempter(
-                AttemptRules(rules), self.isolation, self.sender, self.recorder, self.clock, self.monotonic
+                AttemptRules(rules), chosen, self.isolation, self.sender, self.recorder, self.clock, self.monotonic
             ),
             settler=self.settler,
             recorder=self.recorder,

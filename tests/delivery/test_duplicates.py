@@ -44,5 +44,14 @@ def test_memory_is_bounded() -> None:
     for number in range(200):
         for part in range(3):
             known.seen(History(f"{number}-{part}", 1.0, "", ""), "evolution", number * 70.0)
-    assert len(known._unmatched) <= 6
-    assert len(known._exchanges) <= 6
+    assert len(known._sightings) <= 6
+    assert len(known._by_event) <= 6
+
+
+def test_an_event_that_repeats_does_not_keep_others_from_being_forgotten() -> None:
+    known = Duplicates()
+    known.seen(History("rare", 1.0, "", ""), "evolution", 0.0)
+    for second in range(1, 120):
+        known.seen(History("often", 1.0, "", ""), "evolution", float(second))
+    assert len(known._sightings) <= 62
+    assert not known.seen(History("rare", 1.0, "", ""), "acme", 120.0)

@@ -45,10 +45,35 @@ async def test_a_turn_after_waiting_whose_webhook_is_gone_or_unknown(rig: MakeRi
     assert (found.posted, found.isolation.running) == ([], 0)
 
 
+async def test_what_waits_when_its_connection_is_lost_is_not_posted(rig: MakeRig) -> None:
+    """The broker delivers it again: a POST now would be one more repeat."""
+    found = rig(ACME)
+    found.isolation.holding = True
+    message = FakeMessage(event())
+    await found.take(message)
+    message.lost = True
+    found.isolation.start_next()
+    await calm()
+    assert (found.posted, found.isolation.running) == ([], 0)
+    assert found.recorder.outcomes == ["Parked handed_back"]
+
+
+async def test_a_fault_in_a_turn_after_waiting_frees_its_place(rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rig(ACME)
+    found.isolation.holding = True
+    message = FakeMessage(event())
+    await found.take(message)
+    monkeypatch.setattr(found.webhooks, "find", _raise)
+    found.isolation.start_next()
+    await calm()
+    assert (message.ends, found.isolation.running) == (["ack"], 0)
+    assert found.recorder.outcomes == ["Parked internal"]
+
+
 # Faults of ours
 
 
-async def test_a_fault_of_ours_hands_the_message_back_and_the_next_goes_on(
+async def test_a_fault_of_ours_is_kept_or_parked_without_a_storm_and_the_next_goes_on(
     rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = rig(ACME)
@@ -57,12 +82,14 @@ async def test_a_fault_of_ours_hands_the_message_back_and_the_next_goes_on(
             patch.setattr(found.webhooks, broken, _raise)
             message = FakeMessage(event(instance="acme" if broken == "cached" else "other"))
             await found.take(message)
-            assert message.ends == ["hand back"]
+            assert message.ends == ["ack"]
+    assert found.recorder.outcomes == ["DeadLettered internal"] * 2
+    found.recorder.records.clear()
     found.sender.answers["http://h/acme"] = RuntimeError("a fault")
     message = FakeMessage(event())
     await found.take(message)
-    assert (message.ends, found.isolation.running) == (["hand back"], 0)
-    assert found.recorder.outcomes == ["Parked handed_back"]
+    assert (message.ends, found.isolation.running) == (["ack"], 0)
+    assert found.recorder.outcomes == ["Parked internal"]
     found.sender.answers.clear()
     good = FakeMessage(event())
     await found.take(good)

@@ -51,17 +51,17 @@ def probed(pod: dict[str, Any]) -> list[tuple[str, str]]:
     return [(get["path"], get["port"]) for get in gets]
 
 
-def test_a_worker_is_alive_while_it_answers_and_ready_while_it_consumes(rendered: list[Manifest]) -> None:
-    pod = of(rendered, "Deployment", "-worker")["spec"]["template"]["spec"]
-    assert probed(pod) == [("/livez", "metrics"), ("/livez", "metrics"), ("/readyz", "metrics")]
-    assert {"name": "metrics", "containerPort": int(environment(pod)["METRICS_PORT"])} in pod["containers"][0]["ports"]
+def test_a_pod_is_alive_while_it_answers_and_ready_while_it_consumes_or_serves(rendered: list[Manifest]) -> None:
+    for pod in pods(rendered):
+        assert probed(pod) == [("/livez", "metrics"), ("/livez", "metrics"), ("/readyz", "metrics")]
+        port = {"name": "metrics", "containerPort": int(environment(pod)["METRICS_PORT"])}
+        assert port in pod["containers"][0]["ports"]
 
 
 def test_the_api_has_pods_of_its_own_which_do_not_deliver() -> None:
     manifests = render(PRODUCTION)
     api = of(manifests, "Deployment", "-api")["spec"]["template"]
     assert api["spec"]["containers"][0]["args"] == ["api"]
-    assert probed(api["spec"]) == [("/openapi.json", "http")] * 3
     assert of(manifests, "Service", "-api")["spec"]["selector"].items() <= api["metadata"]["labels"].items()
     worker = of(manifests, "Deployment", "-worker")["spec"]["template"]
     assert worker["spec"]["containers"][0]["args"] == ["run"]

@@ -84,7 +84,8 @@ async def test_it_runs_alone_and_without_a_broker(worker: StartWorker, receiver:
     client = Client()
     uri = f"amqp://guest:hunter2@127.0.0.1:{free_port()}/"
     alone = await worker(arguments=("api",), ready=False, **client.settings, RABBITMQ_URI=uri)
-    await client.until_serving(alone)
+    await alone.wait_ready()
+    assert (await alone.status("/livez"), await alone.status("/metrics")) == (200, 404)
     status, _ = await client.call("POST", "/webhook/set/acme", {"url": receiver.url("/x")})
     assert status == 201
     await alone.wait_for_line("could not be told", "CACHE_TTL_SECONDS")

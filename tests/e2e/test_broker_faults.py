@@ -108,10 +108,15 @@ async def test_a_memory_alarm_holds_up_retries_alone_and_repeats_nothing(
         await daemon.wait_metric("deliveries_total", 3, outcome="Delivered")
         await daemon.wait_metric("attempts_total", 3, result="5xx")
         assert await daemon.metric("deliveries_total", outcome="Retried") == 0
+        await daemon.wait_metric("broker_blocked", 1)
+        await daemon.wait_metric("oldest_unconfirmed_publish_seconds", 0.5)
         assert daemon.running
     finally:
         await asyncio.to_thread(broker.memory_alarm, False)
     await receiver.wait_for(6, path="/ill")
     await daemon.wait_metric("deliveries_total", 6, outcome="Delivered")
+    await daemon.wait_for_line("takes publishes again")
+    assert await daemon.metric("broker_blocked") == await daemon.metric("oldest_unconfirmed_publish_seconds") == 0
+    assert len([line for line in daemon.lines if "memory or disk alarm" in line]) == 1
     await assert_nothing_is_left(daemon, broker, names)
     assert sorted(posts_by_id(receiver).values()) == [1] * 3 + [2] * 3

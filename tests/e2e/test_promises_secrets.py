@@ -19,7 +19,8 @@ from worker.domain.webhook import Webhook
 CANARY = "Kanarienvogel"
 SIGNING = "whsec_" + base64.b64encode(CANARY.encode() * 2).decode()
 SEALING = base64.b64encode((CANARY * 3)[:32].encode()).decode()
-MARKS = (CANARY, SEALING[:20], SIGNING.removeprefix("whsec_")[:20], base64.b64encode(f"user:{CANARY}".encode()).decode())
+BASIC = base64.b64encode(f"user:{CANARY}".encode()).decode()
+MARKS = (CANARY, SEALING[:20], SIGNING.removeprefix("whsec_")[:20], BASIC)
 """In the clear, as a signing secret, as basic credentials."""
 
 COMMANDS = (

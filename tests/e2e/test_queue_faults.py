@@ -74,9 +74,35 @@ async def test_a_full_dead_letter_queue_keeps_the_letters_waiting_until_there_is
         await amqp.wait_depth(names.dead, number + 1)
     await publish(*(event(data=number) for number in range(2, 6)))
     await daemon.wait_for_line("publishing failed")
-    # Raised: without any limit RabbitMQ 3.10 goes on refusing those publishers that it refused before.
     await asyncio.to_thread(limited, names.dead, "1000")
     await amqp.wait_depth(names.dead, 6)
+    assert await daemon.metric("publish_failures_total") >= 4
+    await assert_nothing_is_left(daemon, broker, names, dead=6)
+    assert list(posts_by_id(receiver).values()) == [1] * 6
+
+
+async def test_a_queue_that_goes_on_refusing_without_a_limit_is_published_to_on_a_new_connection(
+    worker: StartWorker,
+    webhooks: PutWebhooks,
+    publish: PublishEvents,
+    receiver: Receiver,
+    broker: LocalBroker,
+    amqp: Amqp,
+    names: Names,
+    limited: Callable[[str, str], None],
+) -> None:
+    """RabbitMQ 3.10: once the limit is gone, publishers that were refused are so for ever; newer ones need no help."""
+    await webhooks(Webhook("acme", receiver.url("/hook")))
+    receiver.always("/hook", 404)
+    daemon = await worker()
+    await asyncio.to_thread(limited, names.dead, "1")
+    for number in range(2):
+        await publish(event(data=number))
+        await amqp.wait_depth(names.dead, number + 1)
+    await publish(*(event(data=number) for number in range(2, 6)))
+    await daemon.wait_for_line("publishing failed")
+    await asyncio.to_thread(limited, "nothing", "1")
+    await amqp.wait_depth(names.dead, 6, timeout=60)
     await assert_nothing_is_left(daemon, broker, names, dead=6)
     assert list(posts_by_id(receiver).values()) == [1] * 6
 

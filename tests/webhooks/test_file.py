@@ -210,6 +210,15 @@ async def test_a_touched_file_tells_nobody(path: Path, watched: tuple[FileStore,
     await changes.names("last")
 
 
+async def test_a_process_that_does_not_watch_reads_a_new_version_when_it_is_asked(path: Path) -> None:
+    store = FileStore(path)
+    assert await store.load("third") == ()
+    replace_file(path, table("third"))
+    assert len(await store.load("third")) == 1
+    replace_file(path, "broken")
+    assert len(await store.load("third")) == 1
+
+
 async def test_a_broken_file_at_the_start_is_an_error(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "none.toml")
     for call in (store.check(), store.load("acme"), store.instances()):

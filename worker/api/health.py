@@ -1,6 +1,7 @@
-"""`/metrics`, `/livez`, `/readyz` on METRICS_PORT."""
+"""`/livez`, `/readyz` and in `run` `/metrics`, on METRICS_PORT."""
 
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -8,9 +9,14 @@ from prometheus_client.exposition import choose_encoder
 
 
 class HealthServer:
-    """Readiness is consuming; liveness is that the event loop answers at all, never the broker's state."""
+    """Liveness is that the event loop answers at all, never the broker's state; `not_ready` says why it is not ready.
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, not_ready: Callable[[], str | None]) -> None:
+    Without a registry there are no metrics.
+    """
+
+    def __init__(
+        self, host: str, port: int, registry: CollectorRegistry | None, not_ready: Callable[[], str | None]
+    ) -> None:
         self._host = host
         self._port = port
         self._registry = registry
@@ -18,14 +24,18 @@ class HealthServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
-        """Begins to answer and returns the port. Raises OSError when it is taken."""
+        """Begins to answer and returns the port. Raises OSError, naming the settings, when it is taken."""
         app = web.Application()
-        app.router.add_get("/metrics", self._metrics)
+        if self._registry is not None:
+            app.router.add_get("/metrics", partial(self._metrics, self._registry))
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            raise OSError(f"METRICS_HOST and METRICS_PORT: cannot listen: {error.strerror or error}") from error
         port: int = self._runner.addresses[0][1]
         return port
 
@@ -33,9 +43,10 @@ class HealthServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    @staticmethod
+    async def _metrics(registry: CollectorRegistry, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="alive\n")

@@ -10,8 +10,9 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
-from worker.broker.connection import BROKER_ERRORS, close, connect, said
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, said
 from worker.broker.declare import open_channel
+from worker.broker.frames import declare_exchange
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,13 @@ class ChangeListener:
         self._exchange = exchange
         self._on_change = on_change
         self._channel: Channel | None = None
+        self._tag = ""
 
     @property
     def healthy(self) -> bool:
-        return self._channel is None or not self._channel.is_closed
+        """Nobody has closed its channel or cancelled its consumer; true as well without the rights to listen."""
+        channel = self._channel
+        return channel is None or (not channel.is_closed and self._tag in channel.consumers)
 
     async def listen(self, connection: AbstractConnection) -> None:
         """Begin on a new connection. Without the rights for it, changes arrive by CACHE_TTL_SECONDS only."""
@@ -51,11 +55,11 @@ class ChangeListener:
             queue = f"{self._exchange}.{secrets.token_hex(8)}"
             await channel.queue_declare(queue, exclusive=True, auto_delete=True)
             await channel.queue_bind(queue, self._exchange)
-            await channel.basic_consume(queue, self._heard, no_ack=True)
+            answer = await channel.basic_consume(queue, self._heard, no_ack=True)
         except aiormq.exceptions.ChannelAccessRefused as error:
             log.warning("changes of webhooks cannot be heard, only CACHE_TTL_SECONDS brings them: %s", error)
             return
-        self._channel = channel
+        self._channel, self._tag = channel, answer.consumer_tag or ""
 
     async def _heard(self, message: DeliveredMessage) -> None:
         try:
@@ -72,15 +76,21 @@ async def announce(channel: Channel, exchange: str, instance: str, revision: int
 
 
 async def announce_once(uri: str, exchange: str, instance: str, revision: int) -> str | None:
-    """The same over a connection of its own (command line); the problem, or None."""
+    """The same over a connection of its own; the problem, or None.
+
+    The exchange is a worker's to declare (or, with RABBITMQ_DECLARE=false, the operator's): without it nobody listens.
+    """
     try:
         connection = await connect(uri, "evolution-webhook-worker command")
     except (*BROKER_ERRORS, ValueError) as error:
         return said(error)
     try:
-        channel = await open_channel(connection, confirms=True)
-        await channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
-        await announce(channel, exchange, instance, revision)
+        with as_broker_errors():
+            channel = await open_channel(connection, confirms=True)
+            await declare_exchange(channel, exchange, "fanout", passive=True)
+            await announce(channel, exchange, instance, revision)
+    except aiormq.exceptions.ChannelNotFoundEntity:
+        return f"the exchange {exchange} does not exist: no worker has run yet, or with another WORKER_QUEUE_PREFIX"
     except BROKER_ERRORS as error:
         return said(error)
     finally:

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import aio_pika
 import aiormq
@@ -12,12 +12,17 @@ from aio_pika.abc import AbstractConnection
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from yarl import URL
 
+from worker.broker.decoders import read_whatever_comes
+
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HEARTBEAT_SECONDS = 20
 CONNECT_TIMEOUT_SECONDS = 15
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 15
+NOTICE_SECONDS = 2.0
 
 NO_CONNECTION = "no connection to RabbitMQ at %s: %s"
 
@@ -63,11 +68,34 @@ def masked(uri: str) -> str:
 
 async def connect(uri: str, name: str) -> AbstractConnection:
     """One connection with our heartbeat (unless the URI sets one) and a name for the broker's own lists."""
+    read_whatever_comes()
     url = URL(uri)
     if "heartbeat" not in url.query:
         url = url.update_query(heartbeat=HEARTBEAT_SECONDS)
     with as_broker_errors():
         return await aio_pika.connect(url, client_properties={"connection_name": name}, timeout=CONNECT_TIMEOUT_SECONDS)
+
+
+async def while_open(connection: AbstractConnection, work: Coroutine[Any, Any, T]) -> T:
+    """The work's result. Raises ConnectionError when the connection is lost and the work does not notice.
+
+    aiormq never wakes who waits for room in the write queue (ten frames) of a connection that died meanwhile.
+    """
+    if connection.transport is None:
+        work.close()
+        raise ConnectionError("the connection was closed")
+    working = asyncio.ensure_future(work)
+    closing = connection.transport.connection.closing
+    try:
+        await asyncio.wait({working, closing}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working}, timeout=NOTICE_SECONDS)  # most work notices, and can say more of it
+        if working.done() and not working.cancelled():
+            return working.result()
+    finally:
+        closing.cancel()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    raise ConnectionError("the connection was closed")
 
 
 class Client(Protocol):

@@ -67,9 +67,10 @@ class Consumption:
         self, channel: Channel, take: Callable[[Taking], None], held: "Held", changed: Callable[[], None]
     ) -> None:
         """`changed` is called when `healthy` may have become untrue."""
-        channel.closing.add_done_callback(lambda _: changed())
+        channel.closing.add_done_callback(lambda _: self._gone())
         channel.on_consumer_cancel_callbacks.add(lambda _: changed())
         self._channel = channel
+        self._changed = changed
         self._take = take
         self._held = held
         self._ledger = AckLedger()
@@ -131,7 +132,13 @@ class Consumption:
             # Acks have no answer, and closing a connection drops what waits to be written: ask for something else.
             await self._channel.basic_qos(prefetch_count=1)
 
+    def _gone(self) -> None:
+        self.close()
+        self._changed()
+
     async def _on_message(self, delivered: DeliveredMessage) -> None:
+        if self.closed:
+            return  # aiormq still passes on what it had read; nobody would ever settle it
         taking = Taking(self, delivered)
         self._ledger.taken(taking.tag)
         size = len(taking.body)

@@ -5,9 +5,9 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO
 
 import orjson
 from aio_pika.abc import AbstractConnection
@@ -16,7 +16,7 @@ from yarl import URL
 
 from worker.broker import dead_output as output
 from worker.broker.browse import Browser, Seen, Stalled
-from worker.broker.connection import BROKER_ERRORS, close, connect, masked
+from worker.broker.connection import BROKER_ERRORS, close, connect, masked, while_open
 from worker.broker.dead_arguments import filter_of, problem_with
 from worker.broker.dead_list import Choice, Listing
 from worker.broker.dead_redrive import Redrive
@@ -74,7 +74,8 @@ async def run(
     except BROKER_ERRORS as error:
         return console.fail(f"no connection to RabbitMQ at {masked(uri)}: {_without_password(error, uri)}")
     try:
-        return await COMMANDS[command](Scene(arguments, connection, topology(prefix, "", ()), console, now))
+        scene = Scene(arguments, connection, topology(prefix, "", ()), console, now)
+        return await while_open(connection, COMMANDS[command](scene))
     except ChannelNotFoundEntity:
         return console.fail(
             f"the queue {prefix}.dead does not exist: WORKER_QUEUE_PREFIX is wrong, or no worker ever ran"
@@ -199,4 +200,9 @@ def _without_password(error: Exception, uri: str) -> str:
     return text.replace(password, output.MASK) if password else text
 
 
-COMMANDS = {"list": list_letters, "show": show, "redrive": redrive, "purge": purge}
+COMMANDS: Mapping[str, Callable[[Scene], Coroutine[Any, Any, int]]] = {
+    "list": list_letters,
+    "show": show,
+    "redrive": redrive,
+    "purge": purge,
+}

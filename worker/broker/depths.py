@@ -14,7 +14,8 @@ from worker.broker.topology import Topology
 class Depths:
     """`messages` by queue name: ready ones, without those that some replica has in hand.
 
-    `events` are those of all queues of first attempts together, Evolution's own among them. `replicas` counts the consumers of `retries`: each worker has exactly one there, whatever its source.
+    `events` are those of all queues of first attempts together, Evolution's own among them. `replicas` counts the
+    consumers of `retries`: each worker has exactly one there, whatever its source.
     """
 
     messages: Mapping[str, int]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from worker.delivery.policy import Policy
 from worker.delivery.ports import Clock, Isolation, Recorder, Sender
 from worker.domain.outcome import DeadLettered, Outcome, Parked, Reason
 from worker.domain.request import BadHeaders, Request, build
@@ -31,6 +32,7 @@ class Attempter:
     def __init__(
         self,
         rules: AttemptRules,
+        policy: Policy,
         isolation: Isolation,
         sender: Sender,
         recorder: Recorder,
@@ -38,6 +40,7 @@ class Attempter:
         monotonic: Clock,
     ) -> None:
         self._rules = rules
+        self._policy = policy
         self._isolation = isolation
         self._sender = sender
         self._recorder = recorder
@@ -59,9 +62,8 @@ class Attempter:
             # The drain deadline.
             return self._given_up(delivery, Parked(Reason.SHUTDOWN))
         except Exception:
-            # A fault of ours costs this message a taking, never its lane; the delivery limit ends it.
             log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
-            return self._given_up(delivery, Parked(Reason.HANDED_BACK))
+            return self._given_up(delivery, self._policy.internal(self._now() - delivery.history.first_seen))
         return self._judged(delivery, result, self._monotonic() - started)
 
     def _judged(self, delivery: Delivery, result: Result, seconds: float) -> tuple[Outcome, Result]:

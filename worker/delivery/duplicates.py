@@ -1,6 +1,7 @@
 """Copies of one event that came over two exchanges (RABBITMQ_INSTANCE_EXCHANGES)."""
 
 from collections import OrderedDict
+from itertools import count
 
 from worker.domain.history import History
 
@@ -16,41 +17,37 @@ class Duplicates:
     """
 
     def __init__(self) -> None:
-        self._unmatched: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
-        self._exchanges: dict[str, set[str]] = {}
+        self._sightings: OrderedDict[int, tuple[float, str, str]] = OrderedDict()  # unmatched, the oldest first
+        self._by_event: dict[str, dict[int, str]] = {}
+        self._numbers = count()
 
     def seen(self, history: History, exchange: str, monotonic: float) -> bool:
         """Whether this is the copy of an event that was taken from another exchange, not yet matched by one."""
         if not exchange or history.webhook_id is not None:
             return False  # it comes back, parked or redriven: not a copy
         self._forget(monotonic - WINDOW_SECONDS)
-        for other in self._exchanges.get(history.event_id, ()):
+        for number, other in self._by_event.get(history.event_id, {}).items():
             if other != exchange:
-                self._take_one(history.event_id, other)
+                self._drop(number)
                 return True
         self._remember(history.event_id, exchange, monotonic)
         return False
 
     def _remember(self, event_id: str, exchange: str, monotonic: float) -> None:
-        self._unmatched.setdefault((event_id, exchange), []).append(monotonic)
-        self._exchanges.setdefault(event_id, set()).add(exchange)
-
-    def _take_one(self, event_id: str, exchange: str) -> None:
-        times = self._unmatched[event_id, exchange]
-        times.pop(0)
-        if not times:
-            self._drop(event_id, exchange)
+        number = next(self._numbers)
+        self._sightings[number] = (monotonic, event_id, exchange)
+        self._by_event.setdefault(event_id, {})[number] = exchange
 
     def _forget(self, before: float) -> None:
-        while self._unmatched:
-            (event_id, exchange), times = next(iter(self._unmatched.items()))
-            if times[-1] >= before and len(self._unmatched) <= MOST_REMEMBERED:
+        while self._sightings:
+            number, (seen, _, _) = next(iter(self._sightings.items()))
+            if seen >= before and len(self._sightings) < MOST_REMEMBERED:
                 return
-            self._drop(event_id, exchange)
+            self._drop(number)
 
-    def _drop(self, event_id: str, exchange: str) -> None:
-        del self._unmatched[event_id, exchange]
-        exchanges = self._exchanges[event_id]
-        exchanges.discard(exchange)
-        if not exchanges:
-            del self._exchanges[event_id]
+    def _drop(self, number: int) -> None:
+        _, event_id, _ = self._sightings.pop(number)
+        copies = self._by_event[event_id]
+        del copies[number]
+        if not copies:
+            del self._by_event[event_id]

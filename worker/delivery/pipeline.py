@@ -9,13 +9,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from worker.delivery.attempt import LARGE_BYTES, Attempter
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.policy import Policy
 from worker.delivery.ports import Clock, ConfigUnavailable, Isolation, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
-from worker.delivery.taken import Taken, read
+from worker.delivery.taken import Taken, begun, read
 from worker.delivery.tasks import Tasks
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.history import History
@@ -58,6 +59,7 @@ class Pipeline:
         self._duplicates = duplicates
         self._reading = Tasks()
         self._attempts = Tasks()
+        self._disabling = Tasks()
 
     # 1. Consume.
 
@@ -65,19 +67,26 @@ class Pipeline:
         """Called once for each message, in order of arrival. Never blocks, never raises."""
         try:
             self._read(message)
-        except Exception:
-            # A fault of ours must not end consuming for everybody; the delivery limit ends this message.
+        except Exception as fault:
             log.exception("an event failed unexpectedly")
-            message.hand_back()
+            self._failed(message, fault)
 
     def _read(self, message: Message) -> None:
         if len(message.body) > LARGE_BYTES:
-            self._reading.start(self._take_large(message), message.hand_back)
+            self._reading.start(self._take_large(message), partial(self._failed, message))
         else:
             self._parsed(message, *read(message, self._now()))
 
     async def _take_large(self, message: Message) -> None:
-        self._parsed(message, *await asyncio.to_thread(read, message, self._now()))
+        parts = await asyncio.to_thread(read, message, self._now())
+        if not message.lost:
+            self._parsed(message, *parts)
+
+    def _failed(self, message: Message, fault: BaseException) -> None:
+        """A fault of ours: kept for whoever mends it. Handed back, it would come again at once, and again."""
+        self._recorder.started()
+        taken = Taken(message, begun(message, self._now()))
+        self._settler.without_delivery(taken, DeadLettered(Reason.INTERNAL, f"a fault of the worker: {fault!r:.200}"))
 
     # 2. Parse.
 
@@ -87,7 +96,8 @@ class Pipeline:
             self._recorder.started()
             self._settler.without_delivery(taken, DeadLettered(Reason.INVALID_EVENT, str(event)))
             return
-        self._recorder.received(event.kind)
+        if message.exchange:  # what comes by a queue's name was received before
+            self._recorder.received(event.kind)
         if self._duplicates and self._duplicates.seen(history, message.exchange, self._monotonic()):
             self._recorder.started()
             self._settler.without_delivery(taken, Skipped(Reason.DUPLICATE), event)
@@ -99,7 +109,7 @@ class Pipeline:
     def _look_up(self, taken: Taken, event: Event) -> None:
         webhooks = self._webhooks.cached(event.instance)
         if webhooks is None:
-            self._reading.start(self._find(taken, event), taken.message.hand_back)
+            self._reading.start(self._find(taken, event), partial(self._failed, taken.message))
         else:
             self._fan_out(taken, event, webhooks)
 
@@ -111,6 +121,8 @@ class Pipeline:
             if isinstance(outcome, DeadLettered) and taken.history.webhook_id is None:
                 self._recorder.started()  # it ends without ever having been fanned out
             self._settler.without_delivery(taken, outcome, event)
+        except asyncio.CancelledError:
+            self._settler.without_delivery(taken, Parked(Reason.SHUTDOWN), event)
         else:
             self._fan_out(taken, event, webhooks)
 
@@ -122,6 +134,9 @@ class Pipeline:
         addressees = known if wanted is None else [webhook for webhook in known if webhook.id == wanted]
         if not addressees:
             self._nobody(taken, event, wanted)
+            return
+        if taken.message.lost:
+            self._settler.without_delivery(taken, Parked(Reason.HANDED_BACK), event)
             return
         taken.opened(len(addressees))
         for webhook in addressees:
@@ -170,13 +185,19 @@ class Pipeline:
 
     def _disable(self, webhook: Webhook, reason: str) -> None:
         if webhook.instance:
-            self._reading.start(self._webhooks.disable(webhook.endpoint, reason, webhook))
+            self._disabling.start(self._webhooks.disable(webhook.endpoint, reason, webhook))
         else:
             # The global webhook is stored in the environment alone: remembered until the restart.
             self._global = replace(webhook, enabled=False, disabled_reason=reason)
 
     async def _attempt_after_waiting(self, taken: Taken, delivery: Delivery) -> None:
-        """No attempt uses a configuration that was replaced before it starts, however long it waited."""
+        """No attempt uses a configuration that was replaced before it starts, however long it waited.
+
+        Nor is one made for a message that the broker has taken back: it is delivered again anyway.
+        """
+        if taken.message.lost:
+            self._not_started(taken, delivery, Parked(Reason.HANDED_BACK))
+            return
         try:
             webhooks = await self._webhooks.find(delivery.event.instance)
         except ConfigUnavailable as error:
@@ -185,6 +206,10 @@ class Pipeline:
         except asyncio.CancelledError:
             # The drain deadline. Not raised again: settling the delivery is what the task is still for.
             self._not_started(taken, delivery, Parked(Reason.SHUTDOWN))
+            return
+        except Exception:
+            log.exception("a delivery failed unexpectedly", extra={"id": delivery.id})
+            self._not_started(taken, delivery, self._policy.internal(self._age(delivery.history)))
             return
         webhook = self._find_again(delivery.webhook, webhooks)
         if webhook == delivery.webhook:
@@ -221,7 +246,9 @@ class Pipeline:
         self._reading.cancel()
         self._attempts.cancel()
         await self._attempts.finished()
+        await self._reading.finished()
         await self._settler.finished(PARK_SECONDS)
+        await self._disabling.finished()
 
 
 class _Turn:

@@ -23,3 +23,7 @@ class Policy:
         if self.expired(age):
             return DeadLettered(Reason.EXPIRED, error)
         return Parked(Reason.CONFIG_UNAVAILABLE, self.schedule.covering(circuit_open_hold(age)))
+
+    def internal(self, age: float) -> Parked:
+        """What becomes of a delivery of this age that a fault of ours met: later again, as behind an outage."""
+        return Parked(Reason.INTERNAL, self.schedule.covering(circuit_open_hold(age)))

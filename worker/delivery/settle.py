@@ -11,7 +11,7 @@ from worker.delivery.ports import Clock, Publisher, PublishFailed, Recorder
 from worker.delivery.taken import Taken
 from worker.delivery.tasks import Tasks
 from worker.domain.event import Event
-from worker.domain.history import History
+from worker.domain.history import History, sendable
 from worker.domain.outcome import DeadLettered, Delivered, Outcome, Parked, Reason, Retried, Skipped
 from worker.domain.record import Record
 from worker.domain.routing import Delivery
@@ -138,7 +138,7 @@ class Settler:
             "event": leaving.event.name if leaving.event else None,
             "id": leaving.delivery.id if leaving.delivery else None,
         }
-        return {key: value for key, value in facts.items() if value}
+        return {key: sendable(value) for key, value in facts.items() if value}
 
     def _close(self, leaving: "_Leaving", *, settled: bool = True) -> None:
         leaving.taken.closed(settled=settled)

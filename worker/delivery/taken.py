@@ -41,11 +41,12 @@ def read(message: Message, now: float) -> tuple[History, Event | InvalidEvent]:
         carried = from_headers(message.headers)
         if carried is not None:
             return carried, parse(message.body)
-        return _begun(message, now), parse(message.body)
+        return begun(message, now), parse(message.body)
     except InvalidEvent as problem:
-        return _begun(message, now), problem
+        return begun(message, now), problem
 
 
-def _begun(message: Message, now: float) -> History:
+def begun(message: Message, now: float) -> History:
+    """The history of a message that is taken for the first time."""
     event_id = identity(message.body, message.message_id)
     return History(event_id, now, message.exchange, message.routing_key)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+Failure = Callable[[BaseException], None]
+
 log = logging.getLogger(__name__)
 
 
@@ -15,8 +17,8 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None], on_failure: Callable[[], None] | None = None) -> None:
-        """`on_failure` is called when it raises, which only a fault of ours makes it do."""
+    def start(self, work: Coroutine[Any, Any, None], on_failure: Failure | None = None) -> None:
+        """`on_failure` is called with what it raises, which only a fault of ours makes it do."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended if on_failure is None else partial(self._ended, on_failure=on_failure))
@@ -34,9 +36,10 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._running)
 
-    def _ended(self, task: asyncio.Task[None], on_failure: Callable[[], None] | None = None) -> None:
+    def _ended(self, task: asyncio.Task[None], on_failure: Failure | None = None) -> None:
         self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a task failed unexpectedly", exc_info=task.exception())
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            log.error("a task failed unexpectedly", exc_info=fault)
             if on_failure is not None:
-                on_failure()
+                on_failure(fault)

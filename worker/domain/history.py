@@ -46,8 +46,8 @@ class History:
             self,
             attempts=self.attempts + 1,
             last_status=status,
-            last_error=_sendable(error),
-            log=(*self.log, _sendable(entry))[-KEPT_ENTRIES:],
+            last_error=sendable(error),
+            log=(*self.log, sendable(entry))[-KEPT_ENTRIES:],
         )
 
     def headers(self) -> Headers:
@@ -95,7 +95,7 @@ def _read(found: dict[str, object]) -> History:
     )
 
 
-def _sendable(text: str) -> str:
+def sendable(text: str) -> str:
     """Short, and encodable: what a receiver sent may come back as unpaired surrogates in an error's text."""
     return text[:KEPT_TEXT].encode(errors="replace").decode()
 

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     SELF_FAULT = "self_fault"
     CONFIG_UNAVAILABLE = "config_unavailable"
     SHUTDOWN = "shutdown"
+    INTERNAL = "internal"
     HANDED_BACK = "handed_back"
 
     INVALID_EVENT = "invalid_event"
@@ -112,6 +113,7 @@ REASONS: dict[type[Outcome], tuple[Reason, ...]] = {
         Reason.SELF_FAULT,
         Reason.CONFIG_UNAVAILABLE,
         Reason.SHUTDOWN,
+        Reason.INTERNAL,
         Reason.HANDED_BACK,
     ),
     DeadLettered: (
@@ -124,6 +126,7 @@ REASONS: dict[type[Outcome], tuple[Reason, ...]] = {
         Reason.ATTEMPTS_EXHAUSTED,
         Reason.EXPIRED,
         Reason.DISABLED,
+        Reason.INTERNAL,
     ),
 }
 """The reasons that each outcome can have: the series that exist at zero from the start."""

@@ -149,12 +149,12 @@ def header_problem(webhook: Webhook) -> str | None:
     """Why a webhook's headers cannot be sent (RFC 9110 section 5), or None. Names the header, not its value."""
     for name, value in webhook.headers:
         if not _TOKEN.fullmatch(name):
-            return f"the header name {name!r} is empty or holds a character that RFC 9110 forbids"
+            return f"the header name {name[:80]!r} is empty or holds a character that RFC 9110 forbids"
         if name.lower() == "jwt_key":  # signs, is not sent
             if not value:
                 return f"the value of header {name!r} is empty, so it signs nothing"
         elif _NOT_SENDABLE.search(value):
-            return f"the value of header {name!r} holds a control character or an unpaired surrogate"
+            return f"the value of header {name[:80]!r} holds a control character or an unpaired surrogate"
     return None
 
 

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from ipaddress import IPv4Address
 from urllib.parse import urlsplit
+
+from yarl import URL
 
 from worker.domain.event import Event
 from worker.domain.history import History
@@ -110,9 +113,29 @@ def plain_url(url: str) -> str:
         raise BadUrl("the webhook's URL must begin with http:// or https://")
     if not host:
         raise BadUrl("the webhook's URL has no host")
+    _check_host(host)
     if _FORBIDDEN.search(url) or "\\" in parts.netloc:
         raise BadUrl("the webhook's URL has a space, a control character or, in its host, a backslash")
     return url
+
+
+def _check_host(host: str) -> None:
+    """What no HTTP client can connect to: found here, it is told of as the webhook's fault and not as ours."""
+    if host.replace(".", "").isdigit() and not _is_ipv4(host):
+        raise BadUrl("the host of the webhook's URL is a number, but no IPv4 address")
+    try:
+        host.encode("idna")  # RFC 3490: labels of 1 to 63 characters that a resolver can be asked for
+        _ = URL.build(scheme="http", host=host).host  # and what the HTTP client makes of it
+    except ValueError:  # UnicodeError is one
+        raise BadUrl("the host of the webhook's URL is not a valid name") from None
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=16384)

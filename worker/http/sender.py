@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import hdrs
@@ -159,8 +160,8 @@ async def _drain(response: aiohttp.ClientResponse, deadline: float | None) -> No
         async with asyncio.timeout_at(soon if deadline is None else min(soon, deadline)):
             while left > 0 and (chunk := await response.content.readany()):
                 left -= len(chunk)
-    except (TimeoutError, aiohttp.ClientError, OSError):
-        pass  # the status has arrived, and only that counts
+    except (TimeoutError, asyncio.CancelledError, aiohttp.ClientError, OSError):
+        pass  # the status has arrived, and only that counts, at the drain deadline too
     finally:
         if response.content.is_eof():
             response.release()
@@ -212,7 +213,7 @@ def _unanswered(error: Exception, url: str) -> Unanswered:
         return Unanswered(Failure.REFUSED, refused.reason)
     if isinstance(error, ValueError) and not isinstance(error, ssl.SSLError):
         return Unanswered(Failure.REFUSED, "the HTTP client cannot use the webhook's URL or headers")
-    host = _target(url)[0].host
+    host = urlsplit(url).hostname
     match error:
         case aiohttp.ClientConnectorDNSError():
             return Unanswered(Failure.DNS, f"{host} does not resolve: {_reason(error)}")

@@ -6,7 +6,7 @@ from worker.delivery.ports import Clock, Turn
 from worker.domain.backoff import LONGEST_HOLD, Schedule
 from worker.domain.outcome import Parked, Reason
 from worker.domain.routing import Delivery
-from worker.domain.verdict import Answered, Result, Unanswered
+from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.isolation.attempts import Attempt, Attempts
 from worker.isolation.breaker import BreakerRules, Health, health_of
 from worker.isolation.lanes import SLOW_SECONDS, Lane, Pool, Waiter
@@ -70,7 +70,7 @@ class EndpointIsolation:
         lane.completed(seconds, now)
         self._learn(attempt, result, now)
         self._free(lane, now)
-        ours = self.frozen and isinstance(result, Unanswered)
+        ours = self.frozen and isinstance(result, Unanswered) and result.failure is not Failure.REFUSED
         return self.self_fault_parking() if ours else None
 
     def released(self, delivery: Delivery) -> None:

@@ -24,6 +24,9 @@ from worker.webhooks.refused import Refused, disabled
 REFRESH_FROM = 0.75
 """The part of its time to live after which a used entry is looked up ahead."""
 
+LONGEST_PAUSE_SECONDS = 15.0
+"""How long a failing store is left alone at most: a long time to live must not make the recovery late as well."""
+
 log = logging.getLogger(__name__)
 
 
@@ -78,7 +81,7 @@ class Cache:
         self._entries = Entries(max_entries, max_bytes)
         self._queries: dict[str, _Query] = {}
         self._tasks: set[asyncio.Task[Answer]] = set()
-        self._pause = Pause(clock, longest=ttl / 12)
+        self._pause = Pause(clock, longest=min(ttl / 12, LONGEST_PAUSE_SECONDS))
         self._refused = Refused()
 
     def cached(self, instance: str) -> Sequence[Webhook] | None:
@@ -186,6 +189,10 @@ class Cache:
             return error
         except StoreUnavailable as error:
             return self._failed(began, error)
+        except Exception as error:
+            # A fault of ours. It may be one row's, so the store is not left alone: the others still get theirs.
+            log.exception("the webhooks of instance %r could not be read", query.instance)
+            return StoreUnavailable(f"{type(error).__name__}: {error}")
         finally:
             if self._queries.get(query.instance) is query:
                 del self._queries[query.instance]

@@ -28,7 +28,8 @@ Rows = dict[str, tuple[Stored, ...]]
 
 
 class FileStore:
-    """A WatchedStore. The file is read at the first call, and again by `watch` when it has changed."""
+    """A WatchedStore. The file is read at the first call, and again when it has changed: by `watch`, or by the calls
+    of a process that does not watch (the API alone, a command)."""
 
     def __init__(self, path: Path, look_seconds: float = LOOK_SECONDS) -> None:
         self._path = path
@@ -37,6 +38,7 @@ class FileStore:
         self._reading = asyncio.Lock()
         self._identity: Identity | None = None
         self._revision = 0
+        self._watched = False
 
     async def load(self, instance: str) -> tuple[Webhook, ...]:
         """See port.Store."""
@@ -61,6 +63,7 @@ class FileStore:
 
     async def watch(self, changed: Changed, missed: Callable[[], None]) -> None:  # noqa: ARG002 - the port's signature
         """See port.WatchedStore."""
+        self._watched = True
         before = self._look()
         while True:
             await asyncio.sleep(self._look_seconds)
@@ -70,6 +73,8 @@ class FileStore:
             before = now
 
     async def _current(self) -> Rows:
+        if self._rows is not None and not self._watched and self._look() != self._identity:
+            await self._reload(lambda *_: None)
         async with self._reading:
             if self._rows is not None:
                 return self._rows

@@ -149,28 +149,24 @@ spec:
     args: {{ .args | toJson }}
     env:
       {{- include "worker.env" . | nindent 6 }}
-    {{- $worker := eq .component "worker" }}
     ports:
-    {{- if $worker }}
     - {name: metrics, containerPort: {{ $v.metricsPort }}}
-    {{- end }}
     {{- if include "worker.servesApi" . }}
     - {name: http, containerPort: {{ $v.api.port }}}
     {{- end }}
-    # Liveness: the event loop answers. Never the broker's state, or its outage would restart every pod. The API alone
-    # has no health endpoints; its description is the one page that needs no key and no database.
-    {{- $alive := ternary "{path: /livez, port: metrics}" "{path: /openapi.json, port: http}" $worker }}
+    # Liveness: the event loop answers. Never the broker's state, or its outage would restart every pod. Ready: it
+    # consumes, or serves the API.
     startupProbe:
-      httpGet: {{ $alive }}
+      httpGet: {path: /livez, port: metrics}
       periodSeconds: 2
       failureThreshold: 30
     livenessProbe:
-      httpGet: {{ $alive }}
+      httpGet: {path: /livez, port: metrics}
       periodSeconds: 10
       timeoutSeconds: 5
       failureThreshold: 6
     readinessProbe:
-      httpGet: {{ ternary "{path: /readyz, port: metrics}" $alive $worker }}
+      httpGet: {path: /readyz, port: metrics}
       periodSeconds: 5
       timeoutSeconds: 3
       failureThreshold: 2
