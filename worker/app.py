@@ -18,6 +18,7 @@ from worker.broker.connection import BROKER_ERRORS, Supervisor, as_broker_errors
 from worker.broker.depths import Depths, look
 from worker.broker.intake import InstanceExchanges
 from worker.broker.publisher import Publisher
+from worker.broker.replicas import Replicas
 from worker.broker.source import Source
 from worker.configuration.port import StoreUnavailable
 from worker.delivery.attempt import Attempter
@@ -84,7 +85,10 @@ class Worker:
         )
         self._isolation = wiring.isolation(settings, self._on_self_fault)
         rules, policy = wiring.attempt_rules(settings), wiring.policy(settings)
-        attempter = Attempter(rules, policy, self._isolation, sender, self._telemetry, time.time, time.monotonic)
+        self._failures = wiring.failure_watch(settings, self._origin, self._webhooks)
+        attempter = Attempter(
+            rules, policy, self._isolation, sender, self._telemetry, time.time, time.monotonic, self._failures
+        )
         self._pipeline = Pipeline(
             policy=policy,
             webhooks=self._webhooks,
@@ -109,6 +113,7 @@ class Worker:
         self._exchanges = InstanceExchanges(queues, lambda: self._instances, declares=settings.rabbitmq_declare)
         self._lag = LoopLag()
         self._ages = (BacklogAge(time.monotonic), BacklogAge(time.monotonic))
+        self._replicas = Replicas(time.monotonic)
         self._measure()
 
     async def start(self) -> None:
@@ -140,6 +145,8 @@ class Worker:
         self._telemetry.draining.set(1)
         await self._source.stop()
         await self._pipeline.drain(self._settings.worker_drain_seconds)
+        if self._failures is not None:
+            await self._failures.finished()
         await self._source.flushed()
 
     def not_ready(self) -> str | None:
@@ -183,7 +190,7 @@ class Worker:
             age.looked(self._source.taken(group), ready[group], depths.replicas)
         self._telemetry.waiting(depths.messages)
         self._telemetry.replicas.set(depths.replicas)
-        self._isolation.share = 1 / max(1, depths.replicas)
+        self._isolation.share = 1 / self._replicas.counted(depths.replicas)
 
     async def _bind_instances(self) -> None:
         while True:
@@ -216,6 +223,8 @@ class Worker:
         else:
             log.info("receivers can be reached again: going on")
         self._telemetry.self_fault.set(fault)
+        if self._failures is not None:
+            self._failures.self_fault(fault)
         self._source.slow_down(fault)
 
     def _measure(self) -> None:

@@ -1,5 +1,6 @@
 """The checks of `webhook-worker check`: each says what is wrong and what to do. Nothing is changed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aio_pika.abc import AbstractConnection
@@ -9,8 +10,14 @@ from worker.broker.connection import BROKER_ERRORS, close, connect, masked, said
 from worker.broker.declare import missing, queue_exists
 from worker.broker.intake import evolution_queues
 from worker.configuration.port import StoreUnavailable
+from worker.domain.webhook import Webhook
+from worker.http.refusals import host_of, refusals
 from worker.settings import Settings
 from worker.webhook_source import webhook_source
+from worker.webhooks.transfer import everything
+
+EXAMPLES = 10
+READ_SECONDS = 20.0
 
 Finding = tuple[str, str | None]
 """What was looked at, and the problem with it (None: there is none)."""
@@ -19,7 +26,10 @@ Finding = tuple[str, str | None]
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """One finding after another, settings first (they are right, or this would not run)."""
     yield "settings", None
-    yield "webhook store", await _store_problem(settings)
+    problem, webhooks = await _look_through(settings)
+    yield "webhook store", problem
+    if problem is None:
+        yield await _egress_finding(settings, webhooks)
     uri = settings.rabbitmq_uri
     try:
         connection = await connect(uri, "evolution-webhook-worker check")
@@ -34,18 +44,46 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         await close(connection)
 
 
-async def _store_problem(settings: Settings) -> str | None:
+async def _look_through(settings: Settings) -> tuple[str | None, list[Webhook] | None]:
+    """The store's problem, if any, and all that it holds; None: its tables are made or changed at the next start."""
     try:
-        store = webhook_source(settings).store
+        source = webhook_source(settings)
     except StoreUnavailable as error:
-        return str(error)
+        return str(error), None
+    store = source.store
     try:
         await store.check()
+        if source.migrated is not None and not await source.migrated():
+            return None, None
+        async with asyncio.timeout(READ_SECONDS):
+            return None, [item.webhook for item in await everything(store)]
+    except TimeoutError:
+        return f"its webhooks could not be read within {READ_SECONDS:g} s", None
     except StoreUnavailable as error:
-        return str(error)
+        return str(error), None
     finally:
         await store.close()
-    return None
+
+
+async def _egress_finding(settings: Settings, webhooks: list[Webhook] | None) -> Finding:
+    """Webhooks that get nothing because of the egress rules; receivers inside the cluster are common."""
+    operators = wiring.global_webhook(settings)
+    enabled = [webhook for webhook in (*(webhooks or ()), *filter(None, [operators])) if webhook.enabled]
+    found = await refusals((webhook.url for webhook in enabled), wiring.egress_policy(settings))
+    late = f", {found.unanswered} not looked up in time" if found.unanswered else ""
+    late += ", the table's once it is there" if webhooks is None else ""
+    name = f"egress rules ({len(enabled)} webhooks, {found.hosts} hosts{late})"
+    refused = [webhook for webhook in enabled if host_of(webhook.url) in found.reasons]
+    if not refused:
+        return name, None
+    examples = [_example(webhook, found.reasons[host_of(webhook.url)]) for webhook in refused[:EXAMPLES]]
+    more = f"; and {len(refused) - EXAMPLES} more" if len(refused) > EXAMPLES else ""
+    return name, f"{len(refused)} webhooks are refused: {'; '.join(examples)}{more}. See EGRESS_ALLOW and EGRESS_DENY"
+
+
+def _example(webhook: Webhook, reason: str) -> str:
+    who = f"{webhook.instance}/{webhook.id}" if webhook.instance else "WEBHOOK_GLOBAL_URL"
+    return f"{who} {host_of(webhook.url)}: {reason.removesuffix('; allow it with EGRESS_ALLOW')}"
 
 
 async def _broker_findings(settings: Settings, connection: AbstractConnection) -> AsyncIterator[Finding]:

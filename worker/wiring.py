@@ -6,6 +6,8 @@ from collections.abc import Callable
 from worker.broker.intake import EvolutionQueues, Intake
 from worker.broker.topology import Topology, topology
 from worker.delivery.attempt import AttemptRules
+from worker.delivery.failing import LongFailing
+from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.policy import Policy
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.verdict import Rules
@@ -17,6 +19,7 @@ from worker.isolation.registry import Caps
 from worker.settings import Settings
 from worker.telemetry.recorder import Telemetry
 from worker.webhooks.cache import Cache, LookupResult
+from worker.webhooks.long_failing import StoredFailures
 from worker.webhooks.sources import Source
 
 
@@ -100,3 +103,11 @@ def cache(settings: Settings, source: Source, telemetry: Telemetry) -> Cache:
         writable=source.writable,
         ttl=settings.cache_ttl_seconds,
     )
+
+
+def failure_watch(settings: Settings, source: Source, cache: Cache) -> FailureWatch | None:
+    """None: nobody is disabled for failing for long. Read-only sources have no place to remember it in."""
+    limit = settings.endpoint_disable_after_seconds
+    if not limit or source.writable is None:
+        return None
+    return FailureWatch(LongFailing(limit), StoredFailures(source.writable, cache), time.time)

@@ -12,7 +12,15 @@ import pytest
 from tests.support.receiver import HostileReceiver
 from tests.support.waiting import Facts
 from worker.broker import connection as module
-from worker.broker.connection import BROKER_ERRORS, Supervisor, TopologyMismatch, as_broker_errors, connect, said
+from worker.broker.connection import (
+    BROKER_ERRORS,
+    Supervisor,
+    TopologyMismatch,
+    as_broker_errors,
+    connect,
+    said,
+    while_open,
+)
 
 
 class Connection:
@@ -167,3 +175,37 @@ async def test_a_server_that_hangs_up_in_the_handshake_is_a_broker_that_is_away(
     async with HostileReceiver(hangs_up) as server:
         with pytest.raises(BROKER_ERRORS):
             await connect(f"amqp://guest:guest@127.0.0.1:{server.port}/", "test")
+
+
+class Lossy:
+    """A connection whose loss only its `closing` tells of."""
+
+    def __init__(self) -> None:
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.transport = self.connection = self
+
+
+async def test_work_that_hangs_on_a_lost_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `dead redrive` that was cut off in the middle of its publishes waited in aiormq for ever."""
+    monkeypatch.setattr(module, "NOTICE_SECONDS", 0.0)
+    connection: Any = Lossy()
+    connection.closing.set_result(None)
+    with pytest.raises(ConnectionError):
+        await while_open(connection, asyncio.Event().wait())
+
+
+async def test_work_that_notices_the_loss_says_what_it_was() -> None:
+    connection: Any = Lossy()
+
+    async def notices() -> None:
+        await connection.closing
+        raise aiormq.exceptions.ChannelInvalidStateError("closed")
+
+    connection.closing.set_result(None)
+    with pytest.raises(aiormq.exceptions.ChannelInvalidStateError):
+        await while_open(connection, notices())
+
+
+async def test_work_on_a_connection_that_holds_has_its_result() -> None:
+    connection: Any = Lossy()
+    assert await while_open(connection, asyncio.sleep(0, "done")) == "done"

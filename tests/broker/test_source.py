@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -62,6 +63,7 @@ class Consuming:
 async def consume(broker: LocalBroker, names: Names, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     """`consume(uri, EvolutionQueues, prefix="x")`, with a watchdog that looks fifty times a second."""
     monkeypatch.setattr(module, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.1)
     running: list[Consuming] = []
     queues = topology(names.prefix, names.exchange, (5,))
 
@@ -122,3 +124,35 @@ async def test_an_evolution_queue_that_appears_later_is_consumed(consume: Any, a
     await consuming.wait_body(b"redriven")
     assert consuming.states == [True], "without a new connection"
     await amqp.channel.queue_delete(queue)
+
+
+async def test_while_it_pauses_the_broker_is_asked_no_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks ten times a second then, and in `queues` mode a probe asks for dozens of queues."""
+    monkeypatch.setattr(module, "PAUSED_WATCH_SECONDS", 0.001)
+    now, looks, probes, facts = [1000.0], [0], [0], Facts()
+    telling: list[asyncio.Future[None]] = []
+
+    def looked() -> bool:
+        looks[0] += 1
+        telling.append(asyncio.ensure_future(facts.changed()))
+        return True
+
+    async def groups(_: object) -> tuple[()]:
+        probes[0] += 1
+        return ()
+
+    async def more_looks() -> None:
+        wanted = looks[0] + 20
+        await facts.wait_for(lambda: looks[0] >= wanted, 10, lambda: f"{looks}")
+
+    unused: Any = None
+    source = Source(unused, unused, groups, 0, unused, looked, lambda: now[0])
+    source._connection, source._paused, source._held.bytes = AsyncMock(), True, 1
+    watching = asyncio.create_task(source.broken())
+    await more_looks()
+    assert probes == [0]
+    now[0] += module.PROBE_SECONDS
+    await more_looks()
+    assert probes == [1]
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)

@@ -12,6 +12,9 @@ KINDS = ("messages.upsert", "contacts.update", "presence.update", "connection.up
 SLOW_SECONDS = 0.3
 """How long the slow receiver takes: long enough that a kill finds its POSTs under way."""
 
+GONE_FROM = 100
+"""The number of the last event before the receiver `gone` says so."""
+
 Behaviour = Callable[[int, int], Answer]
 """(the event's number, how often this delivery was answered before) -> the answer."""
 
@@ -36,7 +39,7 @@ def refuses_some(number: int, before: int) -> Answer:
 
 
 def gone_one_day(number: int, before: int) -> Answer:
-    return Answer(410 if number > 150 else 200)
+    return Answer(410 if number > GONE_FROM else 200)
 
 
 @dataclass(frozen=True, slots=True)

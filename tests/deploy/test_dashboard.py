@@ -20,7 +20,7 @@ from tests.deploy.planned import PLANNED
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.events import event
 from tests.support.prometheus import Prometheus
-from tests.support.receiver import Receiver
+from tests.support.receiver import Answer, Receiver
 from tests.support.waiting import eventually
 from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
@@ -117,11 +117,15 @@ def test_variables_are_defined_and_every_query_keeps_to_the_chosen_deployment() 
 
 
 async def some_traffic(worker: Worker, receiver: Receiver, publish: PublishEvents) -> None:
-    """Deliveries, a retry, a rejection and an event that nobody wants."""
+    """Deliveries, some of which wait in their lane, a retry, a rejection and an event that nobody wants."""
+    release = asyncio.Event()
+    receiver.answer("/acme", *[Answer(release=release)] * 4)
     receiver.answer("/flaky", 500)
     receiver.always("/refuses", 404)
     await publish(*(event(data=number) for number in range(20)), event(instance="flaky"), event(instance="refuses"))
     await publish(event(instance="nobody"))
+    await worker.wait_metric("waiting", 1)
+    release.set()
     await worker.wait_metric("deliveries_total", 21, outcome="Delivered")
     await worker.wait_metric("deliveries_total", 1, outcome="DeadLettered")
     await worker.wait_metric("deliveries_total", 1, outcome="Skipped")

@@ -9,8 +9,10 @@ from pathlib import Path
 from deploy.local_broker import LocalBroker
 from deploy.local_process import free_port
 from tests.conftest import StartWorker
+from tests.e2e.conftest import PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.worker import Worker
+from worker.domain.webhook import Webhook
 
 
 async def check(worker: StartWorker, *options: str, **settings: str) -> tuple[int, str]:
@@ -104,6 +106,38 @@ async def test_a_database_that_cannot_be_used_is_named_and_the_broker_still_look
         (problem,) = problems(output)
         assert "DATABASE_CONNECTION_URI" in problem
         assert "ok      RabbitMQ" in output
+
+
+async def test_webhooks_that_the_egress_rules_refuse_are_named_with_the_setting(
+    worker: StartWorker, webhooks: PutWebhooks, tmp_path: Path
+) -> None:
+    refused = [Webhook(f"tenant-{number:02}", f"http://10.9.8.{number % 3}/x") for number in range(14)]
+    fine = Webhook("fine", "http://127.0.0.1:1/x")
+    off = Webhook("off", "http://10.9.8.7/secret-path", enabled=False)
+    await webhooks(*refused, fine, off, Webhook("unknown", "http://receiver.invalid/x"))
+    before = (tmp_path / "webhooks.db").read_bytes()
+    code, output = await check(worker)
+    assert code == 1
+    (problem,) = problems(output)
+    assert "16 webhooks, 5 hosts" in problem
+    assert "14 webhooks are refused: tenant-00/default 10.9.8.0: private address 10.9.8.0; tenant-01" in problem
+    assert "; and 4 more. See EGRESS_ALLOW" in problem
+    assert "tenant-10" not in problem
+    assert "10.9.8.7" not in problem
+    assert (tmp_path / "webhooks.db").read_bytes() == before
+    code, output = await check(worker, EGRESS_ALLOW="127.0.0.0/8,10.9.8.0/24")
+    assert (code, problems(output)) == (0, [])
+
+
+async def test_the_global_webhooks_url_is_judged_too_before_there_is_a_table(
+    worker: StartWorker, tmp_path: Path
+) -> None:
+    settings = {"WEBHOOK_GLOBAL_ENABLED": "true", "WEBHOOK_GLOBAL_URL": "http://169.254.169.254/x"}
+    code, output = await check(worker, **settings, WEBHOOK_EVENTS_CALL="true")
+    assert code == 1
+    (problem,) = problems(output)
+    assert "WEBHOOK_GLOBAL_URL 169.254.169.254: cloud metadata address" in problem
+    assert not list(tmp_path.iterdir())
 
 
 # `run` that cannot begin

@@ -24,9 +24,9 @@ async def test_a_refused_connect_is_tried_for_about_two_seconds_in_one_attempt(s
     assert result.error == "connecting to 127.0.0.1 failed: Connection refused"
 
 
-async def test_a_refused_connect_never_outlasts_the_deadline(sender: Pool, closed_port: int) -> None:
-    result = await sender.post(f"http://127.0.0.1:{closed_port}/", timeout=0.3)
-    assert result == Unanswered(Failure.TIMEOUT, "no answer within 0.3 s")
+async def test_a_refused_connect_is_told_of_as_such_within_a_short_deadline(sender: Pool, closed_port: int) -> None:
+    result = await sender.post(f"http://127.0.0.1:{closed_port}/", timeout=0.8)
+    assert result == Unanswered(Failure.CONNECT, "connecting to 127.0.0.1 failed: Connection refused")
 
 
 async def test_a_receiver_that_comes_up_meanwhile_gets_it_once(sender: Pool) -> None:

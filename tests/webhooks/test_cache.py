@@ -319,3 +319,33 @@ async def test_a_hit_costs_about_a_microsecond() -> None:
     cached = rig.cache.cached
     seconds = min(timeit.repeat(lambda: cached("acme"), number=2000, repeat=5)) / 2000
     assert seconds < 20e-6  # ten times what a slow machine takes: this only guards against a new order of cost
+
+
+async def test_a_long_time_to_live_does_not_make_the_recovery_late() -> None:
+    rig = Rig(FakeStore(), ttl=86_400)
+    rig.store.error = DOWN
+    asked_at = []
+    for _ in range(100):
+        before = len(rig.store.loads)
+        with pytest.raises(ConfigUnavailable):
+            await rig.cache.find("unknown")
+        if len(rig.store.loads) > before:
+            asked_at.append(rig.clock.now - 1000)
+        rig.clock.now += 1
+    assert asked_at == [0, 1, 3, 7, 15, 30, 45, 60, 75, 90]
+
+
+async def test_a_fault_of_ours_in_the_store_is_an_unavailable_store_for_that_instance_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig(FakeStore(ACME))
+    await rig.cache.find("acme")
+    rig.clock.now += 61
+    rig.store.error = KeyError("a column that nobody expected")
+    with pytest.raises(ConfigUnavailable):
+        await rig.cache.find("unknown")
+    assert await rig.cache.find("acme") == (ACME,)
+    assert "Traceback" in caplog.text
+    assert "a column that nobody expected" in caplog.text
+    rig.store.error = None
+    assert await rig.cache.find("unknown") == ()

@@ -140,7 +140,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=20)
     )
 )
 def test_every_webhook_survives_its_row(webhook: Webhook) -> None:
-    row = {**to_row(webhook), "revision": 3, "created_at": 1, "updated_at": 2}
+    row = {**to_row(webhook), "revision": 3, "created_at": 1, "updated_at": 2, "failing_since": None}
     assert from_row([row[column] for column in COLUMNS]).webhook == webhook
 
 

@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
+from worker.broker.barrier import queue_knows
 from worker.broker.declare import open_channel
 
 MOST_PREFETCH = 2000
@@ -22,8 +23,6 @@ STALLED_SECONDS = 60.0
 
 RETURN_SECONDS = 10.0
 """Somebody else may take them at once, so their return need not be seen."""
-
-BARRIER_ROUNDS = 3
 
 
 class Stalled(Exception):
@@ -66,7 +65,6 @@ class Browser:
         self._expected = 0
         self._news = asyncio.Event()
         self._enough = False
-        self._tags: list[str] = []
 
     async def __aenter__(self) -> Self:
         self._channel: Channel = await open_channel(self._connection)
@@ -128,16 +126,8 @@ class Browser:
             await self.ack(tag)
 
     async def settled(self) -> None:
-        """Returns when the queue knows every ack.
-
-        A channel that closes forgets the acks which RabbitMQ has not passed on to a quorum queue yet: it holds them
-        back beyond 32 commands on their way (of 1000 acks just before a close 937 were lost on 3.10.8). Consume and
-        cancel wait for the queue's log: what was sent before is in it then, and what was held back is sent next.
-        So two rounds would do.
-        """
-        for _ in range(BARRIER_ROUNDS):
-            await self._consume(1)
-            await self._channel.basic_cancel(self._tags.pop())
+        """Returns when the queue knows every ack."""
+        await queue_knows(self._channel, self._queue)
 
     @property
     def _done(self) -> bool:
@@ -168,8 +158,7 @@ class Browser:
     async def _consume(self, prefetch: int) -> None:
         # On a quorum queue prefetch is a consumer's, set by the last qos before its consume.
         await self._channel.basic_qos(prefetch_count=prefetch)
-        answer = await self._channel.basic_consume(self._queue, self._on_message)
-        self._tags.append(answer.consumer_tag or "")
+        await self._channel.basic_consume(self._queue, self._on_message)
 
     async def _something_came(self) -> bool:
         before = self._seen

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import aiormq
 import msgspec
@@ -76,7 +76,12 @@ async def announce(channel: Channel, exchange: str, instance: str, revision: int
 
 
 async def announce_once(uri: str, exchange: str, instance: str, revision: int) -> str | None:
-    """The same over a connection of its own; the problem, or None.
+    """The same over a connection of its own; the problem, or None."""
+    return await announce_all(uri, exchange, [(instance, revision)])
+
+
+async def announce_all(uri: str, exchange: str, changes: Iterable[tuple[str, int]]) -> str | None:
+    """Many changes (instance and revision) over one connection of their own; the problem, or None.
 
     The exchange is a worker's to declare (or, with RABBITMQ_DECLARE=false, the operator's): without it nobody listens.
     """
@@ -88,7 +93,8 @@ async def announce_once(uri: str, exchange: str, instance: str, revision: int) -
         with as_broker_errors():
             channel = await open_channel(connection, confirms=True)
             await declare_exchange(channel, exchange, "fanout", passive=True)
-            await announce(channel, exchange, instance, revision)
+            for instance, revision in changes:
+                await announce(channel, exchange, instance, revision)
     except aiormq.exceptions.ChannelNotFoundEntity:
         return f"the exchange {exchange} does not exist: no worker has run yet, or with another WORKER_QUEUE_PREFIX"
     except BROKER_ERRORS as error:

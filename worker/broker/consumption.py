@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.broker.acks import AckLedger
+from worker.broker.barrier import queue_knows
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.declare import open_channel
 from worker.broker.frames import consume, depth
@@ -75,6 +77,7 @@ class Consumption:
         self._held = held
         self._ledger = AckLedger()
         self._tags: dict[str, str] = {}
+        self._delivering: set[str] = set()  # queues that something came from
         self._nacks: list[int] = []
         self._flushing: asyncio.Task[None] | None = None
         self._bytes = 0
@@ -85,7 +88,8 @@ class Consumption:
         for consumer in consumers:
             # On a quorum queue prefetch is a consumer's, set by the last qos before its consume.
             await self._channel.basic_qos(prefetch_count=max(1, round(consumer.prefetch * share)))
-            self._tags[consumer.queue] = await consume(self._channel, consumer.queue, self._on_message)
+            heard = partial(self._on_message, consumer.queue)
+            self._tags[consumer.queue] = await consume(self._channel, consumer.queue, heard)
 
     async def cancel(self) -> None:
         """Stop the deliveries; what was taken stays ours to settle."""
@@ -125,20 +129,21 @@ class Consumption:
             self._bytes = 0
 
     async def flushed(self) -> None:
-        """Waits until the broker has read everything settled so far."""
+        """Waits until the queues know everything settled so far. Call it last: what comes meanwhile stays un-acked."""
         while self._flushing is not None and not self._flushing.done():
             await asyncio.wait({self._flushing})
         if self.healthy:
-            # Acks have no answer, and closing a connection drops what waits to be written: ask for something else.
-            await self._channel.basic_qos(prefetch_count=1)
+            for queue in self._delivering:
+                await queue_knows(self._channel, queue)
 
     def _gone(self) -> None:
         self.close()
         self._changed()
 
-    async def _on_message(self, delivered: DeliveredMessage) -> None:
+    async def _on_message(self, queue: str, delivered: DeliveredMessage) -> None:
         if self.closed:
             return  # aiormq still passes on what it had read; nobody would ever settle it
+        self._delivering.add(queue)
         taking = Taking(self, delivered)
         self._ledger.taken(taking.tag)
         size = len(taking.body)
@@ -166,13 +171,14 @@ class Consumption:
             log.info("settled messages could not be acked: %s", error)
 
     async def _tell(self) -> None:
+        # Acks first: one that is lost repeats a delivery, while what is not nacked comes back all the same.
+        for tag, multiple in self._ledger.take():
+            await self._channel.basic_ack(tag, multiple=multiple, wait=False)
         nacks, self._nacks = self._nacks, []
         for tag in nacks:
             # nack, not reject: from RabbitMQ 4.3 on only reject counts towards the delivery limit.
             await self._channel.basic_nack(tag, requeue=True, wait=False)
             self._ledger.handed_back(tag)
-        for tag, multiple in self._ledger.take():
-            await self._channel.basic_ack(tag, multiple=multiple, wait=False)
 
 
 async def consumer_missing(connection: AbstractConnection, queues: Iterable[str]) -> str | None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections import Counter, deque
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractConnection
@@ -10,6 +11,8 @@ from aio_pika.abc import AbstractConnection
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, said
 from worker.broker.consumption import Consumer, Consumption, Held, Taking, consumer_missing
 from worker.broker.declare import open_channel
+from worker.broker.inbox import Inbox
+from worker.delivery.ports import Clock
 
 log = logging.getLogger(__name__)
 
@@ -17,15 +20,15 @@ Groups = tuple[tuple[Consumer, ...], ...]
 """Consumers by channel: one channel for each group."""
 
 WATCH_SECONDS = 5.0
-"""How often the watchdog looks after the consumers; every sixth time it asks the broker as well."""
+"""How often the watchdog looks after the consumers."""
+
+PROBE_SECONDS = 30.0
+"""How often it asks the broker as well: which queues there are, and whether they have consumers."""
 
 PAUSED_WATCH_SECONDS = 0.1
 
 ANSWER_SECONDS = 3.0
 """How long a broker that does not answer can hold up the shutdown, at its beginning and again at its end."""
-
-TURN = 64
-"""Messages handled before other tasks get the loop again."""
 
 LEAST_SHARE = 1e-6
 """A prefetch of one message for each consumer: a probe."""
@@ -46,15 +49,15 @@ class Source:
         max_bytes: int,
         on_state: Callable[[bool], None],
         also_healthy: Callable[[], bool] = lambda: True,
+        monotonic: Clock = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._also_healthy = also_healthy
-        self._handle = handle
         self._prepare = prepare
         self._groups = groups
         self._on_state = on_state
         self._held = Held(max_bytes)
-        self._inbox: deque[Taking] = deque()
-        self._draining = False
+        self._inbox = Inbox(handle)
         self._connection: AbstractConnection | None = None
         self._consumptions: list[Consumption] = []
         self._taken_before: Counter[int] = Counter()
@@ -74,13 +77,14 @@ class Source:
         await self._adjust(await self._groups(connection))
 
     async def broken(self) -> None:
-        looks = 0
-        groups = self._applied[1]
-        while await self._healthy(ask_broker=looks % 6 == 5):
+        groups, probed = self._applied[1], self._monotonic()
+        while self._healthy():
             await self._next_look()
-            looks += 1
-            if self._connection is not None and looks % 6 == 0:
-                groups = await self._groups(self._connection)
+            # By the clock: while it pauses it looks much more often, and a probe may ask for dozens of queues.
+            if self._connection is not None and self._monotonic() >= probed + PROBE_SECONDS:
+                if not await self._known_to_broker():
+                    return
+                groups, probed = await self._groups(self._connection), self._monotonic()
             await self._adjust(groups)
 
     def state(self, connected: bool) -> None:
@@ -129,7 +133,7 @@ class Source:
     async def stop(self) -> None:
         """Take nothing more and hand back what has not started. What is under way can still be acked."""
         self._stopped = True
-        self._hand_back_inbox()
+        self._inbox.hand_back()
         self._stopping = asyncio.ensure_future(self._cancel_consumers())
         # Not cancelled: that would close the channel, and what is under way could not be acked any more.
         await asyncio.wait({self._stopping}, timeout=ANSWER_SECONDS)
@@ -156,20 +160,8 @@ class Source:
     def _take(self, taking: Taking) -> None:
         if self._stopped or self._over_the_limit(taking):
             taking.hand_back()
-            return
-        self._inbox.append(taking)
-        if not self._draining:
-            self._draining = True
-            asyncio.get_running_loop().call_soon(self._drain)
-
-    def _drain(self) -> None:
-        for _ in range(min(TURN, len(self._inbox))):
-            taking = self._inbox.popleft()
-            if not taking.lost:
-                self._handle(taking)
-        self._draining = bool(self._inbox)
-        if self._draining:
-            asyncio.get_running_loop().call_soon(self._drain)
+        else:
+            self._inbox.put(taking)
 
     def _over_the_limit(self, taking: Taking) -> bool:
         if not self._held.too_many or self._held.bytes == len(taking.body):
@@ -179,13 +171,9 @@ class Source:
             self._paused = True
             # Fewer at a time afterwards: each message handed back has come one step closer to its delivery limit.
             self._share = max(self._share / 4, LEAST_SHARE)
-            self._hand_back_inbox()
+            self._inbox.hand_back()
             self._look.set()
         return True
-
-    def _hand_back_inbox(self) -> None:
-        while self._inbox:
-            self._inbox.popleft().hand_back()
 
     def _forget(self) -> None:
         self._inbox.clear()
@@ -231,14 +219,18 @@ class Source:
             self._share = self._share if self._paused else min(1.0, self._share * 1.2)
         self._look.clear()
 
-    async def _healthy(self, *, ask_broker: bool) -> bool:
+    def _healthy(self) -> bool:
         if not (self._also_healthy() and all(consumption.healthy for consumption in self._consumptions)):
             log.warning("a consumer or its channel is gone: connecting anew")
             return False
-        return not ask_broker or await self._known_to_broker()
+        return True
 
     async def _known_to_broker(self) -> bool:
-        """Whether the broker sees a consumer on each queue that we believe to consume."""
+        """Whether the broker sees a consumer on each queue that we believe to consume.
+
+        It tells no more than how many there are: one that only the broker has lost is noticed when it was the
+        queue's last. With more replicas theirs count as well, and the queue is served by them.
+        """
         share, groups = self._applied
         if self._connection is None or share == 0:
             return True

@@ -12,25 +12,35 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def opened_store(settings: Settings) -> AsyncIterator["WritableStore"]:
-    """Raises StoreUnavailable. A source that others write refuses changes by the name of the setting."""
+async def opened_store(settings: Settings, *, must_exist: bool = False) -> AsyncIterator["WritableStore"]:
+    """Raises StoreUnavailable. A source that others write refuses changes by the name of the setting.
+
+    `must_exist`: our own table is not created. An empty one in the place of one that is away would tell the
+    running workers that no instance has a webhook.
+    """
     from worker.webhook_source import webhook_source  # noqa: PLC0415
 
     source = webhook_source(settings)
     try:
-        await source.prepare()
+        if must_exist and source.writable is not None:
+            await source.store.load("-")
+        else:
+            await source.prepare()
         yield source.store
     finally:
         await source.store.close()
 
 
-async def announce(settings: Settings, instance: str, revision: int) -> None:
-    """Tell the running workers; the change itself is made, so a broker that is away is no failure."""
-    from worker.broker.changes import announce_once  # noqa: PLC0415
+async def announce(settings: Settings, *changes: tuple[str, int]) -> None:
+    """Tell the running workers which instances are at which revision now.
+
+    The changes themselves are made, so a broker that is away is no failure.
+    """
+    from worker.broker.changes import announce_all  # noqa: PLC0415
     from worker.broker.topology import config_exchange  # noqa: PLC0415
 
     exchange = config_exchange(settings.worker_queue_prefix)
-    problem = await announce_once(settings.rabbitmq_uri, exchange, instance, revision)
+    problem = await announce_all(settings.rabbitmq_uri, exchange, changes)
     if problem:
         seconds = settings.cache_ttl_seconds
         complain(f"running workers were not told ({problem}); they notice within CACHE_TTL_SECONDS ({seconds:g} s)")

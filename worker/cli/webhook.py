@@ -69,7 +69,7 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
             complain(str(problem))
         return WRONG
     _show(options, result)
-    await announce(settings, options.instance, result.revision)
+    await announce(settings, (options.instance, result.revision))
     return DONE
 
 
@@ -87,7 +87,7 @@ def _show(options: argparse.Namespace, result: "SetResult") -> None:
 async def _get(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.commands import get_webhooks  # noqa: PLC0415
 
-    async with opened_store(settings) as store:
+    async with opened_store(settings, must_exist=True) as store:
         found = await get_webhooks(store, options.instance, options.id)
     say_json(found) if options.json else say_table(found)
     if found:
@@ -98,7 +98,7 @@ async def _get(options: argparse.Namespace, settings: Settings) -> int:
 async def _list(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.commands import list_webhooks  # noqa: PLC0415
 
-    async with opened_store(settings) as store:
+    async with opened_store(settings, must_exist=True) as store:
         found = await list_webhooks(store, options.limit)
     say_json(found) if options.json else say_table(found)
     return DONE
@@ -107,13 +107,13 @@ async def _list(options: argparse.Namespace, settings: Settings) -> int:
 async def _delete(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.commands import delete_webhooks  # noqa: PLC0415
 
-    async with opened_store(settings) as store:
+    async with opened_store(settings, must_exist=True) as store:
         deleted = await delete_webhooks(store, options.instance, options.id)
     count = deleted.count if deleted else 0
     say_json({"deleted": count}) if options.json else say(f"deleted: {count}")
     if deleted is None:
         return FAILED
-    await announce(settings, options.instance, deleted.revision)
+    await announce(settings, (options.instance, deleted.revision))
     return DONE
 
 

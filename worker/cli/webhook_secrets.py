@@ -49,7 +49,7 @@ async def _rotate(options: argparse.Namespace, settings: Settings) -> int:
         say(f"signing secret, shown only now: {rotated.new_secret}")
         until = rotated.old_until
         say(f"the old one signs beside it until {until}" if until else "it alone signs from now on")
-    await announce(settings, options.instance, rotated.revision)
+    await announce(settings, (options.instance, rotated.revision))
     return DONE
 
 

@@ -46,8 +46,8 @@ async def _import(options: argparse.Namespace, settings: Settings) -> int:
         plan = await transfer.plan(store, candidates)
         written = await transfer.carry_out(store, plan) if options.apply else []
     _report(options, plan)
-    for instance, revision in written:
-        await announce(settings, instance, revision)
+    if written:
+        await announce(settings, *written)
     return FAILED if plan.refused else DONE
 
 

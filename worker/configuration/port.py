@@ -112,8 +112,18 @@ class WritableStore(ListableStore, Protocol):
     async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
         """Deletes one webhook, or all of the instance (None). None: there was nothing to delete."""
 
-    async def disable(self, seen: Webhook, reason: str) -> int | None:
-        """Disables the webhook if it still is as `seen`; the new revision, None: it changed meanwhile."""
+    async def disable(self, seen: Webhook, reason: str, *, if_failing: bool = False) -> int | None:
+        """Disables the webhook if it still is as `seen`; the new revision, None: it changed meanwhile.
+
+        `if_failing`: only while it is remembered as failing, too.
+        """
+
+    async def failing(self, seen: Webhook, since: int | None) -> int | None:
+        """Remembers since when (Unix ms) every attempt has failed, the earliest told; None: it recovered.
+
+        Returns what is remembered now. Nothing happens if the webhook is not as `seen` any more, and `put` forgets.
+        No revision is raised: what the webhook says does not change.
+        """
 
     async def migrate(self) -> int:
         """Brings the schema up to date and returns its version; safe when many processes do it at once."""

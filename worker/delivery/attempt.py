@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.policy import Policy
 from worker.delivery.ports import Clock, Isolation, Recorder, Sender
 from worker.domain.outcome import DeadLettered, Outcome, Parked, Reason
@@ -38,6 +39,7 @@ class Attempter:
         recorder: Recorder,
         now: Clock,
         monotonic: Clock,
+        failures: FailureWatch | None = None,
     ) -> None:
         self._rules = rules
         self._policy = policy
@@ -46,6 +48,7 @@ class Attempter:
         self._recorder = recorder
         self._now = now
         self._monotonic = monotonic
+        self._failures = failures
 
     async def attempt(self, delivery: Delivery, size: int) -> tuple[Outcome, Result | None]:
         """The outcome, and the result that it was judged by (None: nothing was sent, or it was cut by us).
@@ -69,7 +72,11 @@ class Attempter:
     def _judged(self, delivery: Delivery, result: Result, seconds: float) -> tuple[Outcome, Result]:
         self._recorder.attempted(result, seconds)
         not_charged = self._isolation.finished(delivery, result, seconds)
-        return not_charged or judge(result, delivery.attempt, self._rules.rules), result
+        if not_charged is not None:
+            return not_charged, result
+        if self._failures is not None:
+            self._failures.heard(delivery.webhook, result)
+        return judge(result, delivery.attempt, self._rules.rules), result
 
     def _given_up(self, delivery: Delivery, outcome: Outcome) -> tuple[Outcome, None]:
         self._isolation.released(delivery)

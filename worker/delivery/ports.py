@@ -73,6 +73,19 @@ class Webhooks(Protocol):
         """
 
 
+class FailureMemory(Protocol):
+    """What the webhooks' own rows remember of receivers that fail for long. No call raises."""
+
+    async def failing(self, webhook: Webhook, since: int) -> None:
+        """Every attempt has failed since then, Unix milliseconds; an earlier start that is there already stays."""
+
+    async def recovered(self, webhook: Webhook) -> None:
+        """One of its attempts succeeded."""
+
+    async def give_up(self, webhook: Webhook, reason: str) -> None:
+        """Disable it, unless it was changed or has recovered meanwhile."""
+
+
 class Turn(Protocol):
     """What a lane calls back for a delivery that it took in; exactly one of the two, exactly once."""
 

@@ -176,7 +176,7 @@ class _Leaving:
         history, event, delivery = self.history, self.event, self.delivery
         return Record(
             outcome=self.outcome,
-            id=delivery.id if delivery else None,
+            id=delivery.id if delivery else None if history.webhook_id else f"evt_{history.event_id[:32]}",
             instance=event.instance if event else None,
             event=event.name if event else None,
             webhook=history.webhook_id,

@@ -29,7 +29,8 @@ class Webhook:
 
     `events` holds canonical names; empty means all. `secrets` are Standard Webhooks secrets (`whsec_...`),
     newest first; two sign side by side during rotation, the old one until `old_secret_until` (Unix seconds; None:
-    until it is taken away). What may hold a secret never appears in a repr.
+    until it is taken away). What may hold a secret never appears in a repr. `failing_since` (Unix milliseconds) is what
+    its row remembers of its receiver, not what it says: it makes no webhook another one.
     """
 
     instance: str
@@ -46,6 +47,7 @@ class Webhook:
     rate_limit: RateLimit | None = None
     disabled_reason: str | None = None
     old_secret_until: int | None = None
+    failing_since: int | None = field(default=None, compare=False)
 
     @property
     def endpoint(self) -> Endpoint:

@@ -81,7 +81,6 @@ class Sender:
         self._again = AsyncRetrying(
             retry=retry_if_exception(_may_connect_later),
             wait=_jittered(jitter),
-            stop=stop_after_delay(REFUSED_CONNECT_SECONDS),
             reraise=True,
         )
 
@@ -92,7 +91,7 @@ class Sender:
     async def send(self, request: Request, timeout: float) -> Result:
         try:
             async with asyncio.timeout(timeout) as deadline:
-                response = await self._answer(request)
+                response = await self._answer(request, timeout)
         except TimeoutError:
             return Unanswered(Failure.TIMEOUT, f"no answer within {timeout:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -100,7 +99,7 @@ class Sender:
         await _drain(response, deadline.when())
         return Answered(response.status, self._retry_after(response))
 
-    async def _answer(self, request: Request) -> aiohttp.ClientResponse:
+    async def _answer(self, request: Request, timeout: float) -> aiohttp.ClientResponse:
         """The answer's head. A stale or refused connection is tried again: nothing was delivered on it."""
         use = ConnectionUse()
         try:
@@ -110,8 +109,10 @@ class Sender:
             if not (use.reused or _may_connect_later(error)):
                 raise
         # Only now, so that a healthy delivery does not pay for the retrying. The first try is immediate; a copy,
-        # because tenacity keeps the state of a call in the object.
-        return await self._again.copy()(self._post, request, ConnectionUse(fresh_only=True))
+        # because tenacity keeps the state of a call in the object. It ends before the deadline: a refused connection
+        # must not be told of as a timeout.
+        stop = stop_after_delay(min(REFUSED_CONNECT_SECONDS, timeout / 2))
+        return await self._again.copy(stop=stop)(self._post, request, ConnectionUse(fresh_only=True))
 
     async def _post(self, request: Request, use: ConnectionUse) -> aiohttp.ClientResponse:
         CONNECTION_USE.set(use)

@@ -6,11 +6,14 @@ from worker.domain.outcome import Parked, Reason
 from worker.domain.routing import Delivery
 from worker.isolation.backlog import Backlog
 from worker.isolation.breaker import State
-from worker.isolation.lanes import ROOM_SECONDS, Lane
+from worker.isolation.lanes import ROOM_SECONDS, Lane, Pool
 from worker.isolation.places import Places
 
 LONGEST_WAIT = 5.0
 """Seconds in a lane's waiting room, as long as the shortest delay queue: beyond it, parking is no worse."""
+
+UNPROVEN_SECONDS = 135.0
+"""Nobody waits longer than the step that covers this for an endpoint that is slow, or has answered nothing yet."""
 
 CANARY_SECONDS = 45.0
 """While a canary is out its verdict is near: nobody is parked for longer than the step that covers this."""
@@ -68,7 +71,11 @@ class Refusals:
         if lane.bucket is not None and (wait := lane.bucket.wait(now, len(lane.waiting))) > 0:
             reason = Reason.RATE_LIMITED
             ahead = max(ahead, wait * lane.rate)
-        return Parked(reason, lane.backlog.park(now, lane.rate, ahead, self._schedule))
+        step = lane.backlog.park(now, lane.rate, ahead, self._schedule)
+        if lane.pool is not Pool.QUICK:
+            # Its pace says nothing: it has shown none, or hangs and may be well again at any time.
+            step = min(step, self._schedule.covering(UNPROVEN_SECONDS))
+        return Parked(reason, step)
 
     def self_fault(self, seconds: float) -> Parked:
         """`seconds`: how long nobody has been reached. As behind an open circuit, a tenth of that."""

@@ -147,11 +147,15 @@ class Cache:
         if webhook is None or not webhook.enabled or (known is not None and known != webhook):
             return
         self._refused.add(webhook, reason)
-        entry = self._entries.get(endpoint.instance)
-        if entry is not None and entry.webhooks is not None:
-            entry.webhooks = tuple(disabled(w, reason) if w == webhook else w for w in entry.webhooks)
+        self.amend(webhook, disabled(webhook, reason))
         if self._writable is not None:
             await self._write_disabled(self._writable, webhook, reason)
+
+    def amend(self, webhook: Webhook, now: Webhook) -> None:
+        """What this process itself wrote of a webhook, without asking for it again."""
+        entry = self._entries.get(webhook.instance)
+        if entry is not None and entry.webhooks is not None:
+            entry.webhooks = tuple(now if known == webhook else known for known in entry.webhooks)
 
     def instances(self) -> tuple[str, ...]:
         """The instances that were asked for and are still remembered, with webhooks or without."""

@@ -30,7 +30,17 @@ def _create_tables(connection: Connection) -> None:
         table.create(connection, checkfirst=True)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create_tables,)
+def _add_failing_since(connection: Connection) -> None:
+    schema = _schema(connection)
+    if any(column["name"] == "failing_since" for column in inspect(connection).get_columns(WEBHOOKS.name, schema)):
+        return  # a table made by now, or a migration that crashed after this
+    quote = connection.dialect.identifier_preparer.quote
+    quote = connection.dialect.identifier_preparer.quote
+    table = ".".join(map(quote, filter(None, (schema, WEBHOOKS.name))))
+    connection.execute(text(f"ALTER TABLE {table} ADD COLUMN failing_since BIGINT"))
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create_tables, _add_failing_since)
 """Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
 
 VERSION = len(MIGRATIONS)

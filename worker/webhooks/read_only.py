@@ -38,7 +38,10 @@ class ReadOnly:
     async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:  # noqa: ARG002
         self._refuse()
 
-    async def disable(self, seen: Webhook, reason: str) -> int | None:  # noqa: ARG002
+    async def disable(self, seen: Webhook, reason: str, *, if_failing: bool = False) -> int | None:  # noqa: ARG002
+        self._refuse()
+
+    async def failing(self, seen: Webhook, since: int | None) -> int | None:  # noqa: ARG002
         self._refuse()
 
     async def migrate(self) -> int:

@@ -11,6 +11,7 @@ from worker.webhooks.sealing import Sealer, Unreadable
 COLUMNS = (
     *("instance", "id", "url", "enabled", "events", "by_events", "base64", "headers", "secrets"),
     *("timeout_ms", "concurrency", "rate_limit", "disabled_reason", "revision", "created_at", "updated_at"),
+    "failing_since",
 )
 """In this order in every SELECT."""
 
@@ -84,6 +85,7 @@ def _webhook(row: Mapping[str, object]) -> Webhook:
         concurrency=_optional_whole(row, "concurrency"),
         rate_limit=_rate_limit(row, "rate_limit"),
         disabled_reason=None if row["disabled_reason"] is None else _text(row, "disabled_reason"),
+        failing_since=_optional_whole(row, "failing_since"),
     )
 
 

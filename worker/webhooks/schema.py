@@ -63,6 +63,7 @@ WEBHOOKS = Table(
     Column("revision", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("failing_since", BigInteger),
     mysql_engine=_INNODB,
     mariadb_engine=_INNODB,
 )

@@ -19,7 +19,8 @@ _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 class Source:
     """`store` refuses writes by the name of the setting when it is `watched` (others write it).
 
-    `prepare` is repeated until it works; `at_start` must work before anything else does.
+    `prepare` is repeated until it works; `at_start` must work before anything else does. `migrated` says, without
+    changing anything, whether `prepare` has nothing left to make.
     """
 
     store: WritableStore
@@ -27,6 +28,7 @@ class Source:
     watched: WatchedStore | None = None
     token_owner: Callable[[str], Awaitable[str | None]] | None = None
     at_start: Callable[[], Awaitable[None]] | None = None
+    migrated: Callable[[], Awaitable[bool]] | None = None
 
     @property
     def writable(self) -> WritableStore | None:
@@ -37,7 +39,7 @@ class Source:
 def own_source(uri: str, secret_key: str) -> Source:
     """The worker's own table. Raises StoreUnavailable without its driver."""
     store = own_table(uri, secret_key)
-    return Source(store, store.migrate)
+    return Source(store, store.migrate, migrated=store.migrated)
 
 
 def own_table(uri: str, secret_key: str) -> SqlStore:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 THREADS = 4
 """Blocking calls at a time; as many connections to a server."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The number of migrations (a test holds it to migrations.VERSION, which costs SQLAlchemy's import)."""
 
 T = TypeVar("T")
@@ -68,8 +68,11 @@ class SqlStore:
     async def instances(self) -> tuple[str, ...]:
         return await self._run(self._instances)
 
-    async def disable(self, seen: Webhook, reason: str) -> int | None:
-        return await self._run(lambda: self._table().disable(seen, reason))
+    async def disable(self, seen: Webhook, reason: str, *, if_failing: bool = False) -> int | None:
+        return await self._run(lambda: self._table().disable(seen, reason, if_failing=if_failing))
+
+    async def failing(self, seen: Webhook, since: int | None) -> int | None:
+        return await self._run(lambda: self._table().failing(seen, since))
 
     async def reencrypt(self) -> Renewed:
         """Every sealed column under the first key of WEBHOOK_SECRET_KEY, plain ones too. Safe to interrupt and repeat.
@@ -80,6 +83,10 @@ class SqlStore:
 
     async def migrate(self) -> int:
         return await self._run(self._migrate)
+
+    async def migrated(self) -> bool:
+        """Whether the tables are there and up to date. Raises StoreUnavailable."""
+        return await self._run(self._version) == SCHEMA_VERSION
 
     async def check(self) -> None:
         """See port.Store. A file or table that `run` creates may be missing, its folder may not."""

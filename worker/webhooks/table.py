@@ -72,7 +72,7 @@ class WebhookTable:
         with errors_mapped(self._database), self._engine.begin() as connection:
             revision = _next_revision(connection, webhook.instance)
             now = self._now_ms()
-            values = {**to_row(webhook, self._sealer), "revision": revision, "updated_at": now}
+            values = {**to_row(webhook, self._sealer), "revision": revision, "updated_at": now, "failing_since": None}
             updated = connection.execute(update(WEBHOOKS).where(_is(webhook.endpoint)).values(values))
             created = updated.rowcount == 0
             if created:
@@ -89,16 +89,32 @@ class WebhookTable:
             connection.commit()
         return Deleted(revision, count)
 
-    def disable(self, seen: Webhook, reason: str) -> int | None:
+    def disable(self, seen: Webhook, reason: str, *, if_failing: bool = False) -> int | None:
         with errors_mapped(self._database), self._engine.connect() as connection:
             revision = _next_revision(connection, seen.instance)
-            row = connection.execute(_SELECT.where(_is(seen.endpoint))).first()
-            if row is None or from_row(row, self._sealer).webhook != seen:
-                return None
+            found = self._locked(connection, seen.endpoint)
+            if found is None or found != seen or (if_failing and found.failing_since is None):
+                return None  # without commit: the revision stays
             off = {"enabled": 0, "disabled_reason": reason, "revision": revision, "updated_at": self._now_ms()}
             connection.execute(update(WEBHOOKS).where(_is(seen.endpoint)).values(off))
             connection.commit()
         return revision
+
+    def failing(self, seen: Webhook, since: int | None) -> int | None:
+        with errors_mapped(self._database), self._engine.begin() as connection:
+            found = self._locked(connection, seen.endpoint)
+            if found is None or found != seen:
+                return None
+            if since is not None and found.failing_since is not None:
+                since = min(since, found.failing_since)
+            if since != found.failing_since:
+                connection.execute(update(WEBHOOKS).where(_is(seen.endpoint)).values(failing_since=since))
+        return since
+
+    def _locked(self, connection: Connection, endpoint: Endpoint) -> Webhook | None:
+        """The webhook, which nobody else changes until the end of the transaction."""
+        row = connection.execute(_SELECT.where(_is(endpoint)).with_for_update()).first()
+        return None if row is None else from_row(row, self._sealer).webhook
 
     def reencrypt(self) -> Renewed:
         """One short transaction a row, which a write by somebody else meanwhile wins."""

@@ -23,9 +23,11 @@ async def reset(world: World, chance: random.Random) -> None:
 
 
 async def cut(world: World, chance: random.Random) -> None:
-    replica = chance.choice(world.replicas)
-    link = await replica.proxy.link(CONSUME)
-    link.cut(chance.choice(list(Way)), after=chance.randint(1, 3000))
+    """In the middle of takings, acks, publishes or confirms."""
+    replica, way = chance.choice(world.replicas), chance.choice(list(Way))
+    link = await _link(replica, chance)
+    link.cut(way, after=chance.randint(1, 1500 if way is Way.UP else 150))
+    await world.producer.burst("flaky", 30)
     await link.wait_closed()
     await replica.worker.wait_ready()
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tests.chaos.world import World
 
 BEFORE_SECONDS = 30.0
+"""For the queues to become empty, while nothing is published."""
 
 
 async def delay_queue_full(world: World, chance: random.Random) -> None:
@@ -38,9 +39,9 @@ async def deleted(world: World, chance: random.Random) -> None:
 
 
 async def _full(world: World, queue: str, chance: random.Random) -> None:
-    """reject-publish above one message, for a while. Then raised, not cleared: without any limit RabbitMQ 3.10
+    """For a while it rejects what is above one message.
 
-    goes on refusing the publishers that it refused before.
+    Then the limit is raised, not lifted: without any RabbitMQ 3.10 goes on refusing whom it refused before.
     """
     pattern = "^" + queue.replace(".", r"\.") + "$"
     limit = '{"max-length":%d,"overflow":"reject-publish"}'

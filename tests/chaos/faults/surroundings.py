@@ -7,12 +7,14 @@ import random
 import resource
 from typing import TYPE_CHECKING
 
-from tests.chaos.subscriptions import CAST
+from tests.chaos.subscriptions import CAST, GONE_FROM
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.chaos.world import World
 
 MOVES = next(one for one in CAST if one.instance == "moves")
+GONE = next(one for one in CAST if one.instance == "gone")
 LONGEST_SECONDS = 5.0
 """Over the cache's time to live (3 s): what is cached grows old meanwhile."""
 
@@ -33,15 +35,21 @@ async def file_damaged(world: World, chance: random.Random) -> None:
 
 
 async def disk_full(world: World, chance: random.Random) -> None:
-    """Neither worker can write a byte to a file; a 410 that comes meanwhile wants to be written."""
+    """No worker can write a byte to a file; the webhook that answers 410 stays disabled all the same."""
+    await world.wait_for_posts(lambda: len(world.ledger.issued) > GONE_FROM, "too few events")
+    await world.database.change(GONE.webhook(world.receiver.url()), world.broker.uri, world.names.config)
     pids = [replica.worker.pid for replica in world.replicas]
     before = [resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY)) for pid in pids]
     try:
         await world.producer.burst("gone", 4)
-        await asyncio.sleep(chance.uniform(1, LONGEST_SECONDS))
+        await eventually(lambda: _said(world, "is disabled in memory only"), bool, 15, "a 410 that cannot be written")
     finally:
         for pid, limits in zip(pids, before, strict=True):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+
+
+async def _said(world: World, words: str) -> bool:
+    return any(words in line for replica in world.replicas for line in replica.worker.lines)
 
 
 async def postgresql_stopped(world: World, chance: random.Random) -> None:

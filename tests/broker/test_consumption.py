@@ -1,0 +1,158 @@
+"""One channel: what it holds, and that the broker knows of every ack before it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from deploy.local_broker import LocalBroker
+from tests.support.amqp import Amqp, Names
+from tests.support.waiting import Facts
+from worker.broker.connection import close, connect
+from worker.broker.consumption import Consumer, Consumption, Held, Taking
+from worker.broker.declare import open_channel
+
+MEBIBYTE = 2**20
+
+
+def delivered(tag: int, body: bytes = b"12345") -> Any:
+    header = SimpleNamespace(properties=SimpleNamespace(headers=None, message_id=None))
+    return SimpleNamespace(header=header, body=body, exchange="", routing_key="k", delivery_tag=tag)
+
+
+class FakeChannel:
+    """Notes what is told; what it is asked, it answers at once."""
+
+    number = 1
+    is_closed = False
+
+    def __init__(self) -> None:
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on_consumer_cancel_callbacks: set[Any] = set()
+        self.consumers: dict[str, Any] = {}
+        self.told: list[tuple[str, int, bool]] = []
+
+    async def rpc(self, _: object) -> None: ...
+
+    async def basic_qos(self, *, prefetch_count: int) -> None: ...
+
+    async def basic_cancel(self, tag: str) -> None:
+        del self.consumers[tag]
+
+    async def basic_ack(self, tag: int, *, multiple: bool, wait: bool) -> None:
+        self.told.append(("ack", tag, multiple))
+
+    async def basic_nack(self, tag: int, *, requeue: bool, wait: bool) -> None:
+        self.told.append(("nack", tag, False))
+
+
+@dataclass
+class Rig:
+    """A consumption of the queue `q` on a fake channel."""
+
+    channel: FakeChannel = field(default_factory=FakeChannel)
+    takings: list[Taking] = field(default_factory=list)
+    held: Held = field(default_factory=lambda: Held(MEBIBYTE))
+    changes: int = 0
+
+    async def start(self) -> Consumption:
+        channel: Any = self.channel
+        self.consumption = Consumption(channel, self.takings.append, self.held, self._changed)
+        await self.consumption.consume([Consumer("q", 10)], 1.0)
+        return self.consumption
+
+    async def deliver(self, *tags: int) -> None:
+        (callback,) = self.channel.consumers.values()
+        for tag in tags:
+            await callback(delivered(tag))
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+
+async def test_what_comes_after_the_end_is_not_held() -> None:
+    rig = Rig()
+    consumption = await rig.start()
+    await rig.deliver(1, 2)
+    assert rig.held.bytes == 10
+    consumption.close()
+    await rig.deliver(3)  # aiormq passes on what it had read before
+    assert (rig.held.bytes, len(rig.takings), consumption.taken) == (0, 2, 0)
+
+
+async def test_a_channel_that_closes_by_itself_gives_its_bytes_free_at_once() -> None:
+    rig = Rig()
+    consumption = await rig.start()
+    await rig.deliver(1)
+    rig.channel.closing.set_exception(ChannelNotFoundEntity("the queue is gone"))
+    await asyncio.wait([rig.channel.closing])
+    await asyncio.sleep(0)
+    assert consumption.closed
+    assert rig.takings[0].lost
+    assert (rig.held.bytes, rig.changes) == (0, 1)
+
+
+async def test_acks_are_told_before_messages_are_handed_back() -> None:
+    rig = Rig()
+    consumption = await rig.start()
+    await rig.deliver(1, 2, 3)
+    for taking in (rig.takings[1], rig.takings[2]):
+        taking.hand_back()
+    rig.takings[0].ack()
+    await consumption.flushed()
+    assert rig.channel.told == [("ack", 1, True), ("nack", 2, False), ("nack", 3, False)]
+
+
+@pytest.fixture
+async def connection(broker: LocalBroker) -> AsyncIterator[Any]:
+    connection = await connect(broker.uri, "test consumption")
+    yield connection
+    await close(connection)
+
+
+ROUNDS, COUNT = 5, 700
+
+
+class Taker:
+    """Keeps what comes; `wait_for` so many."""
+
+    def __init__(self) -> None:
+        self.takings: list[Taking] = []
+        self._facts = Facts()
+        self._telling: set[asyncio.Future[None]] = set()
+
+    def take(self, taking: Taking) -> None:
+        self.takings.append(taking)
+        self._telling.add(asyncio.ensure_future(self._facts.changed()))
+
+    async def wait_for(self, count: int) -> None:
+        await self._facts.wait_for(lambda: len(self.takings) == count, 15, lambda: f"{len(self.takings)}")
+
+
+async def test_no_ack_is_lost_when_the_channel_closes_right_after(connection: Any, amqp: Amqp, names: Names) -> None:
+    """Half are acked one by one between others that go back: far more commands than RabbitMQ sends on at once."""
+    await amqp.declare_queue(names.events)
+    for _ in range(ROUNDS):
+        for start in range(0, COUNT, 100):
+            numbers = range(start, start + 100)
+            await asyncio.gather(*(amqp.publish("", names.events, b"x", message_id=str(n)) for n in numbers))
+        taker, channel = Taker(), await open_channel(connection)
+        consumption = Consumption(channel, taker.take, Held(MEBIBYTE), lambda: None)
+        await consumption.consume([Consumer(names.events, 1000)], 1.0)
+        await taker.wait_for(COUNT)
+        await consumption.cancel()
+        for number, taking in enumerate(taker.takings):
+            if number % 2:
+                taking.ack()
+            else:
+                taking.hand_back()
+        await consumption.flushed()
+        await channel.close()
+        await amqp.wait_depth(names.events, COUNT // 2)
+        await amqp.purge(names.events)

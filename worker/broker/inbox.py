@@ -1,0 +1,43 @@
+"""Messages between the channel's callback, which only enqueues, and whoever handles them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from worker.broker.consumption import Taking
+
+TURN = 64
+"""Messages handled before other tasks get the loop again."""
+
+
+class Inbox:
+    """Hands on in order of arrival, never from a callback; what was lost with its channel is left out."""
+
+    def __init__(self, handle: Callable[[Taking], None]) -> None:
+        self._handle = handle
+        self._waiting: deque[Taking] = deque()
+        self._draining = False
+
+    def put(self, taking: Taking) -> None:
+        self._waiting.append(taking)
+        if not self._draining:
+            self._draining = True
+            asyncio.get_running_loop().call_soon(self._drain)
+
+    def hand_back(self) -> None:
+        """Whatever has not been handed on."""
+        while self._waiting:
+            self._waiting.popleft().hand_back()
+
+    def clear(self) -> None:
+        """The channels are gone, and the broker has everything back."""
+        self._waiting.clear()
+
+    def _drain(self) -> None:
+        for _ in range(min(TURN, len(self._waiting))):
+            taking = self._waiting.popleft()
+            if not taking.lost:
+                self._handle(taking)
+        self._draining = bool(self._waiting)
+        if self._draining:
+            asyncio.get_running_loop().call_soon(self._drain)

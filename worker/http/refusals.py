@@ -1,0 +1,78 @@
+"""Which of many hosts the egress rules refuse now: bounded in lookups and time, whatever the DNS does."""
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from worker.http.egress import EgressPolicy, Resolve, refuse_url
+
+LOOKUPS_AT_ONCE = 50
+LOOKUP_SECONDS = 5.0
+LONGEST_SECONDS = 25.0
+"""For all of them: who asks is a person who waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """`reasons` by host, of those that are refused; `unanswered` hosts could not be looked up in time."""
+
+    hosts: int
+    reasons: dict[str, str]
+    unanswered: int
+
+
+def host_of(url: str) -> str:
+    """The host of a webhook's URL; "" of one that has none or is no URL."""
+    try:
+        return URL(url).raw_host or ""
+    except ValueError:
+        return ""
+
+
+async def refusals(urls: Iterable[str], policy: EgressPolicy, resolve: Resolve | None = None) -> Refusals:
+    """Each host is looked up once, as a delivery would do it, in vain for LOOKUP_SECONDS at most."""
+    by_host = {host_of(url): url for url in urls}
+    by_host.pop("", None)  # not the egress rules' matter
+    if resolve is not None:
+        return await _look_up(by_host, policy, resolve)
+    resolver = aiohttp.DefaultResolver()
+
+    async def addresses(host: str) -> list[str]:
+        return [found["host"] for found in await resolver.resolve(host, family=socket.AF_UNSPEC)]
+
+    try:
+        return await _look_up(by_host, policy, addresses)
+    finally:
+        await resolver.close()
+
+
+async def _look_up(by_host: dict[str, str], policy: EgressPolicy, resolve: Resolve) -> Refusals:
+    waiting = iter(by_host.items())
+    reasons: dict[str, str] = {}
+    answered = 0
+
+    async def work() -> None:
+        nonlocal answered
+        for host, url in waiting:
+            try:
+                async with asyncio.timeout(LOOKUP_SECONDS):
+                    reason = await refuse_url(url, policy, resolve)
+            except TimeoutError:
+                continue
+            answered += 1
+            if reason is not None:
+                reasons[host] = reason
+
+    tasks = [asyncio.create_task(work()) for _ in range(min(LOOKUPS_AT_ONCE, len(by_host)))]
+    if tasks:
+        done, late = await asyncio.wait(tasks, timeout=LONGEST_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for task in done:
+            task.result()
+    return Refusals(len(by_host), reasons, len(by_host) - answered)
