@@ -7,7 +7,7 @@ from aio_pika.abc import AbstractConnection
 
 from worker import wiring
 from worker.broker.connection import BROKER_ERRORS, close, connect, masked, said
-from worker.broker.declare import missing, queue_exists
+from worker.broker.declare import mismatch, missing, queue_exists
 from worker.broker.intake import evolution_queues
 from worker.configuration.port import StoreUnavailable
 from worker.domain.webhook import Webhook
@@ -17,7 +17,7 @@ from worker.webhook_source import webhook_source
 from worker.webhooks.transfer import everything
 
 EXAMPLES = 10
-READ_SECONDS = 20.0
+READ_SECONDS = 8.0
 
 Finding = tuple[str, str | None]
 """What was looked at, and the problem with it (None: there is none)."""
@@ -71,14 +71,14 @@ async def _egress_finding(settings: Settings, webhooks: list[Webhook] | None) ->
     enabled = [webhook for webhook in (*(webhooks or ()), *filter(None, [operators])) if webhook.enabled]
     found = await refusals((webhook.url for webhook in enabled), wiring.egress_policy(settings))
     late = f", {found.unanswered} not looked up in time" if found.unanswered else ""
-    late += ", the table's once it is there" if webhooks is None else ""
-    name = f"egress rules ({len(enabled)} webhooks, {found.hosts} hosts{late})"
+    looked_at = f"{len(enabled)} webhooks, {found.hosts} hosts{late}"
+    name = f"egress rules ({looked_at if webhooks is not None else 'the table of webhooks is made at the first start'})"
     refused = [webhook for webhook in enabled if host_of(webhook.url) in found.reasons]
     if not refused:
         return name, None
     examples = [_example(webhook, found.reasons[host_of(webhook.url)]) for webhook in refused[:EXAMPLES]]
     more = f"; and {len(refused) - EXAMPLES} more" if len(refused) > EXAMPLES else ""
-    return name, f"{len(refused)} webhooks are refused: {'; '.join(examples)}{more}. See EGRESS_ALLOW and EGRESS_DENY"
+    return name, f"{len(refused)} refused: {'; '.join(examples)}{more}. See EGRESS_ALLOW and EGRESS_DENY"
 
 
 def _example(webhook: Webhook, reason: str) -> str:
@@ -92,7 +92,9 @@ async def _broker_findings(settings: Settings, connection: AbstractConnection) -
     absent = await missing(connection, queues, bind=bind)
     if settings.rabbitmq_declare:
         created = f" ({len(absent)} are created at the first start)" if absent else ""
-        yield f"queues and exchanges{created}", None
+        other = await mismatch(connection, queues, absent)
+        fix = "delete it when it is empty, choose another name, or set RABBITMQ_DECLARE=false"
+        yield f"queues and exchanges{created}", f"one exists with other arguments: {other}; {fix}" if other else None
     else:
         yield "queues and exchanges", f"missing with RABBITMQ_DECLARE=false: {', '.join(absent)}" if absent else None
     if not bind:

@@ -120,7 +120,7 @@ async def test_webhooks_that_the_egress_rules_refuse_are_named_with_the_setting(
     assert code == 1
     (problem,) = problems(output)
     assert "16 webhooks, 5 hosts" in problem
-    assert "14 webhooks are refused: tenant-00/default 10.9.8.0: private address 10.9.8.0; tenant-01" in problem
+    assert "14 refused: tenant-00/default 10.9.8.0: private address 10.9.8.0; tenant-01" in problem
     assert "; and 4 more. See EGRESS_ALLOW" in problem
     assert "tenant-10" not in problem
     assert "10.9.8.7" not in problem
@@ -172,3 +172,25 @@ async def test_a_metrics_port_in_use_ends_the_start_with_one_clear_line(worker: 
     assert "METRICS_PORT" in line
     assert "in use" in line
     assert await daemon.status("/readyz") == 200
+
+
+async def test_check_names_a_queue_that_exists_otherwise(worker: StartWorker, amqp: Amqp, names: Names) -> None:
+    await amqp.declare_queue(names.events, arguments={"x-max-length": 5})
+    checked = await worker(arguments=("check",), ready=False)
+    assert await checked.wait() == 1
+    assert "one exists with other arguments" in checked.output()
+    assert names.events in checked.output()
+
+
+async def test_the_sqlite_file_is_its_owners_alone_and_reading_does_not_make_one(
+    worker: StartWorker, tmp_path: Path
+) -> None:
+    """An empty store in the place of one that is away would tell the workers that nobody has a webhook."""
+    for command in (("webhook", "list"), ("webhook", "get", "acme"), ("webhook", "delete", "acme")):
+        asked = await worker(arguments=command, ready=False)
+        assert await asked.wait() == 1
+        assert "does not exist" in asked.output()
+    assert not list(tmp_path.glob("webhooks.db*"))
+    made = await worker(arguments=("webhook", "set", "acme", "--url", "https://h.example/x"), ready=False)
+    assert await made.wait() == 0
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("webhooks.db*")} == {0o600}

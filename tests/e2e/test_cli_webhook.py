@@ -33,6 +33,8 @@ def cli(
         "WORKER_QUEUE_PREFIX": "test-cli-webhook",
     }
     monkeypatch.setattr(os, "environ", environment)
+    assert main(["migrate"]) == 0
+    capsys.readouterr()
 
     def run(*arguments: str) -> tuple[int, str, str]:
         try:
@@ -196,7 +198,7 @@ def test_a_store_that_cannot_be_used_is_said_with_the_setting(cli: Cli, monkeypa
         code, out, err = cli(*arguments)
         assert (code, out) == (1, "")
         assert "DATABASE_CONNECTION_URI" in err
-        assert "folder must exist" in err
+        assert ("folder must exist" if arguments[0] == "set" else "does not exist") in err
 
 
 @pytest.mark.parametrize("limit", ["-1", "0", "many", "1e3"])

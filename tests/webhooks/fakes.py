@@ -67,10 +67,19 @@ class FakeStore:
 class FakeWritableStore(FakeStore):
     """Of the writes only what the cache uses."""
 
-    async def disable(self, seen: Webhook, reason: str) -> int | None:
+    async def failing(self, seen: Webhook, since: int | None) -> int | None:
         if self.error is not None:
             raise self.error
-        if seen not in self.rows.get(seen.instance, ()):
+        self.rows[seen.instance] = tuple(
+            replace(row, failing_since=since) if row == seen else row for row in self.rows[seen.instance]
+        )
+        return since
+
+    async def disable(self, seen: Webhook, reason: str, *, if_failing: bool = False) -> int | None:
+        if self.error is not None:
+            raise self.error
+        rows = [row for row in self.rows.get(seen.instance, ()) if row == seen]
+        if not rows or (if_failing and rows[0].failing_since is None):
             return None
         self.rows[seen.instance] = tuple(
             replace(row, enabled=False, disabled_reason=reason) if row == seen else row

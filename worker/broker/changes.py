@@ -96,7 +96,7 @@ async def announce_all(uri: str, exchange: str, changes: Iterable[tuple[str, int
             for instance, revision in changes:
                 await announce(channel, exchange, instance, revision)
     except aiormq.exceptions.ChannelNotFoundEntity:
-        return f"the exchange {exchange} does not exist: no worker has run yet, or with another WORKER_QUEUE_PREFIX"
+        return None  # no worker has run yet, so there is nobody to tell
     except BROKER_ERRORS as error:
         return said(error)
     finally:

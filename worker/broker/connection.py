@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import aio_pika
 import aiormq
 from aio_pika.abc import AbstractConnection
+from pamqp.common import FieldTable
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from yarl import URL
 
@@ -72,8 +73,15 @@ async def connect(uri: str, name: str) -> AbstractConnection:
     url = URL(uri)
     if "heartbeat" not in url.query:
         url = url.update_query(heartbeat=HEARTBEAT_SECONDS)
+    properties: FieldTable = {"connection_name": name}
     with as_broker_errors():
-        return await aio_pika.connect(url, client_properties={"connection_name": name}, timeout=CONNECT_TIMEOUT_SECONDS)
+        try:
+            return await aio_pika.connect(url, client_properties=properties, timeout=CONNECT_TIMEOUT_SECONDS)
+        except aiormq.exceptions.InvalidFrameError as error:
+            if "Connection.Close" not in str(error):
+                raise
+            # The answer to Connection.Open; aiormq only says that it was another frame than expected.
+            raise ConnectionError("its virtual host does not exist, or is not open to this user") from None
 
 
 async def while_open(connection: AbstractConnection, work: Coroutine[Any, Any, T]) -> T:

@@ -1,5 +1,7 @@
 """Make the topology exist, or check that it does."""
 
+from collections.abc import Collection
+
 import aiormq
 from aio_pika.abc import AbstractConnection
 from aiormq.channel import Channel
@@ -47,6 +49,29 @@ async def missing(connection: AbstractConnection, topology: Topology, *, bind: b
     absent = [queue.name for queue in topology.queues if not await queue_exists(connection, queue.name)]
     exchanges = [topology.config_exchange, topology.exchange] if bind else [topology.config_exchange]
     return absent + [name for name in exchanges if not await _exists(connection, exchange=name)]
+
+
+async def mismatch(connection: AbstractConnection, topology: Topology, absent: Collection[str]) -> str | None:
+    """The first of our queues and exchanges that exists otherwise than `declare` would make it, in RabbitMQ's words.
+
+    Declaring what exists changes nothing: the broker only compares. What is `absent` is left alone.
+    """
+    for queue in (queue for queue in topology.queues if queue.name not in absent):
+        channel = await open_channel(connection)
+        try:
+            await declare_queue(channel, queue.name, queue.arguments)
+        except aiormq.exceptions.ChannelPreconditionFailed as error:
+            return str(error)
+        await channel.close()
+    if topology.exchange in absent:
+        return None
+    channel = await open_channel(connection)
+    try:
+        await declare_exchange(channel, topology.exchange)
+    except aiormq.exceptions.ChannelPreconditionFailed as error:
+        return str(error)
+    await channel.close()
+    return None
 
 
 async def verify(connection: AbstractConnection, topology: Topology, *, bind: bool) -> None:

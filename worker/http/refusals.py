@@ -12,7 +12,7 @@ from worker.http.egress import EgressPolicy, Resolve, refuse_url
 
 LOOKUPS_AT_ONCE = 50
 LOOKUP_SECONDS = 5.0
-LONGEST_SECONDS = 25.0
+LONGEST_SECONDS = 20.0
 """For all of them: who asks is a person who waits."""
 
 
@@ -50,8 +50,14 @@ async def refusals(urls: Iterable[str], policy: EgressPolicy, resolve: Resolve |
         await resolver.close()
 
 
+def _by_name(item: tuple[str, str]) -> bool:
+    """Addresses come first: they need no lookup, whatever time is left."""
+    host, _ = item
+    return not (":" in host or host.replace(".", "").isdigit())
+
+
 async def _look_up(by_host: dict[str, str], policy: EgressPolicy, resolve: Resolve) -> Refusals:
-    waiting = iter(by_host.items())
+    waiting = iter(sorted(by_host.items(), key=_by_name))
     reasons: dict[str, str] = {}
     answered = 0
 

@@ -24,9 +24,6 @@ from worker.webhooks.refused import Refused, disabled
 REFRESH_FROM = 0.75
 """The part of its time to live after which a used entry is looked up ahead."""
 
-LONGEST_PAUSE_SECONDS = 15.0
-"""How long a failing store is left alone at most: a long time to live must not make the recovery late as well."""
-
 log = logging.getLogger(__name__)
 
 
@@ -81,7 +78,7 @@ class Cache:
         self._entries = Entries(max_entries, max_bytes)
         self._queries: dict[str, _Query] = {}
         self._tasks: set[asyncio.Task[Answer]] = set()
-        self._pause = Pause(clock, longest=min(ttl / 12, LONGEST_PAUSE_SECONDS))
+        self._pause = Pause(clock, longest=ttl / 12)
         self._refused = Refused()
 
     def cached(self, instance: str) -> Sequence[Webhook] | None:
@@ -194,8 +191,7 @@ class Cache:
         except StoreUnavailable as error:
             return self._failed(began, error)
         except Exception as error:
-            # A fault of ours. It may be one row's, so the store is not left alone: the others still get theirs.
-            log.exception("the webhooks of instance %r could not be read", query.instance)
+            log.exception("instance %r: a fault of ours, perhaps of its row alone", query.instance)  # so: no pause
             return StoreUnavailable(f"{type(error).__name__}: {error}")
         finally:
             if self._queries.get(query.instance) is query:
@@ -232,8 +228,7 @@ class Cache:
         return None if entry is None else entry.webhooks
 
     def _known(self, endpoint: Endpoint) -> Webhook | None:
-        known = self._last_known(endpoint.instance) or ()
-        return next((webhook for webhook in known if webhook.id == endpoint.webhook_id), None)
+        return next((w for w in self._last_known(endpoint.instance) or () if w.id == endpoint.webhook_id), None)
 
     def _fallback(self, instance: str) -> Webhooks:
         """The last known answer of a store that fails. Raises ConfigUnavailable."""

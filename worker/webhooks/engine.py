@@ -1,7 +1,8 @@
 """The SQLAlchemy engine of each database, and what its errors mean. Imports SQLAlchemy (0.4 s)."""
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
@@ -72,6 +73,10 @@ def _sqlite(path: Path, *, create: bool) -> Engine:
     """No pool: opening costs 0.1 ms, and a file put in the place of the old one is then always seen."""
 
     def creator() -> SqliteConnection:
+        if create:
+            # It holds header values and secrets: its owner's alone. SQLite gives the -wal and -shm files its mode.
+            with suppress(OSError):  # connecting says what is wrong
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         connection = connect(path, create=create)
         if create:
             connection.execute("PRAGMA journal_mode = WAL")

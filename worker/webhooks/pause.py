@@ -4,6 +4,9 @@ from collections.abc import Callable
 from math import inf
 
 FIRST_SECONDS = 1.0
+LONGEST_SECONDS = 15.0
+"""However long entries live: a long time to live must not make the recovery late as well."""
+
 RECENT_SECONDS = 15.0
 """A failure longer ago says nothing about the store any more."""
 
@@ -11,12 +14,12 @@ RECENT_SECONDS = 15.0
 class Pause:
     """After a failure no query for a second, doubled up to `longest`; then one at a time tries again.
 
-    `clock` is monotonic, in seconds.
+    `longest` is LONGEST_SECONDS at most. `clock` is monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float], longest: float) -> None:
         self._clock = clock
-        self._longest = max(longest, FIRST_SECONDS)
+        self._longest = min(max(longest, FIRST_SECONDS), LONGEST_SECONDS)
         self._seconds = 0.0
         self._over_at = -inf
         self._failed_at = -inf

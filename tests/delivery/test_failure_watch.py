@@ -1,0 +1,97 @@
+"""Which attempts count for and against an endpoint that fails for long."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from tests.delivery.conftest import MakeRig, calm
+from tests.delivery.fakes import Clock, FakeMessage
+from tests.support.events import event
+from worker.delivery.failing import LongFailing
+from worker.delivery.failure_watch import FailureWatch
+from worker.domain.outcome import Parked, Reason
+from worker.domain.verdict import Answered, Failure, Result, Unanswered
+from worker.domain.webhook import GLOBAL_ID, Webhook
+
+SINCE = replace(Webhook("acme", "http://h/acme"), failing_since=1_795_000_000_000)
+
+
+@dataclass
+class FakeMemory:
+    """ports.FailureMemory: what it was told."""
+
+    told: list[str] = field(default_factory=list)
+
+    async def failing(self, webhook: Webhook, since: int) -> None:
+        self.told.append(f"failing since {since}")
+
+    async def recovered(self, webhook: Webhook) -> None:
+        self.told.append("recovered")
+
+    async def give_up(self, webhook: Webhook, reason: str) -> None:
+        self.told.append(reason)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.memory, self.clock = FakeMemory(), Clock(1_795_000_000.0)
+        self.watch = FailureWatch(LongFailing(100.0), self.memory, self.clock)
+
+    async def hear(self, webhook: Webhook, *results: Result, every: float = 10.0) -> list[str]:
+        for result in results:
+            self.watch.heard(webhook, result)
+            self.clock.now += every
+        await self.watch.finished()
+        return self.memory.told
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.parametrize(
+    "result",
+    [Answered(404), Answered(301), Answered(410), Answered(429, 5.0), Answered(500)]
+    + [Unanswered(failure, "") for failure in Failure if failure is not Failure.REFUSED],
+)
+async def test_whatever_is_no_2xx_counts(bench: Bench, result: Result) -> None:
+    assert await bench.hear(replace(SINCE, failing_since=None), result, result) == ["failing since 1795000000000"]
+
+
+async def test_a_2xx_clears_and_after_the_limit_it_is_given_up(bench: Bench) -> None:
+    await bench.hear(SINCE, Answered(204), every=100)
+    await bench.hear(SINCE, *[Answered(503)] * 2)
+    assert bench.memory.told == ["recovered", "every attempt failed since 2026-11-18T11:06:40Z"]
+
+
+async def test_what_our_own_rules_refused_and_the_global_webhook_do_not_count(bench: Bench) -> None:
+    await bench.hear(SINCE, *[Unanswered(Failure.REFUSED, "")] * 30)
+    operators = Webhook("", "http://h/global", id=GLOBAL_ID)
+    assert await bench.hear(operators, *[Answered(500)] * 30) == []
+
+
+async def test_what_a_self_fault_took_does_not_count(bench: Bench) -> None:
+    await bench.hear(SINCE, *[Answered(503)] * 2)
+    bench.watch.self_fault(True)
+    bench.clock.now += 1000
+    bench.watch.self_fault(False)
+    assert await bench.hear(SINCE, *[Answered(503)] * 5) == []
+
+
+async def test_attempts_that_are_not_charged_are_not_heard_of(rig: MakeRig, bench: Bench) -> None:
+    webhook = replace(SINCE, failing_since=None)
+    found = rig(webhook)
+    found.pipeline._attempter._failures = bench.watch
+    found.sender.answers["http://h/acme"] = Unanswered(Failure.CONNECT, "refused")
+    found.isolation.not_charged = Parked(Reason.SELF_FAULT, 5)
+    for _ in range(3):
+        await found.take(FakeMessage(event()))
+        bench.clock.now += 20
+    found.isolation.not_charged = None
+    await found.take(FakeMessage(event()))
+    assert bench.memory.told == []
+    bench.clock.now += 10
+    await found.take(FakeMessage(event()))
+    await calm()
+    assert bench.memory.told == ["failing since 1795000060000"]

@@ -1,0 +1,140 @@
+"""Receivers that ask for a pause, fail, are gone, or cannot be reached at all: what each costs, and whom."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from contextlib import AsyncExitStack
+from itertools import pairwise
+
+import pytest
+
+from deploy.local_process import free_port
+from tests.conftest import StartWorker
+from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.support.amqp import Amqp, Names
+from tests.support.events import event
+from tests.support.receiver import Answer, Received, Receiver
+from worker.domain.webhook import Webhook
+
+PAUSE = 2
+EARLY = 0.05
+"""Clocks of two processes that are compared."""
+
+STEADY = {
+    "WEBHOOK_RETRY_INITIAL_DELAY_SECONDS": "1",
+    "WEBHOOK_RETRY_USE_EXPONENTIAL_BACKOFF": "false",
+    "WEBHOOK_RETRY_MAX_ATTEMPTS": "60",
+}
+
+
+def numbers(posts: list[Received]) -> dict[str, list[int]]:
+    """The attempt numbers of each delivery, in order."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for post in posts:
+        found[post.header("webhook-id") or ""].append(int(post.header("webhook-attempt") or 0))
+    return found
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_retry_after_holds_the_whole_endpoint_and_no_other(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, status: int
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/held")), Webhook("acme", receiver.url("/free"), id="other"))
+    receiver.answer("/held", Answer(status, {"Retry-After": str(PAUSE)}))
+    daemon = await worker(
+        WEBHOOK_RETRY_INITIAL_DELAY_SECONDS="1", WEBHOOK_RETRY_MULTIPLIER="2", WEBHOOK_RETRY_MAX_ATTEMPTS="5"
+    )
+    await publish(event(data="first"))
+    await daemon.wait_metric("attempts_total", 1, result=f"{status // 100}xx")
+    (asked,) = receiver.at("/held")
+    await publish(event(data="second"))
+    await daemon.wait_metric("deliveries_total", 1, outcome="Parked", reason="retry_after")
+    await receiver.wait_for(2, path="/free")
+    await daemon.wait_metric("deliveries_total", 4, outcome="Delivered")
+    first, *others = receiver.at("/held")
+    assert first is asked
+    assert all(post.at >= asked.at + PAUSE - EARLY for post in others)
+    assert sorted(numbers(receiver.at("/held")).values()) == [[1], [1, 2]], "the parked one is not charged"
+    assert all(post.at < asked.at + PAUSE for post in receiver.at("/free")), "the other endpoint was not held"
+
+
+async def test_an_open_circuit_parks_uncharged_probes_alone_and_delivers_all_after_the_recovery(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/down")), Webhook("other", receiver.url("/fine")))
+    receiver.always("/down", 500)
+    daemon = await worker(**STEADY, BREAKER_FAILURES="3", BREAKER_OPEN_SECONDS="1")
+    await publish(*(event(data=number) for number in range(12)))
+    await daemon.wait_metric("endpoints_open", 1)
+    await daemon.wait_metric("deliveries_total", 8, outcome="Parked", reason="circuit_open")
+    opened = len(receiver.at("/down"))
+    assert opened < 12, "who came later was parked without an attempt"
+    posts = await receiver.wait_for(opened + 3, path="/down")
+    probes = posts[opened:]
+    assert all(later.at - sooner.at >= 1 - EARLY for sooner, later in pairwise(probes)), "one canary at a time"
+    await publish(event(instance="other"))
+    await receiver.wait_for(1, path="/fine")
+    receiver.always("/down", 200)
+    await daemon.wait_metric("deliveries_total", 13, outcome="Delivered", timeout=30)
+    charged = numbers(receiver.at("/down"))
+    assert len(charged) == 12
+    assert all(found == list(range(1, len(found) + 1)) for found in charged.values()), "only POSTs are charged"
+    assert await daemon.metric("endpoints_open") == 0
+    parked = await daemon.metric("deliveries_total", outcome="Parked", reason="circuit_open")
+    assert parked < 12 * 30, "parking does not spin"
+
+
+@pytest.mark.parametrize(("setting", "outcome", "letters"), [("skip", "Skipped", 1), ("dead", "DeadLettered", 2)])
+async def test_a_410_disables_the_webhook_with_its_reason(
+    worker: StartWorker,
+    webhooks: PutWebhooks,
+    publish: PublishEvents,
+    receiver: Receiver,
+    amqp: Amqp,
+    names: Names,
+    setting: str,
+    outcome: str,
+    letters: int,
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/gone")), Webhook("acme", receiver.url("/stays"), id="other"))
+    receiver.always("/gone", 410)
+    daemon = await worker(DISABLED_WEBHOOK=setting)
+    await publish(event())
+    await daemon.wait_metric("deliveries_total", 1, outcome="DeadLettered", reason="gone")
+    await publish(event(data="the next"))
+    await daemon.wait_metric("deliveries_total", 1, outcome=outcome, reason="disabled")
+    await daemon.wait_metric("deliveries_total", 2, outcome="Delivered")
+    await amqp.wait_depth(names.dead, letters)
+    assert await daemon.stop() == 0  # what it has to write is written
+    command = await worker(arguments=("webhook", "get", "acme", "--json"), ready=False)
+    assert await command.wait() == 0
+    gone, stays = json.loads(command.output())
+    assert (gone["enabled"], gone["disabled_reason"]) == (False, "the receiver answered 410")
+    assert (stays["enabled"], stays["disabled_reason"]) == (True, None)
+    assert (len(receiver.at("/gone")), len(receiver.at("/stays"))) == (1, 2)
+
+
+async def test_when_nobody_can_be_reached_the_fault_is_ours_and_nobody_pays_for_it(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents
+) -> None:
+    async with AsyncExitStack() as stack:
+        receivers = [Receiver(port=free_port()) for _ in range(5)]
+        hosts = {f"tenant-{receiver.port}": receiver for receiver in receivers}
+        assert len(hosts) == 5
+        await webhooks(*(Webhook(name, found.url("/x")) for name, found in hosts.items()))
+        daemon = await worker(**STEADY, SELF_FAULT_WINDOW_SECONDS="10")
+        await publish(*(event(instance=name) for name in hosts))
+        await daemon.wait_metric("self_fault", 1, timeout=20)
+        probed = await daemon.metric("attempts_total", result="connect")
+        await daemon.wait_metric("attempts_total", probed + 1, result="connect")
+        await daemon.wait_metric("deliveries_total", 5, outcome="Parked", reason="self_fault")
+        for found in receivers:
+            await stack.enter_async_context(found)
+        await daemon.wait_for_line("receivers can be reached again")
+        await daemon.wait_metric("deliveries_total", 5, outcome="Delivered", timeout=20)
+        assert await daemon.metric("self_fault") == 0
+        assert await daemon.metric("endpoints_open") == 0
+        assert len([line for line in daemon.lines if "the fault is ours" in line]) == 1
+        attempts = [post.header("webhook-attempt") for found in receivers for post in found.requests]
+        assert attempts == ["2"] * 5, "the first was charged before anybody could know"
