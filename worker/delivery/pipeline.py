@@ -18,16 +18,16 @@ from worker.delivery.ports import Clock, ConfigUnavailable, Isolation, Message, 
 from worker.delivery.settle import Settler
 from worker.delivery.taken import Taken, begun, read
 from worker.delivery.tasks import Tasks
+from worker.delivery.turn import LaneTurn
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, Outcome, Parked, Reason, Skipped
-from worker.domain.routing import Delivery, route
+from worker.domain.routing import Delivery, addressees, route
 from worker.domain.webhook import Webhook
 
 log = logging.getLogger(__name__)
 
-PARK_SECONDS = 5.0
-"""After the drain deadline: how long the last publishes may take before their messages are handed back."""
+PARK_SECONDS = 5.0  # after the drain deadline, for the last publishes; then their messages are handed back
 
 
 class Pipeline:
@@ -130,16 +130,15 @@ class Pipeline:
 
     def _fan_out(self, taken: Taken, event: Event, webhooks: Sequence[Webhook]) -> None:
         wanted = taken.history.webhook_id
-        known = [*webhooks, self._global] if self._global else webhooks
-        addressees = known if wanted is None else [webhook for webhook in known if webhook.id == wanted]
-        if not addressees:
+        addressed = addressees(webhooks, self._global, wanted)
+        if not addressed:
             self._nobody(taken, event, wanted)
             return
         if taken.message.lost:
             self._settler.without_delivery(taken, Parked(Reason.HANDED_BACK), event)
             return
-        taken.opened(len(addressees))
-        for webhook in addressees:
+        taken.opened(len(addressed))
+        for webhook in addressed:
             if wanted is None:
                 self._recorder.started()
             self._route(taken, event, webhook, webhooks)
@@ -147,9 +146,8 @@ class Pipeline:
     def _nobody(self, taken: Taken, event: Event, wanted: str | None) -> None:
         if wanted is None:
             self._recorder.started()
-            self._settler.without_delivery(taken, Skipped(Reason.NO_WEBHOOK), event)
-        else:
-            self._settler.without_delivery(taken, Skipped(Reason.WEBHOOK_GONE), event, wanted)
+        reason = Reason.NO_WEBHOOK if wanted is None else Reason.WEBHOOK_GONE
+        self._settler.without_delivery(taken, Skipped(reason), event, wanted)
 
     def _route(self, taken: Taken, event: Event, webhook: Webhook, neighbours: Sequence[Webhook]) -> None:
         dead_when_disabled = self._policy.dead_when_disabled
@@ -166,7 +164,7 @@ class Pipeline:
             error = delivery.history.last_error or "its receiver took nothing in all that time"
             self._settler.without_attempt(taken, DeadLettered(Reason.EXPIRED, error), delivery)
             return
-        turn = _Turn(self, taken, delivery)
+        turn = LaneTurn(self, taken, delivery)
         parked = self._isolation.admit(delivery, turn)
         turn.waited = True
         if parked is not None:
@@ -191,43 +189,44 @@ class Pipeline:
             self._global = replace(webhook, enabled=False, disabled_reason=reason)
 
     async def _attempt_after_waiting(self, taken: Taken, delivery: Delivery) -> None:
-        """No attempt uses a configuration that was replaced before it starts, however long it waited.
-
-        Nor is one made for a message that the broker has taken back: it is delivered again anyway.
-        """
-        if taken.message.lost:
-            self._not_started(taken, delivery, Parked(Reason.HANDED_BACK))
-            return
-        try:
-            webhooks = await self._webhooks.find(delivery.event.instance)
-        except ConfigUnavailable as error:
-            self._not_started(taken, delivery, self._policy.unknown(self._age(delivery.history), str(error)))
-            return
-        except asyncio.CancelledError:
-            # The drain deadline. Not raised again: settling the delivery is what the task is still for.
-            self._not_started(taken, delivery, Parked(Reason.SHUTDOWN))
-            return
-        except Exception:
-            log.exception("a delivery failed unexpectedly", extra={"id": delivery.id})
-            self._not_started(taken, delivery, self._policy.internal(self._age(delivery.history)))
-            return
-        webhook = self._find_again(delivery.webhook, webhooks)
-        if webhook == delivery.webhook:
-            await self._attempt(taken, delivery)
-        elif webhook is None:
+        """No attempt uses a configuration that was replaced before it starts, however long it waited."""
+        known = await self._known_now(taken, delivery)
+        if isinstance(known, Parked | DeadLettered):
+            self._not_started(taken, delivery, known)
+        elif not (found := addressees(known, self._global, delivery.webhook.id)):
             self._not_started(taken, delivery, Skipped(Reason.WEBHOOK_GONE))
+        elif found[0] is delivery.webhook or found[0] == delivery.webhook:
+            await self._attempt(taken, delivery)
         else:
             self._isolation.released(delivery)
-            self._route(taken, delivery.event, webhook, webhooks)
+            self._route(taken, delivery.event, found[0], known)
+
+    async def _known_now(self, taken: Taken, delivery: Delivery) -> Sequence[Webhook] | Parked | DeadLettered:
+        """The instance's webhooks, or why no attempt is made."""
+        if taken.message.lost:
+            return Parked(Reason.HANDED_BACK)  # the broker delivers it again: a POST now would be one more repeat
+        try:
+            return await self._webhooks.find(delivery.event.instance)
+        except ConfigUnavailable as error:
+            return self._policy.unknown(self._age(delivery.history), str(error))
+        except asyncio.CancelledError:
+            # The drain deadline. Not raised again: settling the delivery is what the task is still for.
+            return Parked(Reason.SHUTDOWN)
+        except Exception:
+            log.exception("a delivery failed unexpectedly", extra={"id": delivery.id})
+            return self._policy.internal(self._age(delivery.history))
 
     def _not_started(self, taken: Taken, delivery: Delivery, outcome: Outcome) -> None:
         self._isolation.released(delivery)
         self._settler.without_attempt(taken, outcome, delivery)
 
-    def _find_again(self, webhook: Webhook, webhooks: Sequence[Webhook]) -> Webhook | None:
-        if not webhook.instance:
-            return self._global
-        return next((found for found in webhooks if found.id == webhook.id), None)
+    def turn_came(self, taken: Taken, delivery: Delivery, *, waited: bool) -> None:
+        """The lane starts the delivery."""
+        self._attempts.start((self._attempt_after_waiting if waited else self._attempt)(taken, delivery))
+
+    def turn_passed(self, taken: Taken, delivery: Delivery, parked: Parked) -> None:
+        """The lane sends the delivery away."""
+        self._settler.without_attempt(taken, parked, delivery)
 
     # At the end.
 
@@ -249,23 +248,3 @@ class Pipeline:
         await self._reading.finished()
         await self._settler.finished(PARK_SECONDS)
         await self._disabling.finished()
-
-
-class _Turn:
-    """A delivery in its lane (ports.Turn)."""
-
-    __slots__ = ("_delivery", "_pipeline", "_taken", "waited")
-
-    def __init__(self, pipeline: Pipeline, taken: Taken, delivery: Delivery) -> None:
-        self._pipeline = pipeline
-        self._taken = taken
-        self._delivery = delivery
-        self.waited = False
-
-    def start(self) -> None:
-        pipeline = self._pipeline
-        work = pipeline._attempt_after_waiting if self.waited else pipeline._attempt
-        pipeline._attempts.start(work(self._taken, self._delivery))
-
-    def park(self, parked: Parked) -> None:
-        self._pipeline._settler.without_attempt(self._taken, parked, self._delivery)

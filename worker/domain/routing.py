@@ -49,6 +49,12 @@ class Delivery:
         return self.history.attempts + 1
 
 
+def addressees(webhooks: Sequence[Webhook], operators: Webhook | None, wanted: str | None) -> Sequence[Webhook]:
+    """Whom an event may go to: the instance's webhooks and the operator's, or only the one with the id `wanted`."""
+    known = [*webhooks, operators] if operators else webhooks
+    return known if wanted is None else [webhook for webhook in known if webhook.id == wanted]
+
+
 def route(
     event: Event,
     history: History,

@@ -12,8 +12,9 @@ from worker.isolation.places import Places
 LONGEST_WAIT = 5.0
 """Seconds in a lane's waiting room, as long as the shortest delay queue: beyond it, parking is no worse."""
 
-UNPROVEN_SECONDS = 135.0
-"""Nobody waits longer than the step that covers this for an endpoint that is slow, or has answered nothing yet."""
+SLOW_HOLD_SECONDS = 135.0
+"""Nobody is parked for longer than the step that covers this because of an endpoint that hangs: its pace says nothing
+of the moment when it is well again."""
 
 CANARY_SECONDS = 45.0
 """While a canary is out its verdict is near: nobody is parked for longer than the step that covers this."""
@@ -71,10 +72,11 @@ class Refusals:
         if lane.bucket is not None and (wait := lane.bucket.wait(now, len(lane.waiting))) > 0:
             reason = Reason.RATE_LIMITED
             ahead = max(ahead, wait * lane.rate)
+        if reason is Reason.ENDPOINT_BUSY and lane.pool is Pool.NEW:
+            return Parked(reason, self._schedule.covering(0))  # it has shown no pace yet, and will have by then
         step = lane.backlog.park(now, lane.rate, ahead, self._schedule)
-        if lane.pool is not Pool.QUICK:
-            # Its pace says nothing: it has shown none, or hangs and may be well again at any time.
-            step = min(step, self._schedule.covering(UNPROVEN_SECONDS))
+        if lane.pool is Pool.SLOW:
+            step = min(step, self._schedule.covering(SLOW_HOLD_SECONDS))
         return Parked(reason, step)
 
     def self_fault(self, seconds: float) -> Parked:
