@@ -28,7 +28,7 @@ from yarl import URL
 
 from worker.domain.request import Request
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
-from worker.http.body import large_body
+from worker.http.body import payload_of
 from worker.http.connections import CONNECTION_USE, ConnectionUse, Connector
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
 
@@ -120,7 +120,7 @@ class Sender:
         headers = request.headers
         if authorization is not None and not any(name.lower() == "authorization" for name in headers):
             headers = {**headers, "Authorization": authorization}
-        return await self._session.post(url, data=large_body(request.body), headers=headers, allow_redirects=False)
+        return await self._session.post(url, data=payload_of(request.body), headers=headers, allow_redirects=False)
 
     def _retry_after(self, response: aiohttp.ClientResponse) -> float | None:
         if response.status not in HONOURS_RETRY_AFTER:
