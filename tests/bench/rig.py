@@ -33,11 +33,12 @@ PREFETCH = 400
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One round: deliveries a second, CPU microseconds a delivery, peak memory in MiB."""
+    """One round: deliveries a second, CPU microseconds a delivery, peak memory in MiB, seconds to the first one."""
 
     rate: float
     cpu: float
     memory: float
+    first: float
 
 
 @dataclass(slots=True)
@@ -212,14 +213,17 @@ def measure(process: Process, nginx: Nginx, count: int, *, limit: float = 120.0)
     """Follow `count` deliveries at the receiver; the first tenth is the warm-up. Raises TimeoutError."""
     start = nginx.requests()
     first: tuple[float, float, int] | None = None
+    began = 0.0
     for asked in range(1, sys.maxsize):
         seen = nginx.requests() - start - asked
         now = (time.monotonic(), process.cpu_seconds, seen)
+        if not began and seen > 0:
+            began = now[0] - process.started
         if first is None and seen >= count * WARM_UP:
             first = now
         if seen >= count and first is not None:
             done = seen - first[2]
-            return Sample(done / (now[0] - first[0]), (now[1] - first[1]) / done * 1e6, process.peak_mib)
+            return Sample(done / (now[0] - first[0]), (now[1] - first[1]) / done * 1e6, process.peak_mib, began)
         if now[0] - process.started > limit:
             raise TimeoutError(f"only {seen} of {count} deliveries within {limit} s")
         time.sleep(0.02)
@@ -239,6 +243,7 @@ def median(samples: Sequence[Sample]) -> Sample:
         statistics.median(sample.rate for sample in samples),
         statistics.median(sample.cpu for sample in samples),
         statistics.median(sample.memory for sample in samples),
+        statistics.median(sample.first for sample in samples),
     )
 
 
