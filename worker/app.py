@@ -84,23 +84,8 @@ class Worker:
             queues, intake.prepare, self._listener("publishing"), self._telemetry.broker_blocked.set
         )
         self._isolation = wiring.isolation(settings, self._on_self_fault)
-        rules, policy = wiring.attempt_rules(settings), wiring.policy(settings)
         self._failures = wiring.failure_watch(settings, self._origin, self._webhooks)
-        attempter = Attempter(
-            rules, policy, self._isolation, sender, self._telemetry, time.time, time.monotonic, self._failures
-        )
-        self._pipeline = Pipeline(
-            policy=policy,
-            webhooks=self._webhooks,
-            global_webhook=wiring.global_webhook(settings),
-            isolation=self._isolation,
-            attempter=attempter,
-            settler=Settler(self._publisher, self._telemetry, time.time),
-            recorder=self._telemetry,
-            now=time.time,
-            monotonic=time.monotonic,
-            duplicates=Duplicates() if settings.rabbitmq_instance_exchanges else None,
-        )
+        self._pipeline = self._delivery(sender)
         self._source = Source(
             self._pipeline.take,
             self._prepare,
@@ -115,6 +100,25 @@ class Worker:
         self._ages = (BacklogAge(time.monotonic), BacklogAge(time.monotonic))
         self._replicas = Replicas(time.monotonic)
         self._measure()
+
+    def _delivery(self, sender: Sender) -> Pipeline:
+        settings, telemetry = self._settings, self._telemetry
+        rules, policy = wiring.attempt_rules(settings), wiring.policy(settings)
+        attempter = Attempter(
+            rules, policy, self._isolation, sender, telemetry, time.time, time.monotonic, self._failures
+        )
+        return Pipeline(
+            policy=policy,
+            webhooks=self._webhooks,
+            global_webhook=wiring.global_webhook(settings),
+            isolation=self._isolation,
+            attempter=attempter,
+            settler=Settler(self._publisher, telemetry, time.time),
+            recorder=telemetry,
+            now=time.time,
+            monotonic=time.monotonic,
+            duplicates=Duplicates() if settings.rabbitmq_instance_exchanges else None,
+        )
 
     async def start(self) -> None:
         """Serve health first, so that a probe hears why it is not ready; then consume."""
