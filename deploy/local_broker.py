@@ -216,7 +216,9 @@ def speaks_amqp(port: int) -> bool:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell without job control starts background programs with it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     broker = LocalBroker(int(os.environ["PORT"]) if "PORT" in os.environ else None)
     try:
         broker.start()
