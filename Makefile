@@ -41,7 +41,7 @@ test-setup:
 	@PYTHON="$(PYTHON)" .ci/debian-packages test
 	@$(MAKE) --no-print-directory $(TEST_READY)
 
-check: setup ## format, lint, types, import contracts, unit tests: in seconds
+check: setup ## format, lint, types, import contracts, unit tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
