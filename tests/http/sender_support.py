@@ -35,8 +35,7 @@ class Pool(Sender):
     def count_connects(self) -> list[object]:
         """A list that grows with each address that is connected to from now on."""
         made: list[object] = []
-        connector = self._session.connector
-        assert isinstance(connector, aiohttp.TCPConnector)
+        connector = self._connector
         make_socket = connector._socket_factory
         assert make_socket is not None
 
@@ -54,21 +53,18 @@ class Pool(Sender):
 
     @property
     def in_use(self) -> int:
-        connector = self._session.connector
-        assert connector is not None
+        connector = self._connector
         return len(connector._acquired)
 
     @property
     def answer_begun(self) -> bool:
         """Whether the head of an answer has arrived whose body is not read yet."""
-        connector = self._session.connector
-        assert connector is not None
+        connector = self._connector
         return any(protocol._payload is not None for protocol in connector._acquired)
 
     @property
     def kept(self) -> int:
-        connector = self._session.connector
-        assert connector is not None
+        connector = self._connector
         return sum(map(len, connector._conns.values()))
 
     async def none_in_use(self) -> None:

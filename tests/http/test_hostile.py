@@ -11,7 +11,7 @@ from tests.http.sender_support import End, Pool, Replies, pool, replying, reset,
 from tests.support.receiver import HostileReceiver, Receiver, read_request
 from tests.support.tls import Authority
 from worker.domain.verdict import Answered, Failure, Unanswered
-from worker.http.sender import DRAIN_BYTES
+from worker.http.exchange import DRAIN_BYTES
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 HEAD = b"HTTP/1.1 200 OK\r\n"

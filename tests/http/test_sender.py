@@ -125,7 +125,7 @@ async def test_an_answer_on_an_idle_connection_is_not_taken_for_the_next_posts(s
 
     async with HostileReceiver(chatty) as receiver:
         assert await sender.post(receiver.url()) == Answered(200)
-        protocol = next(iter(sender._session.connector._conns.values()))[0][0]  # type: ignore[union-attr]
+        protocol = next(iter(sender._connector._conns.values()))[0][0]
         idle.set()
         await until(lambda: protocol.should_close, "the unasked answer has arrived")
         assert await sender.post(receiver.url()) == Answered(503)

@@ -3,11 +3,9 @@
 import asyncio
 import email.utils
 import os
-import re
 import ssl
 import time
-from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -15,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
-from multidict import istr
+from aiohttp.http import HttpProcessingError
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -28,17 +26,15 @@ from yarl import URL
 
 from worker.domain.request import Request
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
-from worker.http.body import payload_of
-from worker.http.connections import CONNECTION_USE, ConnectionUse, Connector
+from worker.http.connections import Connector, Origin
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
+from worker.http.exchange import Answer, exchange, head_of
+from worker.http.target import target
 
 KEEP_ALIVE_SECONDS = 75.0
 """Longer than most receivers keep a connection (nginx: 75, Node: 5), so that it is they who close it."""
 
 DNS_CACHE_SECONDS = 10
-DRAIN_BYTES = 64 * 1024
-DRAIN_SECONDS = 1.0
-LONGEST_HEADER_BYTES = 16 * 1024
 REFUSED_CONNECT_SECONDS = 2.0
 """How long a refused connect is tried again within one attempt: a receiver's restart often takes less."""
 
@@ -60,24 +56,17 @@ class Sender:
         trusted: ssl.SSLContext | None = None,
     ) -> None:
         self._now = now
+        self._loop = asyncio.get_running_loop()
         self._resolver = GuardedResolver(policy, names or aiohttp.DefaultResolver())
-        self._session = aiohttp.ClientSession(
-            connector=Connector(
-                limit=0,  # the lanes bound what is in flight
-                resolver=self._resolver,
-                ttl_dns_cache=DNS_CACHE_SECONDS,
-                keepalive_timeout=KEEP_ALIVE_SECONDS,
-                socket_factory=guarded_socket_factory(policy),
-                ssl=trusted or True,
-            ),
-            request_class=_Request,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # one deadline, ours, for all of it
-            auto_decompress=False,  # the answer is never used, so a gzip bomb stays packed
-            max_line_size=LONGEST_HEADER_BYTES,
-            max_field_size=LONGEST_HEADER_BYTES,
-            trust_env=False,
+        self._connector = Connector(
+            limit=0,  # the lanes bound what is in flight
+            resolver=self._resolver,
+            ttl_dns_cache=DNS_CACHE_SECONDS,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            socket_factory=guarded_socket_factory(policy),
+            ssl=trusted or True,
         )
+        self._origin = lru_cache(maxsize=16384)(self._new_origin)
         self._again = AsyncRetrying(
             retry=retry_if_exception(_may_connect_later),
             wait=_jittered(jitter),
@@ -85,54 +74,58 @@ class Sender:
         )
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._connector.close()
         await self._resolver.close()
 
     async def send(self, request: Request, timeout: float) -> Result:
+        deadline = self._loop.time() + timeout
         try:
-            async with asyncio.timeout(timeout) as deadline:
-                response = await self._answer(request, timeout)
+            answer = await self._answer(request, timeout, deadline)
         except TimeoutError:
             return Unanswered(Failure.TIMEOUT, f"no answer within {timeout:g} s")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _unanswered(error, request.url)
-        await _drain(response, deadline.when())
-        return Answered(response.status, self._retry_after(response))
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            return unanswered(error, request.url)
+        await answer.drain(deadline)
+        status = answer.message.code
+        return Answered(status, self._retry_after(answer) if status in HONOURS_RETRY_AFTER else None)
 
-    async def _answer(self, request: Request, timeout: float) -> aiohttp.ClientResponse:
+    async def _answer(self, request: Request, timeout: float, deadline: float) -> Answer:
         """The answer's head. A stale or refused connection is tried again: nothing was delivered on it."""
-        use = ConnectionUse()
-        try:
-            return await self._post(request, use)
-        except _CUT as error:
-            # The receiver had closed the kept connection (RFC 9112, 9.3.1); on a new one it is the receiver's answer.
-            if not (use.reused or _may_connect_later(error)):
-                raise
-        # Only now, so that a healthy delivery does not pay for the retrying. The first try is immediate; a copy,
-        # because tenacity keeps the state of a call in the object. It ends before the deadline: a refused connection
-        # must not be told of as a timeout.
+        url, authorization = target(request.url)
+        origin = self._origin(url.scheme, url.raw_authority)
+        headers = _with_authorization(request.headers, authorization)
+        head = head_of(url, origin.request.headers[hdrs.HOST], headers, len(request.body))
+        kept = await self._connector.kept(origin)
+        if kept is not None:
+            try:
+                return await exchange(kept, head, request.body, deadline)
+            except _CUT:
+                pass  # the receiver had closed the kept connection (RFC 9112, 9.3.1)
+        # A copy, because tenacity keeps the state of a call in the object. It ends before the deadline: a refused
+        # connection must not be told of as a timeout.
         stop = stop_after_delay(min(REFUSED_CONNECT_SECONDS, timeout / 2))
-        return await self._again.copy(stop=stop)(self._post, request, ConnectionUse(fresh_only=True))
+        return await self._again.copy(stop=stop)(self._on_new_connection, origin, head, request.body, deadline)
 
-    async def _post(self, request: Request, use: ConnectionUse) -> aiohttp.ClientResponse:
-        CONNECTION_USE.set(use)
-        url, authorization = _target(request.url)
-        headers = request.headers
-        if authorization is not None and not any(name.lower() == "authorization" for name in headers):
-            headers = {**headers, "Authorization": authorization}
-        return await self._session.post(url, data=payload_of(request.body), headers=headers, allow_redirects=False)
+    async def _on_new_connection(self, origin: Origin, head: bytes, body: bytes, deadline: float) -> Answer:
+        async with asyncio.timeout_at(deadline):
+            connection = await self._connector.fresh(origin)
+        return await exchange(connection, head, body, deadline)
 
-    def _retry_after(self, response: aiohttp.ClientResponse) -> float | None:
-        if response.status not in HONOURS_RETRY_AFTER:
-            return None
-        text = response.headers.get(hdrs.RETRY_AFTER)
+    def _new_origin(self, scheme: str, authority: str) -> Origin:
+        url = URL.build(scheme=scheme, authority=authority, encoded=True)
+        request = aiohttp.ClientRequest(hdrs.METH_POST, url, loop=self._loop)
+        return Origin(request, request.connection_key)
+
+    def _retry_after(self, answer: Answer) -> float | None:
+        text = answer.message.headers.get(hdrs.RETRY_AFTER)
         return None if text is None else retry_after(text, self._now())
 
 
-class _Request(aiohttp.ClientRequest):
-    """Without the headers that aiohttp adds: `skip_auto_headers` copies and sorts them in each POST."""
-
-    DEFAULT_HEADERS: dict[istr, str] = {}  # noqa: RUF012 - so declared by aiohttp, and never changed
+def _with_authorization(headers: Mapping[str, str], authorization: str | None) -> Mapping[str, str]:
+    """Credentials of the URL, unless the webhook has a header for them."""
+    if authorization is None or any(name.lower() == "authorization" for name in headers):
+        return headers
+    return {**headers, "Authorization": authorization}
 
 
 def retry_after(text: str, now: float) -> float | None:
@@ -145,29 +138,6 @@ def retry_after(text: str, now: float) -> float | None:
         return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now)
     except (ValueError, OverflowError):
         return None
-
-
-async def _drain(response: aiohttp.ClientResponse, deadline: float | None) -> None:
-    """Read the answer's body within bounds, so that its connection can be used again; else close it.
-
-    `deadline`: the attempt's, on the event loop's clock.
-    """
-    if response.content.is_eof():
-        response.release()
-        return
-    soon = asyncio.get_running_loop().time() + DRAIN_SECONDS
-    left = DRAIN_BYTES
-    try:
-        async with asyncio.timeout_at(soon if deadline is None else min(soon, deadline)):
-            while left > 0 and (chunk := await response.content.readany()):
-                left -= len(chunk)
-    except (TimeoutError, asyncio.CancelledError, aiohttp.ClientError, OSError):
-        pass  # the status has arrived, and only that counts, at the drain deadline too
-    finally:
-        if response.content.is_eof():
-            response.release()
-        else:
-            response.close()
 
 
 _CUT = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
@@ -189,25 +159,7 @@ def _jittered(jitter: float) -> Callable[[RetryCallState], float]:
     return lambda state: (1 - jitter) * wait(state) + jitter * spread(state)
 
 
-_SENDABLE = re.compile(r"https?://[\w.~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)  # RFC 3986's characters
-
-
-@lru_cache(maxsize=16384)
-def _target(url: str) -> tuple[URL, str | None]:
-    """The URL without its credentials, and those as `Authorization` (RFC 7617). Raises ValueError.
-
-    A URL that can be sent as it is keeps its bytes (yarl would turn `%2F` of a signed query into `/`).
-    """
-    parsed = URL(url, encoded=_SENDABLE.fullmatch(url) is not None)
-    if parsed.scheme not in ("http", "https"):
-        raise ValueError("not an HTTP URL")
-    if parsed.raw_user is None and parsed.raw_password is None:
-        return parsed, None
-    pair = f"{parsed.user or ''}:{parsed.password or ''}".encode()
-    return parsed.with_user(None), "Basic " + b64encode(pair).decode()
-
-
-def _unanswered(error: Exception, url: str) -> Unanswered:
+def unanswered(error: Exception, url: str) -> Unanswered:
     """Library errors, named in our own words: theirs may hold URLs with credentials."""
     refused = egress_refusal(error)
     if refused is not None:
@@ -223,7 +175,7 @@ def _unanswered(error: Exception, url: str) -> Unanswered:
         case aiohttp.ClientConnectorError():
             reason = os.strerror(error.errno) if error.errno else _reason(error)
             return Unanswered(Failure.CONNECT, f"connecting to {host} failed: {reason}")
-        case aiohttp.ClientResponseError():
+        case HttpProcessingError():
             return Unanswered(Failure.CONNECT, f"{host} answered with what is not HTTP, or with too many headers")
     return Unanswered(Failure.CONNECT, f"{host} closed the connection before it answered")
 

@@ -12,7 +12,9 @@ from worker.domain.routing import BadUrl
 from worker.domain.trial import Trial, request_of_test
 from worker.domain.webhook import Webhook
 from worker.http.egress import EgressPolicy, GuardedResolver, guarded_socket_factory
-from worker.http.sender import DRAIN_SECONDS, _target, _unanswered
+from worker.http.exchange import DRAIN_SECONDS
+from worker.http.sender import unanswered
+from worker.http.target import target
 
 KEPT_BYTES = 1024
 """Of the answer's body."""
@@ -47,7 +49,7 @@ class TrialSender:
         except TimeoutError:
             return self._unanswered(started, f"no answer within {seconds:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return self._unanswered(started, _unanswered(error, request.url).error)
+            return self._unanswered(started, unanswered(error, request.url).error)
         return Trial(status, self._milliseconds(started), body)
 
     def _unanswered(self, started: float, error: str) -> Trial:
@@ -57,7 +59,7 @@ class TrialSender:
         return 1000 * (self._monotonic() - started)
 
     async def _post(self, request: Request) -> tuple[int, bytes]:
-        url, authorization = _target(request.url)
+        url, authorization = target(request.url)
         headers = dict(request.headers)
         if authorization is not None and not any(name.lower() == "authorization" for name in headers):
             headers["Authorization"] = authorization
