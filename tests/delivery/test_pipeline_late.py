@@ -63,6 +63,7 @@ async def test_a_fault_in_a_turn_after_waiting_frees_its_place(rig: MakeRig, mon
     found.isolation.holding = True
     message = FakeMessage(event())
     await found.take(message)
+    found.webhooks.known.clear()
     monkeypatch.setattr(found.webhooks, "find", _raise)
     found.isolation.start_next()
     await calm()
@@ -142,6 +143,7 @@ async def test_the_drain_deadline_parks_a_turn_that_still_asks_for_its_webhook(
     found.isolation.holding = True
     message = FakeMessage(event())
     await found.take(message)
+    found.webhooks.known.clear()
     monkeypatch.setattr(found.webhooks, "find", hang)
     found.isolation.start_next()
     await calm()

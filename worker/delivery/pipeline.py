@@ -205,8 +205,9 @@ class Pipeline:
         """The instance's webhooks, or why no attempt is made."""
         if taken.message.lost:
             return Parked(Reason.HANDED_BACK)  # the broker delivers it again: a POST now would be one more repeat
+        instance = delivery.event.instance
         try:
-            return await self._webhooks.find(delivery.event.instance)
+            return self._webhooks.cached(instance) or await self._webhooks.find(instance)
         except ConfigUnavailable as error:
             return self._policy.unknown(self._age(delivery.history), str(error))
         except asyncio.CancelledError:
@@ -227,8 +228,6 @@ class Pipeline:
     def turn_passed(self, taken: Taken, delivery: Delivery, parked: Parked) -> None:
         """The lane sends the delivery away."""
         self._settler.without_attempt(taken, parked, delivery)
-
-    # At the end.
 
     async def drain(self, seconds: float) -> None:
         """Finish what is under way within `seconds`; park the rest, without charging an attempt.

@@ -61,7 +61,7 @@ async def exchange(connection: Connection, head: bytes, body: bytes, deadline: f
     broke); the connection is closed then.
     """
     protocol = protocol_of(connection)
-    expiry = asyncio.get_running_loop().call_at(deadline, protocol.expire)
+    expiry = protocol._loop.call_at(deadline, protocol.expire)
     try:
         protocol.set_response_params(
             read_until_eof=True,
