@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.http.sender_support import End, Pool, Replies, pool, replying, reset, ticker
+from tests.http.sender_support import End, Pool, Replies, connected_to, pool, replying, reset, ticker, until
 from tests.support.receiver import HostileReceiver, Receiver, read_request
 from tests.support.tls import Authority
 from worker.domain.verdict import Answered, Failure, Unanswered
@@ -130,6 +130,19 @@ async def test_a_receiver_that_never_reads_costs_the_deadline(sender: Pool) -> N
     async with HostileReceiver(sleepy) as receiver:
         assert await sender.post(receiver.url(), b"a" * 20_000_000, timeout=0.3) == late("0.3")
         await sender.none_in_use()
+        await until(lambda: connected_to(receiver.port) == 0, "no socket of ours is left")
+
+
+async def test_a_receiver_that_answers_and_never_reads_holds_no_socket(sender: Pool) -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+        await asyncio.Event().wait()
+
+    async with HostileReceiver(deaf) as receiver:
+        assert await sender.post(receiver.url(), b"a" * 20_000_000) == Answered(413)
+        await until(lambda: connected_to(receiver.port) == 0, "no socket of ours is left")
 
 
 async def test_a_tls_handshake_that_is_never_answered_costs_the_deadline(sender: Pool) -> None:

@@ -41,10 +41,10 @@ class Answer:
         if not self._body.is_eof():
             with suppress(TimeoutError, asyncio.CancelledError, aiohttp.ClientError, OSError):
                 await self._read(deadline)
-        if self._body.is_eof():
+        if self._body.is_eof() and not protocol_of(self._connection).should_close:
             self._connection.release()
         else:
-            self._connection.close()
+            _abort(self._connection)
 
     async def _read(self, deadline: float) -> None:
         soon = asyncio.get_running_loop().time() + DRAIN_SECONDS
@@ -74,7 +74,7 @@ async def exchange(connection: Connection, head: bytes, body: bytes, deadline: f
             return Answer(connection, *await _answered(protocol))
         return Answer(connection, *await _sent_in_pieces(protocol, head, body))
     except BaseException:
-        connection.close()
+        _abort(connection)
         raise
     finally:
         expiry.cancel()
@@ -92,6 +92,12 @@ def head_of(url: URL, host: str, headers: Mapping[str, str], length: int) -> byt
     if not text.count("\r") == text.count("\n") == len(lines) + 2 or "\0" in text:
         raise ValueError("a line break or NUL inside the URL or a header")
     return text.encode()
+
+
+def _abort(connection: Connection) -> None:
+    """Close at once: a receiver that does not read would hold the socket of a mere `close` for ever."""
+    protocol_of(connection).abort()
+    connection.close()
 
 
 def _transport(protocol: Protocol) -> asyncio.Transport:
