@@ -15,15 +15,18 @@ from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
 from tests.support.waiting import Facts
 from worker.broker.connection import close, connect
-from worker.broker.consumption import Consumer, Consumption, Held, Taking
+from worker.broker.consumption import Consumer, Consumption, Held
 from worker.broker.declare import open_channel
+from worker.broker.redeliveries import Redeliveries
+from worker.broker.taking import Taking
 
 MEBIBYTE = 2**20
 
 
-def delivered(tag: int, body: bytes = b"12345") -> Any:
-    header = SimpleNamespace(properties=SimpleNamespace(headers=None, message_id=None))
-    return SimpleNamespace(header=header, body=body, exchange="", routing_key="k", delivery_tag=tag)
+def delivered(tag: int, body: bytes = b"12345", *, again: bool = False) -> Any:
+    header = SimpleNamespace(properties=SimpleNamespace(headers={"x-delivery-count": 1} if again else None))
+    header.properties.message_id = None
+    return SimpleNamespace(header=header, body=body, exchange="", routing_key="k", delivery_tag=tag, redelivered=again)
 
 
 class FakeChannel:
@@ -59,18 +62,25 @@ class Rig:
     channel: FakeChannel = field(default_factory=FakeChannel)
     takings: list[Taking] = field(default_factory=list)
     held: Held = field(default_factory=lambda: Held(MEBIBYTE))
+    redeliveries: Redeliveries[Taking] = field(default_factory=lambda: Redeliveries(lambda: 0.0))
     changes: int = 0
 
     async def start(self) -> Consumption:
-        channel: Any = self.channel
-        self.consumption = Consumption(channel, self.takings.append, self.held, self._changed)
+        """On another channel than before."""
+        channel: Any = FakeChannel()
+        self.channel = channel
+        self.consumption = Consumption(channel, self._take, self.held, self._changed, self.redeliveries)
         await self.consumption.consume([Consumer("q", 10)], 1.0)
         return self.consumption
 
-    async def deliver(self, *tags: int) -> None:
+    async def deliver(self, *tags: int, again: bool = False) -> None:
         (callback,) = self.channel.consumers.values()
         for tag in tags:
-            await callback(delivered(tag))
+            await callback(delivered(tag, again=again))
+
+    def _take(self, taking: Taking) -> None:
+        taking.begun = True
+        self.takings.append(taking)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -109,6 +119,67 @@ async def test_acks_are_told_before_messages_are_handed_back() -> None:
     assert rig.channel.told == [("ack", 1, True), ("nack", 2, False), ("nack", 3, False)]
 
 
+# Delivered again
+
+
+async def test_what_was_settled_when_its_channel_broke_is_acked_when_it_comes_again() -> None:
+    rig = Rig()
+    consumption = await rig.start()
+    await rig.deliver(1, 2, 3)
+    rig.takings[0].ack()  # not told any more
+    consumption.close()
+    rig.takings[1].ack()
+    again = await rig.start()
+    await rig.deliver(1, 2, 3, again=True)
+    await again.flushed()
+    assert len(rig.takings) == 3  # three equal messages: the third, still handled, goes on
+    assert rig.channel.told == [("ack", 2, False), ("ack", 3, False)]
+    rig.takings[2].ack()
+    await again.flushed()
+    assert rig.channel.told[2:] == [("ack", 1, True)]
+    assert rig.held.bytes == 0
+
+
+async def test_what_is_handled_goes_on_on_the_channel_that_delivers_it_again() -> None:
+    rig = Rig()
+    consumption = await rig.start()
+    await rig.deliver(1)
+    consumption.close()
+    (taking,) = rig.takings
+    assert (taking.lost, rig.held.bytes) == (True, 0)
+    again = await rig.start()
+    await rig.deliver(1, again=True)
+    assert (taking.lost, rig.held.bytes, len(rig.takings)) == (False, 5, 1)
+    taking.ack()
+    await again.flushed()
+    assert (rig.channel.told, rig.held.bytes) == ([("ack", 1, True)], 0)
+
+
+async def test_what_was_told_handed_back_or_never_begun_is_handled_when_it_comes_again() -> None:
+    rig = Rig()
+    consumption = await rig.start()
+    await rig.deliver(1, 2, 3)
+    rig.takings[0].ack()
+    await consumption.flushed()  # told: the broker may know
+    rig.takings[1].begun = False  # waited in the inbox
+    consumption.close()
+    rig.takings[2].hand_back()
+    await rig.start()
+    await rig.deliver(1, 2, 3, again=True)
+    assert len(rig.takings) == 6
+
+
+async def test_a_message_that_is_not_delivered_again_is_always_handled() -> None:
+    rig = Rig()
+    consumption = await rig.start()
+    await rig.deliver(1, 2)
+    consumption.close()
+    rig.takings[0].ack()
+    await rig.start()
+    await rig.deliver(1, 2)
+    assert len(rig.takings) == 4
+
+
 @pytest.fixture
 async def connection(broker: LocalBroker) -> AsyncIterator[Any]:
     connection = await connect(broker.uri, "test consumption")
@@ -143,7 +214,7 @@ async def test_no_ack_is_lost_when_the_channel_closes_right_after(connection: An
             numbers = range(start, start + 100)
             await asyncio.gather(*(amqp.publish("", names.events, b"x", message_id=str(n)) for n in numbers))
         taker, channel = Taker(), await open_channel(connection)
-        consumption = Consumption(channel, taker.take, Held(MEBIBYTE), lambda: None)
+        consumption = Consumption(channel, taker.take, Held(MEBIBYTE), lambda: None, Redeliveries(lambda: 0.0))
         await consumption.consume([Consumer(names.events, 2000)], 1.0)
         await taker.wait_for(COUNT)
         await consumption.cancel()

@@ -15,9 +15,10 @@ from tests.support.proxy import CONSUME, Proxy, Way
 from tests.support.waiting import Facts
 from worker.broker import source as module
 from worker.broker.connection import Supervisor
-from worker.broker.consumption import Consumption, Taking
+from worker.broker.consumption import Consumption
 from worker.broker.intake import EvolutionQueues, Intake
 from worker.broker.source import Source
+from worker.broker.taking import Taking
 from worker.broker.topology import topology
 
 CHANNEL_OPEN = b"\x00\x14\x00\x0a"

@@ -78,13 +78,12 @@ async def test_a_broker_that_goes_and_comes_back_has_everything_delivered(
     async with await Amqp.connect(broker.uri) as amqp:
         await amqp.publish_event(names.exchange, "messages.upsert", event(data="later"))
         await receiver.wait_for(lambda seen: any(request.json()["data"] == "later" for request in seen))
-        await receiver.wait_for(3, path="/hook")
         await receiver.wait_for(2, path="/bad")
     # The one that POSTed 500 has nothing left to publish: its message was lost to this process.
     assert len({request.header("webhook-id") for request in receiver.at("/bad")}) == 1
-    await daemon.wait_metric("deliveries_total", 4, outcome="Delivered")
+    await daemon.wait_metric("deliveries_total", 3, outcome="Delivered")
     await assert_nothing_is_left(daemon, broker, names)
-    assert sorted(posts_by_id(receiver).values()) == [1, 2, 2]
+    assert sorted(posts_by_id(receiver).values()) == [1, 1, 2]
 
 
 async def test_a_memory_alarm_holds_up_retries_alone_and_repeats_nothing(

@@ -52,6 +52,10 @@ class AckLedger:
         """Whether something settled has not been told yet."""
         return bool(self._fresh or self._waiting)
 
+    def is_pending(self, tag: int) -> bool:
+        """Whether this tag is settled and has not been told yet."""
+        return tag in self._waiting or tag in self._fresh
+
     def take(self) -> list[tuple[int, bool]]:
         first_open = next(iter(self._open), self._last + 1)
         # The frame must name a tag that the broker still holds (it searches for that very tag): none told before.

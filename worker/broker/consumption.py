@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,8 @@ from worker.broker.barrier import queue_knows
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.declare import open_channel
 from worker.broker.frames import consume, depth
+from worker.broker.redeliveries import Redeliveries
+from worker.broker.taking import Taking
 
 log = logging.getLogger(__name__)
 
@@ -30,43 +32,16 @@ class Consumer:
     prefetch: int
 
 
-class Taking:
-    """A message of the broker on its way through this process (ports.Message)."""
-
-    __slots__ = ("_consumption", "_open", "body", "exchange", "headers", "message_id", "routing_key", "tag")
-
-    def __init__(self, consumption: "Consumption", delivered: DeliveredMessage) -> None:
-        properties = delivered.header.properties
-        self.body: bytes = delivered.body
-        self.headers: Mapping[str, object] = properties.headers or {}
-        self.message_id: str | None = properties.message_id
-        self.exchange: str = delivered.exchange or ""
-        self.routing_key: str = delivered.routing_key or ""
-        self.tag: int = delivered.delivery_tag or 0
-        self._consumption = consumption
-        # Settled once: a second ack of a tag is an error that would close the channel for all.
-        self._open = True
-
-    @property
-    def lost(self) -> bool:
-        return self._consumption.closed
-
-    def ack(self) -> None:
-        if self._open:
-            self._open = False
-            self._consumption.ack(self.tag, len(self.body))
-
-    def hand_back(self) -> None:
-        if self._open:
-            self._open = False
-            self._consumption.hand_back(self.tag, len(self.body))
-
-
 class Consumption:
     """One channel with its consumers: what it took, and what it has told the broker."""
 
     def __init__(
-        self, channel: Channel, take: Callable[[Taking], None], held: "Held", changed: Callable[[], None]
+        self,
+        channel: Channel,
+        take: Callable[[Taking], None],
+        held: "Held",
+        changed: Callable[[], None],
+        redeliveries: Redeliveries[Taking],
     ) -> None:
         """`changed` is called when `healthy` may have become untrue."""
         channel.closing.add_done_callback(lambda _: self._gone())
@@ -75,7 +50,10 @@ class Consumption:
         self._changed = changed
         self._take = take
         self._held = held
+        self._redeliveries = redeliveries
         self._ledger = AckLedger()
+        self._open: dict[int, Taking] = {}
+        self._untold: list[Taking] = []
         self._tags: dict[str, str] = {}
         self._delivering: set[str] = set()  # queues that something came from
         self._nacks: list[int] = []
@@ -111,22 +89,37 @@ class Consumption:
         """Messages that it has taken out of its queues: settled, or in hand while the channel lasts."""
         return self._ledger.settled if self.closed else self._ledger.kept
 
-    def ack(self, tag: int, size: int) -> None:
-        self._settled(size)
-        self._ledger.ack(tag)
+    def ack(self, taking: Taking) -> None:
+        self._ledger.ack(taking.tag)
+        if self.closed:
+            self._redeliveries.ended(taking, settled=True)
+            return
+        self._settled(taking)
+        self._untold.append(taking)
         self._flush_soon()
 
-    def hand_back(self, tag: int, size: int) -> None:
-        self._settled(size)
-        self._nacks.append(tag)
+    def hand_back(self, taking: Taking) -> None:
+        if self.closed:
+            self._redeliveries.ended(taking, settled=False)
+            return
+        self._settled(taking)
+        self._nacks.append(taking.tag)
         self._flush_soon()
 
     def close(self) -> None:
         """The channel is gone: the broker has everything back that was not acked."""
-        if not self.closed:
-            self.closed = True
-            self._held.less(self._bytes)
-            self._bytes = 0
+        if self.closed:
+            return
+        self.closed = True
+        self._held.less(self._bytes)
+        self._bytes = 0
+        for taking in self._untold:
+            self._redeliveries.ended(taking, settled=True)
+        for taking in self._open.values():
+            if taking.begun:
+                self._redeliveries.lost(taking)
+        self._untold.clear()
+        self._open.clear()
 
     async def flushed(self) -> None:
         """Waits until the queues know everything settled so far. Call it last: what comes meanwhile stays un-acked."""
@@ -149,15 +142,28 @@ class Consumption:
         size = len(taking.body)
         self._bytes += size
         self._held.more(size)
-        self._take(taking)
+        self._open[taking.tag] = taking
+        if not (taking.redelivered and self._known_again(taking)):
+            self._take(taking)
 
-    def _settled(self, size: int) -> None:
-        if not self.closed:
-            self._bytes -= size
-            self._held.less(size)
+    def _known_again(self, taking: Taking) -> bool:
+        before = self._redeliveries.under_way(taking)
+        if before is not None:
+            before.goes_on_as(taking)
+            self._open[taking.tag] = before
+            return True
+        if self._redeliveries.was_settled(taking):
+            taking.ack()
+            return True
+        return False
+
+    def _settled(self, taking: Taking) -> None:
+        del self._open[taking.tag]
+        self._bytes -= len(taking.body)
+        self._held.less(len(taking.body))
 
     def _flush_soon(self) -> None:
-        if not self.closed and (self._flushing is None or self._flushing.done()):
+        if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
     async def _flush(self) -> None:
@@ -172,7 +178,9 @@ class Consumption:
 
     async def _tell(self) -> None:
         # Acks first: one that is lost repeats a delivery, while what is not nacked comes back all the same.
-        for tag, multiple in self._ledger.take():
+        acks = self._ledger.take()
+        self._untold = [taking for taking in self._untold if self._ledger.is_pending(taking.tag)]
+        for tag, multiple in acks:
             await self._channel.basic_ack(tag, multiple=multiple, wait=False)
         nacks, self._nacks = self._nacks, []
         for tag in nacks:

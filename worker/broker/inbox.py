@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from worker.broker.consumption import Taking
+from worker.broker.taking import Taking
 
 TURN = 64
 """Messages handled before other tasks get the loop again."""
@@ -37,6 +37,7 @@ class Inbox:
         for _ in range(min(TURN, len(self._waiting))):
             taking = self._waiting.popleft()
             if not taking.lost:
+                taking.begun = True
                 self._handle(taking)
         self._draining = bool(self._waiting)
         if self._draining:

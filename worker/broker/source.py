@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractConnection
+from aiormq.channel import Channel
 
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, said
-from worker.broker.consumption import Consumer, Consumption, Held, Taking, consumer_missing
+from worker.broker.consumption import Consumer, Consumption, Held, consumer_missing
 from worker.broker.declare import open_channel
 from worker.broker.inbox import Inbox
+from worker.broker.redeliveries import Redeliveries
+from worker.broker.taking import Taking
 from worker.delivery.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,7 @@ class Source:
         self._on_state = on_state
         self._held = Held(max_bytes)
         self._inbox = Inbox(handle)
+        self._redeliveries = Redeliveries[Taking](monotonic)
         self._connection: AbstractConnection | None = None
         self._consumptions: list[Consumption] = []
         self._taken_before: Counter[int] = Counter()
@@ -197,11 +201,14 @@ class Source:
                 await consumption.cancel()
             while len(self._consumptions) < len(groups):
                 channel = await open_channel(self._connection)
-                self._consumptions.append(Consumption(channel, self._take, self._held, self._look.set))
+                self._consumptions.append(self._consumption_on(channel))
             if wanted[0] > 0:
                 for consumption, group in zip(self._consumptions, groups, strict=False):
                     await consumption.consume(group, wanted[0])
             self._applied = wanted
+
+    def _consumption_on(self, channel: Channel) -> Consumption:
+        return Consumption(channel, self._take, self._held, self._look.set, self._redeliveries)
 
     def _wanted_share(self) -> float:
         if self._stopped or self._paused:

@@ -79,7 +79,9 @@ class Pipeline:
 
     async def _take_large(self, message: Message) -> None:
         parts = await asyncio.to_thread(read, message, self._now())
-        if not message.lost:
+        if message.lost:
+            message.hand_back()
+        else:
             self._parsed(message, *parts)
 
     def _failed(self, message: Message, fault: BaseException) -> None:

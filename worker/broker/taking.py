@@ -1,0 +1,65 @@
+"""One message of the broker on its way through this process."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from aiormq.abc import DeliveredMessage
+
+
+class Channel(Protocol):
+    """Where a message came from, and where it is settled."""
+
+    closed: bool
+
+    def ack(self, taking: "Taking") -> None: ...
+    def hand_back(self, taking: "Taking") -> None: ...
+
+
+class Taking:
+    """See ports.Message. When its channel breaks while it is handled, it goes on on the one that delivers it again."""
+
+    __slots__ = (
+        "_channel",
+        "_open",
+        "begun",
+        "body",
+        "exchange",
+        "headers",
+        "message_id",
+        "redelivered",
+        "routing_key",
+        "tag",
+    )
+
+    def __init__(self, channel: Channel, delivered: DeliveredMessage) -> None:
+        properties = delivered.header.properties
+        self.body: bytes = delivered.body
+        self.headers: Mapping[str, object] = properties.headers or {}
+        self.message_id: str | None = properties.message_id
+        self.exchange: str = delivered.exchange or ""
+        self.routing_key: str = delivered.routing_key or ""
+        self.tag: int = delivered.delivery_tag or 0
+        self.redelivered: bool = bool(delivered.redelivered)
+        self.begun = False
+        """Somebody handles it, and will settle it."""
+        self._channel = channel
+        # Settled once: a second ack of a tag is an error that would close the channel for all.
+        self._open = True
+
+    @property
+    def lost(self) -> bool:
+        return self._channel.closed
+
+    def ack(self) -> None:
+        if self._open:
+            self._open = False
+            self._channel.ack(self)
+
+    def hand_back(self) -> None:
+        if self._open:
+            self._open = False
+            self._channel.hand_back(self)
+
+    def goes_on_as(self, again: "Taking") -> None:
+        """On another channel, which has delivered it again."""
+        self._channel, self.tag = again._channel, again.tag
