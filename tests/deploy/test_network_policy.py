@@ -24,3 +24,9 @@ def test_the_network_policy_opens_dns_broker_database_and_what_is_allowed() -> N
     allowed = [peer["ipBlock"]["cidr"] for peer in rules[-1]["to"]]
     assert allowed == ["10.96.0.0/12", "192.168.7.9/32", "fd00:1::7/128"]
     assert len(of(render({}), "NetworkPolicy")["spec"]["egress"]) == 3
+
+
+def test_the_network_policy_opens_a_collector_of_traces() -> None:
+    collector = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
+    rules = of(render({"networkPolicy": {"collector": {"to": [collector]}}}), "NetworkPolicy")["spec"]["egress"]
+    assert {"to": [collector], "ports": [{"protocol": "TCP", "port": 4318}]} in rules

@@ -37,7 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- /* Always more than the drain: cancelling the consumers, the last publishes, the last acks and closing two
-connections have 5 s each beyond it, and the rest is spare. */ -}}
+connections have 5 s each beyond it, the last traces 3 s, and the rest is spare. */ -}}
 {{- define "worker.grace" -}}
 {{ add (include "worker.drain" .) 30 }}
 {{- end }}
