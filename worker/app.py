@@ -66,6 +66,8 @@ class Worker:
         self._settings = settings
         self._life = life
         self._stack = stack
+        self._tracing = tracing = wiring.tracing()
+        stack.push_async_callback(tracing.close)
         self._up: dict[str, bool] = {"consuming": False, "publishing": False}
         self._queues = queues = wiring.queue_topology(settings)
         self._telemetry = Telemetry(queues.delays, settings.metrics_instances, (queue.name for queue in queues.queues))
@@ -81,13 +83,13 @@ class Worker:
         self._intake = intake = wiring.intake(settings, queues)
         self._changes = ChangeListener(queues.config_exchange, self._webhooks.invalidate)
         self._publisher = Publisher(
-            queues, intake.prepare, self._listener("publishing"), self._telemetry.broker_blocked.set
+            queues, intake.prepare, self._listener("publishing"), self._telemetry.broker_blocked.set, tracing.headers
         )
         self._isolation = wiring.isolation(settings, self._on_self_fault)
         self._failures = wiring.failure_watch(settings, self._origin, self._webhooks)
         self._pipeline = self._delivery(sender)
         self._source = Source(
-            self._pipeline.take,
+            tracing.taking(self._pipeline.take),
             self._prepare,
             intake.groups,
             settings.worker_max_bytes,
@@ -102,19 +104,20 @@ class Worker:
         self._measure()
 
     def _delivery(self, sender: Sender) -> Pipeline:
-        settings, telemetry = self._settings, self._telemetry
+        settings, tracing = self._settings, self._tracing
+        recorder, traced = tracing.recorder(self._telemetry), tracing.sender(sender)
         rules, policy = wiring.attempt_rules(settings), wiring.policy(settings)
         attempter = Attempter(
-            rules, policy, self._isolation, sender, telemetry, time.time, time.monotonic, self._failures
+            rules, policy, self._isolation, traced, recorder, time.time, time.monotonic, self._failures
         )
         return Pipeline(
             policy=policy,
             webhooks=self._webhooks,
             global_webhook=wiring.global_webhook(settings),
-            isolation=self._isolation,
+            isolation=tracing.isolation(self._isolation),
             attempter=attempter,
-            settler=Settler(self._publisher, telemetry, time.time),
-            recorder=telemetry,
+            settler=Settler(self._publisher, recorder, time.time),
+            recorder=recorder,
             now=time.time,
             monotonic=time.monotonic,
             duplicates=Duplicates() if settings.rabbitmq_instance_exchanges else None,

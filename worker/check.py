@@ -1,11 +1,12 @@
 """The checks of `webhook-worker check`: each says what is wrong and what to do. Nothing is changed."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 from aio_pika.abc import AbstractConnection
 
-from worker import wiring
+from worker import settings_traces, wiring
 from worker.broker.connection import BROKER_ERRORS, close, connect, masked, said
 from worker.broker.declare import mismatch, missing, queue_exists
 from worker.broker.intake import evolution_queues
@@ -26,6 +27,8 @@ Finding = tuple[str, str | None]
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """One finding after another, settings first (they are right, or this would not run)."""
     yield "settings", None
+    if settings_traces.endpoint(os.environ) is not None:
+        yield "traces", settings_traces.problem(os.environ)
     problem, webhooks = await _look_through(settings)
     yield "webhook store", problem
     if problem is None:

@@ -1,8 +1,10 @@
 """From settings to parts: the one place that knows both."""
 
+import os
 import time
 from collections.abc import Callable
 
+from worker import settings_traces
 from worker.broker.intake import EvolutionQueues, Intake
 from worker.broker.topology import Topology, topology
 from worker.delivery.attempt import AttemptRules
@@ -18,6 +20,7 @@ from worker.isolation.isolation import EndpointIsolation
 from worker.isolation.registry import Caps
 from worker.settings import Settings
 from worker.telemetry.recorder import Telemetry
+from worker.telemetry.tracing import Tracing
 from worker.webhooks.cache import Cache, LookupResult
 from worker.webhooks.long_failing import StoredFailures
 from worker.webhooks.sources import Source
@@ -103,6 +106,16 @@ def cache(settings: Settings, source: Source, telemetry: Telemetry) -> Cache:
         writable=source.writable,
         ttl=settings.cache_ttl_seconds,
     )
+
+
+def tracing() -> Tracing:
+    """By OpenTelemetry's own variables, which its SDK reads too. Raises OSError when one of them cannot be used."""
+    endpoint = settings_traces.endpoint(os.environ)
+    if endpoint is None:
+        return Tracing()
+    from worker.telemetry.otel_export import otel  # noqa: PLC0415 - an extra, and heavy
+
+    return otel(endpoint)
 
 
 def failure_watch(settings: Settings, source: Source, cache: Cache) -> FailureWatch | None:

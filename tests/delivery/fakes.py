@@ -36,6 +36,7 @@ class FakeMessage:
     message_id: str | None = None
     exchange: str = "evolution_exchange"
     routing_key: str = "messages.upsert"
+    queue: str = "webhooks.events"
     lost: bool = False
     ends: list[str] = field(default_factory=list)
 

@@ -137,7 +137,7 @@ class Consumption:
         if self.closed:
             return  # aiormq still passes on what it had read; nobody would ever settle it
         self._delivering.add(queue)
-        taking = Taking(self, delivered)
+        taking = Taking(self, queue, delivered)
         self._ledger.taken(taking.tag)
         size = len(taking.body)
         self._bytes += size

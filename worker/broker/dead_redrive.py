@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aio_pika.abc import AbstractConnection
@@ -15,7 +15,7 @@ from worker.broker.topology import Topology
 from worker.delivery.ports import Clock, PublishFailed
 from worker.delivery.tasks import Tasks
 from worker.domain.event import InvalidEvent
-from worker.domain.history import History
+from worker.domain.history import TRACE_HEADERS, Headers, History
 
 WINDOW = 200
 """Letters in flight. Confirms one at a time make 1,100/s, 200 in flight 4,000 to 8,000/s (FACTS)."""
@@ -131,7 +131,7 @@ class Redrive:
         # Who never reached a webhook fans out anew; the others go to their one webhook.
         target = self._topology.events if history.webhook_id is None else self._topology.retries
         try:
-            await self._publisher.publish(target, seen.body, history.headers())
+            await self._publisher.publish(target, seen.body, history.headers() | _trace_of(seen.headers))
             assert self._browser is not None
             await self._browser.ack(seen.tag)
         except (PublishFailed, *BROKER_ERRORS) as error:
@@ -141,6 +141,12 @@ class Redrive:
             self.result.moved[reason] += 1
         finally:
             self._bytes -= len(seen.body)
+
+
+def _trace_of(headers: Mapping[str, object]) -> Headers:
+    """A letter's next life belongs to the trace of the one before."""
+    found = {name: headers.get(name) for name in TRACE_HEADERS}
+    return {name: text for name, text in found.items() if isinstance(text, str)}
 
 
 async def _nothing_to_prepare(_: AbstractConnection) -> None:

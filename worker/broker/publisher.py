@@ -30,7 +30,7 @@ class Publisher:
 
     Each call waits for its own confirm, so callers pipeline by being many. A confirm has no deadline: behind a
     memory alarm it comes late but comes, and publishing again meanwhile would repeat the delivery.
-    `on_blocked` hears of such an alarm, and of its end.
+    `on_blocked` hears of such an alarm, and of its end. `trace` gives each message further headers.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Publisher:
         prepare: Callable[[AbstractConnection], Awaitable[None]],
         on_state: Callable[[bool], None],
         on_blocked: Callable[[bool], None] = lambda _: None,
+        trace: Callable[[], Mapping[str, str]] | None = None,
         monotonic: Clock = time.monotonic,
     ) -> None:
         self._topology = topology
@@ -46,6 +47,7 @@ class Publisher:
         self._on_state = on_state
         self._on_blocked = on_blocked
         self._monotonic = monotonic
+        self._trace = trace
         self._rejections = Rejections()
         self._unconfirmed: dict[int, float] = {}  # begun at, in that order
         self._connection: AbstractConnection | None = None
@@ -103,7 +105,7 @@ class Publisher:
         properties = Basic.Properties(
             content_type="application/json",
             delivery_mode=PERSISTENT,
-            headers=_table(headers),
+            headers=_table(headers if self._trace is None else {**headers, **self._trace()}),
             # aiormq finds the publish that the broker returned by its message id.
             message_id=str(number),
         )

@@ -26,18 +26,20 @@ class Taking:
         "exchange",
         "headers",
         "message_id",
+        "queue",
         "redelivered",
         "routing_key",
         "tag",
     )
 
-    def __init__(self, channel: Channel, delivered: DeliveredMessage) -> None:
+    def __init__(self, channel: Channel, queue: str, delivered: DeliveredMessage) -> None:
         properties = delivered.header.properties
         self.body: bytes = delivered.body
         self.headers: Mapping[str, object] = properties.headers or {}
         self.message_id: str | None = properties.message_id
         self.exchange: str = delivered.exchange or ""
         self.routing_key: str = delivered.routing_key or ""
+        self.queue = queue
         self.tag: int = delivered.delivery_tag or 0
         self.redelivered: bool = bool(delivered.redelivered)
         self.begun = False

@@ -1,8 +1,10 @@
 """`webhook-worker run`: the daemon."""
 
 import argparse
+import os
 
-from worker.cli.common import Subparsers, add_command
+from worker import settings_traces
+from worker.cli.common import WRONG, Subparsers, add_command, complain
 from worker.settings import Settings
 
 
@@ -11,6 +13,10 @@ def add_to(commands: Subparsers) -> None:
 
 
 async def _run(_: argparse.Namespace, settings: Settings) -> int:
+    problem = settings_traces.problem(os.environ)
+    if problem:
+        complain(problem)
+        return WRONG
     from worker.app import run  # noqa: PLC0415 - only the daemon needs all of it
 
     return await run(settings)

@@ -34,6 +34,10 @@ class Message(Protocol):
     @property
     def routing_key(self) -> str: ...
     @property
+    def queue(self) -> str:
+        """Where it was taken from."""
+
+    @property
     def lost(self) -> bool:
         """Its channel is gone: the broker will deliver it again, and settling it has no effect."""
 

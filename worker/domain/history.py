@@ -12,6 +12,9 @@ KEPT_ENTRIES = 20
 KEPT_TEXT = 300
 """Characters of an error or an entry that travel along: all headers must fit one AMQP frame."""
 
+TRACE_HEADERS = ("traceparent", "tracestate")
+"""Headers beside ours that stay with a message from one taking to the next (W3C Trace Context)."""
+
 Headers = dict[str, str | int | list[str]]
 
 
