@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
+from tests.bench.burst import burst
 from tests.bench.filtered import filtered
 from tests.bench.isolation import isolation
 from tests.bench.rig import Rig, rig
@@ -26,6 +27,7 @@ SCENARIOS: dict[str, Scenario] = {
     "filtered": lambda rig, rounds, count: filtered(rig, rounds=rounds, count=count * 2),
     "instances": lambda rig, rounds, count: instances(rig, rounds=rounds, count=count),
     "isolation": lambda rig, rounds, _: isolation(rig, rounds=rounds),
+    "burst": lambda rig, rounds, _: burst(rig, rounds=rounds),
     "start": lambda rig, rounds, _: start(rig, rounds=rounds),
     "memory": lambda rig, _, __: memory(rig),
 }

@@ -1,131 +1,210 @@
-"""One bad endpoint hurts nobody: 200 endpoints, 20 of them bad, against none bad, in turns."""
+"""One bad endpoint hurts nobody: 200 endpoints, some of them bad, against none bad, in turns.
 
-import asyncio
-import json
+Each turn is one start of the worker. First it finds BACKLOG events (closed loop): the throughput is that of the
+healthy endpoints, from their tenth to their ninetieth percent. Then events come at a steady pace for SECONDS (open
+loop), while what was parked for the bad ones comes back: the latency is from publishing to arrival.
+"""
+
 import statistics
-import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-import aio_pika
+from math import inf
 
 from deploy.local_process import free_port
-from tests.bench.rig import SERVERS_CORE, Process, Rig, python
-from tests.support.amqp import BareProperties
+from tests.bench.endpoints import Endpoints, name, stamped
+from tests.bench.offered import Trend, Watched, offer, on_servers_core
+from tests.bench.rig import Rig, verdict
 
 ENDPOINTS, BAD = 200, 20
-SECONDS = 8.0
-PACE = 400
-"""Events a second where latency is measured: well below what one core can deliver."""
+BACKLOG = 12_000
+PACE = 0.3
+"""Of the throughput that a first turn with none bad has, which is not counted: far from where queues build up."""
 
-BACKLOG = 20_000
-"""Events that wait when throughput is measured."""
+SECONDS = 5.0
+LONG_SECONDS = 60.0
+"""Of the one long look at un-acked messages and memory: twice the time after which hanging attempts time out."""
+
+LEAST_THROUGHPUT, MOST_TIMES, MOST_MORE_MS = 0.95, 1.2, 10.0
+
+LATEST = 15.0
+"""Seconds after the last publish; what has not arrived by then counts as never."""
+
+IMPATIENT = {"WORKER_DRAIN_SECONDS": "0.1"}
+"""At the end nobody waits for those that hang: their events are parked, and then purged."""
+
+NONE, HANG, HALF = "none", "20 accept and never answer", "1 receives half of all events"
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """Healthy deliveries a second with a backlog; latencies in ms at a steady pace; resident MiB at the end."""
+class Kind:
+    """`bad` endpoints have that URL; the n-th event is for `whose(n)`, and `share` of all for healthy ones."""
+
+    bad: int
+    url: str
+    whose: Callable[[int], int]
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Healthy deliveries a second over their share of all events, and CPU us for each of them, all that the bad ones
+    cost included; latencies in ms, `inf` for what never came."""
 
     throughput: float
+    cpu: float
     p50: float
     p99: float
-    memory: float
+    watched: Watched
 
 
 def isolation(rig: Rig, *, rounds: int) -> Iterator[str]:
-    """Each round: none bad, then each kind of bad. Ratios are of medians over all rounds of one run."""
-    port = free_port()
-    kinds = {
-        "none bad": f"http://127.0.0.1:{port}/ok",
-        "20 accept and never answer": f"http://127.0.0.1:{port}/hang",
-        "20 refuse connections": f"http://127.0.0.1:{free_port()}/",
-        "20 answer in 10 s": f"http://127.0.0.1:{port}/slow",
-        "20 answer 500": f"http://127.0.0.1:{port}/broken",
-    }
-    results: dict[str, list[Round]] = {name: [] for name in kinds}
-    with Process(python("-m", "tests.bench.receiver", str(port)), core=SERVERS_CORE):
+    """Every turn with bad endpoints has one without beside it; medians over all rounds of one run."""
+    with Endpoints() as healthy, Endpoints() as others:
+        kinds = _kinds(others)
+        pace = round(PACE * _turn(rig, healthy, kinds[NONE], 100).throughput)
+        turns: dict[str, list[Turn]] = {kind: [] for kind in kinds}
         for _ in range(rounds):
-            for name, bad_url in kinds.items():
-                results[name].append(_round(rig, port, bad_url))
-    yield from _table(results)
+            for number, kind in enumerate(list(kinds)[1:]):
+                if number % 2 == 0:
+                    turns[NONE].append(_turn(rig, healthy, kinds[NONE], pace))
+                turns[kind].append(_turn(rig, healthy, kinds[kind], pace))
+                others.noted()
+        yield from _table(turns, pace)
+        yield from _long(rig, healthy, kinds[HANG], pace)
 
 
-def _round(rig: Rig, port: int, bad_url: str) -> Round:
-    good, latencies = f"http://127.0.0.1:{port}/ok", f"http://127.0.0.1:{port}/latencies"
-    rig.set_webhooks({f"bench-{number}": bad_url if number < BAD else good for number in range(ENDPOINTS)})
-    with rig.worker(WEBHOOK_REQUEST_TIMEOUT_MS="5000") as worker:
+def _kinds(others: Endpoints) -> dict[str, Kind]:
+    share = 1 - BAD / ENDPOINTS
+    urls = {
+        NONE: others.url("/ok"),
+        HANG: others.url("/hang"),
+        "20 refuse connections": f"http://127.0.0.1:{free_port()}/",
+        "20 answer in 10 s": others.url("/slow"),
+        "20 answer 500": others.url("/broken"),
+    }
+    kinds = {kind: Kind(BAD, url, lambda number: number % ENDPOINTS, share) for kind, url in urls.items()}
+    return {**kinds, HALF: Kind(1, others.url("/ok"), _half, 0.5)}
+
+
+def _half(number: int) -> int:
+    return 0 if number % 2 else 1 + number // 2 % (ENDPOINTS - 1)
+
+
+def _turn(rig: Rig, healthy: Endpoints, kind: Kind, pace: int) -> Turn:
+    _set(rig, healthy, kind)
+    rig.fill(rig.events_queue, [stamped(kind.whose(number)) for number in range(BACKLOG)])
+    with rig.worker(**IMPATIENT) as worker:
         worker.wait_consuming()
-        asyncio.run(_publish(rig, PACE, SECONDS))
-        late = sorted(_get(latencies))
+        began, deliveries = worker.cpu_seconds, _healthy(kind, BACKLOG)
+        throughput = _throughput(healthy, deliveries) / kind.share
+        cpu = (worker.cpu_seconds - began) / deliveries * 1e6
+        watched = offer(rig, worker, pace, SECONDS, kind.whose)
+        late = _latencies(healthy, _healthy(kind, int(pace * SECONDS)))
     rig.purge()
-    rig.fill(rig.events_queue, [_event(number) for number in range(BACKLOG)])
-    with rig.worker(WEBHOOK_REQUEST_TIMEOUT_MS="5000") as worker:
-        throughput = _drained(latencies, BACKLOG * (ENDPOINTS - BAD) // ENDPOINTS)
-        memory = worker.rss_mib
-    rig.purge()
-    return Round(throughput, _percentile(late, 50), _percentile(late, 99), memory)
+    return Turn(throughput, cpu, _percentile(late, 50), _percentile(late, 99), watched)
 
 
-def _drained(latencies: str, healthy: int) -> float:
-    """Deliveries a second to healthy endpoints, between the first tenth and nine tenths of theirs."""
-    done, first = 0, None
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        done += len(_get(latencies))
-        now = (time.monotonic(), done)
-        if first is None and done >= healthy * 0.1:
-            first = now
-        if first is not None and done >= healthy * 0.9:
-            return (now[1] - first[1]) / (now[0] - first[0])
-        time.sleep(0.05)
-    raise TimeoutError(f"only {done} of {healthy} deliveries to healthy endpoints")
+def _set(rig: Rig, healthy: Endpoints, kind: Kind) -> None:
+    """The webhooks, and a clean sheet."""
+    healthy.noted()
+    rig.set_webhooks(
+        {name(number): kind.url if number < kind.bad else healthy.url("/ok") for number in range(ENDPOINTS)}
+    )
 
 
-async def _publish(rig: Rig, pace: int, seconds: float) -> None:
-    """At a steady pace; events go round the endpoints."""
-    connection = await aio_pika.connect(rig.broker.uri)
-    channel = await (await connection.channel(publisher_confirms=False)).get_underlay_channel()
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    for number in range(int(pace * seconds)):
-        await asyncio.sleep(max(0.0, began + number / pace - loop.time()))
-        properties = BareProperties(delivery_mode=2)
-        await channel.basic_publish(_event(number), routing_key=rig.events_queue, properties=properties)
-    await connection.close()
+def _healthy(kind: Kind, count: int) -> int:
+    """How many of the first `count` events are for healthy endpoints."""
+    return sum(kind.whose(number) >= kind.bad for number in range(count))
 
 
-def _event(number: int) -> bytes:
-    data = {"sent": time.time(), "number": number, "text": "x" * 600}
-    event = {"event": "messages.upsert", "instance": f"bench-{number % ENDPOINTS}", "data": data}
-    return json.dumps(event, separators=(",", ":")).encode()
+def _throughput(healthy: Endpoints, count: int) -> float:
+    with on_servers_core():
+        if not healthy.wait(count, 120):
+            raise TimeoutError(f"only {healthy.count()} of {count} deliveries to healthy endpoints")
+    arrivals = [arrived for _, arrived in healthy.noted()]
+    first, last = len(arrivals) // 10, len(arrivals) * 9 // 10
+    return (last - first) / (arrivals[last] - arrivals[first])
 
 
-def _get(url: str) -> list[float]:
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        noted: list[float] = json.load(answer)
-    return noted
+def _latencies(healthy: Endpoints, count: int) -> list[float]:
+    """In ms, sorted."""
+    with on_servers_core():
+        healthy.wait(count, LATEST)
+    late = sorted((arrived - sent) * 1000 for sent, arrived in healthy.noted())
+    return late + [inf] * (count - len(late))
 
 
 def _percentile(ordered: list[float], percent: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1000
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-def _table(results: dict[str, list[Round]]) -> Iterator[str]:
-    base = _median(results["none bad"])
-    yield f"{ENDPOINTS} endpoints; throughput of the healthy ones with a backlog, latency at {PACE} events a second\n"
-    yield "| bad endpoints | healthy deliveries/s | ratio | p50 ms | p99 ms | ratio | MiB |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for name, rounds in results.items():
-        one = _median(rounds)
-        # With none bad, a tenth of the deliveries goes to those that are bad in the other rows.
-        share = 1.0 if name == "none bad" else (ENDPOINTS - BAD) / ENDPOINTS
-        yield (
-            f"| {name} | {one.throughput:.0f} | {one.throughput / (base.throughput * share):.2f} | {one.p50:.1f} "
-            f"| {one.p99:.1f} | {one.p99 / base.p99:.2f} | {one.memory:.0f} |"
-        )
+def _long(rig: Rig, healthy: Endpoints, kind: Kind, pace: int) -> Iterator[str]:
+    """Un-acked messages and memory over a time in which attempts time out, circuits open and parked ones return."""
+    _set(rig, healthy, kind)
+    with rig.worker(**IMPATIENT) as worker:
+        worker.wait_consuming()
+        watched = offer(rig, worker, pace, LONG_SECONDS, kind.whose)
+        late = _latencies(healthy, _healthy(kind, int(pace * LONG_SECONDS)))
+    rig.purge()
+    yield (
+        f"\n{LONG_SECONDS:.0f} s of {pace} events a second, {HANG}: first and last third (most): "
+        f"un-acked {_unacked(watched)}, {_memory(watched)} MiB; p99 {_percentile(late, 99):.1f} ms."
+    )
 
 
-def _median(rounds: list[Round]) -> Round:
-    figures = zip(*((one.throughput, one.p50, one.p99, one.memory) for one in rounds), strict=True)
-    return Round(*(statistics.median(figure) for figure in figures))
+def _table(turns: dict[str, list[Turn]], pace: int) -> Iterator[str]:
+    base = turns[NONE]
+    yield (
+        f"{ENDPOINTS} endpoints, {len(base)} turns with none bad, {len(turns[HANG])} of each other kind in between. "
+        f"Throughput: a backlog of {BACKLOG}, closed loop. Latency: {pace} events a second, open loop. Healthy "
+        "endpoints alone; medians (min-max).\n"
+    )
+    yield (
+        "| bad endpoints | deliveries/s over their share | 0.95 times or more | CPU us a delivery | p50 ms | p99 ms "
+        "| 1.2 times or 10 ms more at most | un-acked, first to last third (most) | MiB |"
+    )
+    yield "| --- " * 9 + "|"
+    for kind, own in turns.items():
+        yield f"| {kind} | {' | '.join(_cells(own, base))} |"
+
+
+def _cells(own: list[Turn], base: list[Turn]) -> Iterator[str]:
+    throughput = _median([turn.throughput for turn in own]) / _median([turn.throughput for turn in base])
+    p99, base_p99 = _median([turn.p99 for turn in own]), _median([turn.p99 for turn in base])
+    watched = Watched(_middle([turn.watched.unacked for turn in own]), _middle([turn.watched.memory for turn in own]))
+    yield _spread([turn.throughput for turn in own], 0)
+    yield f"{throughput:.2f} {verdict(throughput >= LEAST_THROUGHPUT)}"
+    yield _spread([turn.cpu for turn in own], 0)
+    yield f"{_median([turn.p50 for turn in own]):.1f}"
+    yield _spread([turn.p99 for turn in own], 1)
+    late = p99 <= MOST_TIMES * base_p99 or p99 <= base_p99 + MOST_MORE_MS
+    yield f"{p99 / base_p99:.2f}, {p99 - base_p99:+.1f} ms {verdict(late)}"
+    yield _unacked(watched)
+    yield _memory(watched)
+
+
+def _unacked(watched: Watched) -> str:
+    trend = watched.unacked
+    flat = trend.last <= max(1.2 * trend.first, trend.first + 20)
+    return f"{trend.first:.0f} to {trend.last:.0f} ({trend.most:.0f}) {verdict(flat)}"
+
+
+def _memory(watched: Watched) -> str:
+    trend = watched.memory
+    return f"{trend.first:.0f} to {trend.last:.0f} ({trend.most:.0f}) {verdict(trend.last <= 1.05 * trend.first)}"
+
+
+def _middle(trends: list[Trend]) -> Trend:
+    return Trend(
+        _median([trend.first for trend in trends]),
+        _median([trend.last for trend in trends]),
+        max(trend.most for trend in trends),
+    )
+
+
+def _median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def _spread(values: list[float], digits: int) -> str:
+    return f"{_median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"

@@ -180,9 +180,13 @@ class Process:
     def wait_consuming(self) -> None:
         """Until the worker has said that both its connections are up."""
         while self.output().count("connected to RabbitMQ") < 2:
-            if self._process.poll() is not None:
-                raise RuntimeError(self.output())
+            self.check_running()
             time.sleep(0.01)
+
+    def check_running(self) -> None:
+        """Raises RuntimeError with what it wrote, if it has ended."""
+        if self._process.poll() is not None:
+            raise RuntimeError(self.output())
 
     def output(self) -> str:
         return Path(self._output.name).read_text()
@@ -245,6 +249,11 @@ def median(samples: Sequence[Sample]) -> Sample:
         statistics.median(sample.memory for sample in samples),
         statistics.median(sample.first for sample in samples),
     )
+
+
+def verdict(holds: bool) -> str:
+    """Of one clause, in a table."""
+    return "pass" if holds else "**FAIL**"
 
 
 def python(*arguments: str) -> list[str]:
