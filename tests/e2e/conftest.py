@@ -1,4 +1,4 @@
-"""What the end-to-end tests share beyond the real servers: webhooks in the worker's own table."""
+"""What the end-to-end tests share beyond the real servers: webhooks in the worker's own table, a way to the broker."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from deploy.local_broker import LocalBroker
+from tests.conftest import StartWorker
+from tests.e2e.flow import Flow
 from tests.support.amqp import Amqp, Names
 from tests.support.proxy import Proxy
+from tests.support.receiver import Receiver
 from worker.domain.webhook import Webhook
 from worker.webhooks.sql import SqlStore
 
@@ -48,3 +51,11 @@ async def proxy(broker: LocalBroker) -> AsyncIterator[Proxy]:
     """Stands before the shared broker: `worker(RABBITMQ_URI=proxy.uri())`."""
     async with Proxy(broker.port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def flow(
+    broker: LocalBroker, amqp: Amqp, names: Names, receiver: Receiver, worker: StartWorker, webhooks: PutWebhooks
+) -> Flow:
+    """Broker, receiver and worker with one webhook; through the proxy: `flow.start(RABBITMQ_URI=proxy.uri())`."""
+    return Flow(broker, amqp, names, receiver, worker, webhooks)

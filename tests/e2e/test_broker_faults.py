@@ -11,6 +11,7 @@ import pytest
 from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.e2e.flow import Flow
 from tests.e2e.leftovers import QUICK, assert_nothing_is_left, posts_by_id
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
@@ -53,20 +54,14 @@ async def test_connections_that_the_broker_closes_come_back(
 
 @pytest.mark.parametrize("end", [LocalBroker.stop, LocalBroker.kill], ids=["stopped", "killed"])
 async def test_a_broker_that_goes_and_comes_back_has_everything_delivered(
-    worker: StartWorker,
-    webhooks: PutWebhooks,
-    publish: PublishEvents,
-    receiver: Receiver,
-    broker: LocalBroker,
-    names: Names,
-    end: Callable[[LocalBroker], None],
+    flow: Flow, end: Callable[[LocalBroker], None]
 ) -> None:
-    await webhooks(Webhook("acme", receiver.url("/hook")), Webhook("bad", receiver.url("/bad")))
+    broker, names, receiver = flow.broker, flow.names, flow.receiver
     release = asyncio.Event()
     receiver.answer("/hook", Answer(release=release))
     receiver.answer("/bad", Answer(status=500, release=release))
-    daemon = await worker(**QUICK)
-    await publish(event(), event(instance="bad"))
+    daemon = await flow.start(Webhook("bad", receiver.url("/bad")), **QUICK)
+    await flow.publish(event(), event(instance="bad"))
     await receiver.wait_for(2)
     needed = (names.events, names.retries, names.dead, names.retry(1))
     await asyncio.to_thread(broker.wait_durable, *needed)
@@ -81,9 +76,9 @@ async def test_a_broker_that_goes_and_comes_back_has_everything_delivered(
         await receiver.wait_for(2, path="/bad")
     # The one that POSTed 500 has nothing left to publish: its message was lost to this process.
     assert len({request.header("webhook-id") for request in receiver.at("/bad")}) == 1
-    await daemon.wait_metric("deliveries_total", 3, outcome="Delivered")
-    await assert_nothing_is_left(daemon, broker, names)
-    assert sorted(posts_by_id(receiver).values()) == [1, 1, 2]
+    await flow.delivered(3)
+    await flow.nothing_is_left()
+    assert flow.posts() == [1, 1, 2]
 
 
 async def test_a_memory_alarm_holds_up_retries_alone_and_repeats_nothing(

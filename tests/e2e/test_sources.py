@@ -12,9 +12,9 @@ import aio_pika
 import pytest
 from pamqp import constants
 
-from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.e2e.flow import Flow
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.receiver import Answer, Receiver
@@ -25,40 +25,35 @@ from worker.domain.webhook import Webhook
 # Who owns the topology
 
 
-async def test_without_the_right_to_declare_it_names_what_is_missing_and_waits_for_it(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
-) -> None:
-    await webhooks(Webhook("acme", receiver.url("/hook")))
-    passive = await worker(RABBITMQ_DECLARE="false", ready=False)
+async def test_without_the_right_to_declare_it_names_what_is_missing_and_waits_for_it(flow: Flow) -> None:
+    amqp, names = flow.amqp, flow.names
+    passive = await flow.start(RABBITMQ_DECLARE="false", ready=False)
     line = await passive.wait_for_line("these do not exist")
     for name in (names.events, names.retries, names.dead, names.retry(5), names.config, names.exchange):
         assert name in line
     assert await passive.status("/readyz") == 503
     assert await passive.status("/livez") == 200
     assert [await amqp.depth(queue) for queue in (names.events, names.dead, names.retry(5))] == [None] * 3
-    owner = await worker()
+    owner = await flow.start_worker()
     await passive.wait_ready()
     await owner.stop()
-    await publish(event())
-    await receiver.wait_for(1)
-    await passive.wait_metric("deliveries_total", 1, outcome="Delivered")
+    await flow.publish(event())
+    await flow.receiver.wait_for(1)
+    await flow.delivered(1)
 
 
-async def test_a_queue_with_other_arguments_is_named_with_the_cure_and_does_not_end_the_worker(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
-) -> None:
-    await webhooks(Webhook("acme", receiver.url("/hook")))
-    await amqp.declare_queue(names.retries, arguments={"x-max-length": 10})
-    daemon = await worker(ready=False)
-    line = await daemon.wait_for_line("inequivalent arg", names.retries)
+async def test_a_queue_with_other_arguments_is_named_with_the_cure_and_does_not_end_the_worker(flow: Flow) -> None:
+    await flow.amqp.declare_queue(flow.names.retries, arguments={"x-max-length": 10})
+    daemon = await flow.start(ready=False)
+    line = await daemon.wait_for_line("inequivalent arg", flow.names.retries)
     assert "Delete it when it is empty" in line
     assert "WORKER_QUEUE_PREFIX" in line
     assert await daemon.status("/readyz") == 503
-    await amqp.channel.queue_delete(names.retries)
+    await flow.amqp.channel.queue_delete(flow.names.retries)
     await daemon.wait_ready()
     assert len([line for line in daemon.lines if "inequivalent arg" in line]) < 10
-    await publish(event())
-    await receiver.wait_for(1)
+    await flow.publish(event())
+    await flow.receiver.wait_for(1)
 
 
 # Evolution's own queues
@@ -90,21 +85,19 @@ async def test_evolutions_queues_are_consumed_in_every_spelling_and_stay_as_they
         await amqp.channel.queue_delete(queue)
 
 
-async def test_changing_from_the_exchange_to_evolutions_queues_brings_no_event_twice(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
-) -> None:
-    await webhooks(Webhook("acme", receiver.url("/hook")))
-    daemon = await worker()
-    assert await daemon.stop() == 0
+async def test_changing_from_the_exchange_to_evolutions_queues_brings_no_event_twice(flow: Flow) -> None:
+    amqp, names = flow.amqp, flow.names
+    before = await flow.start()
+    assert await before.stop() == 0
     queue = f"{names.prefix}.messages.upsert"
     await amqp.declare_queue(queue, bind=(names.exchange, "messages.upsert"))
-    await publish(event(data="left in our own queue"))
-    daemon = await worker(RABBITMQ_SOURCE="queues", RABBITMQ_PREFIX_KEY=names.prefix)
-    await daemon.wait_metric("deliveries_total", 2, outcome="Delivered")
-    await publish(event(data="new"))
-    await daemon.wait_metric("deliveries_total", 3, outcome="Delivered")
+    await flow.publish(event(data="left in our own queue"))
+    daemon = await flow.start(RABBITMQ_SOURCE="queues", RABBITMQ_PREFIX_KEY=names.prefix)
+    await flow.delivered(2)
+    await flow.publish(event(data="new"))
+    await flow.delivered(3)
     assert await daemon.stop() == 0
-    seen = Counter(request.json()["data"] for request in receiver.requests)
+    seen = Counter(request.json()["data"] for request in flow.receiver.requests)
     assert seen == {"left in our own queue": 2, "new": 1}  # one copy was in each queue before the change
     assert await amqp.depth(names.events) == 0
     await amqp.channel.queue_delete(queue)
@@ -212,25 +205,18 @@ async def test_without_the_right_to_declare_the_exchange_of_an_instance_is_left_
 # Prefetch
 
 
-async def test_a_flood_of_due_retries_does_not_hold_up_first_attempts(
-    worker: StartWorker,
-    webhooks: PutWebhooks,
-    publish: PublishEvents,
-    receiver: Receiver,
-    broker: LocalBroker,
-    amqp: Amqp,
-    names: Names,
-) -> None:
-    await webhooks(Webhook("hangs", receiver.url("/hangs")), Webhook("well", receiver.url("/well")))
+async def test_a_flood_of_due_retries_does_not_hold_up_first_attempts(flow: Flow) -> None:
+    receiver, amqp, names = flow.receiver, flow.amqp, flow.names
     receiver.always("/hangs", Answer(release=asyncio.Event()))
-    daemon = await worker(LOG_LEVEL="warning")
+    others = (Webhook(name, receiver.url(f"/{name}")) for name in ("hangs", "well"))
+    await flow.start(*others, LOG_LEVEL="warning")
     now = time.time()
     past = (History(f"{number:064}", now, names.exchange, "messages.upsert", "default", 1) for number in range(2000))
     body = event(instance="hangs")
     await asyncio.gather(*(amqp.publish("", names.retries, body, headers=one.headers()) for one in past))
     await receiver.wait_for(1, path="/hangs")
     started = time.monotonic()
-    await publish(*(event(instance="well", data=number) for number in range(50)))
+    await flow.publish(*(event(instance="well", data=number) for number in range(50)))
     await receiver.wait_for(50, path="/well")
     assert time.monotonic() - started < 5
-    await daemon.wait_metric("deliveries_total", 50, outcome="Delivered")
+    await flow.delivered(50)
