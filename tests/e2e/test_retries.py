@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
-from tests.support.receiver import Received, Receiver
+from tests.support.receiver import Answer, Received, Receiver
 from worker.domain.webhook import Webhook
 
 FAST = {
@@ -99,12 +100,14 @@ async def test_a_retry_whose_webhook_is_gone_is_skipped(
     worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
 ) -> None:
     await webhooks(Webhook("acme", receiver.url("/old")), Webhook("acme", receiver.url("/stays"), id="other"))
-    receiver.always("/old", 500)
+    gone = asyncio.Event()
+    receiver.answer("/old", Answer(500, release=gone))
     daemon = await worker(**FAST, CACHE_TTL_SECONDS="0.1")
     await publish(event())
     await receiver.wait_for(1, path="/old")
     deleting = await worker(arguments=("webhook", "delete", "acme", "--id", "default"), ready=False)
     assert await deleting.wait() == 0
+    gone.set()
     await daemon.wait_metric("deliveries_total", 1, outcome="Skipped", reason="webhook_gone")
     assert len(receiver.at("/stays")) == 1
     assert [await amqp.depth(queue) for queue in (names.retries, names.dead)] == [0, 0]
