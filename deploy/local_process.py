@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
+
+FIRST_PORT, PORTS = 10_000, 22_000
+"""Below the ports that Linux gives out by itself (32768 and up): no connection takes one that is still to be used."""
+
+# Begins elsewhere in each process, far from its neighbours: several run the tests side by side.
+_ports = count(os.getpid() * 7919)
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on at this moment, and that this process has not been given before."""
+    while True:
+        port = FIRST_PORT + next(_ports) % PORTS
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def spawn(

@@ -1,13 +1,11 @@
 """The stores that the conformance suite runs on: each test has a database of its own."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.support.mariadb import MariaDB
-from tests.support.postgres import Postgres
 from worker.webhooks.sql import SqlStore
 
 NewStore = Callable[[], SqlStore]
@@ -26,18 +24,6 @@ class Clock:
 
 
 STORES = ("sqlite", "postgresql", "mariadb")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with Postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDB]:
-    with MariaDB() as server:
-        yield server
 
 
 @pytest.fixture(params=STORES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import Callable
@@ -15,12 +16,29 @@ import aiohttp
 import pytest
 
 from deploy.local_broker import BrokerError, LocalBroker, speaks_amqp
+from deploy.local_process import FIRST_PORT, PORTS, free_port
 from tests.support import captures
 from tests.support.amqp import Amqp, Names
 from tests.support.receiver import Answer, HostileReceiver, Received, Receiver, read_request
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
 from tests.support.worker import ROOT
+
+# Ports
+
+
+def test_a_port_is_given_once_even_while_nobody_has_taken_it() -> None:
+    ports = [free_port() for _ in range(100)]
+    assert len(set(ports)) == len(ports)
+    assert all(FIRST_PORT <= port < FIRST_PORT + PORTS for port in ports)
+
+
+def test_a_port_that_somebody_listens_on_is_passed_over() -> None:
+    with socket.socket() as taken:
+        before = free_port()
+        taken.bind(("127.0.0.1", FIRST_PORT + (before + 1 - FIRST_PORT) % PORTS))
+        assert free_port() != taken.getsockname()[1]
+
 
 # The broker
 

@@ -102,6 +102,10 @@ def test_mariadb_gives_databases_and_keeps_them_over_stop(mariadb: MariaDB) -> N
     mariadb.execute("kept", "INSERT INTO t VALUES (2)")
 
 
+def test_a_server_has_a_folder_of_its_own_for_temporary_files(mariadb: MariaDB) -> None:
+    mariadb.run("/bin/sh", "-c", 'test "$TMPDIR" = "$PWD"')
+
+
 async def test_prometheus_scrapes_and_answers() -> None:
     async def query() -> list[str]:
         rows = await asyncio.to_thread(prometheus.query, "webhook_worker_in_flight")

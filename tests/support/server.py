@@ -73,7 +73,7 @@ class Server(ABC):
             if self._folder is None:
                 self._make_folder()
                 self.prepare()
-            self._process = spawn(self.command(), ENVIRONMENT, self.folder / "log", self.run_as)
+            self._process = spawn(self.command(), self.environment, self.folder / "log", self.run_as)
             self._watch = watch_over([self._process.pid], self.folder)
             self._wait_until_ready()
         except BaseException:  # Ctrl-C included: whatever the reason, nothing of ours may stay behind
@@ -116,11 +116,16 @@ class Server(ABC):
     def run_as(self) -> str | None:
         return self.user if os.geteuid() == 0 else None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Temporary files of its own: a MariaDB that starts removes what others have in the machine's folder."""
+        return {**ENVIRONMENT, "TMPDIR": str(self.folder)}
+
     def run(self, *command: str | Path) -> None:
         """A preparing command, as the server's user. Raises ServerError with what it printed."""
         done = subprocess.run(
             command,
-            env=ENVIRONMENT,
+            env=self.environment,
             cwd=self.folder,
             user=self.run_as,
             group=self.run_as,
