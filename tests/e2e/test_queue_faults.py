@@ -68,6 +68,7 @@ async def test_a_full_dead_letter_queue_keeps_the_letters_waiting_until_there_is
     assert flow.posts() == [1] * 6
 
 
+@pytest.mark.timeout(240)  # half a minute of it is the worker's own patience
 async def test_a_queue_that_goes_on_refusing_without_a_limit_is_published_to_on_a_new_connection(
     flow: Flow, limited: Limit
 ) -> None:
