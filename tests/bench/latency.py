@@ -112,7 +112,7 @@ def _round(rig: Rig, receiver: Receiver, case: Case, pace: float, seconds: float
     first, total = ceil(pace * WARM_SECONDS), ceil(pace * (WARM_SECONDS + seconds))
     wanted = [number for number in range(total) if not case.is_bad(number % case.instances)]
     with _program(rig, receiver, case) as process:
-        rig.fill(PEERS if case.peer else rig.events_queue, [_event(case, 1, 0.0)])
+        rig.queues.publish(PEERS if case.peer else rig.events_queue, [_event(case, 1, 0.0)])
         receiver.wait_for(1, process)
         receiver.noted()
         found = _paced(rig, receiver, case, process, pace, total, len(wanted))

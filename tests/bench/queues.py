@@ -51,8 +51,13 @@ class Queues:
         """A quorum queue without further arguments."""
         self._run(self._channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"}))
 
+    def publish(self, queue: str, bodies: Iterable[bytes]) -> None:
+        """Into a queue that may have a consumer; whether it arrives is the consumer's ledger to say."""
+        for chunk in _chunks((body, BareProperties(delivery_mode=2)) for body in bodies):
+            self._run(self._write("", queue, chunk))
+
     def fill(self, queue: str, bodies: Iterable[bytes]) -> None:
-        """Publish, and wait until all of it is in the queue, on top of what was there."""
+        """Publish, and wait until all of it is in the queue, on top of what was there. Nobody may consume yet."""
         self.send(queue, ((body, BareProperties(delivery_mode=2)) for body in bodies))
 
     def send(self, queue: str, messages: Iterable[Message], limit: float = 180.0) -> None:

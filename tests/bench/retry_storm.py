@@ -70,7 +70,7 @@ def retry_storm(rig: Rig, *, rounds: int, count: int) -> Iterator[str]:
 
 
 def _storm(rig: Rig, receiver: Receiver, worker: Process, count: int) -> Storm:
-    rig.fill(rig.events_queue, [_event(number, 0.0) for number in range(ENDPOINTS)])
+    rig.queues.publish(rig.events_queue, [_event(number, 0.0) for number in range(ENDPOINTS)])
     receiver.wait_for(ENDPOINTS, worker)
     receiver.noted()
     patience = FILL_SECONDS + count / FILLED_A_SECOND

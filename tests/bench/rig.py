@@ -90,7 +90,7 @@ class Rig:
             database.executemany(f"INSERT INTO webhooks VALUES ({','.join('?' * len(columns))})", rows)
 
     def fill(self, queue: str, bodies: Iterable[bytes]) -> None:
-        """Publish into a queue, and wait until they are all there."""
+        """Publish into a queue that nobody consumes yet, and wait until they are all there."""
         self.queues.fill(queue, bodies)
 
     def depth(self, queue: str) -> int:
