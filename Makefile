@@ -58,7 +58,7 @@ run: setup ## the worker, on RABBITMQ_URI
 	@$(BIN)/webhook-worker run
 
 bench: test-setup ## throughput and latency, side by side with others
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: test-setup ## the ledger under faults
 	@$(BIN)/python -m tests.chaos

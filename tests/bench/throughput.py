@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from tests.bench.peers import BARE_LOOP, peers
-from tests.bench.rig import Rig, Sample, event, measure, median
+from tests.bench.rig import PEERS, Rig
+from tests.bench.sampling import Posts, Sample, event, measure, median, spread
 
 WORKER = "webhook-worker, all features on"
 
@@ -15,15 +16,32 @@ def throughput(rig: Rig, *, rounds: int, count: int, size: int) -> Iterator[str]
     bodies = [event(f"bench-{number % 10}", size, number) for number in range(count)]
     samples: dict[str, list[Sample]] = {WORKER: [], **{name: [] for name in commands}}
     for _ in range(rounds):
-        rig.fill(rig.events_queue, bodies)
-        with rig.worker() as worker:
-            samples[WORKER].append(measure(worker, rig.nginx, count))
+        samples[WORKER].append(_worker(rig, bodies))
         for name, command in commands.items():
-            rig.fill("peers", bodies)
-            with rig.peer(command) as peer:
-                samples[name].append(measure(peer, rig.nginx, count))
+            samples[name].append(_peer(rig, command, bodies))
     yield f"**{size / 1000:g} KB events**, {rounds} rounds of {count}, 10 instances, one core\n"
     yield from _table(samples)
+
+
+def _worker(rig: Rig, bodies: list[bytes]) -> Sample:
+    rig.fill(rig.events_queue, bodies)
+    posts = Posts(rig.nginx)
+    with rig.worker() as worker:
+        sample = measure(worker, posts, len(bodies))
+    rig.check_left()
+    posts.check(len(bodies))
+    return sample
+
+
+def _peer(rig: Rig, command: list[str], bodies: list[bytes]) -> Sample:
+    """They are ended when the last POST has come, whether they have acked it or not: hence the purge."""
+    rig.purge()
+    rig.fill(PEERS, bodies)
+    posts = Posts(rig.nginx)
+    with rig.peer(command) as peer:
+        sample = measure(peer, posts, len(bodies))
+    posts.check(len(bodies))
+    return sample
 
 
 def _table(samples: dict[str, list[Sample]]) -> Iterator[str]:
@@ -33,11 +51,6 @@ def _table(samples: dict[str, list[Sample]]) -> Iterator[str]:
     for name, rounds in samples.items():
         middle = median(rounds)
         yield (
-            f"| {name} | {middle.rate:.0f} ({_spread(rounds, 'rate')}) | {middle.cpu:.0f} ({_spread(rounds, 'cpu')}) "
+            f"| {name} | {spread([one.rate for one in rounds])} | {spread([one.cpu for one in rounds])} "
             f"| {middle.memory:.0f} | {middle.cpu / base.cpu:.2f} |"
         )
-
-
-def _spread(rounds: list[Sample], figure: str) -> str:
-    values = [getattr(sample, figure) for sample in rounds]
-    return f"{min(values):.0f}-{max(values):.0f}"

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.bench.rig import PREFETCH, python
+from tests.bench.rig import PEERS, PREFETCH, python
 
 _NODE = Path(__file__).parent / "node"
 
@@ -13,15 +13,24 @@ BARE_LOOP = "aio-pika + aiohttp, bare loop"
 
 def peers(uri: str, url: str) -> dict[str, list[str]]:
     """Name -> command of each peer that this machine can run (Node's need npm and its registry once)."""
-    arguments = (uri, "peers", url, str(PREFETCH))
+    arguments = _arguments(uri, url)
     commands = {
-        BARE_LOOP: python("-m", "tests.bench.peers.bare_loop", *arguments),
+        BARE_LOOP: bare_loop(uri, url),
         "FastStream + aiohttp": python("-m", "tests.bench.peers.faststream_app", *arguments),
     }
     if _node_is_ready():
         commands["Node, amqplib + axios"] = ["node", str(_NODE / "axios.js"), *arguments]
         commands["Node, amqplib + undici"] = ["node", str(_NODE / "undici.js"), *arguments]
     return commands
+
+
+def bare_loop(uri: str, url: str) -> list[str]:
+    """The command of the bare loop alone."""
+    return python("-m", "tests.bench.peers.bare_loop", *_arguments(uri, url))
+
+
+def _arguments(uri: str, url: str) -> tuple[str, ...]:
+    return uri, PEERS, url, str(PREFETCH)
 
 
 def _node_is_ready() -> bool:

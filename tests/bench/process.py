@@ -1,0 +1,105 @@
+"""Programs that are pinned to a core and watched from outside."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+MEASURED_CORE = int(os.environ.get("BENCH_CORE", "0"))
+SERVERS_CORE = int(os.environ.get("BENCH_SERVERS_CORE", "1"))
+"""For everything that is not measured: broker, receivers, and the bench itself."""
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Process:
+    """A program on one core; ended by SIGTERM."""
+
+    def __init__(
+        self, command: Sequence[str], environment: dict[str, str] | None = None, core: int = MEASURED_CORE
+    ) -> None:
+        self.started = time.monotonic()
+        self._output = tempfile.NamedTemporaryFile(prefix="bench-")  # noqa: SIM115 - as long as the process
+        self._process = subprocess.Popen(
+            ["taskset", "-c", str(core), *command],
+            env={**os.environ, **(environment or {})},
+            stdout=self._output,
+            stderr=self._output,
+        )
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(60)
+        self._output.close()
+
+    def wait_consuming(self) -> None:
+        """Until the worker has said that both its connections are up."""
+        while self.output().count("connected to RabbitMQ") < 2:
+            self.check_running()
+            time.sleep(0.01)
+
+    def check_running(self) -> None:
+        """Raises RuntimeError with what it printed if it has ended."""
+        if self._process.poll() is not None:
+            raise RuntimeError(self.output())
+
+    def output(self) -> str:
+        return Path(self._output.name).read_text()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    @property
+    def peak_mib(self) -> float:
+        return self._status("VmHWM") / 1024
+
+    @property
+    def rss_mib(self) -> float:
+        return self._status("VmRSS") / 1024
+
+    def _status(self, name: str) -> int:
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(text.split(f"{name}:")[1].split()[0])
+
+
+class CoreUse:
+    """How busy a core has been since this was made, by whomever: a full servers' core spoils the figures."""
+
+    def __init__(self, core: int) -> None:
+        self._core = core
+        self._busy, self._all = self._read()
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        busy, total = self._read()
+        return (busy - self._busy) / max(1, total - self._all)
+
+    def _read(self) -> tuple[int, int]:
+        lines = Path("/proc/stat").read_text().splitlines()
+        ticks = [
+            int(field) for field in next(line for line in lines if line.startswith(f"cpu{self._core} ")).split()[1:9]
+        ]
+        return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+def pin(pid: int, core: int) -> None:
+    """All threads of a process on one core."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
