@@ -27,7 +27,7 @@ from worker.delivery.pipeline import Pipeline
 from worker.delivery.settle import Settler
 from worker.http.sender import Sender
 from worker.lifecycle import Lifecycle, calm_garbage_collection
-from worker.serving import announce_change, serve_api, until_ready
+from worker.serving import announce_change, announcer, serve_api, until_ready
 from worker.settings import Settings
 from worker.telemetry.lag import LoopLag
 from worker.telemetry.recorder import Telemetry
@@ -85,6 +85,7 @@ class Worker:
         self._publisher = Publisher(
             queues, intake.prepare, self._listener("publishing"), self._telemetry.broker_blocked.set, tracing.headers
         )
+        self._announcer = announcer(settings, lambda: self._publisher.connection)
         self._isolation = wiring.isolation(settings, self._on_self_fault)
         self._failures = wiring.failure_watch(settings, self._origin, self._webhooks)
         self._pipeline = self._delivery(sender)
@@ -175,7 +176,7 @@ class Worker:
     async def _changed(self, instance: str, revision: int) -> None:
         """The API has written: here at once, elsewhere through the broker."""
         self._webhooks.invalidate(instance, revision)
-        await announce_change(self._settings, instance, revision)
+        await announce_change(self._announcer, instance, revision)
 
     async def _watch_queues(self) -> None:
         """The backlog for the metrics, and the number of replicas, who share each webhook's rate limit."""

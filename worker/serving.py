@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+import random
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
+from aio_pika.abc import AbstractConnection
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from worker import wiring
 from worker.api.health import HealthServer
 from worker.api.ports import Changed, TokenOwner
 from worker.api.webhooks import WebhookApi
-from worker.broker.changes import announce_once
+from worker.broker.announcer import Announcer, KeptConnection
+from worker.broker.connection import Supervisor
 from worker.broker.topology import config_exchange
 from worker.configuration.port import StoreUnavailable, WritableStore
 from worker.http.egress import refuse_url
@@ -22,9 +25,6 @@ from worker.settings import Settings
 from worker.webhook_source import webhook_source
 
 log = logging.getLogger(__name__)
-
-ANNOUNCE_SECONDS = 5.0
-"""For telling the other replicas of a change: without a broker, CACHE_TTL_SECONDS brings it."""
 
 STORE_SECONDS = 5.0
 """For the store to get ready before the API answers: a store that takes longer is told of with 503s."""
@@ -44,12 +44,16 @@ async def run_api(settings: Settings) -> int:
         stack.push_async_callback(store.close)
         ready, serving = asyncio.Event(), asyncio.Event()
         await _serve_health(settings, serving, stack)
+        kept = KeptConnection()
+        supervisor = Supervisor(settings.rabbitmq_uri, "evolution-webhook-worker api", kept, random.uniform)
+        changed = partial(announce_change, announcer(settings, lambda: kept.current))
         async with asyncio.TaskGroup() as background:
-            migrating = background.create_task(until_ready(source.prepare, ready))
-            await serve_api(settings, store, ready, partial(announce_change, settings), stack, source.token_owner)
+            running = [background.create_task(work) for work in (until_ready(source.prepare, ready), supervisor.run())]
+            await serve_api(settings, store, ready, changed, stack, source.token_owner)
             serving.set()
             await stopping.wait()
-            migrating.cancel()
+            for task in running:
+                task.cancel()
     log.info("stopped")
     return 0
 
@@ -100,16 +104,17 @@ async def serve_api(
     log.info("serving the /webhook API", extra={"host": settings.server_host, "port": port})
 
 
-async def announce_change(settings: Settings, instance: str, revision: int) -> None:
-    """Tells every replica, over a connection of its own. Never raises: a failure is logged."""
-    exchange = config_exchange(settings.worker_queue_prefix)
-    try:
-        async with asyncio.timeout(ANNOUNCE_SECONDS):
-            problem = await announce_once(settings.rabbitmq_uri, exchange, instance, revision)
-    except TimeoutError:
-        problem = f"no answer within {ANNOUNCE_SECONDS:g} s"
+def announcer(settings: Settings, connection: Callable[[], AbstractConnection | None]) -> Announcer:
+    """`connection` gives the one that the process keeps anyway, None while it is away."""
+    return Announcer(settings.rabbitmq_uri, config_exchange(settings.worker_queue_prefix), connection)
+
+
+async def announce_change(to_others: Announcer, instance: str, revision: int) -> None:
+    """Tells every replica. Never raises: the change is stored, and a message that cannot be sent is logged."""
+    problem = await to_others.announce(instance, revision)
     if problem:
-        log.warning("a change could not be told to other replicas, CACHE_TTL_SECONDS brings it: %s", problem)
+        text = "a change could not be told to other replicas, CACHE_TTL_SECONDS brings it: %s"
+        log.warning(text, problem, extra={"instance": instance})
 
 
 async def until_ready(prepare: Callable[[], Awaitable[object]], ready: asyncio.Event) -> None:

@@ -11,7 +11,8 @@ import pytest
 from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
 from tests.support.waiting import Facts
-from worker.broker.changes import ChangeListener, announce_once
+from worker.broker.announcer import announce_once
+from worker.broker.changes import ChangeListener
 from worker.broker.declare import open_channel
 from worker.broker.frames import declare_exchange
 

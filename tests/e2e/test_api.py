@@ -13,6 +13,7 @@ from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents
 from tests.support.events import event
+from tests.support.proxy import Proxy
 from tests.support.receiver import Receiver
 from tests.support.worker import Worker
 
@@ -78,6 +79,25 @@ async def test_without_a_key_the_api_is_off_and_the_log_says_so(worker: StartWor
     await daemon.wait_for_line("the /webhook API is off", "AUTHENTICATION_API_KEY")
     with pytest.raises(aiohttp.ClientConnectionError):
         await client.call("GET", "/webhook")
+
+
+@pytest.mark.parametrize(("command", "connection"), [("run", "worker publish"), ("api", "worker api")])
+async def test_changes_are_told_over_the_connection_of_the_process_and_stored_without_it(
+    worker: StartWorker, proxy: Proxy, receiver: Receiver, command: str, connection: str
+) -> None:
+    client = Client()
+    await worker()  # somebody to tell
+    daemon = await worker(arguments=(command,), **client.settings, RABBITMQ_URI=proxy.uri())
+    await daemon.wait_for_line("connected to RabbitMQ", connection)
+    for number in range(5):
+        status, _ = await client.call("POST", "/webhook/set/acme", {"url": receiver.url(f"/{number}")})
+        assert status == 201
+    assert (proxy.count(connection), proxy.count("worker command")) == (1, 0)
+    proxy.refuse("")
+    status, _ = await client.call("POST", "/webhook/set/acme", {"url": receiver.url("/last")})
+    assert status == 201
+    await daemon.wait_for_line("could not be told", "CACHE_TTL_SECONDS", "acme")
+    assert (await client.call("GET", "/webhook/find/acme"))[1]["url"] == receiver.url("/last")
 
 
 async def test_it_runs_alone_and_without_a_broker(worker: StartWorker, receiver: Receiver) -> None:

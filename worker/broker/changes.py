@@ -1,8 +1,8 @@
-"""Changes of webhooks, told to every replica through the fanout exchange `<prefix>.config`."""
+"""Changes of webhooks, heard through the fanout exchange `<prefix>.config` (announcer.py tells them)."""
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import aiormq
 import msgspec
@@ -10,9 +10,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
-from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, said
 from worker.broker.declare import open_channel
-from worker.broker.frames import declare_exchange
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +24,11 @@ class Change(msgspec.Struct, frozen=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Change).decode
+
+
+def encoded(instance: str, revision: int) -> bytes:
+    """A change as the message that listeners read."""
+    return _encode(Change(instance, revision))
 
 
 class ChangeListener:
@@ -68,37 +71,3 @@ class ChangeListener:
             log.warning("somebody published no change to %s: %s", self._exchange, error)
             return
         self._on_change(change.instance, change.revision)
-
-
-async def announce(channel: Channel, exchange: str, instance: str, revision: int) -> None:
-    """Tell every replica. Raises what a broken connection raises."""
-    await channel.basic_publish(_encode(Change(instance, revision)), exchange=exchange)
-
-
-async def announce_once(uri: str, exchange: str, instance: str, revision: int) -> str | None:
-    """The same over a connection of its own; the problem, or None."""
-    return await announce_all(uri, exchange, [(instance, revision)])
-
-
-async def announce_all(uri: str, exchange: str, changes: Iterable[tuple[str, int]]) -> str | None:
-    """Many changes (instance and revision) over one connection of their own; the problem, or None.
-
-    The exchange is a worker's to declare (or, with RABBITMQ_DECLARE=false, the operator's): without it nobody listens.
-    """
-    try:
-        connection = await connect(uri, "evolution-webhook-worker command")
-    except (*BROKER_ERRORS, ValueError) as error:
-        return said(error)
-    try:
-        with as_broker_errors():
-            channel = await open_channel(connection, confirms=True)
-            await declare_exchange(channel, exchange, "fanout", passive=True)
-            for instance, revision in changes:
-                await announce(channel, exchange, instance, revision)
-    except aiormq.exceptions.ChannelNotFoundEntity:
-        return None  # no worker has run yet, so there is nobody to tell
-    except BROKER_ERRORS as error:
-        return said(error)
-    finally:
-        await close(connection)
-    return None

@@ -175,10 +175,10 @@ class Supervisor:
         log.warning(text, masked(self._uri), said(error), extra={"connection": self._name})
 
 
-async def close(connection: AbstractConnection) -> None:
-    """Close it within five seconds, whatever state it is in."""
+async def close(connection: AbstractConnection, seconds: float = 5) -> None:
+    """Close it within so many seconds, whatever state it is in."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(seconds):
             with as_broker_errors():
                 await connection.close()
     except BROKER_ERRORS as error:

@@ -82,6 +82,11 @@ class Publisher:
         self._on_state(connected)
 
     @property
+    def connection(self) -> AbstractConnection | None:
+        """The current one, for others who publish; None while it is away."""
+        return self._connection
+
+    @property
     def oldest_unconfirmed(self) -> float:
         """Seconds since the beginning of the oldest publish that waits for its confirm; 0 without any."""
         begun = next(iter(self._unconfirmed.values()), None)

@@ -1,0 +1,117 @@
+"""Changes of webhooks, told to every replica: over a connection that is there, or over one made for it."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import aiormq
+from aio_pika.abc import AbstractConnection
+from aiormq.channel import Channel
+
+from worker.broker.changes import encoded
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, said, while_open
+from worker.broker.declare import open_channel
+from worker.broker.frames import declare_exchange
+
+KEPT_SECONDS = 2.0
+"""For a confirm on the connection that is there: one that hangs may be dead without anybody knowing yet."""
+
+OWN_SECONDS = 5.0
+"""For the same over a new connection, from opening it to the last confirm."""
+
+CLOSE_SECONDS = 1.0
+"""RabbitMQ reads nothing from who publishes behind a memory alarm, not even a goodbye."""
+
+
+class Announcer:
+    """Tells changes through the fanout exchange. `connection` gives the process's own one, or None while it is away.
+
+    On a channel of its own there: what the broker refuses closes the channel, and deliveries must not feel that.
+    """
+
+    def __init__(self, uri: str, exchange: str, connection: Callable[[], AbstractConnection | None]) -> None:
+        self._uri = uri
+        self._exchange = exchange
+        self._connection = connection
+        self._opening = asyncio.Lock()
+        self._on: AbstractConnection | None = None
+        self._channel: Channel | None = None
+
+    async def announce(self, instance: str, revision: int) -> str | None:
+        """The problem, or None; within eight seconds. Telling a change twice does no harm."""
+        connection = self._connection()
+        if connection is not None and await self._told(connection, instance, revision):
+            return None
+        return await announce_once(self._uri, self._exchange, instance, revision)
+
+    async def _told(self, connection: AbstractConnection, instance: str, revision: int) -> bool:
+        try:
+            with as_broker_errors():
+                async with asyncio.timeout(KEPT_SECONDS):
+                    await while_open(connection, self._tell(connection, instance, revision))
+        except BROKER_ERRORS:
+            return False
+        return True
+
+    async def _tell(self, connection: AbstractConnection, instance: str, revision: int) -> None:
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed or self._on is not connection:
+                self._channel, self._on = await open_channel(connection, confirms=True), connection
+            channel = self._channel
+        await announce(channel, self._exchange, instance, revision)
+
+
+class KeptConnection:
+    """A connection that is there for announcements alone (a supervisor's client)."""
+
+    def __init__(self) -> None:
+        self.current: AbstractConnection | None = None
+
+    async def opened(self, connection: AbstractConnection) -> None:
+        self.current = connection
+
+    async def broken(self) -> None:
+        if self.current is not None and self.current.transport is not None:
+            await asyncio.wait((self.current.transport.connection.closing,))
+
+    def state(self, connected: bool) -> None:
+        if not connected:
+            self.current = None
+
+
+async def announce(channel: Channel, exchange: str, instance: str, revision: int) -> None:
+    """Tell every replica. Raises what a broken connection raises."""
+    await channel.basic_publish(encoded(instance, revision), exchange=exchange)
+
+
+async def announce_once(uri: str, exchange: str, instance: str, revision: int) -> str | None:
+    """The same over a connection of its own; the problem, or None."""
+    return await announce_all(uri, exchange, [(instance, revision)])
+
+
+async def announce_all(uri: str, exchange: str, changes: Iterable[tuple[str, int]]) -> str | None:
+    """Many changes (instance and revision) over one connection of their own; the problem, or None.
+
+    The exchange is a worker's to declare (or, with RABBITMQ_DECLARE=false, the operator's): without it nobody listens.
+    """
+    try:
+        async with asyncio.timeout(OWN_SECONDS):
+            await _connected(uri, exchange, changes)
+    except aiormq.exceptions.ChannelNotFoundEntity:
+        return None  # no worker has run yet, so there is nobody to tell
+    except TimeoutError:
+        return f"RabbitMQ did not take it within {OWN_SECONDS:g} s"
+    except (*BROKER_ERRORS, ValueError) as error:
+        return said(error)
+    return None
+
+
+async def _connected(uri: str, exchange: str, changes: Iterable[tuple[str, int]]) -> None:
+    connection = await connect(uri, "evolution-webhook-worker command")
+    try:
+        with as_broker_errors():
+            channel = await open_channel(connection, confirms=True)
+            await declare_exchange(channel, exchange, "fanout", passive=True)
+            for instance, revision in changes:
+                await announce(channel, exchange, instance, revision)
+    finally:
+        await close(connection, CLOSE_SECONDS)
