@@ -26,8 +26,10 @@ async def test_two_writers_of_one_webhook_take_turns_and_the_last_wins(make_api:
     assert webhook.url == f"{URL}/{(webhook.timeout_ms or 0) - 1}"
 
 
-async def test_a_secret_survives_a_set_at_the_same_time(api: Api, store: SqlStore) -> None:
-    calls = [api.set("acme", {"url": URL, "secret": "generate"})] + [api.set("acme", {"url": URL}) for _ in range(10)]
+async def test_a_secret_survives_sets_at_the_same_time_on_another_replica(make_api: MakeApi, store: SqlStore) -> None:
+    first, second = await make_api(store), await make_api(store)
+    calls = [first.set("acme", {"url": URL, "secret": "generate"})]
+    calls += [(first, second)[n % 2].set("acme", {"url": URL, "timeout_ms": n + 1}) for n in range(20)]
     answers = await asyncio.gather(*calls)
     secret = next(found.json["secret"] for found in answers if "secret" in found.json)
     assert (await store.load("acme"))[0].secrets == (secret,)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from worker.configuration.model import InvalidWebhook
+from worker.configuration.port import RowDamaged
 from worker.configuration.shown import masked_url, table
 from worker.domain.request import secret_key
 from worker.domain.webhook import RateLimit, Webhook
@@ -122,6 +123,34 @@ async def test_what_is_wrong_is_refused_and_nothing_stored(
     with pytest.raises(InvalidWebhook, match=problem):
         await set_webhook(store, arguments)
     assert await store.load("acme") == ()
+
+
+async def test_everything_that_is_wrong_is_said_at_once(store: SqlStore) -> None:
+    arguments = SetArguments(
+        "acme",
+        url="ftp://h/",
+        events=["NOPE"],
+        headers=["no colon"],
+        timeout_ms="soon",
+        concurrency="0",
+        rate_limit="1/",
+    )
+    with pytest.raises(InvalidWebhook) as caught:
+        await set_webhook(store, arguments)
+    fields = ["url", "events[0]", "timeout_ms", "concurrency", "headers", "rate_limit"]
+    assert [problem.field for problem in caught.value.problems] == fields
+
+
+async def test_a_damaged_neighbour_is_named_and_nothing_is_overwritten(store: SqlStore, tmp_path: Path) -> None:
+    await set_webhook(store, SetArguments("acme", url=URL, secret=SECRET))
+    await set_webhook(store, SetArguments("acme", webhook_id="audit", url=URL))
+    with closing(sqlite3.connect(tmp_path / "webhooks.db")) as connection, connection:
+        connection.execute("UPDATE webhooks SET events = '{' WHERE id = 'audit'")
+    with pytest.raises(RowDamaged, match="'audit'"):
+        await set_webhook(store, SetArguments("acme", url="https://new.example/"))
+    await set_webhook(store, SetArguments("acme", webhook_id="audit", url=URL))
+    await set_webhook(store, SetArguments("acme", url="https://new.example/"))
+    assert [webhook.secrets for webhook in await store.load("acme")] == [(), (SECRET,)]
 
 
 async def test_setting_a_webhook_again_repairs_a_damaged_row(store: SqlStore, tmp_path: Path) -> None:

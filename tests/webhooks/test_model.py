@@ -73,6 +73,21 @@ def test_all_problems_come_at_once_in_the_order_of_the_fields() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "nearest"),
+    [("MESAGES_UPSERT", "MESSAGES_UPSERT"), ("calls", "CALL"), ("qr", "QRCODE_UPDATED"), ("status", "STATUS_INSTANCE")],
+)
+def test_a_slip_in_an_events_name_gets_the_one_that_was_meant(written: str, nearest: str) -> None:
+    assert problems(events=[written])["events[0]"].endswith(f"is not an event; the nearest is {nearest}")
+
+
+@pytest.mark.parametrize("written", ["ORDER_CREATED", "*", "", "x" * 500])
+def test_a_name_that_resembles_no_event_gets_the_list_of_all(written: str) -> None:
+    found = problems(events=[written])["events[0]"]
+    assert "nearest" not in found
+    assert all(name in found for name in KNOWN)
+
+
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(InvalidWebhook, match="instance: is required; url: is required"):
         webhook_from({})

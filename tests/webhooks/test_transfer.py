@@ -62,6 +62,14 @@ async def test_carrying_it_out_keeps_what_the_source_does_not_know_and_can_be_re
     assert (again.create, again.change, again.same) == ((), (), 2)
 
 
+async def test_what_others_write_between_plan_and_change_stays(store: SqlStore) -> None:
+    await store.put(replace(KEPT, secrets=()))
+    planned = await plan(store, [Candidate("acme", "default", {"url": "https://new.example/"})])
+    await store.put(KEPT)
+    assert await carry_out(store, planned) == [("acme", 3)]
+    assert await store.load("acme") == (replace(KEPT, url="https://new.example/"),)
+
+
 class FakeEvolution:
     """GET /instance/fetchInstances and /webhook/find/{instance}, as CONTRACT describes them."""
 

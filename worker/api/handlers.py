@@ -16,7 +16,8 @@ from worker.api.body import parse, read_object
 from worker.api.dialects import Asked, understood
 from worker.api.errors import ApiError, invalid, json_answer, unauthorized
 from worker.api.ports import Changed, SendTest
-from worker.api.saving import Saving, find
+from worker.api.saving import Saving
+from worker.configuration.changing import find
 from worker.configuration.model import ID, Problem
 from worker.configuration.port import WritableStore
 from worker.configuration.shown import masked_url
@@ -66,7 +67,7 @@ class Handlers:
     async def find(self, request: web.Request) -> web.Response:
         """GET /webhook/find/{instance}"""
         instance, asked_id = _instance(request), request.query.get("id")
-        stored = await find(self._store, instance, asked_id or DEFAULT_ID)
+        stored = await find(self._store, Endpoint(instance, asked_id or DEFAULT_ID))
         if stored is not None:
             return json_answer(superset(stored))
         if asked_id not in (None, DEFAULT_ID):
@@ -108,7 +109,7 @@ class Handlers:
         event = canonical(_choice(body, "event", KIND))
         if event not in KNOWN:
             raise invalid([Problem("event", f"must be one of {', '.join(sorted(KNOWN))}")])
-        stored = await find(self._store, instance, webhook_id)
+        stored = await find(self._store, Endpoint(instance, webhook_id))
         if stored is None:
             raise _missing(instance, webhook_id)
         trial = await self._send_test(stored.webhook, event_of_test(instance, event, self._now()))

@@ -3,13 +3,14 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
 from worker.api.dialects import Asked
 from worker.api.errors import invalid
 from worker.api.ports import Changed, RefuseUrl
+from worker.configuration.changing import change, find
 from worker.configuration.model import (
     GENERATE,
     InvalidWebhook,
@@ -22,7 +23,7 @@ from worker.configuration.model import (
 from worker.configuration.port import RowDamaged, Stored, WritableStore
 from worker.configuration.shown import MASK, masked_url
 from worker.domain.routing import plain_url
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import Endpoint, Webhook
 
 EGRESS_SECONDS = 5.0
 """For the URL's name to resolve; later is too late to refuse it here, and each connect is judged anyway."""
@@ -47,7 +48,7 @@ class Saved:
 
 
 class Saving:
-    """Sets of one instance take turns in this process: each is a read and a write."""
+    """Sets of one instance take turns in this process; against other processes the store's revisions guard."""
 
     def __init__(
         self,
@@ -64,30 +65,31 @@ class Saving:
 
     async def save(self, asked: Asked) -> Saved:
         """Raises ApiError with every problem, StoreUnavailable."""
-        instance = asked.values.get("instance")
-        lock = self._locks.setdefault(str(instance), asyncio.Lock())
-        async with lock:
-            existing = await self._existing(instance, asked.values["id"])
-            secret = new_secret(self._random_bytes) if asked.values.get("secret") == GENERATE else None
-            webhook = await self._checked(asked, existing, secret)
-            if not webhook.url:
-                return Saved(webhook, None, False, (*asked.warnings, "nothing was set, so nothing was stored"), None)
-            if existing and not webhook.enabled:
-                webhook = replace(webhook, disabled_reason=existing.disabled_reason)
-            written = await self._store.put(webhook)
-        await self._changed(webhook.instance, written.revision)
-        stored = await find(self._store, webhook.instance, webhook.id)
-        notes = (*asked.warnings, *warnings(webhook))
-        return Saved(webhook, stored, written.created, notes, secret)
+        endpoint = _endpoint(asked)
+        secret = new_secret(self._random_bytes) if asked.values.get("secret") == GENERATE else None
+        nothing: Webhook | None = None
 
-    async def _existing(self, instance: Any, webhook_id: Any) -> Webhook | None:
-        if not (_is_text(instance) and _is_text(webhook_id)):
-            return None  # refused below
+        async def made(existing: Webhook | None) -> Webhook | None:
+            nonlocal nothing
+            webhook = await self._checked(asked, existing, secret)
+            nothing = None if webhook.url else webhook
+            return webhook if webhook.url else None
+
+        async with self._locks.setdefault(endpoint.instance, asyncio.Lock()):
+            changed = await change(self._store, endpoint, made)
+        if changed is None:
+            assert nothing is not None
+            return Saved(nothing, None, False, (*asked.warnings, "nothing was set, so nothing was stored"), None)
+        webhook, written = changed.webhook, changed.written
+        await self._changed(webhook.instance, written.revision)
+        notes = (*asked.warnings, *warnings(webhook))
+        return Saved(webhook, await self._stored(webhook), written.created, notes, secret)
+
+    async def _stored(self, webhook: Webhook) -> Stored | None:
         try:
-            found = await find(self._store, instance, webhook_id)
+            return await find(self._store, webhook.endpoint)
         except RowDamaged:
-            return None  # setting it again, whole, is the remedy
-        return found.webhook if found else None
+            return None  # another of the instance's: this one is written
 
     async def _checked(self, asked: Asked, existing: Webhook | None, secret: str | None) -> Webhook:
         fields = merged(asked, existing, secret)
@@ -120,11 +122,6 @@ def _switched_off(fields: dict[str, Any], problems: Sequence[Problem]) -> tuple[
         return None, problems
     others = [problem for problem in problems if problem.field != "url"]
     return None if others else Webhook(fields["instance"], "", id=fields["id"], enabled=False), others
-
-
-async def find(store: WritableStore, instance: str, webhook_id: str) -> Stored | None:
-    """Raises StoreUnavailable."""
-    return next((item for item in await store.get(instance) if item.webhook.id == webhook_id), None)
 
 
 def merged(asked: Asked, existing: Webhook | None, secret: str | None) -> dict[str, object]:
@@ -161,6 +158,7 @@ def _masks_left(fields: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-def _is_text(value: Any) -> bool:
-    """Whether a database can be asked for it."""
-    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+def _endpoint(asked: Asked) -> Endpoint:
+    """Where to look. What is no text, or none that a database can be asked for, is refused by `_checked`."""
+    named = (asked.values.get("instance"), asked.values["id"])
+    return Endpoint(*(str(name).encode(errors="replace").decode() for name in named))

@@ -48,8 +48,8 @@ def _add_set(actions: Subparsers) -> None:
         "--header", dest="headers", action="append", metavar="'NAME: VALUE'", help="own headers; all given anew"
     )
     parser.add_argument("--secret", help="whsec_...; `generate` makes one and shows it once; '' removes it")
-    parser.add_argument("--timeout-ms", type=int, help="deadline of one attempt")
-    parser.add_argument("--concurrency", type=int, help="attempts at once")
+    parser.add_argument("--timeout-ms", help="deadline of one attempt")
+    parser.add_argument("--concurrency", help="attempts at once")
     parser.add_argument(
         "--rate-limit", metavar="PER_SECOND[/BURST]", help="attempts a second, for the whole deployment"
     )

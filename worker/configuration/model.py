@@ -22,6 +22,9 @@ from worker.domain.webhook import DEFAULT_ID, GLOBAL_ID, RateLimit, Webhook
 MOST_EVENTS = 100
 """Entries of a webhook's list: there are three dozen, and each wrong one costs a search for the nearest."""
 
+RESEMBLANCE = 0.6
+"""difflib's ratio below which a name is another one, and not a slip."""
+
 _VALUE_SHOWN = frozenset({"instance", "id", "enabled", "events", "by_events", "base64"})
 _VALUE_SHOWN |= {"timeout_ms", "concurrency", "rate_limit"}
 
@@ -113,8 +116,19 @@ def _event(name: str) -> str:
     kind = canonical(name)
     if kind in KNOWN:
         return kind
-    near = get_close_matches(kind[:64], (*KNOWN, *SYNONYMS), n=1, cutoff=0.0)
-    raise ValueError(f"is not an event; the nearest is {near[0]}")
+    near = _nearest(kind[:64])
+    raise ValueError(f"is not an event; {f'the nearest is {near}' if near else _ALLOWED}")
+
+
+def _nearest(kind: str) -> str | None:
+    """The event that was probably meant: a slip in its name, or only its beginning."""
+    names = sorted({*KNOWN, *SYNONYMS})
+    close = get_close_matches(kind, names, n=1, cutoff=RESEMBLANCE)
+    begun = [name for name in names if len(kind) > 1 and name.startswith(kind)]
+    return next(iter(close + begun), None)
+
+
+_ALLOWED = f"there are {', '.join(sorted(KNOWN))}"
 
 
 def _url(url: str) -> str:

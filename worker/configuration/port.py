@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from worker.domain.webhook import Endpoint, Webhook
+from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 
 LONGEST_INSTANCE = 255
 LONGEST_ID = 64
@@ -24,7 +24,11 @@ class RowUnreadable(StoreUnavailable):
 
 
 class RowDamaged(RowUnreadable):
-    """Its content is no webhook: setting it again, whole, is the remedy."""
+    """Its content is no webhook: setting it again, whole, is the remedy. `webhook_id` says which of the instance's."""
+
+    def __init__(self, text: str, webhook_id: str = DEFAULT_ID) -> None:
+        super().__init__(text)
+        self.webhook_id = webhook_id
 
 
 class RowSealed(RowUnreadable):
@@ -108,6 +112,9 @@ class WritableStore(ListableStore, Protocol):
 
     async def put(self, webhook: Webhook) -> Written:
         """Inserts it or replaces the one with its instance and id whole."""
+
+    async def put_if_unchanged(self, webhook: Webhook, seen: int) -> Written | None:
+        """As `put`, if the one that it replaces is at revision `seen` still (0: there is none); None: it is not."""
 
     async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
         """Deletes one webhook, or all of the instance (None). None: there was nothing to delete."""

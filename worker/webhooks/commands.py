@@ -1,15 +1,20 @@
 """`webhook-worker webhook set|get|list|delete`: functions that return data; cli.py parses and prints."""
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypeVar
 
+from worker.configuration.changing import change
 from worker.configuration.model import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, warnings, webhook_from
-from worker.configuration.port import Deleted, RowDamaged, WritableStore
+from worker.configuration.port import Deleted, WritableStore
 from worker.configuration.shown import Shown, shown, shown_stored
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 
 PAGE = 500
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,8 @@ class SetArguments:
     enabled: bool | None = None
     headers: Sequence[str] | None = None
     secret: str | None = None
-    timeout_ms: int | None = None
-    concurrency: int | None = None
+    timeout_ms: int | str | None = None
+    concurrency: int | str | None = None
     rate_limit: str | None = None
 
 
@@ -48,18 +53,19 @@ async def set_webhook(
     store: WritableStore, arguments: SetArguments, random_bytes: Callable[[int], bytes] = secrets.token_bytes
 ) -> SetResult:
     """Creates or changes one webhook. Raises InvalidWebhook, StoreUnavailable."""
-    existing = await _get(store, arguments.instance, arguments.webhook_id)
     generated = arguments.secret == GENERATE
     secret = new_secret(random_bytes) if generated else arguments.secret
-    webhook = webhook_from({**(fields_of(existing) if existing else {}), **_given(arguments, secret)})
-    if existing and not webhook.enabled:
-        webhook = replace(webhook, disabled_reason=existing.disabled_reason)
-    written = await store.put(webhook)
+
+    async def made(existing: Webhook | None) -> Webhook:
+        return _webhook(arguments, secret, existing)
+
+    changed = await change(store, Endpoint(arguments.instance, arguments.webhook_id), made)
+    assert changed is not None  # `made` always makes one
     return SetResult(
-        webhook=shown(webhook),
-        created=written.created,
-        revision=written.revision,
-        warnings=warnings(webhook),
+        webhook=shown(changed.webhook),
+        created=changed.written.created,
+        revision=changed.written.revision,
+        warnings=warnings(changed.webhook),
         new_secret=secret if generated else None,
     )
 
@@ -89,48 +95,68 @@ async def delete_webhooks(store: WritableStore, instance: str, webhook_id: str |
     return await store.delete(instance, webhook_id)
 
 
-async def _get(store: WritableStore, instance: str, webhook_id: str) -> Webhook | None:
+def _webhook(arguments: SetArguments, secret: str | None, existing: Webhook | None) -> Webhook:
+    """Raises InvalidWebhook with what is wrong with the typed texts, too."""
+    fields, problems = _given(arguments, secret)
     try:
-        found = await store.get(instance)
-    except RowDamaged:
-        return None  # setting it again, whole, is the remedy
-    return next((item.webhook for item in found if item.webhook.id == webhook_id), None)
+        webhook = webhook_from({**(fields_of(existing) if existing else {}), **fields})
+    except InvalidWebhook as error:
+        raise InvalidWebhook((*error.problems, *problems)) from None
+    if problems:
+        raise InvalidWebhook(tuple(problems))
+    return webhook
 
 
-def _given(arguments: SetArguments, secret: str | None) -> dict[str, object]:
-    """What the operator typed, by field name; what was not typed stays out."""
+def _given(arguments: SetArguments, secret: str | None) -> tuple[dict[str, object], list[Problem]]:
+    """What the operator typed, by field name; what was not typed, or cannot be read, stays out."""
+    problems: list[Problem] = []
     fields: dict[str, object] = {
         "url": arguments.url,
         "events": None if arguments.events is None else _events(arguments.events),
         "by_events": arguments.by_events,
         "base64": arguments.base64,
         "enabled": arguments.enabled,
-        "headers": None if arguments.headers is None else _headers(arguments.headers),
         "secrets": None if secret is None else [secret] if secret else [],
-        "timeout_ms": arguments.timeout_ms,
-        "concurrency": arguments.concurrency,
-        "rate_limit": None if arguments.rate_limit is None else _rate_limit(arguments.rate_limit),
+        "timeout_ms": _whole(arguments.timeout_ms),
+        "concurrency": _whole(arguments.concurrency),
+        "headers": _read(problems, "headers", _headers, arguments.headers),
+        "rate_limit": _read(problems, "rate_limit", _rate_limit, arguments.rate_limit),
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return {"instance": arguments.instance, "id": arguments.webhook_id, **given}
+    return {"instance": arguments.instance, "id": arguments.webhook_id, **given}, problems
+
+
+def _read(problems: list[Problem], field: str, reader: Callable[[T], object], typed: T | None) -> object:
+    try:
+        return None if typed is None else reader(typed)
+    except ValueError as error:
+        problems.append(Problem(field, str(error)))
+        return None
 
 
 def _events(texts: Sequence[str]) -> list[str]:
     return [name.strip() for text in texts for name in text.split(",") if name.strip()]
 
 
+def _whole(typed: int | str | None) -> int | str | None:
+    """A number if it is one; other text is left to be refused together with whatever else is wrong."""
+    return int(typed) if isinstance(typed, str) and re.fullmatch(r"-?[0-9]{1,18}", typed) else typed
+
+
 def _headers(texts: Sequence[str]) -> dict[str, str]:
+    """Raises ValueError."""
     pairs = [text.partition(":") for text in texts]
     if not all(colon for _, colon, _ in pairs):
-        raise InvalidWebhook((Problem("headers", 'must be given as "Name: value"'),))
-    return {name.strip(): value.strip() for name, _, value in pairs}
+        raise ValueError('must be given as "Name: value"')
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    if len(headers) < len(pairs):
+        raise ValueError("one of them is given twice")
+    return headers
 
 
 def _rate_limit(text: str) -> dict[str, float | int]:
-    """`10` or `10/20`: attempts a second, and the burst."""
-    per_second, _, burst = text.partition("/")
-    try:
-        return {"per_second": float(per_second), **({"burst": int(burst)} if burst else {})}
-    except ValueError:
-        problem = Problem("rate_limit", f"must be PER_SECOND or PER_SECOND/BURST, not {text!r}")
-        raise InvalidWebhook((problem,)) from None
+    """`10` or `10/20`: attempts a second, and the burst. Raises ValueError."""
+    found = re.fullmatch(r"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/(-?[0-9]{1,9}))?", text)
+    if found is None:
+        raise ValueError(f"must be PER_SECOND or PER_SECOND/BURST, not {text!r:.100}")
+    return {"per_second": float(found[1]), **({"burst": int(found[2])} if found[2] else {})}

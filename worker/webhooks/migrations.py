@@ -35,7 +35,6 @@ def _add_failing_since(connection: Connection) -> None:
     if any(column["name"] == "failing_since" for column in inspect(connection).get_columns(WEBHOOKS.name, schema)):
         return  # a table made by now, or a migration that crashed after this
     quote = connection.dialect.identifier_preparer.quote
-    quote = connection.dialect.identifier_preparer.quote
     table = ".".join(map(quote, filter(None, (schema, WEBHOOKS.name))))
     connection.execute(text(f"ALTER TABLE {table} ADD COLUMN failing_since BIGINT"))
 

@@ -35,6 +35,9 @@ class ReadOnly:
         """Raises StoreReadOnly, as all that follow."""
         self._refuse()
 
+    async def put_if_unchanged(self, webhook: Webhook, seen: int) -> Written | None:  # noqa: ARG002
+        self._refuse()
+
     async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:  # noqa: ARG002
         self._refuse()
 

@@ -4,10 +4,11 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from worker.configuration.changing import change
 from worker.configuration.model import new_secret
 from worker.configuration.port import WritableStore
 from worker.configuration.shown import iso
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import Endpoint, Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,16 @@ async def rotate_secret(
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Rotated | None:
     """`expire_old` in seconds, `now` Unix time. None: there is no such webhook. Raises StoreUnavailable."""
-    found = next((item for item in await store.get(instance) if item.webhook.id == webhook_id), None)
-    if found is None:
-        return None
     secret = new_secret(random_bytes)
-    rotated = with_new_secret(found.webhook, secret, expire_old, now)
-    written = await store.put(rotated)
-    until = rotated.old_secret_until
-    return Rotated(secret, None if until is None else iso(until * 1000), written.revision)
+
+    async def rotated(existing: Webhook | None) -> Webhook | None:
+        return with_new_secret(existing, secret, expire_old, now) if existing else None
+
+    changed = await change(store, Endpoint(instance, webhook_id), rotated)
+    if changed is None:
+        return None
+    until = changed.webhook.old_secret_until
+    return Rotated(secret, None if until is None else iso(until * 1000), changed.written.revision)
 
 
 def with_new_secret(webhook: Webhook, secret: str, expire_old: int, now: float) -> Webhook:

@@ -56,7 +56,8 @@ def from_row(values: Sequence[object], sealer: Sealer = PLAIN) -> Stored:
     except _Damaged as error:
         raise RowDamaged(
             f"column `{error}` of webhook {row['id']!r} of instance {row['instance']!r} is damaged: "
-            "set that webhook again"
+            "set that webhook again",
+            str(row["id"]),
         ) from None
 
 

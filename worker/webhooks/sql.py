@@ -60,6 +60,9 @@ class SqlStore:
     async def put(self, webhook: Webhook) -> Written:
         return await self._run(lambda: self._table().put(webhook))
 
+    async def put_if_unchanged(self, webhook: Webhook, seen: int) -> Written | None:
+        return await self._run(lambda: self._table().put_if_unchanged(webhook, seen))
+
     async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
         if not storable(instance):
             return None

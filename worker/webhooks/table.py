@@ -14,6 +14,8 @@ from worker.webhooks.row import COLUMNS, PLAIN, SEALED, from_row, to_row
 from worker.webhooks.schema import REVISIONS, WEBHOOKS
 from worker.webhooks.sealing import Sealer, Unreadable
 
+Row = dict[str, str | int | None]
+
 _SELECT = select(*(WEBHOOKS.c[name] for name in COLUMNS))
 
 
@@ -71,13 +73,35 @@ class WebhookTable:
     def put(self, webhook: Webhook) -> Written:
         with errors_mapped(self._database), self._engine.begin() as connection:
             revision = _next_revision(connection, webhook.instance)
-            now = self._now_ms()
-            values = {**to_row(webhook, self._sealer), "revision": revision, "updated_at": now, "failing_since": None}
-            updated = connection.execute(update(WEBHOOKS).where(_is(webhook.endpoint)).values(values))
-            created = updated.rowcount == 0
+            row = self._row(webhook, revision)
+            created = not self._update(connection, row)
             if created:
-                connection.execute(insert(WEBHOOKS).values({**values, "created_at": now}))
+                self._insert(connection, row)
         return Written(revision, created)
+
+    def put_if_unchanged(self, webhook: Webhook, seen: int) -> Written | None:
+        with errors_mapped(self._database), self._engine.connect() as connection:
+            revision = _next_revision(connection, webhook.instance)
+            row = self._row(webhook, revision)
+            if seen and not self._update(connection, row, WEBHOOKS.c.revision == seen):
+                return None  # without commit: the revision stays
+            if not seen:
+                if connection.execute(_SELECT.where(_is(webhook.endpoint))).first() is not None:
+                    return None
+                self._insert(connection, row)
+            connection.commit()
+        return Written(revision, created=not seen)
+
+    def _row(self, webhook: Webhook, revision: int) -> Row:
+        now = self._now_ms()
+        return {**to_row(webhook, self._sealer), "revision": revision, "updated_at": now, "failing_since": None}
+
+    def _update(self, connection: Connection, row: Row, *conditions: ColumnElement[bool]) -> bool:
+        which = (WEBHOOKS.c.instance == row["instance"], WEBHOOKS.c.id == row["id"], *conditions)
+        return bool(connection.execute(update(WEBHOOKS).where(*which).values(row)).rowcount)
+
+    def _insert(self, connection: Connection, row: Row) -> None:
+        connection.execute(insert(WEBHOOKS).values({**row, "created_at": row["updated_at"]}))
 
     def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
         which = WEBHOOKS.c.instance == instance if webhook_id is None else _is(Endpoint(instance, webhook_id))

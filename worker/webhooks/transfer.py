@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from worker.configuration import changing
 from worker.configuration.model import InvalidWebhook, fields_of, webhook_from
 from worker.configuration.port import ListableStore, Stored, WritableStore
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
@@ -24,8 +26,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be written; `fields` are the names that differ, () for a new webhook."""
+    """What is to be written, as things are; `fields` are the names that differ, () for a new webhook."""
 
+    candidate: Candidate
     webhook: Webhook
     fields: tuple[str, ...]
 
@@ -60,7 +63,7 @@ async def plan(store: ListableStore, candidates: Iterable[Candidate]) -> Plan:
         endpoint = Endpoint(candidate.instance, candidate.id)
         seen.add(endpoint)
         try:
-            found = _difference(candidate, here.get(endpoint))
+            found = await _difference(candidate, here.get(endpoint))
         except InvalidWebhook as error:
             refused.append((endpoint, str(error)))
             continue
@@ -71,9 +74,16 @@ async def plan(store: ListableStore, candidates: Iterable[Candidate]) -> Plan:
 
 
 async def carry_out(store: WritableStore, planned: Plan) -> list[tuple[str, int]]:
-    """Writes what was planned; each instance with its new revision. Raises StoreUnavailable; it can be repeated."""
-    changes = (*planned.create, *planned.change)
-    return [(change.webhook.instance, (await store.put(change.webhook)).revision) for change in changes]
+    """Writes what was planned; each instance with its new revision. Raises StoreUnavailable; it can be repeated.
+
+    What others wrote since the plan was made stays, as far as the source does not say otherwise.
+    """
+    revisions = []
+    for one in (*planned.create, *planned.change):
+        changed = await changing.change(store, one.webhook.endpoint, partial(_laid_over, one.candidate))
+        if changed is not None:
+            revisions.append((changed.webhook.instance, changed.written.revision))
+    return revisions
 
 
 async def everything(store: ListableStore) -> list[Stored]:
@@ -88,13 +98,17 @@ async def everything(store: ListableStore) -> list[Stored]:
             return found
 
 
-def _difference(candidate: Candidate, existing: Webhook | None) -> Change | None:
-    """None: it is here, just so. Raises InvalidWebhook."""
+async def _laid_over(candidate: Candidate, existing: Webhook | None) -> Webhook:
+    """Raises InvalidWebhook."""
     before = fields_of(existing) if existing else {}
-    fields = {"instance": candidate.instance, "id": candidate.id, **before, **candidate.fields}
-    webhook = webhook_from(fields)
+    return webhook_from({"instance": candidate.instance, "id": candidate.id, **before, **candidate.fields})
+
+
+async def _difference(candidate: Candidate, existing: Webhook | None) -> Change | None:
+    """None: it is here, just so. Raises InvalidWebhook."""
+    webhook = await _laid_over(candidate, existing)
     if existing is None:
-        return Change(webhook, ())
-    after = fields_of(webhook)
+        return Change(candidate, webhook, ())
+    before, after = fields_of(existing), fields_of(webhook)
     names = tuple(name for name in after if after[name] != before[name])
-    return Change(webhook, names) if names else None
+    return Change(candidate, webhook, names) if names else None
