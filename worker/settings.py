@@ -218,7 +218,7 @@ def _explain(error: pydantic.ValidationError, source: Reading) -> list[str]:
 
 
 def _problem(name: str, item: Given, allowed: str) -> str:
-    return f"{name}={masked(name, item.value)} ({item.origin}): must be {allowed}"
+    return f"{item.key or name}={masked(name, item.value)} ({item.origin}): must be {allowed}"
 
 
 def masked(name: str, value: object) -> str:

@@ -7,19 +7,17 @@ allowed, worded to follow "must be". Nothing here knows which settings exist: `r
 import difflib
 import ipaddress
 import re
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from worker.domain.names import KNOWN, canonical
+from worker.settings_file import as_key, leaves
 
 EVENTS = "WEBHOOK_EVENTS_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Leaf = tuple[tuple[str, ...], object]
 
-_FILE_LIMIT = 1 << 20
 _SLIP, _RESEMBLANCE = 0.85, 0.6  # difflib ratios: a slip stops the start; a resemblance is only worth a hint
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _UNITS: dict[str, int] = {"": 1, "B": 1, **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}}
@@ -39,10 +37,11 @@ _EVOLUTION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One value as written, and where: `environment` or the path of the file."""
+    """One value as written, and where: `environment` or the path of the file, and there under which key."""
 
     value: object
     origin: str
+    key: str = ""
 
 
 @dataclass(slots=True)
@@ -56,7 +55,7 @@ class Reading:
     def put(self, name: str, given: Given) -> None:
         """Synonyms and TOML paths can name one setting twice, but not differently."""
         if self.values.setdefault(name, given).value != given.value:
-            self.problems.append(f"{name} ({given.origin}): is given twice with different values")
+            self.problems.append(f"{given.key or name} ({given.origin}): is given twice with different values")
 
 
 def read(environ: Mapping[str, str], config: Path | None, names: Iterable[str]) -> Reading:
@@ -106,47 +105,30 @@ def _judge_unknown(name: str, known: frozenset[str], reading: Reading) -> None:
         reading.warnings.append(f"{_short(name)}: is no setting of ours, ignored{_hint(upper, known)}")
 
 
-def _hint(upper: str, known: frozenset[str]) -> str:
+def _hint(upper: str, known: frozenset[str], path: tuple[str, ...] = ()) -> str:
+    """`path`: where it stands in the file, whose spelling the answer then has."""
     choices = {EVENTS + e for e in KNOWN} if upper.startswith(EVENTS) else known
     nearest = difflib.get_close_matches(upper, choices, 1, _RESEMBLANCE)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
+    return f"; did you mean {as_key(nearest[0], path) if path else nearest[0]}?" if nearest else ""
 
 
 def _from_file(config: Path, known: frozenset[str]) -> Reading:
     reading = Reading()
     try:
-        table = _parse_file(config)
+        found = tuple(leaves(config))
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         reading.problems.append(f"{config}: cannot be read as TOML: {reason}")
         return reading
-    for path, value in _flatten(table):
+    for path, value in found:
         name = "_".join(path).upper()
         setting = _resolve(name, known)
         if setting is not None:
-            reading.put(setting, Given(value, str(config)))
+            reading.put(setting, Given(value, str(config), _short(".".join(path))))
         elif value != {} or not any(k.startswith(f"{name}_") for k in (*known, EVENTS)):
-            dotted, hint = _short(".".join(path)), _hint(name[:80], known)
+            dotted, hint = _short(".".join(path)), _hint(name[:80], known, path)
             reading.problems.append(f"{dotted} ({config}): is not a setting{hint}")
     return reading
-
-
-def _parse_file(config: Path) -> dict[str, object]:
-    with config.open("rb") as file:
-        content = file.read(_FILE_LIMIT + 1)
-    if len(content) > _FILE_LIMIT:
-        raise ValueError("it is larger than 1 MiB")
-    return tomllib.loads(content.decode("utf-8-sig"))
-
-
-def _flatten(table: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[Leaf]:
-    """Leaves with their paths. Four levels are more than any setting has; deeper ones are left whole."""
-    for key, value in table.items():
-        path = (*above, key)
-        if isinstance(value, dict) and value and len(path) < 4:
-            yield from _flatten(value, path)
-        else:
-            yield path, value
 
 
 def _short(text: str) -> str:

@@ -164,7 +164,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     config = toml(tmp_path, "x = 1\n[rabbitmq]\nurl = 'amqp://h'\n[log]\nlevel = 3")
     environ = {"WEBHOOK_REQUEST_TIMEOUT_MS": "0", "SERVER_PORT": "9464", "WORKER_CONCURENCY": "5", EVENT: "x"}
     names = [re.split(r"[=: ]", p)[0] for p in problems(environ, config)]
-    wrong = ["METRICS_PORT", "WEBHOOK_REQUEST_TIMEOUT_MS", "LOG_LEVEL"]
+    wrong = ["METRICS_PORT", "WEBHOOK_REQUEST_TIMEOUT_MS", "log.level"]
     assert names == ["x", "rabbitmq.url", "WORKER_CONCURENCY", EVENT, *wrong]
 
 
@@ -223,8 +223,15 @@ def test_stranger_with_our_prefix_is_a_warning() -> None:
         ("worker.max.bytes = {a = 1}", "worker.max.bytes.a ("),
         (".".join("a" * 9999) + " = 1", "a.a.a.a ("),
         ("log_level = 'info'\n[log]\nlevel = 'debug'", "given twice"),
-        ("metrics.instances = [{}]", "a list"),
-        ("[webhook.events]\ncalls = true", "WEBHOOK_EVENTS_CALL?"),
+        ("metrics.instances = [{}]", "metrics.instances="),
+        ("cache.ttl_secnds = 5", "cache.ttl_secnds ("),
+        ("cache.ttl_secnds = 5", "did you mean cache.ttl_seconds?"),
+        ("cach.ttl_seconds = 5", "did you mean cache.ttl_seconds?"),
+        ("cache_ttl_secnds = 5", "did you mean cache_ttl_seconds?"),
+        ("[webhook.retry]\nmax_attemps = 5", "did you mean webhook.retry.max_attempts?"),
+        ("[webhook.retri]\nmax_attempts = 5", "did you mean webhook.retry_max_attempts?"),
+        ("[webhook.events]\ncall = 'perhaps'", "webhook.events.call='perhaps' ("),
+        ("[webhook.events]\ncalls = true", "did you mean webhook.events.call?"),
     ],
 )
 def test_hostile_file_is_explained(content: str | bytes, told: str, tmp_path: Path) -> None:
