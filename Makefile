@@ -62,6 +62,7 @@ bench: test-setup ## throughput and latency, side by side with others
 
 chaos: test-setup ## the ledger under faults
 	@$(BIN)/python -m tests.chaos
+	@STORE_OUTAGE_SECONDS=60 $(BIN)/python -m pytest --quiet tests/e2e/test_store_outage.py
 
 dist: setup ## sdist and wheel in dist/
 	@$(BIN)/python -m hatchling build
