@@ -139,8 +139,7 @@ class Worker:
         if self._origin.watched is not None:
             watching = self._origin.watched.watch(self._webhooks.invalidate, self._webhooks.invalidate_all)
             await self._background("changes of webhooks", watching)
-        token_owner = self._origin.token_owner
-        await serve_api(settings, self._store, store_ready, self._changed, self._stack, token_owner)
+        await serve_api(settings, self._store, store_ready, self._changed, self._stack, self._origin.token_owner)
         for name, client in (("publish", self._publisher), ("consume", self._source)):
             supervisor = Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
             await self._background(name, supervisor.run())
