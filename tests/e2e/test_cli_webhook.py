@@ -102,6 +102,26 @@ def test_set_get_list_delete(cli: Cli) -> None:
     assert [row["instance"] for row in json.loads(cli("list", "--json")[1])] == ["beta"]
 
 
+async def test_a_test_event_is_sent_and_its_answer_shown(worker: StartWorker, receiver: Receiver) -> None:
+    async def ended(*arguments: str) -> tuple[int, str]:
+        one = await worker(arguments=("webhook", *arguments), ready=False)
+        return await one.wait(), one.output()
+
+    assert (await ended("set", "acme", "--url", receiver.url("/x"), "--secret", "generate"))[0] == 0
+    code, out = await ended("test", "acme", "--event", "call", "--json")
+    assert (code, json.loads(out)["status"], json.loads(out)["signed"]) == (0, 200, True)
+    (post,) = receiver.requests
+    assert post.json()["event"] == "call"
+    assert post.header("webhook-signature")
+    assert f"{receiver.url('/x')} answered 200 after" in (await ended("test", "acme"))[1]
+    await receiver.stop()
+    code, out = await ended("test", "acme")
+    assert code == 1
+    assert f"{receiver.url('/x')}: " in out
+    assert (await ended("test", "nobody"))[0] == 1
+    assert (await ended("test", "acme", "--event", "nope"))[0] == 2
+
+
 def test_a_generated_secret_is_shown_once(cli: Cli) -> None:
     _, out, _ = cli("set", "acme", "--url", URL, "--secret", "generate", "--json")
     secret = json.loads(out)["new_secret"]

@@ -20,7 +20,7 @@ from worker.api.saving import Saving
 from worker.configuration.changing import find
 from worker.configuration.model import ID, Problem
 from worker.configuration.port import WritableStore
-from worker.configuration.shown import masked_url
+from worker.configuration.shown import shown_trial
 from worker.domain.names import KNOWN, canonical
 from worker.domain.trial import KIND, event_of_test
 from worker.domain.webhook import DEFAULT_ID, Endpoint
@@ -113,20 +113,7 @@ class Handlers:
         if stored is None:
             raise _missing(instance, webhook_id)
         trial = await self._send_test(stored.webhook, event_of_test(instance, event, self._now()))
-        return json_answer(
-            {
-                "instance": instance,
-                "id": webhook_id,
-                "url": masked_url(stored.webhook.url),
-                "event": event,
-                "signed": bool(stored.webhook.secrets),
-                "ok": trial.status is not None and 200 <= trial.status < 300,
-                "status": trial.status,
-                "milliseconds": round(trial.milliseconds, 1),
-                "body": trial.body.decode(errors="replace"),
-                "error": trial.error,
-            }
-        )
+        return json_answer(shown_trial(stored.webhook, event, trial))
 
 
 def _instance(request: web.Request) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
-from worker.cli import webhook_secrets, webhook_transfer
+from worker.cli import webhook_secrets, webhook_test, webhook_transfer
 from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, count, say, say_json
 from worker.cli.store import announce, opened_store
 from worker.settings import Settings
@@ -27,6 +27,7 @@ def add_to(commands: Subparsers) -> None:
     delete = add_command(actions, "delete", "delete an instance's webhooks", _delete)
     delete.add_argument("instance")
     delete.add_argument("--id", help="only this one of the instance's webhooks")
+    webhook_test.add_to(actions)
     webhook_secrets.add_to(actions)
     webhook_transfer.add_to(actions)
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from worker.configuration.port import Stored
+from worker.domain.trial import Trial
 from worker.domain.webhook import Webhook
 
 MASK = "***"
@@ -70,6 +71,22 @@ def _cell(webhook: Shown, column: str) -> str:
 def shown_stored(item: Stored) -> Shown:
     times = {"created_at": iso(item.created_at), "updated_at": iso(item.updated_at)}
     return {**shown(item.webhook), "revision": item.revision, **times}
+
+
+def shown_trial(webhook: Webhook, event: str, trial: Trial) -> Shown:
+    """What came of a test event; `ok`: the receiver took it."""
+    return {
+        "instance": webhook.instance,
+        "id": webhook.id,
+        "url": masked_url(webhook.url),
+        "event": event,
+        "signed": bool(webhook.secrets),
+        "ok": trial.status is not None and 200 <= trial.status < 300,
+        "status": trial.status,
+        "milliseconds": round(trial.milliseconds, 1),
+        "body": trial.body.decode(errors="replace"),
+        "error": trial.error,
+    }
 
 
 def iso(milliseconds: int) -> str:

@@ -1,0 +1,46 @@
+"""`webhook-worker webhook test`: one signed test event to a webhook, and what its receiver says."""
+
+import argparse
+import time
+
+from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, say, say_json
+from worker.cli.store import opened_store
+from worker.settings import Settings
+
+
+def add_to(actions: Subparsers) -> None:
+    text = "send a signed test event to a webhook, enabled or not, in one attempt, and show the answer"
+    parser = add_command(actions, "test", text, _test)
+    parser.add_argument("instance")
+    parser.add_argument("--id", default="default", help="which of the instance's webhooks (default: default)")
+    parser.add_argument("--event", help="the event that it is to look like (default: APPLICATION_STARTUP)")
+
+
+async def _test(options: argparse.Namespace, settings: Settings) -> int:
+    from worker import wiring  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.configuration.changing import find  # noqa: PLC0415
+    from worker.configuration.shown import shown_trial  # noqa: PLC0415
+    from worker.domain.names import KNOWN, canonical  # noqa: PLC0415
+    from worker.domain.trial import KIND, event_of_test  # noqa: PLC0415
+    from worker.domain.webhook import Endpoint  # noqa: PLC0415
+    from worker.http.trial import TrialSender  # noqa: PLC0415
+
+    kind = canonical(options.event or KIND)
+    if kind not in KNOWN:
+        complain(f"--event: {options.event!r:.100} is none of {', '.join(sorted(KNOWN))}")
+        return WRONG
+    async with opened_store(settings, must_exist=True) as store:
+        stored = await find(store, Endpoint(options.instance, options.id))
+    if stored is None:
+        return complain(f"{options.instance!r} has no webhook {options.id!r}; `webhook-worker webhook list` shows all")
+    sender = TrialSender(wiring.egress_policy(settings), settings.webhook_request_timeout_ms / 1000)
+    trial = await sender.send(stored.webhook, event_of_test(options.instance, kind, time.time()))
+    found = shown_trial(stored.webhook, kind, trial)
+    if options.json:
+        say_json(found)
+    else:
+        url, after = found["url"], f"after {found['milliseconds']} ms"
+        say(f"{url}: {trial.error}, {after}" if trial.error else f"{url} answered {trial.status} {after}")
+        if found["body"]:
+            say(str(found["body"]))
+    return DONE if found["ok"] else FAILED
