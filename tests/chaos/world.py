@@ -145,8 +145,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(plan: Plan, broker: LocalBroker, postgres: Postgres | None, folder: Path) -> AsyncIterator[World]:
-    """A receiver, a store, two workers and the producer; all of it gone afterwards."""
+async def world(
+    plan: Plan, broker: LocalBroker, postgres: Postgres | None, folder: Path, *, flowing: bool = True
+) -> AsyncIterator[World]:
+    """A receiver, a store, two workers and the producer, `flowing` by itself or not; all of it gone afterwards."""
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(LedgerReceiver())
         database = Database(folder, postgres)
@@ -158,8 +160,8 @@ async def world(plan: Plan, broker: LocalBroker, postgres: Postgres | None, fold
         stack.push_async_callback(_delete_queues, made)
         await _start_replicas(made, stack, folder)
         stack.push_async_callback(made.producer.close)
-        publishing = asyncio.create_task(made.producer.run())
-        stack.push_async_callback(_end, publishing)
+        if flowing:
+            stack.push_async_callback(_end, asyncio.create_task(made.producer.run()))
         yield made
 
 
