@@ -111,8 +111,8 @@ def _colour(panel: dict[str, Any], series: Series, number: int) -> str:
 
 def _dress(axes: Axes, unit: str, taken: Take) -> None:
     seconds = taken.window.end - taken.window.begin
-    top = axes.get_ylim()[1]
-    axes.set(xlim=(0, seconds), ylim=(0, top if top > 0 else 1))
+    highest = max((value for line in axes.lines for value in line.get_ydata() if not math.isnan(value)), default=0)
+    axes.set(xlim=(0, seconds), ylim=(0, 1.08 * highest or 1))
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     for side in axes.spines.values():
