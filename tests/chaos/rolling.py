@@ -17,20 +17,23 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from typing import Self
 
 from deploy.local_broker import LocalBroker
-from tests.chaos.ledger import Figures
+from tests.chaos.ledger import MOST_SHOWN, Figures, Post
 from tests.chaos.plan import Plan
 from tests.chaos.world import SETTINGS, World, world
 from tests.support.receiver import Answer
 
 UPDATES = 10
 EVENTS_A_SECOND = 100
-DRAIN_SECONDS = float(SETTINGS["WORKER_DRAIN_SECONDS"])
+DRAIN_SECONDS = float(SETTINGS["WEBHOOK_REQUEST_TIMEOUT_MS"]) / 1000 + 5
+"""The default of WORKER_DRAIN_SECONDS. A busy lane may park what comes to it, for five seconds here."""
+
 INSTANCES = ("plain 0", "events-0", "two", "slow", "plain 1", "flaky", "events-1", "plain 2")
 """Receivers that answer, one of them late, one of them only after a retry."""
 
@@ -105,35 +108,41 @@ class Load:
         issued = await self._made.producer.publish(instance, "messages.upsert")
         self.published[issued.number] = began
 
-    def latencies(self) -> list[float]:
-        """Seconds, of each event at each of its receivers, in rising order."""
-        first: dict[tuple[str, int], float] = {}
+    def arrivals(self) -> list[tuple[float, Post]]:
+        """The first POST of each event at each of its receivers, and how many seconds after its publish it came;
+        the latest last."""
+        first: dict[tuple[str, int], tuple[float, Post]] = {}
         for post in self._made.ledger.posts:
             if post.number in self.published:
-                first.setdefault((post.path, post.number), post.at - self.published[post.number])
-        return sorted(first.values())
+                late = post.at - self.published[post.number]
+                first.setdefault((post.path, post.number), (late, post))
+        return sorted(first.values(), key=lambda one: one[0])
 
 
 async def roll(updates: int, broker: LocalBroker) -> Report:
     """Raises only what is the harness's own fault."""
     report = Report(updates)
     with tempfile.TemporaryDirectory(prefix="webhooks-rolling-") as folder:
-        async with world(Plan(0, ()), broker, None, Path(folder), flowing=False) as made:
+        drain = {"WORKER_DRAIN_SECONDS": str(DRAIN_SECONDS)}
+        async with world(Plan(0, ()), broker, None, Path(folder), flowing=False, **drain) as made:
             made.receiver.behaviours["/flaky"] = fails_first
             load = Load(made)
+            log: list[str] = []
             try:
                 async with load:
                     await _enough(made, EVENTS_A_SECOND)
                     for _ in range(updates):
-                        await _update(made, report)
+                        log += await _update(made, report)
                         await _enough(made, EVENTS_A_SECOND // 2)
-                await _judge(made, load, report)
+                await _judge(made, load, log, report)
             finally:
                 await asyncio.gather(*(replica.worker.kill() for replica in made.replicas))
     return report
 
 
-async def _update(made: World, report: Report) -> None:
+async def _update(made: World, report: Report) -> list[str]:
+    """Returns what the replaced workers have logged."""
+    log: list[str] = []
     for number, old in enumerate(made.replicas):
         replacement = made.replicas[number] = old.replacement()
         try:
@@ -145,6 +154,8 @@ async def _update(made: World, report: Report) -> None:
             await old.worker.kill()
         report.slowest_end = max(report.slowest_end, time.monotonic() - began)
         made.problems += [f"worker's log: {line[:1000]}" for line in old.complaints()]
+        log += old.worker.lines
+    return log
 
 
 async def _enough(made: World, more: int) -> None:
@@ -153,17 +164,23 @@ async def _enough(made: World, more: int) -> None:
     await made.wait_for_posts(lambda: len(made.ledger.confirmed) >= wanted, "the load has stopped", 30)
 
 
-async def _judge(made: World, load: Load, report: Report) -> None:
+async def _judge(made: World, load: Load, log: Sequence[str], report: Report) -> None:
+    """`log`: of the workers that have been replaced."""
     if not await made.settled():
         report.problems.append("the queues were not empty in time")
     await made.stop_workers()
     made.complain()
+    log = [*log, *(line for replica in made.replicas for line in replica.worker.lines)]
     await made.collect_letters()
     report.figures = made.ledger.figures()
     report.problems += made.problems + made.ledger.problems()
-    latencies = load.latencies()
-    report.usual, report.latest = latencies[len(latencies) // 2], latencies[-1]
+    arrivals = load.arrivals()
+    report.usual, report.latest = arrivals[len(arrivals) // 2][0], arrivals[-1][0]
     report.judge()
+    late = [post for seconds, post in arrivals if seconds >= DRAIN_SECONDS]
+    for post in late[-MOST_SHOWN:]:
+        said = [line for line in log if post.id and post.id in line]
+        report.problems.append(f"late: event {post.number} at {post.path}; what the workers say of it: {said}")
 
 
 def main() -> int:
