@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer on a Debian-like machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup demo-setup check test demo run bench chaos dist lock format clean
+.PHONY: help setup test-setup demo-setup check test demo run bench chaos rolling picture dist lock format clean
 
 # The first of these that is new enough; `make PYTHON=/path/to/python3.12 setup` decides otherwise.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -63,6 +63,12 @@ bench: test-setup ## throughput and latency, side by side with others
 chaos: test-setup ## the ledger under faults
 	@$(BIN)/python -m tests.chaos
 	@STORE_OUTAGE_SECONDS=60 $(BIN)/python -m pytest --quiet tests/e2e/test_store_outage.py
+
+rolling: test-setup ## ten rolling updates under load
+	@$(BIN)/python -m tests.chaos.rolling
+
+picture: test-setup ## the dashboard's queries on a lively run, drawn for the README
+	@$(BIN)/python -m tests.picture
 
 dist: setup ## sdist and wheel in dist/
 	@$(BIN)/python -m hatchling build

@@ -13,7 +13,7 @@ from tests.support.amqp import Amqp, Names
 from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
-from tests.support.worker import Worker
+from tests.support.worker import PROGRAM, Worker
 
 StartWorker = Callable[..., Awaitable[Worker]]
 
@@ -62,7 +62,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def worker(broker: LocalBroker, names: Names, tmp_path: Path) -> AsyncIterator[StartWorker]:
     """`await worker(SETTING="value", ...)` starts one, ready, on this test's broker, queues and SQLite file.
 
-    `ready=False`: no wait; `arguments=("dead", "list")` runs another command; `start=False` does not start.
+    `ready=False`: no wait; `arguments=("dead", "list")` runs another command, `program` another program;
+    `start=False` does not start.
     Whatever still runs at the end of the test is killed, and its output shown if the test fails.
     """
     started: list[Worker] = []
@@ -75,9 +76,14 @@ async def worker(broker: LocalBroker, names: Names, tmp_path: Path) -> AsyncIter
     }
 
     async def run(
-        *, arguments: Sequence[str] = ("run",), start: bool = True, ready: bool = True, **settings: str
+        *,
+        arguments: Sequence[str] = ("run",),
+        program: Sequence[str] = PROGRAM,
+        start: bool = True,
+        ready: bool = True,
+        **settings: str,
     ) -> Worker:
-        worker = Worker({**defaults, **settings}, arguments)
+        worker = Worker({**defaults, **settings}, arguments, program)
         started.append(worker)
         if start:
             await worker.start(ready=ready)

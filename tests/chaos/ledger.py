@@ -32,13 +32,15 @@ class Issued:
 
 @dataclass(slots=True)
 class Post:
-    """One POST as it arrived. `status` is what it was answered; None: it never was (the connection ended first)."""
+    """One POST as it arrived, `at` in monotonic seconds. `status` is what it was answered; None: it never was (the
+    connection ended first)."""
 
     path: str
     id: str | None
     attempt: str | None
     body: bytes
     status: int | None = None
+    at: float = 0.0
 
     @property
     def number(self) -> int | None:

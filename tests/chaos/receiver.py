@@ -51,4 +51,4 @@ class LedgerReceiver(Receiver):
 
 def _entry(received: Received) -> Post:
     header = received.header
-    return Post(received.path, header("webhook-id"), header("webhook-attempt"), received.body)
+    return Post(received.path, header("webhook-id"), header("webhook-attempt"), received.body, at=received.at)

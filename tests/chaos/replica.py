@@ -23,6 +23,10 @@ class Replica:
         self._environment = {**environment, "RABBITMQ_URI": proxy.uri()}
         self.worker = Worker(self._environment, program=SKEWED if skewed else PROGRAM)
 
+    def replacement(self) -> Replica:
+        """Another process with the same settings, through the same proxy; not started."""
+        return Replica(self.proxy, self._environment)
+
     async def start(self, *, ready: bool = True) -> None:
         await self.worker.start(ready=ready)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -145,8 +145,13 @@ class World:
 
 
 @asynccontextmanager
-async def world(plan: Plan, broker: LocalBroker, postgres: Postgres | None, folder: Path) -> AsyncIterator[World]:
-    """A receiver, a store, two workers and the producer; all of it gone afterwards."""
+async def world(
+    plan: Plan, broker: LocalBroker, postgres: Postgres | None, folder: Path, *, flowing: bool = True, **settings: str
+) -> AsyncIterator[World]:
+    """A receiver, a store, two workers and the producer, `flowing` by itself or not; all of it gone afterwards.
+
+    `settings` are the workers', on top of SETTINGS.
+    """
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(LedgerReceiver())
         database = Database(folder, postgres)
@@ -156,16 +161,17 @@ async def world(plan: Plan, broker: LocalBroker, postgres: Postgres | None, fold
         receiver.behaviours = {one.path: one.behaviour for one in CAST}
         await database.fill(CAST, receiver.url())
         stack.push_async_callback(_delete_queues, made)
-        await _start_replicas(made, stack, folder)
+        await _start_replicas(made, stack, folder, settings)
         stack.push_async_callback(made.producer.close)
-        publishing = asyncio.create_task(made.producer.run())
-        stack.push_async_callback(_end, publishing)
+        if flowing:
+            stack.push_async_callback(_end, asyncio.create_task(made.producer.run()))
         yield made
 
 
-async def _start_replicas(made: World, stack: AsyncExitStack, folder: Path) -> None:
+async def _start_replicas(made: World, stack: AsyncExitStack, folder: Path, settings: Mapping[str, str]) -> None:
     environment = {
         **SETTINGS,
+        **settings,
         **made.names.environment(),
         "DATABASE_CONNECTION_URI": made.database.uri,
         "WEBHOOK_GLOBAL_URL": made.receiver.url(GLOBAL.path),

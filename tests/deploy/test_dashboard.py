@@ -15,9 +15,10 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.conftest import StartWorker
-from tests.deploy.alerts import DEPLOY, RULES, alerts, metrics_in
+from tests.deploy.alerts import RULES, alerts, metrics_in
 from tests.deploy.planned import PLANNED
 from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.picture.grafana import dashboard, filled, panels
 from tests.support.events import event
 from tests.support.prometheus import Prometheus
 from tests.support.receiver import Answer, Receiver
@@ -25,28 +26,15 @@ from tests.support.waiting import eventually
 from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
 
-FILE = DEPLOY / "grafana" / "dashboard.json"
 KINDS = {"row", "timeseries", "stat", "bargauge"}
-VARIABLES = {"$job": ".*", "$__rate_interval": "30s", "$__range": "5m"}
-
-
-def dashboard() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(FILE.read_text())
-    return found
-
-
-def panels() -> list[dict[str, Any]]:
-    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+VARIABLES = {"job": ".*", "__rate_interval": "30s", "__range": "5m"}
 
 
 def queries() -> Iterator[tuple[str, str]]:
     """(panel and series, PromQL with the variables filled in)."""
     for panel in panels():
         for target in panel["targets"]:
-            expression = target["expr"]
-            for name, value in VARIABLES.items():
-                expression = expression.replace(name, value)
-            yield f"{panel['title']}: {target['legendFormat'] or target['refId']}", expression
+            yield f"{panel['title']}: {target['legendFormat'] or target['refId']}", filled(target["expr"], VARIABLES)
 
 
 QUERIES = dict(queries())

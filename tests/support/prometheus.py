@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -17,16 +17,25 @@ CONFIG = """global: {{scrape_interval: {interval}, evaluation_interval: {interva
 rule_files: {rules}
 scrape_configs:
 - job_name: webhook-worker
-  static_configs: [{{targets: {targets}}}]
+  static_configs: {targets}
 """
 
 
 class Prometheus(Server):
-    """Scrapes `targets` ("127.0.0.1:9464") every `interval` and evaluates `rules`; blocking calls."""
+    """Scrapes `targets` ("127.0.0.1:9464") every `interval` and evaluates `rules`; blocking calls.
 
-    def __init__(self, targets: Sequence[str], rules: Sequence[Path] = (), interval: str = "500ms") -> None:
+    As a mapping the targets have names, which stand in the label `instance`.
+    """
+
+    def __init__(
+        self, targets: Sequence[str] | Mapping[str, str], rules: Sequence[Path] = (), interval: str = "500ms"
+    ) -> None:
         super().__init__()
-        self._targets, self._rules, self._interval = list(targets), rules, interval
+        self._rules, self._interval = rules, interval
+        if isinstance(targets, Mapping):
+            self._targets = [{"targets": [at], "labels": {"instance": name}} for name, at in targets.items()]
+        else:
+            self._targets = [{"targets": list(targets), "labels": {}}]
 
     def prepare(self) -> None:
         rules = json.dumps([str(path.resolve()) for path in self._rules])
