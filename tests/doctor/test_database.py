@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.configuration.port import RightsLacking, StoreUnavailable
-from worker.doctor.database import OWN_TABLES, creation, grants, store
+from worker.doctor.database import MYSQL_HOST, OWN_TABLES, creation, grants, store
 from worker.doctor.finding import Finding, many, needs_doing, size, some
 from worker.webhooks.database import parse
 from worker.webhooks.schema import REVISIONS, SCHEMA, WEBHOOKS
@@ -22,7 +22,7 @@ def test_names_in_grants_are_quoted() -> None:
         'GRANT SELECT ON "Evolution API"."Instance", "Evolution API"."Webhook" TO "wor""ker";'
     )
     assert grants(MYSQL, own=True) == (
-        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON `web``hooks`.* TO 'o''neil'@'%';"
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON `web``hooks`.* TO 'o''neil'@'%';" + MYSQL_HOST
     )
     assert grants(MYSQL, own=False).count("GRANT SELECT ON `web``hooks`.") == 2
 

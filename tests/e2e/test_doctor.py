@@ -21,6 +21,7 @@ from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PutWebhooks
 from tests.support.amqp import Amqp, Names
+from tests.support.evolution import Evolution
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
 from tests.support.waiting import eventually
@@ -69,8 +70,7 @@ async def evolution(amqp: Amqp, names: Names, broker: LocalBroker) -> AsyncItera
         made.append(name)
         await amqp.declare_exchange(names.exchange)
         await amqp.declare_queue(name, bind=None if key is None else (names.exchange, key))
-        for _ in range(messages):
-            await amqp.publish("", name, body, message_id="m")
+        await asyncio.gather(*(amqp.publish("", name, body, message_id=f"m{n}") for n in range(messages)))
         await seen_by_management(broker, name, messages)
 
     yield make
@@ -289,6 +289,39 @@ async def test_a_database_user_without_rights_gets_the_statements_that_grant_the
     assert code == 0
     assert of(found, "database rights")["level"] == "ok"
     assert of(found, "clock")["what"] == "agrees with the database and RabbitMQ within 5 s"
+
+
+async def test_evolutions_database_is_granted_for_reading_and_tells_which_instances_are_gone(
+    doctor: Doctor, postgres: Postgres, amqp: Amqp, broker: LocalBroker
+) -> None:
+    tag = secrets.token_hex(4)
+    here, gone = f"here-{tag}", f"gone-{tag}"
+    database = Evolution(postgres, f"evolution_{tag}", "evolution_api", f"reader_{tag}").create()
+    database.instance(here)
+    database.execute(f'REVOKE ALL ON ALL TABLES IN SCHEMA "evolution_api" FROM reader_{tag}')
+    settings = {
+        "WEBHOOK_SOURCE": "evolution",
+        "DATABASE_CONNECTION_URI": database.reader_uri,
+        "RABBITMQ_INSTANCE_EXCHANGES": "true",
+    }
+    try:
+        for instance in (here, gone):
+            await amqp.declare_exchange(instance)
+            await amqp.declare_queue(f"{instance}.call", bind=(instance, "call"))
+            await seen_by_management(broker, f"{instance}.call", 0)
+        _, found = await doctor(**settings)
+        lacking = of(found, "database rights")
+        assert lacking["level"] == "problem"
+        assert "orphan queues" not in {finding["name"] for finding in found}, "no instance is known"
+        database.execute(lacking["fix"])
+        _, found = await doctor(**settings)
+        assert of(found, "database rights")["what"] == "Evolution's tables can be read"
+        orphans = of(found, "orphan queues")
+        assert (orphans["level"], orphans["items"]) == ("advice", (f"{gone}.call",))
+    finally:
+        for instance in (here, gone):
+            await amqp.channel.queue_delete(f"{instance}.call")
+            await amqp.channel.exchange_delete(instance)
 
 
 async def test_receivers_that_cannot_be_connected_to_are_named(

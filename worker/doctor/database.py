@@ -10,6 +10,7 @@ NAME = "webhook store"
 RIGHTS = "database rights"
 OWN_TABLES = ("webhooks", "webhook_revisions", "webhook_schema")
 EVOLUTION_TABLES = ("Instance", "Webhook")
+MYSQL_HOST = " -- '%' may be another host: SELECT user, host FROM mysql.user"
 
 
 def store(error: StoreUnavailable | None, source: str, database: Database | None) -> Finding:
@@ -37,10 +38,11 @@ def grants(database: Database, *, own: bool) -> str:
     rights = "SELECT, INSERT, UPDATE, DELETE" if own else "SELECT"
     tables = OWN_TABLES if own else EVOLUTION_TABLES
     if database.dialect == "mysql":
-        name = _quoted(database, urlsplit(database.uri).path.strip("/"))
+        name, user = _quoted(database, urlsplit(database.uri).path.strip("/")), _user(database)
+        on = [f"{name}.{_quoted(database, one)}" for one in tables]
         if own:  # MySQL has no owners: who migrates needs these too
-            return f"GRANT {rights}, CREATE, ALTER ON {name}.* TO {_user(database)};"
-        return " ".join(f"GRANT {rights} ON {name}.{_quoted(database, one)} TO {_user(database)};" for one in tables)
+            rights, on = f"{rights}, CREATE, ALTER", [f"{name}.*"]
+        return " ".join(f"GRANT {rights} ON {one} TO {user};" for one in on) + MYSQL_HOST
     schema = _quoted(database, database.schema or "public")
     named = ", ".join(f"{schema}.{_quoted(database, one)}" for one in tables)
     user = _user(database)

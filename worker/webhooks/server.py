@@ -8,6 +8,10 @@ from sqlalchemy import Connection, text
 from worker.webhooks.database import Database
 from worker.webhooks.engine import engine_of, errors_mapped
 
+_POSTGRESQL_CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
+# Its unix_timestamp() of a time goes by the session's zone, and is an hour wrong when the clocks go back.
+_MYSQL_CLOCK = "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1000000"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
@@ -30,10 +34,10 @@ def server_facts(database: Database) -> ServerFacts | None:
         try:
             with engine.connect() as connection:
                 postgresql = database.dialect == "postgresql"
-                clock = "extract(epoch FROM clock_timestamp())" if postgresql else "unix_timestamp(sysdate(6))"
-                connection.execute(text("SELECT 1"))  # connecting is not part of the measured time
+                clock = text(_POSTGRESQL_CLOCK if postgresql else _MYSQL_CLOCK)
+                connection.execute(clock)  # connecting is not part of the measured time
                 before = time.time()
-                there = float(connection.execute(text(f"SELECT {clock}")).scalar_one())
+                there = float(connection.execute(clock).scalar_one())
                 after = time.time()
                 may_create = _may_create(connection, database.schema) if postgresql else None
         finally:
