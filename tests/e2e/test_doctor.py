@@ -373,11 +373,13 @@ async def test_a_broker_that_is_away_is_a_problem_and_the_rest_is_still_looked_a
 async def test_as_a_command_it_speaks_json_and_refuses_what_is_no_address(
     worker: StartWorker, broker: LocalBroker
 ) -> None:
-    command = await worker(arguments=("doctor", "--json"), ready=False, RABBITMQ_URI=broker.uri + "nowhere")
+    traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}
+    command = await worker(arguments=("doctor", "--json"), ready=False, RABBITMQ_URI=broker.uri + "nowhere", **traces)
     assert await command.wait() == 1
     found = json.loads(command.output())
     assert {tuple(finding) for finding in found} == {("level", "name", "what", "fix", "items")}
     assert of(found, "RabbitMQ")["level"] == "problem"
+    assert of(found, "traces")["level"] == "warning"
     wrong = await worker(arguments=("doctor", "--management-url", "ftp://me:hunter2@h"), ready=False)
     assert await wrong.wait() == 2
     assert wrong.lines == ["webhook-worker: --management-url must be an http:// or https:// URL with a host"]

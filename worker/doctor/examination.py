@@ -1,11 +1,12 @@
 """The whole examination, subject after subject. Everything is read, nothing is written."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
-from worker import wiring
+from worker import settings_traces, wiring
 from worker.broker.management import ManagementAddress
 from worker.check import look_through
 from worker.configuration.port import StoreUnavailable
@@ -25,6 +26,10 @@ SERVER_SECONDS = 15.0
 async def examine(settings: Settings, address: ManagementAddress, *, given: bool) -> AsyncIterator[Finding]:
     """`given`: the management API's address is the operator's own word, not a guess."""
     yield Finding("ok", "settings", "right, or this would not run")
+    if settings_traces.endpoint(os.environ) is not None:
+        wrong = settings_traces.problem(os.environ)
+        fix = "correct it, or OTEL_TRACES_EXPORTER=none"
+        yield Finding("warning", "traces", wrong, fix) if wrong else Finding("ok", "traces", "can be sent as asked for")
     ahead: dict[str, clock.Ahead] = {}
     webhooks: list[Webhook] = []
     async for finding in _stored(settings, webhooks, ahead):
