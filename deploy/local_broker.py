@@ -3,7 +3,8 @@
     python -m deploy.local_broker    # prints its AMQP URI, runs until Ctrl-C
 
 It uses the programs of Debian's `rabbitmq-server` package but not its service: own node name, ports, cookie
-and data, no plugins. Standard library only, so it runs with any Python, before anything is installed.
+and data, no plugins unless asked for the management API. Standard library only, so it runs with any Python,
+before anything is installed.
 """
 
 from __future__ import annotations
@@ -31,11 +32,18 @@ LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
 # Erlang terms, not rabbitmq.conf: reading that format's schemas costs over a second of every start.
-CONFIG = f"""[{{rabbit, [
+_NODE = f"""
   {{vm_memory_high_watermark, {{absolute, {MEMORY_LIMIT}}}}},
   {{disk_free_limit, 50000000}},
-  {{log, [{{file, [{{level, warning}}]}}]}}
-]}}].
+  {{log, [{{file, [{{level, warning}}]}}]}}"""
+CONFIG = f"[{{rabbit, [{_NODE}\n]}}].\n"
+
+# %d: the port. RabbitMQ's usual intervals make figures of queues ten seconds old.
+MANAGED_CONFIG = f"""[{{rabbit, [{_NODE},
+  {{collect_statistics_interval, 500}},
+  {{quorum_tick_interval, 500}}
+]}},
+{{rabbitmq_management, [{{tcp_config, [{{port, %d}}, {{ip, "127.0.0.1"}}]}}]}}].
 """
 
 
@@ -50,8 +58,9 @@ class LocalBroker:
     same port. `close()`, or leaving the `with`, ends exactly what was started here and removes the data.
     """
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, *, management: bool = False) -> None:
         self.port = port or free_port()
+        self._management_port = free_port() if management else None
         self.node = f"webhooks-{secrets.token_hex(4)}@localhost"
         self._epmd_port = free_port()
         self._folder: Path | None = None
@@ -74,6 +83,12 @@ class LocalBroker:
     @property
     def uri(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def management_url(self) -> str:
+        """Of the management API, which comes up within a second of AMQP. User and password: guest."""
+        assert self._management_port is not None, "made without management=True"
+        return f"http://127.0.0.1:{self._management_port}"
 
     @property
     def pid(self) -> int:
@@ -158,8 +173,9 @@ class LocalBroker:
 
     def _prepare_folder(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="webhooks-broker-"))
-        (folder / "advanced.config").write_text(CONFIG)
-        (folder / "enabled_plugins").write_text("[].\n")
+        port, plugin = self._management_port, "rabbitmq_management"
+        (folder / "advanced.config").write_text(CONFIG if port is None else MANAGED_CONFIG % port)
+        (folder / "enabled_plugins").write_text("[].\n" if port is None else f"[{plugin}].\n")
         cookie = folder / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(16))
         cookie.chmod(0o400)

@@ -29,8 +29,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     yield "settings", None
     if settings_traces.endpoint(os.environ) is not None:
         yield "traces", settings_traces.problem(os.environ)
-    problem, webhooks = await _look_through(settings)
-    yield "webhook store", problem
+    problem, webhooks = await look_through(settings)
+    yield "webhook store", None if problem is None else str(problem)
     if problem is None:
         yield await _egress_finding(settings, webhooks)
     uri = settings.rabbitmq_uri
@@ -47,12 +47,12 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         await close(connection)
 
 
-async def _look_through(settings: Settings) -> tuple[str | None, list[Webhook] | None]:
+async def look_through(settings: Settings) -> tuple[StoreUnavailable | None, list[Webhook] | None]:
     """The store's problem, if any, and all that it holds; None: its tables are made or changed at the next start."""
     try:
         source = webhook_source(settings)
     except StoreUnavailable as error:
-        return str(error), None
+        return error, None
     store = source.store
     try:
         await store.check()
@@ -61,9 +61,9 @@ async def _look_through(settings: Settings) -> tuple[str | None, list[Webhook] |
         async with asyncio.timeout(READ_SECONDS):
             return None, [item.webhook for item in await everything(store)]
     except TimeoutError:
-        return f"its webhooks could not be read within {READ_SECONDS:g} s", None
+        return StoreUnavailable(f"its webhooks could not be read within {READ_SECONDS:g} s"), None
     except StoreUnavailable as error:
-        return str(error), None
+        return error, None
     finally:
         await store.close()
 

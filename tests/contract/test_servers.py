@@ -8,8 +8,10 @@ import pytest
 from tests.contract.conftest import Clock
 from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
-from worker.configuration.port import StoreUnavailable
+from worker.configuration.port import RightsLacking, StoreUnavailable
 from worker.domain.webhook import Webhook
+from worker.webhooks.database import parse
+from worker.webhooks.server import server_facts
 from worker.webhooks.sql import SqlStore
 
 ACME = Webhook("acme", "https://h.example/x")
@@ -50,7 +52,7 @@ async def test_missing_rights_are_named_by_check(postgres: Postgres, opened: lis
     postgres.execute(name, f"CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     reader = open_store(uri.replace("worker:secret", f"{role}:x"), opened)
     assert await reader.load("acme") == ()
-    with pytest.raises(StoreUnavailable, match="lacks the rights"):
+    with pytest.raises(RightsLacking, match="lacks the rights"):
         await reader.check()
 
 
@@ -80,3 +82,28 @@ async def test_a_restart_of_the_server_needs_none_of_the_worker(opened: list[Sql
             await store.load("acme")
         server.start()
         assert await store.load("acme") == (ACME,)
+
+
+@pytest.mark.parametrize(("server", "may_create"), [("postgres", True), ("mariadb", None)])
+def test_a_servers_clock_is_read_whatever_its_time_zone(
+    server: str, may_create: bool | None, request: pytest.FixtureRequest
+) -> None:
+    running = request.getfixturevalue(server)
+    name = f"test_{uuid4().hex}"
+    uri = running.create_database(name)
+    if server == "postgres":
+        running.execute(name, f"ALTER DATABASE {name} SET timezone = 'America/Sao_Paulo'")
+    else:
+        running.execute(name, "SET GLOBAL time_zone = '-03:00'")
+    try:
+        facts = server_facts(parse(uri))
+    finally:
+        if server == "mariadb":
+            running.execute(name, "SET GLOBAL time_zone = 'SYSTEM'")
+    assert facts is not None
+    assert abs(facts.ahead) <= facts.uncertain + 0.01  # one machine, one clock
+    assert facts.may_create is may_create
+
+
+def test_sqlite_has_no_server() -> None:
+    assert server_facts(parse("sqlite:///webhooks.db")) is None

@@ -14,7 +14,7 @@ from logging import getLogger
 import uvloop
 
 from worker import __version__
-from worker.cli import api, check, dead, migrate, run, webhook
+from worker.cli import api, check, dead, doctor, migrate, run, webhook
 from worker.cli.common import WRONG, Command, complain
 from worker.configuration.port import StoreUnavailable
 from worker.settings import Settings, SettingsError, load
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="command")
-    for module in (run, api, check, migrate, webhook, dead):
+    for module in (run, api, check, doctor, migrate, webhook, dead):
         module.add_to(commands)
     return top
 

@@ -15,6 +15,10 @@ class StoreUnavailable(Exception):
     """The store cannot answer; the text says why and what to do, without credentials."""
 
 
+class RightsLacking(StoreUnavailable):
+    """The database works, and its user may not do what the worker needs."""
+
+
 class StoreReadOnly(StoreUnavailable):
     """Webhooks are changed elsewhere; the text names WEBHOOK_SOURCE and says where."""
 

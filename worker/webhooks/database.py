@@ -33,8 +33,8 @@ class Database:
     schema: str | None = None
     setting: str = SETTING
 
-    def unavailable(self, problem: str) -> StoreUnavailable:
-        return StoreUnavailable(f"{self.setting} {self.shown}: {problem}")
+    def unavailable(self, problem: str, kind: type[StoreUnavailable] = StoreUnavailable) -> StoreUnavailable:
+        return kind(f"{self.setting} {self.shown}: {problem}")
 
 
 def parse(uri: str) -> Database:

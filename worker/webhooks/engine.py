@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from worker.configuration.port import RightsLacking, StoreUnavailable
 from worker.webhooks.database import PRISMA_OPTIONS, Database, sqlite_problem
 from worker.webhooks.migrations import LOCK_SECONDS, LockTimeout, NewerSchema
 from worker.webhooks.sqlite_reader import connect
@@ -100,7 +101,10 @@ Remedies = Mapping[str | int, str]
 
 def remedies(no_tables: str, no_rights: str) -> Remedies:
     found: dict[str | int, str] = dict.fromkeys(("42P01", "3F000", 1146), no_tables)
-    return found | dict.fromkeys(("42501", 1142, 1143, 1044), no_rights)
+    return found | dict.fromkeys(_NO_RIGHTS, no_rights)
+
+
+_NO_RIGHTS = ("42501", 1142, 1143, 1044)
 
 
 OWN_REMEDIES = remedies(_MIGRATE, _RIGHTS)
@@ -118,15 +122,17 @@ def errors_mapped(database: Database, known: Remedies = OWN_REMEDIES) -> Iterato
     except LockTimeout:
         raise database.unavailable("another process has been migrating it for too long") from None
     except DBAPIError as error:
-        raise database.unavailable(_problem(database, error.orig, known)) from error
+        raise _unavailable(database, error.orig, known) from error
     except SQLAlchemyError as error:
         raise database.unavailable(f"failed: {error}") from error
 
 
-def _problem(database: Database, error: BaseException | None, known: Remedies) -> str:
+def _unavailable(database: Database, error: BaseException | None, known: Remedies) -> StoreUnavailable:
     message = str(error).strip()
     if database.dialect == "sqlite":
-        return sqlite_problem(message)
+        return database.unavailable(sqlite_problem(message))
     codes = (getattr(error, "sqlstate", None), *(error.args[:1] if error else ()))
     remedy = next((known[code] for code in codes if code in known), None)
-    return remedy or f"failed: {message.splitlines()[0] if message else 'no reason given'}"
+    problem = remedy or f"failed: {message.splitlines()[0] if message else 'no reason given'}"
+    lacking = any(code in _NO_RIGHTS for code in codes)
+    return database.unavailable(problem, RightsLacking if lacking else StoreUnavailable)

@@ -1,0 +1,90 @@
+"""What is said of receivers that cannot be connected to."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.doctor.endpoints import TOLD, bad_urls, by_place, dns, endpoints, outage
+from worker.domain.webhook import Webhook
+from worker.http.reach import Failure, Place, Probe, Reach
+
+ACME = Webhook("acme", "https://h.example/x?key=secret")
+PLACE = Place("h.example", 443, True)
+
+
+def failed(failure: Failure, count: int = 1) -> Reach:
+    return Reach({Place(f"h{number}.example", 443, True): Probe(failure, "why") for number in range(count)}, 0)
+
+
+def test_webhooks_are_grouped_by_host_and_port_and_disabled_ones_left_out() -> None:
+    more = [Webhook("b", "https://h.example:443/y"), Webhook("c", "http://h.example/"), Webhook("d", "ftp://h/")]
+    off = Webhook("off", "https://off.example/", enabled=False)
+    places = by_place([ACME, *more, off])
+    assert {str(place): [one.instance for one in webhooks] for place, webhooks in places.items()} == {
+        "h.example:443": ["acme", "b"],
+        "h.example:80": ["c"],
+    }
+    bad = bad_urls([ACME, *more, off])
+    assert bad is not None
+    assert (bad.level, bad.items) == ("problem", ("d/default",))
+    assert bad_urls([ACME]) is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "level", "fix"),
+    [
+        ("egress", "problem", "EGRESS_ALLOW"),
+        ("dns", "warning", "webhook set acme --id default --url URL"),
+        ("tls", "warning", "openssl s_client -connect h.example:443"),
+        ("connect", "warning", "h.example:443"),
+        ("timeout", "warning", "h.example:443"),
+    ],
+)
+def test_each_failure_has_its_fix_and_no_url_is_repeated(failure: Failure, level: str, fix: str) -> None:
+    (found,) = endpoints(Reach({PLACE: Probe(failure, "why")}, 0), by_place([ACME]))
+    assert (found.level, found.items) == (level, ("acme/default",))
+    assert fix in found.fix
+    assert "secret" not in found.what + found.fix
+
+
+def test_the_global_webhook_is_named_by_its_setting() -> None:
+    (found,) = endpoints(Reach({PLACE: Probe("dns", "why")}, 0), by_place([Webhook("", ACME.url)]))
+    assert found.items == ("WEBHOOK_GLOBAL_URL",)
+    assert found.fix.endswith("WEBHOOK_GLOBAL_URL")
+
+
+def test_of_many_the_rest_is_one_finding() -> None:
+    reach = failed("connect", TOLD + 3)
+    found = endpoints(reach, {place: [ACME] for place in reach.probes})
+    assert len(found) == TOLD + 1
+    assert len(found[-1].items) == 3
+    late = endpoints(Reach({PLACE: Probe()}, 4), by_place([ACME]))
+    assert [one.level for one in late] == ["advice", "ok"]
+    assert [one.what for one in endpoints(Reach({}, 0), {})] == ["no enabled webhook"]
+
+
+def test_when_nobody_can_be_reached_the_fault_is_here() -> None:
+    assert outage(failed("connect", 2)) is None
+    found = outage(failed("timeout", 3))
+    assert found is not None
+    assert found.level == "problem"
+    mixed = failed("connect", 3)
+    mixed.probes[PLACE] = Probe()
+    assert outage(mixed) is None
+    assert outage(failed("egress", 5)) is None
+    assert outage(failed("tls", 5)) is None
+
+
+def test_dns_that_resolves_nothing_or_slowly_is_told() -> None:
+    assert dns(Reach({PLACE: Probe()}, 0)) is None
+    assert dns(failed("dns")) is None
+    none, slow, fast = (
+        dns(failed("dns", 2)),
+        dns(Reach({PLACE: Probe(lookup=2.5)}, 0)),
+        dns(Reach({PLACE: Probe(lookup=0.1), Place("x.example", 80, False): Probe("dns", "why")}, 0)),
+    )
+    assert none is not None
+    assert slow is not None
+    assert fast is not None
+    assert (none.level, slow.level, fast.level) == ("problem", "warning", "ok")
+    assert "2.50 s" in slow.what

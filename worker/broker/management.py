@@ -1,0 +1,208 @@
+"""What AMQP cannot tell, from RabbitMQ's management HTTP API: queues, policies, bindings, its clock. GETs only."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from yarl import URL
+
+SECONDS = 10.0
+"""For one answer."""
+
+MOST_BYTES = 64 * 1024**2
+"""Of one answer: a list of bindings can be large (one for each event and instance)."""
+
+PAGE = 500
+_COLUMNS = "name,messages,message_bytes,consumers,arguments,policy,effective_policy_definition,exclusive"
+
+
+class ManagementUnavailable(Exception):
+    """No answer to use; the text says why, without credentials. `refused`: it is there, and not for this user."""
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementAddress:
+    """Where the API is. `shown` has no credentials."""
+
+    shown: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+    vhost: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """One queue. None: RabbitMQ has no figures of it yet (they come some ten seconds late), or none at all.
+
+    `policy` is what all policies of the queue come to; `policy_name` the operator's own one.
+    """
+
+    name: str
+    messages: int | None = None
+    bytes: int | None = None
+    consumers: int | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] | None = None
+    policy_name: str | None = None
+    exclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A queue gets what `source` is sent with a routing key that matches `key`."""
+
+    source: str
+    queue: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Another machine's clock: how far it is ahead of ours, give or take `uncertain` (both in seconds)."""
+
+    ahead: float
+    uncertain: float
+
+
+def management_address(rabbitmq_uri: str, given: str | None = None) -> ManagementAddress:
+    """From `--management-url`, else guessed: the broker's host, port 15672 (amqps: https, 15671). Raises ValueError.
+
+    Credentials are the URL's own, else those of the broker's URI.
+    """
+    amqp = URL(rabbitmq_uri)
+    if given:
+        url = URL(given)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ValueError("must be an http:// or https:// URL with a host")
+    else:
+        scheme, port = ("https", 15671) if amqp.scheme == "amqps" else ("http", 15672)
+        url = URL.build(scheme=scheme, host=amqp.host or "localhost", port=port)
+    who = url if url.user else amqp
+    base = url.with_user(None).with_query(None).with_fragment(None)
+    return ManagementAddress(
+        str(base).rstrip("/").removesuffix("/api"), who.user or "guest", who.password or "guest", amqp.path[1:] or "/"
+    )
+
+
+class Management:
+    """`async with Management(address) as management`. Every call raises ManagementUnavailable."""
+
+    def __init__(self, address: ManagementAddress) -> None:
+        self._address = address
+        self._vhost = quote(address.vhost, safe="")
+
+    async def __aenter__(self) -> "Management":
+        credentials = b64encode(f"{self._address.user}:{self._address.password}".encode()).decode()
+        self._session = aiohttp.ClientSession(
+            headers={"authorization": f"Basic {credentials}"},
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def clock(self) -> Reading:
+        """By the `Date` of an answer, which is in whole seconds."""
+        before = time()
+        _, date = await self._get("/overview?columns=rabbitmq_version")
+        after = time()
+        try:
+            there = parsedate_to_datetime(date).timestamp() + 0.5
+        except ValueError:
+            raise ManagementUnavailable(f"{self._address.shown} answers without a date") from None
+        return Reading(there - (before + after) / 2, (after - before) / 2 + 0.5)
+
+    async def queues(self) -> list[QueueFacts]:
+        """All of the virtual host that this user may see."""
+        found: list[QueueFacts] = []
+        page = pages = 1
+        while page <= pages:
+            query = f"page={page}&page_size={PAGE}&columns={_COLUMNS}"
+            answer, _ = await self._get(f"/queues/{self._vhost}?{query}")
+            with self._as_expected():
+                found += [_queue(item) for item in answer["items"]]
+                pages, page = int(answer["page_count"]), page + 1
+        return found
+
+    async def bindings(self) -> list[Binding]:
+        """From exchanges to queues, the default exchange's left out."""
+        answer, _ = await self._get(f"/bindings/{self._vhost}?columns=source,destination,destination_type,routing_key")
+        with self._as_expected():
+            return [
+                Binding(item["source"], item["destination"], item["routing_key"])
+                for item in answer
+                if item["source"] and item["destination_type"] == "queue"
+            ]
+
+    @contextmanager
+    def _as_expected(self) -> Iterator[None]:
+        """Whatever else answers with JSON on that port."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError):
+            text = f"{self._address.shown} does not answer as RabbitMQ's management API does"
+            raise ManagementUnavailable(text) from None
+
+    async def _get(self, path: str) -> tuple[Any, str]:
+        """The answer and its date."""
+        shown = self._address.shown
+        try:
+            async with asyncio.timeout(SECONDS):
+                url = URL(f"{shown}/api{path}", encoded=True)
+                async with self._session.get(url, allow_redirects=False) as answer:
+                    body = await _body(answer)
+        except TimeoutError:
+            raise ManagementUnavailable(f"{shown} has not answered within {SECONDS:g} s") from None
+        except aiohttp.ClientConnectorSSLError as error:
+            raise ManagementUnavailable(f"{shown}: {error}") from None
+        except aiohttp.ClientConnectorError:
+            raise ManagementUnavailable(f"nobody answers at {shown}") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise ManagementUnavailable(f"{shown}: {error or type(error).__name__}") from None
+        if answer.status in (401, 403):
+            raise ManagementUnavailable(f"{shown} refuses this user (HTTP {answer.status})", refused=True)
+        try:
+            if answer.status != 200:
+                raise ValueError
+            return orjson.loads(body), answer.headers.get("Date", "")
+        except ValueError:
+            text = f"{shown} does not answer as RabbitMQ's management API does (HTTP {answer.status})"
+            raise ManagementUnavailable(text) from None
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for part in answer.content.iter_any():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise ValueError(f"an answer of more than {MOST_BYTES // 1024**2} MiB is not read")
+    return bytes(body)
+
+
+def _queue(item: Mapping[str, Any]) -> QueueFacts:
+    # Absent until the first figures come; an empty one is [] in some versions.
+    policy = item.get("effective_policy_definition", False)
+    return QueueFacts(
+        name=item["name"],
+        messages=item.get("messages"),
+        bytes=item.get("message_bytes"),
+        consumers=item.get("consumers"),
+        arguments=item.get("arguments") or {},
+        policy=None if policy is False else dict(policy or {}),
+        policy_name=item.get("policy"),
+        exclusive=bool(item.get("exclusive")),
+    )

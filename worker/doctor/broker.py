@@ -1,0 +1,175 @@
+"""Asks RabbitMQ, by both of its interfaces, and has the answers judged."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelAccessRefused
+
+from worker import wiring
+from worker.broker.connection import BROKER_ERRORS, close, connect, masked, said
+from worker.broker.declare import mismatch, missing
+from worker.broker.intake import evolution_queues as known_names
+from worker.broker.management import (
+    Binding,
+    Management,
+    ManagementAddress,
+    ManagementUnavailable,
+    QueueFacts,
+    Reading,
+)
+from worker.broker.survey import depths, server_version
+from worker.broker.topology import Topology
+from worker.doctor import evolution, own, version
+from worker.doctor.commands import Commands
+from worker.doctor.finding import Finding, some
+from worker.doctor.view import UNDEFINED, BrokerView, EvolutionQueue, evolution_queues, prefix_of
+from worker.settings import Settings
+
+ENABLE = "rabbitmq-plugins enable rabbitmq_management, then webhook-worker doctor --management-url http://HOST:15672"
+UNSEEN = "policies, bindings, sizes, orphan queues, queues of instances and the broker's clock were not looked at"
+
+
+class BrokerExamination:
+    """`tenants` are the instances that have webhooks. `reading` is there after `findings`."""
+
+    def __init__(
+        self, settings: Settings, address: ManagementAddress, tenants: Collection[str], *, given: bool
+    ) -> None:
+        self._settings = settings
+        self._tenants = tenants
+        self._address = address
+        self._given = given
+        self._commands = Commands(address.vhost, settings.worker_queue_prefix)
+        self._topology: Topology = wiring.queue_topology(settings)
+        self._queues: list[QueueFacts] = []
+        self._bindings: list[Binding] | None = None
+        self.reading: Reading | None = None
+
+    async def findings(self, instances: Collection[str] | None) -> AsyncIterator[Finding]:
+        """`instances`: all that Evolution has, if that is known."""
+        uri = self._settings.rabbitmq_uri
+        try:
+            connection = await connect(uri, "evolution-webhook-worker doctor")
+        except (*BROKER_ERRORS, ValueError) as error:
+            what = f"no connection to {masked(uri)}: {said(error)}"
+            yield Finding("problem", "RabbitMQ", what, "RABBITMQ_URI: host, port, user, password, virtual host")
+            return
+        try:
+            yield Finding("ok", "RabbitMQ", f"connected to {masked(uri)}")
+            for finding in (await self._topology_finding(connection), await self._ask_management()):
+                yield finding
+            view = await self._view(connection)
+        except BROKER_ERRORS as error:
+            yield Finding("problem", "RabbitMQ", f"could not be asked further: {said(error)}", "again, or its log")
+            return
+        finally:
+            await close(connection)
+        for judged in self._judged(view, instances):
+            yield judged
+
+    async def _topology_finding(self, connection: AbstractConnection) -> Finding:
+        settings, name = self._settings, "queues and exchanges"
+        try:
+            return await self._declared(connection, name)
+        except ChannelAccessRefused as error:
+            return own.rights(said(error), self._address.user, settings.rabbitmq_exchange_name, self._commands)
+
+    async def _declared(self, connection: AbstractConnection, name: str) -> Finding:
+        settings = self._settings
+        absent = await missing(connection, self._topology, bind=settings.rabbitmq_source == "exchange")
+        if not settings.rabbitmq_declare:
+            if not absent:
+                return Finding("ok", name, "all exist")
+            what = f"missing with RABBITMQ_DECLARE=false: {some(absent)}"
+            return Finding("problem", name, what, "create them, or RABBITMQ_DECLARE=true", tuple(absent))
+        other = await mismatch(connection, self._topology, absent)
+        if other:
+            fix = "delete it when it is empty, choose another WORKER_QUEUE_PREFIX, or RABBITMQ_DECLARE=false"
+            return Finding("problem", name, f"one exists with other arguments: {other}", fix)
+        if absent:
+            what = f"{len(absent)} are created at the first start; events published before it are lost"
+            return Finding("advice", name, what, "webhook-worker run, before Evolution starts", tuple(absent))
+        return Finding("ok", name, "all exist as they should")
+
+    async def _ask_management(self) -> Finding:
+        name, shown = "management API", self._address.shown
+        try:
+            async with Management(self._address) as management:
+                self.reading = await management.clock()
+                self._queues = await management.queues()
+                self._bindings = await management.bindings()
+        except ManagementUnavailable as error:
+            self._queues, self._bindings = [], None
+            fix = ENABLE
+            if error.refused:
+                user = Commands("/", "").ctl("set_user_tags", self._address.user, "management")
+                fix = f"{user}, or another user's: --management-url http://USER:PASSWORD@HOST:15672"
+            return Finding("problem" if self._given else "advice", name, f"{error}; {UNSEEN}", fix)
+        return Finding("ok", name, f"{shown}, {len(self._queues)} queues seen")
+
+    async def _view(self, connection: AbstractConnection) -> BrokerView:
+        """The management API's figures come late: for a queue that has none yet the broker itself is asked."""
+        queues = {queue.name: queue for queue in self._queues}
+        names = [queue.name for queue in self._topology.queues]
+        if self._bindings is None:
+            names += self._known_names()
+        else:
+            ours = [name for name in names if name in queues]
+            theirs = [name for name in queues if prefix_of(name) is not None]
+            names = [name for name in (*ours, *theirs) if queues[name].messages is None]
+        for name, depth in (await depths(connection, names)).items():
+            seen = queues.get(name, QueueFacts(name))
+            queues[name] = QueueFacts(
+                name,
+                depth.ready,
+                seen.bytes,
+                depth.consumers,
+                seen.arguments,
+                seen.policy,
+                seen.policy_name,
+                seen.exclusive,
+            )
+        return BrokerView(server_version(connection), queues, self._bindings)
+
+    def _known_names(self) -> list[str]:
+        """Evolution's global queues in every spelling: all that AMQP can be asked for."""
+        prefixes = dict.fromkeys(("", self._settings.rabbitmq_prefix_key, UNDEFINED))
+        return [name for prefix in prefixes for name in known_names(prefix)]
+
+    def _judged(self, view: BrokerView, instances: Collection[str] | None) -> list[Finding]:
+        settings, topology, commands = self._settings, self._topology, self._commands
+        own_queue = settings.rabbitmq_source == "exchange"
+        prefixes = {settings.rabbitmq_prefix_key, *self._tenants}
+        theirs = evolution_queues(view, settings.rabbitmq_exchange_name, prefixes, settings.worker_queue_prefix)
+        found = [
+            version.version(view.version),
+            own.binding(view, topology, bound=own_queue),
+            own.limits(view, topology),
+            *own.policies(view, topology, commands),
+            own.readers(view, topology),
+            own.dead_letters(view, topology),
+            own.leftovers(view, topology, commands),
+            *self._theirs(theirs, view.version, instances),
+        ]
+        if view.bindings is not None:
+            sized = [queue.facts for queue in theirs]
+            sized += [view.queues[queue.name] for queue in topology.queues if queue.name in view.queues]
+            found.append(version.message_size(view.version, sized))
+        return [finding for finding in found if finding is not None]
+
+    def _theirs(
+        self, queues: Sequence[EvolutionQueue], version: str, instances: Collection[str] | None
+    ) -> list[Finding | None]:
+        settings, commands = self._settings, self._commands
+        exchange = settings.rabbitmq_exchange_name
+        own_queue = settings.rabbitmq_source == "exchange"
+        return [
+            *(
+                [evolution.unread(queues, commands)]
+                if own_queue
+                else evolution.consumed(queues, version, self._topology.dead, commands)
+            ),
+            evolution.undefined(queues, commands),
+            evolution.orphans(queues, instances, exchange, commands),
+            evolution.modes(queues, exchange, instance_exchanges=settings.rabbitmq_instance_exchanges),
+        ]

@@ -1,0 +1,64 @@
+"""The commands that fixes consist of."""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from worker.broker.topology import DELIVERY_LIMIT
+
+UNREAD_POLICY: Mapping[str, object] = {"max-length": 1000, "max-length-bytes": 50_000_000, "overflow": "drop-head"}
+"""For Evolution's queues that nobody reads; README.md has the same."""
+
+_EVENTS = (  # the first words of all of Evolution's events
+    "application|qrcode|connection|messages|messaging|send|contacts|presence|chats|groups?|labels|typebot|call|instance"
+    "|status|remove|logout|new|chama"
+)
+LOOPED = 40
+"""Names in one command."""
+
+
+class Commands:
+    """For one virtual host and one WORKER_QUEUE_PREFIX."""
+
+    def __init__(self, vhost: str, own_prefix: str) -> None:
+        self._vhost = [] if vhost == "/" else ["--vhost", vhost]
+        self._own_prefix = own_prefix
+
+    @property
+    def unread_pattern(self) -> str:
+        """Matches Evolution's queues in every spelling, with any prefix but ours."""
+        return rf"^(?!{re.escape(self._own_prefix)}\.)(.+\.)?({_EVENTS})([.-][a-z.-]+)?$"
+
+    def ctl(self, command: str, *arguments: str) -> str:
+        """`rabbitmqctl`, quoted for a shell."""
+        return shlex.join(["rabbitmqctl", command, *self._vhost, *arguments])
+
+    def cap_unread(self) -> str:
+        definition = json.dumps(UNREAD_POLICY, separators=(",", ":"))
+        return self.ctl("set_policy", "--apply-to", "queues", "evolution-unread", self.unread_pattern, definition)
+
+    def keep_read(self, dead: str) -> str:
+        """A policy for those that the worker reads (RABBITMQ_SOURCE=queues): a limit, and where to give up to."""
+        definition = {
+            "delivery-limit": DELIVERY_LIMIT,
+            "dead-letter-exchange": "",
+            "dead-letter-routing-key": dead,
+            "dead-letter-strategy": "at-least-once",
+            "overflow": "reject-publish",
+        }
+        text = json.dumps(definition, separators=(",", ":"))
+        return self.ctl("set_policy", "--apply-to", "queues", "evolution-read", self.unread_pattern, text)
+
+    def permit(self, user: str, exchange: str) -> str:
+        """The least that the worker needs to make, read and write its queues (deploy/README.md)."""
+        names = rf"{re.escape(self._own_prefix)}\..*|{re.escape(exchange)}"
+        return self.ctl("set_permissions", user, f"^({names})$", rf"^({names}|amq\.default)$", f"^({names})$")
+
+    def delete_queues(self, names: Sequence[str]) -> str:
+        """Without `--if-empty`: RabbitMQ does not know that of quorum queues."""
+        if len(names) == 1:
+            return self.ctl("delete_queue", names[0])
+        more = f"; then again, for the other {len(names) - LOOPED}" if len(names) > LOOPED else ""
+        quoted = shlex.join(names[:LOOPED])
+        return f'for queue in {quoted}; do {self.ctl("delete_queue")} "$queue"; done{more}'

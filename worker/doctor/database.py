@@ -1,0 +1,61 @@
+"""The store: whether it answers, and whether its user may do what the worker needs; else the grants to make."""
+
+from urllib.parse import unquote, urlsplit
+
+from worker.configuration.port import RightsLacking, StoreUnavailable
+from worker.doctor.finding import Finding
+from worker.webhooks.database import Database
+
+NAME = "webhook store"
+RIGHTS = "database rights"
+OWN_TABLES = ("webhooks", "webhook_revisions", "webhook_schema")
+EVOLUTION_TABLES = ("Instance", "Webhook")
+MYSQL_HOST = " -- '%' may be another host: SELECT user, host FROM mysql.user"
+
+
+def store(error: StoreUnavailable | None, source: str, database: Database | None) -> Finding:
+    """`database` None: the webhooks are in a file."""
+    if error is None:
+        return Finding("ok", NAME, f"WEBHOOK_SOURCE={source}")
+    if isinstance(error, RightsLacking) and database is not None:
+        return Finding("problem", RIGHTS, str(error), grants(database, own=source == "own"))
+    return Finding("problem", NAME, str(error), "mend it, then: webhook-worker check")
+
+
+def creation(database: Database, may_create: bool | None, *, made: bool) -> Finding:
+    """Of the worker's own tables; `made`: they are there and up to date."""
+    if made:
+        return Finding("ok", RIGHTS, "enough for the tables that exist")
+    if may_create is not False:
+        return Finding("ok", RIGHTS, "the tables are made at the first start, or by webhook-worker migrate")
+    schema = _quoted(database, database.schema or "public")
+    fix = f"GRANT CREATE, USAGE ON SCHEMA {schema} TO {_user(database)}; or migrate as a user who may"
+    return Finding("problem", RIGHTS, f"{database.shown}: its user may not create the worker's tables", fix)
+
+
+def grants(database: Database, *, own: bool) -> str:
+    """The statements to run as the database's administrator."""
+    rights = "SELECT, INSERT, UPDATE, DELETE" if own else "SELECT"
+    tables = OWN_TABLES if own else EVOLUTION_TABLES
+    if database.dialect == "mysql":
+        name, user = _quoted(database, urlsplit(database.uri).path.strip("/")), _user(database)
+        on = [f"{name}.{_quoted(database, one)}" for one in tables]
+        if own:  # MySQL has no owners: who migrates needs these too
+            rights, on = f"{rights}, CREATE, ALTER", [f"{name}.*"]
+        return " ".join(f"GRANT {rights} ON {one} TO {user};" for one in on) + MYSQL_HOST
+    schema = _quoted(database, database.schema or "public")
+    named = ", ".join(f"{schema}.{_quoted(database, one)}" for one in tables)
+    user = _user(database)
+    return f"GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT {rights} ON {named} TO {user};"
+
+
+def _quoted(database: Database, name: str) -> str:
+    mark = "`" if database.dialect == "mysql" else '"'
+    return mark + unquote(name).replace(mark, mark * 2) + mark
+
+
+def _user(database: Database) -> str:
+    user = unquote(urlsplit(database.uri).username or "")
+    if database.dialect == "mysql":
+        return "'" + user.replace("'", "''") + "'@'%'"
+    return _quoted(database, user)

@@ -1,0 +1,116 @@
+"""Receivers that cannot be connected to, and the DNS on the way there."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from worker.doctor.finding import Finding, Level, many, some
+from worker.domain.webhook import Webhook
+from worker.http.reach import Failure, Place, Probe, Reach, place_of
+
+NAME = "endpoints"
+TOLD = 20
+"""Places with a finding of their own."""
+
+SLOW_SECONDS = 1.0
+
+Webhooks = Mapping[Place, Sequence[Webhook]]
+
+
+def by_place(webhooks: Sequence[Webhook]) -> dict[Place, list[Webhook]]:
+    """The enabled ones; those whose URL leads nowhere are left to `bad_urls`."""
+    found: dict[Place, list[Webhook]] = {}
+    for webhook in webhooks:
+        place = place_of(webhook.url)
+        if webhook.enabled and place is not None:
+            found.setdefault(place, []).append(webhook)
+    return found
+
+
+def bad_urls(webhooks: Sequence[Webhook]) -> Finding | None:
+    names = tuple(who(webhook) for webhook in webhooks if webhook.enabled and place_of(webhook.url) is None)
+    if not names:
+        return None
+    what = f"{many(len(names), 'webhook')} without an http:// or https:// URL, whose events become dead letters: "
+    return Finding("problem", NAME, what + some(names), "webhook-worker webhook set INSTANCE --url URL", names)
+
+
+def endpoints(reach: Reach, webhooks: Webhooks) -> list[Finding]:
+    """One finding a place that cannot be connected to, the rest of many in one."""
+    failed = [place for place, probe in sorted(reach.probes.items()) if probe.failure]
+    found = [_one(place, reach.probes[place], webhooks[place]) for place in failed[:TOLD]]
+    if len(failed) > TOLD:
+        rest = tuple(map(str, failed[TOLD:]))
+        what = f"{len(rest)} more cannot be connected to: {some(rest)}"
+        found.append(Finding("warning", NAME, what, "webhook-worker doctor --json names all", rest))
+    if reach.unseen:
+        what = f"{many(reach.unseen, 'receiver')} not tried: too many, or too slow"
+        found.append(Finding("advice", NAME, what, "mend the slow ones above, then again"))
+    reached = len(reach.probes) - len(failed)
+    if reached:
+        found.append(Finding("ok", NAME, f"{many(reached, 'receiver')} (host and port) can be connected to"))
+    elif not found:
+        found.append(Finding("ok", NAME, "no enabled webhook"))
+    return found
+
+
+def outage(reach: Reach) -> Finding | None:
+    """Several hosts, and none can be reached: the fault is here."""
+    tried = [probe for probe in reach.probes.values() if probe.failure != "egress"]
+    if len(tried) < 3 or not all(probe.failure in ("connect", "timeout", "dns") for probe in tried):
+        return None
+    what = f"none of {len(tried)} receivers can be connected to: the fault is probably on this side"
+    fix = "this host's network: DNS, default route, firewall; in Kubernetes the network policy's egress"
+    return Finding("problem", "network", what, fix)
+
+
+def dns(reach: Reach) -> Finding | None:
+    """None: no name had to be resolved, or only one, which does not."""
+    times = [probe.lookup for probe in reach.probes.values() if probe.lookup is not None]
+    failed = [str(place) for place, probe in sorted(reach.probes.items()) if probe.failure == "dns"]
+    if not times and len(failed) < 2:
+        return None  # a single name may well be a wrong one: its endpoint's finding says so
+    if not times:
+        what = f"none of {many(len(failed), 'name')} resolves: {some(failed)}"
+        return Finding("problem", "DNS", what, "/etc/resolv.conf, and whether its servers answer: getent hosts NAME")
+    slowest = max(times)
+    seen = f"{many(len(times), 'name')} resolved, the slowest in {slowest:.2f} s; {len(failed)} not"
+    if slowest <= SLOW_SECONDS:
+        return Finding("ok", "DNS", seen)
+    fix = (
+        "/etc/resolv.conf: a server that does not answer, or search domains (in Kubernetes ndots) that multiply lookups"
+    )
+    return Finding("warning", "DNS", seen, fix)
+
+
+def _one(place: Place, probe: Probe, webhooks: Sequence[Webhook]) -> Finding:
+    names = tuple(who(webhook) for webhook in webhooks)
+    assert probe.failure is not None
+    level, meaning, fix = _remedy(probe.failure, place, webhooks[0])
+    what = f"{place} {meaning}: {probe.error.removesuffix('; allow it with EGRESS_ALLOW')} ({some(names)})"
+    return Finding(level, NAME, what, fix, names)
+
+
+def _remedy(failure: Failure, place: Place, webhook: Webhook) -> tuple[Level, str, str]:
+    target = shlex.quote(str(place))
+    match failure:
+        case "egress":
+            fix = "name its network in EGRESS_ALLOW, restart, webhook-worker dead redrive --reason egress_refused"
+            return "problem", "is refused by the egress rules", fix
+        case "dns":
+            return "warning", "does not resolve", f"correct the URL: {_set_url(webhook)}"
+        case "tls":
+            fix = f"its certificate: openssl s_client -connect {target} -servername {shlex.quote(place.host)}"
+            return "warning", "makes no TLS connection", fix
+        case "connect" | "timeout":
+            fix = f"start it, or open the way from here to {target}; or {_set_url(webhook)}"
+            return "warning", "cannot be connected to", fix
+
+
+def _set_url(webhook: Webhook) -> str:
+    if not webhook.instance:
+        return "WEBHOOK_GLOBAL_URL"
+    return shlex.join(["webhook-worker", "webhook", "set", webhook.instance, "--id", webhook.id, "--url", "URL"])
+
+
+def who(webhook: Webhook) -> str:
+    return f"{webhook.instance}/{webhook.id}" if webhook.instance else "WEBHOOK_GLOBAL_URL"

@@ -1,0 +1,153 @@
+"""Evolution's own queues: those that grow unread, and those that nothing feeds."""
+
+from collections.abc import Collection, Sequence
+
+from worker.doctor.commands import UNREAD_POLICY, Commands
+from worker.doctor.finding import Finding, many, size, some
+from worker.doctor.version import FIRST_WITH_A_LIMIT, LIMIT_OF_4, parsed
+from worker.doctor.view import EvolutionQueue
+
+NAME = "Evolution's own queues"
+UNDEFINED_NAME = "queues `undefined.*`"
+ORPHANS_NAME = "orphan queues"
+CAPS = ("max-length", "max-length-bytes", "message-ttl", "expires")
+"""Keys of a policy, and with `x-` of a queue's arguments, that keep a queue from growing for ever."""
+
+MANY_MESSAGES = 10_000
+MANY_BYTES = 100 * 1024**2
+
+
+def unread(queues: Sequence[EvolutionQueue], commands: Commands) -> Finding:
+    """RABBITMQ_SOURCE=exchange: the worker has a queue of its own, so these grow unless somebody else reads them."""
+    idle = [queue for queue in queues if not queue.facts.consumers and queue.sources != frozenset()]
+    idle = [queue for queue in idle if not queue.undefined]
+    open_ended = [queue for queue in idle if _open_ended(queue)]
+    if open_ended:
+        return _uncapped(open_ended, commands)
+    unknown = [queue for queue in idle if capped(queue) is None]
+    if unknown:
+        waiting = sum(queue.messages for queue in unknown)
+        what = f"{many(len(unknown), 'queue')} without a reader, {many(waiting, 'message')}: {some(_named(unknown))}; "
+        what += "whether a policy caps them could not be seen"
+        return Finding("advice", NAME, what, commands.cap_unread(), _names(unknown))
+    read = len(queues) - len(idle)
+    return Finding("ok", NAME, f"{len(idle)} without a reader, all capped; {read} others")
+
+
+def _open_ended(queue: EvolutionQueue) -> bool:
+    """More than the policy would leave proves that there is none."""
+    cap = capped(queue)
+    return cap is False or (cap is None and queue.messages > int(str(UNREAD_POLICY["max-length"])))
+
+
+def capped(queue: EvolutionQueue) -> bool | None:
+    """None: its policies are not known."""
+    if any(f"x-{key}" in queue.facts.arguments for key in CAPS):
+        return True
+    return None if queue.facts.policy is None else any(key in queue.facts.policy for key in CAPS)
+
+
+def _uncapped(queues: Sequence[EvolutionQueue], commands: Commands) -> Finding:
+    messages = sum(queue.messages for queue in queues)
+    volume = sum(queue.facts.bytes or 0 for queue in queues)
+    urgent = messages >= MANY_MESSAGES or volume >= MANY_BYTES
+    held = f"{many(messages, 'message')}{f' ({size(volume)})' if volume else ''}"
+    what = f"nobody reads {many(len(queues), 'queue')} with {held}, and no policy caps them: {some(_named(queues))}"
+    others = sorted({queue.facts.policy_name for queue in queues if queue.facts.policy_name})
+    fix = commands.cap_unread()
+    if others and others != ["evolution-unread"]:
+        fix = f"only one policy applies to a queue: add max-length to {some(others)}; for queues without one: {fix}"
+    return Finding("problem" if urgent else "warning", NAME, what, fix, _names(queues))
+
+
+def consumed(queues: Sequence[EvolutionQueue], version: str, dead: str, commands: Commands) -> list[Finding]:
+    """RABBITMQ_SOURCE=queues: these are what the worker reads."""
+    read = [queue for queue in queues if not queue.undefined and queue.sources != frozenset()]
+    if not read:
+        fix = "RABBITMQ_GLOBAL_ENABLED=true in Evolution, and RABBITMQ_PREFIX_KEY here as there"
+        return [Finding("problem", NAME, "none exists, and RABBITMQ_SOURCE=queues reads nothing else", fix)]
+    found = []
+    cut = [queue for queue in read if capped(queue)]
+    if cut:
+        policies = sorted({queue.facts.policy_name for queue in cut if queue.facts.policy_name})
+        fix = "; ".join(commands.ctl("clear_policy", name) for name in policies)
+        what = f"what the worker reads is cut off by a limit, so events are lost: {some(_named(cut))}"
+        found.append(Finding("problem", NAME, what, fix or "recreate them without x-max-length", _names(cut)))
+    waiting = [queue for queue in read if queue.facts.consumers == 0]
+    if waiting:
+        what = f"nobody reads {many(len(waiting), 'queue')}: {some(_named(waiting))}"
+        found.append(Finding("warning", NAME, what, "webhook-worker run", _names(waiting)))
+    dropping = [queue for queue in read if _drops(queue, version)]
+    if dropping:
+        what = (
+            f"RabbitMQ {version} drops what was taken {LIMIT_OF_4} times (each crash counts): {some(_named(dropping))}"
+        )
+        found.append(Finding("warning", "delivery limits", what, commands.keep_read(dead), _names(dropping)))
+    return found or [Finding("ok", NAME, f"{len(read)} read by a worker")]
+
+
+def _drops(queue: EvolutionQueue, version: str) -> bool:
+    """No dead-letter exchange: a message above the limit is gone."""
+    policy = queue.facts.policy
+    given = {key.removeprefix("x-") for key in queue.facts.arguments} | set(policy or {})
+    return policy is not None and parsed(version) >= FIRST_WITH_A_LIMIT and "dead-letter-exchange" not in given
+
+
+def undefined(queues: Sequence[EvolutionQueue], commands: Commands) -> Finding | None:
+    """Evolution 2.x's init makes them where RABBITMQ_PREFIX_KEY is unset there, and never feeds them."""
+    found = [queue for queue in queues if queue.undefined]
+    if not found:
+        return None
+    names = _names(found)
+    held = sum(queue.messages for queue in found)
+    what = f"{many(len(found), 'queue')} that Evolution made and never feeds, {many(held, 'message')}: {some(names)}"
+    what += "; it makes them again at each start while its RABBITMQ_PREFIX_KEY is unset"
+    return Finding("warning" if held else "advice", UNDEFINED_NAME, what, commands.delete_queues(names), names)
+
+
+def orphans(
+    queues: Sequence[EvolutionQueue], instances: Collection[str] | None, exchange: str, commands: Commands
+) -> Finding | None:
+    """What nothing feeds any more. `instances`: all that Evolution has; None: not known here."""
+    found = [queue for queue in queues if _orphan(queue, instances, exchange)]
+    if not found:
+        return None
+    names = _names(found)
+    held = sum(queue.messages for queue in found)
+    what = f"{many(len(found), 'queue')} that nothing feeds any more, {many(held, 'message')}: {some(_named(found))}"
+    return Finding("warning" if held else "advice", ORPHANS_NAME, what, commands.delete_queues(names), names)
+
+
+def _orphan(queue: EvolutionQueue, instances: Collection[str] | None, exchange: str) -> bool:
+    if queue.sources is None or queue.facts.consumers or not queue.as_made or queue.undefined:
+        return False
+    if not queue.sources:
+        return True
+    return instances is not None and exchange not in queue.sources and not queue.sources & set(instances)
+
+
+def modes(queues: Sequence[EvolutionQueue], exchange: str, *, instance_exchanges: bool) -> Finding | None:
+    """Evolution publishes to its global exchange, to one of each instance, or to both: the worker has to know."""
+    fed = [queue for queue in queues if queue.sources]
+    local = [queue for queue in fed if queue.prefix in (queue.sources or ()) and exchange not in (queue.sources or ())]
+    together = any(exchange in (queue.sources or ()) for queue in fed)
+    name = "Evolution's mode"
+    if local and not together and not instance_exchanges:
+        what = f"it publishes to the exchanges of its instances alone, which are not read: {some(_names(local))}"
+        fix = "RABBITMQ_GLOBAL_ENABLED=true in Evolution, or RABBITMQ_INSTANCE_EXCHANGES=true here"
+        return Finding("problem", name, what, fix, _names(local))
+    if local and together and instance_exchanges:
+        what = "queues of both modes exist, and the worker reads both: each event may come twice"
+        fix = "RABBITMQ_INSTANCE_EXCHANGES=false here, or disable RabbitMQ of the instances in Evolution"
+        return Finding("warning", name, what, fix, _names(local))
+    return None
+
+
+def _named(queues: Sequence[EvolutionQueue]) -> list[str]:
+    """The fullest first."""
+    ordered = sorted(queues, key=lambda queue: (-queue.messages, queue.name))
+    return [f"{queue.name} ({queue.messages:,})" for queue in ordered]
+
+
+def _names(queues: Sequence[EvolutionQueue]) -> tuple[str, ...]:
+    return tuple(sorted(queue.name for queue in queues))

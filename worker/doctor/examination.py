@@ -1,0 +1,104 @@
+"""The whole examination, subject after subject. Everything is read, nothing is written."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Collection
+from datetime import datetime
+
+from worker import settings_traces, wiring
+from worker.broker.management import ManagementAddress
+from worker.check import look_through
+from worker.configuration.port import StoreUnavailable
+from worker.doctor import clock, database, endpoints
+from worker.doctor.broker import BrokerExamination
+from worker.doctor.finding import Finding
+from worker.domain.webhook import Webhook
+from worker.http.reach import reach
+from worker.settings import Settings
+from worker.webhook_source import webhook_source
+from worker.webhooks.database import Database, parse
+
+SERVER_SECONDS = 15.0
+"""For the database's clock."""
+
+
+async def examine(settings: Settings, address: ManagementAddress, *, given: bool) -> AsyncIterator[Finding]:
+    """`given`: the management API's address is the operator's own word, not a guess."""
+    yield Finding("ok", "settings", "right, or this would not run")
+    if settings_traces.endpoint(os.environ) is not None:
+        wrong = settings_traces.problem(os.environ)
+        fix = "correct it, or OTEL_TRACES_EXPORTER=none"
+        yield Finding("warning", "traces", wrong, fix) if wrong else Finding("ok", "traces", "can be sent as asked for")
+    ahead: dict[str, clock.Ahead] = {}
+    webhooks: list[Webhook] = []
+    async for finding in _stored(settings, webhooks, ahead):
+        yield finding
+    tenants = {webhook.instance for webhook in webhooks if webhook.instance}
+    broker = BrokerExamination(settings, address, tenants, given=given)
+    async for finding in broker.findings(await _instances(settings)):
+        yield finding
+    if broker.reading is not None:
+        ahead["RabbitMQ"] = clock.Ahead(broker.reading.ahead, broker.reading.uncertain)
+    yield clock.clocks(ahead)
+    yield clock.time_zone(_local_offset(), time.tzname[time.localtime().tm_isdst > 0])
+    for finding in await _receivers(settings, webhooks):
+        yield finding
+
+
+async def _stored(settings: Settings, webhooks: list[Webhook], ahead: dict[str, clock.Ahead]) -> AsyncIterator[Finding]:
+    """Puts all webhooks into `webhooks`, and the server's clock into `ahead`."""
+    where = None if settings.webhook_source == "file" else parse(settings.database_connection_uri)
+    error, found = await look_through(settings)
+    webhooks += [*(found or ()), *filter(None, [wiring.global_webhook(settings)])]
+    yield database.store(error, settings.webhook_source, where)
+    if error is not None or where is None:
+        return
+    yield await _server(where, ahead, own=settings.webhook_source == "own", made=found is not None)
+
+
+async def _server(where: Database, ahead: dict[str, clock.Ahead], *, own: bool, made: bool) -> Finding:
+    from worker.webhooks.server import server_facts  # noqa: PLC0415 - SQLAlchemy, see sqlite_reader.py
+
+    try:
+        async with asyncio.timeout(SERVER_SECONDS):
+            facts = await asyncio.to_thread(server_facts, where)
+    except TimeoutError:
+        what = f"{where.shown} did not tell the time within {SERVER_SECONDS:g} s"
+        return Finding("warning", database.NAME, what, "its load and locks, the network")
+    except StoreUnavailable as error:
+        return database.store(error, "own" if own else "evolution", where)
+    if facts is not None:
+        ahead["the database"] = clock.Ahead(facts.ahead, facts.uncertain)
+    if not own:
+        return Finding("ok", database.RIGHTS, "Evolution's tables can be read")
+    return database.creation(where, facts.may_create if facts else None, made=made)
+
+
+async def _instances(settings: Settings) -> Collection[str] | None:
+    """All that Evolution has. Other sources only know those with a webhook."""
+    if settings.webhook_source != "evolution":
+        return None
+    try:
+        store = webhook_source(settings).store
+    except StoreUnavailable:
+        return None
+    try:
+        async with asyncio.timeout(SERVER_SECONDS):
+            return await store.instances()
+    except (StoreUnavailable, TimeoutError):
+        return None  # told of already
+    finally:
+        await store.close()
+
+
+async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Finding]:
+    places = endpoints.by_place(webhooks)
+    reached = await reach(places, wiring.egress_policy(settings))
+    judged = [endpoints.dns(reached), endpoints.outage(reached), endpoints.bad_urls(webhooks)]
+    return [*filter(None, judged), *endpoints.endpoints(reached, places)]
+
+
+def _local_offset() -> float:
+    offset = datetime.now().astimezone().utcoffset()
+    return offset.total_seconds() if offset else 0.0

@@ -1,0 +1,150 @@
+"""Whether receivers can be connected to, as a delivery would: DNS, egress rules, TCP, TLS. Nothing is sent."""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from worker.http.egress import EgressPolicy, EgressRefused, GuardedResolver
+
+AT_ONCE = 20
+SECONDS = 5.0
+LONGEST_SECONDS = 30.0
+"""For all of them: who asks is a person who waits."""
+
+MOST = 500
+"""Receivers (host and port) that are looked at."""
+
+Failure = Literal["egress", "dns", "connect", "tls", "timeout"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where connections go to; many webhooks can share one."""
+
+    host: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of one place. `lookup` is the time of the DNS answer in seconds, None: it needed none."""
+
+    failure: Failure | None = None
+    error: str = ""
+    lookup: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """`unseen` places were too many, or not done in time."""
+
+    probes: dict[Place, Probe]
+    unseen: int
+
+
+def place_of(url: str) -> Place | None:
+    """None: no URL that a delivery could go to."""
+    try:
+        parsed = URL(url)
+        if parsed.scheme not in ("http", "https") or not parsed.raw_host or not parsed.port:
+            return None
+        return Place(parsed.raw_host, parsed.port, parsed.scheme == "https")
+    except ValueError:
+        return None
+
+
+async def reach(
+    places: Iterable[Place],
+    policy: EgressPolicy,
+    *,
+    names: AbstractResolver | None = None,
+    trusted: ssl.SSLContext | None = None,
+) -> Reach:
+    """Each place once. `names` resolves hosts, `trusted` holds the certificate authorities; None: the system's."""
+    wanted = sorted(set(places))
+    resolver = GuardedResolver(policy, names or aiohttp.DefaultResolver())
+    context = trusted or ssl.create_default_context()
+    waiting = iter(wanted[:MOST])
+    probes: dict[Place, Probe] = {}
+
+    async def work() -> None:
+        for place in waiting:
+            probes[place] = await _probe(place, policy, resolver, context)
+
+    tasks = [asyncio.create_task(work()) for _ in range(min(AT_ONCE, len(wanted)))]
+    try:
+        if tasks:
+            await asyncio.wait(tasks, timeout=LONGEST_SECONDS)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        await resolver.close()
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
+    return Reach(probes, len(wanted) - len(probes))
+
+
+async def _probe(place: Place, policy: EgressPolicy, resolver: AbstractResolver, context: ssl.SSLContext) -> Probe:
+    lookup: float | None = None
+    try:
+        async with asyncio.timeout(SECONDS):
+            if ":" in place.host or place.host.replace(".", "").isdigit():
+                refusal = policy.refusal(place.host)
+                if refusal is not None:
+                    return Probe("egress", refusal)
+                addresses = [place.host]
+            else:
+                started = time.monotonic()
+                found = await resolver.resolve(place.host, place.port, socket.AF_UNSPEC)
+                lookup, addresses = time.monotonic() - started, [one["host"] for one in found]
+            return await _connect(place, addresses, context, lookup)
+    except TimeoutError:
+        return Probe("timeout", f"no connection within {SECONDS:g} s", lookup)
+    except EgressRefused as error:
+        return Probe("egress", error.reason)
+    except (OSError, UnicodeError) as error:
+        return Probe("dns", _said(error))
+
+
+async def _connect(place: Place, addresses: list[str], context: ssl.SSLContext, lookup: float | None) -> Probe:
+    """Over the first address that takes it, as the sender does."""
+    failed = Probe("dns", "the name has no address", lookup)
+    for address in addresses:
+        try:
+            _, writer = await asyncio.open_connection(
+                address,
+                place.port,
+                ssl=context if place.tls else None,
+                server_hostname=place.host if place.tls else None,
+            )
+        except ssl.SSLError as error:
+            return Probe("tls", _said(error), lookup)
+        except OSError as error:
+            failed = Probe("connect", _said(error), lookup)
+            continue
+        writer.transport.abort()  # nothing was sent: there is nothing to close politely
+        return Probe(lookup=lookup)
+    return failed
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).lower().replace("_", " ")
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:200]
