@@ -1,0 +1,89 @@
+"""The line of a delivery: the same past logging's records as through them, and never in a delivery's way."""
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from worker.domain.outcome import DeadLettered, Delivered, Parked, Reason
+from worker.domain.record import Record
+from worker.telemetry import log
+
+Configure = Callable[[str, str], io.StringIO]
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
+    """What `log.configure` does, and where its lines go."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+
+    def configured(level: str, layout: str) -> io.StringIO:
+        stream = io.StringIO()
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stderr", stream)
+            log.configure(level, layout)
+        return stream
+
+    yield configured
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def parked() -> Record:
+    return Record(
+        outcome=Parked(Reason.ENDPOINT_BUSY, 15),
+        id="msg_1",
+        instance="açme",
+        event="messages.upsert",
+        webhook="default",
+        attempt=1,
+        status=None,
+        seconds=0.12345,
+    )
+
+
+def test_a_line_is_the_same_with_another_handler_beside(configure: Configure) -> None:
+    stream = configure("info", "json")
+    log.delivery(parked())
+    logging.getLogger().addHandler(logging.NullHandler())
+    log.delivery(parked())
+    direct, recorded = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert direct.pop("time")[:19] == recorded.pop("time")[:19]
+    assert direct == recorded
+    assert list(direct)[:3] == ["level", "logger", "message"]
+    assert (direct["outcome"], direct["reason"], direct["delay"], direct["seconds"]) == (
+        "Parked",
+        "endpoint_busy",
+        15,
+        0.123,
+    )
+
+
+def test_levels_hold_for_both(configure: Configure) -> None:
+    stream = configure("warning", "json")
+    log.delivery(parked())
+    assert stream.getvalue() == ""
+    lost = parked()
+    log.delivery(Record(**{**_fields(lost), "outcome": DeadLettered(Reason.GONE, "the receiver answered 410")}))
+    assert json.loads(stream.getvalue())["error"] == "the receiver answered 410"
+    stream = configure("debug", "json")
+    log.delivery(Record(**{**_fields(lost), "outcome": Delivered()}))
+    assert json.loads(stream.getvalue().splitlines()[-1])["level"] == "debug"
+
+
+@pytest.mark.parametrize("layout", ["json", "text"])
+def test_a_log_that_is_closed_raises_nothing(
+    configure: Configure, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = configure("info", layout)
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    stream.close()
+    log.delivery(parked())
+    assert stream.closed
+
+
+def _fields(record: Record) -> dict[str, object]:
+    return {name: getattr(record, name) for name in record.__slots__}
