@@ -12,9 +12,31 @@ if TYPE_CHECKING:
 BEFORE_SECONDS = 30.0
 """For the queues to become empty, while nothing is published."""
 
+BURST = 20
+
 
 async def delay_queue_full(world: World, chance: random.Random) -> None:
     await _full(world, world.names.retry(1), chance)
+
+
+async def retries_queue_full(world: World, chance: random.Random) -> None:
+    """What has waited in a delay queue goes nowhere, and must not be dropped."""
+    await _full(world, world.names.retries, chance)
+
+
+async def events_queue_full(world: World, chance: random.Random) -> None:
+    """An event that is refused was never confirmed; those around it go their way."""
+    filling = asyncio.create_task(_full(world, world.names.events, chance))
+    try:
+        while not filling.done():
+            before = len(world.ledger.issued) - len(world.ledger.confirmed)
+            await world.producer.burst("slow", BURST)
+            if len(world.ledger.issued) - len(world.ledger.confirmed) > before:
+                break
+        else:
+            raise AssertionError("no event was refused")
+    finally:
+        await filling
 
 
 async def dead_queue_full(world: World, chance: random.Random) -> None:
