@@ -24,9 +24,12 @@ from worker.domain.request import build
 from worker.domain.routing import Delivery, route
 from worker.webhooks.sql import SqlStore
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
 SILENCE_SECONDS = 0.2
 """How long malformed HTTP is given: half of it waits for bytes that never come, as it may."""
+
+LOOKS = 3
+"""Requests that were given up may still be under way between two of them."""
 
 LONGEST_ANSWER = 16 * 1024 * 1024
 PAGE = f"GET /webhook?limit=500%s HTTP/1.1\r\nhost: api\r\nconnection: close\r\napikey: {KEY}\r\n\r\n"
@@ -53,6 +56,13 @@ class Server:
         """Through all pages, then each row as the worker reads it. Returns how many. Raises Broken."""
         if self._process.returncode is not None:
             raise Broken(f"the server ended with {self._process.returncode}")
+        for _ in range(LOOKS):
+            listed, stored = await self._listed(), await self._deliverable()
+            if listed == stored:
+                return stored
+        raise Broken(f"{listed} webhooks are listed, {stored} are stored")
+
+    async def _listed(self) -> int:
         listed, after = 0, ""
         while True:
             answer = await self._send((PAGE % after).encode(), ANSWER_SECONDS)
@@ -61,12 +71,8 @@ class Server:
                 raise Broken(f"the webhooks cannot be listed: {page!r:.300}")
             listed += len(page["webhooks"])
             if page["after"] is None:
-                break
+                return listed
             after = f"&after={page['after']}"
-        stored = await self._deliverable()
-        if listed != stored:
-            raise Broken(f"{listed} webhooks are listed, {stored} are stored")
-        return stored
 
     async def _deliverable(self) -> int:
         """How many rows there are; each of them can be loaded, and a request be built for it."""
