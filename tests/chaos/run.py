@@ -69,7 +69,7 @@ async def _enough_events(made: World) -> None:
 async def _judge(made: World, report: Report) -> None:
     await made.producer.pause()
     if not await made.settled():
-        report.problems.append("the queues were not empty in time")
+        report.problems.append(f"the queues were not empty in time: {await made.what_is_left()}")
     await made.stop_workers()
     made.complain()
     await made.collect_letters()
@@ -77,3 +77,5 @@ async def _judge(made: World, report: Report) -> None:
     report.outside = len(report.problems)
     report.problems += made.ledger.problems()
     report.figures = made.ledger.figures()
+    if report.problems:
+        report.problems.append(f"what the workers wrote is in {made.keep_logs()}")

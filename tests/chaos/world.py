@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -127,6 +128,18 @@ class World:
         except TimeoutError:
             return False
         return True
+
+    async def what_is_left(self) -> str:
+        """For whoever looks for the reason: messages ready in the queues, and what each worker holds."""
+        async with self.amqp() as amqp:
+            depths = {queue: depth for queue in self.queues if (depth := await amqp.depth(queue))}
+        return f"{depths}, workers {[await replica.holds() for replica in self.replicas]}"
+
+    def keep_logs(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix=f"chaos-{self.plan.seed}-"))
+        for number, replica in enumerate(self.replicas):
+            (folder / f"worker-{number}.log").write_text("\n".join(replica.worker.lines))
+        return folder
 
     async def collect_letters(self) -> None:
         """Moves every dead letter into the ledger."""

@@ -126,7 +126,7 @@ async def _sample(made: World, report: Report) -> None:
 async def _judge(made: World, report: Report) -> None:
     await made.producer.pause()
     if not await made.settled():
-        report.problems.append("the queues were not empty in time")
+        report.problems.append(f"the queues were not empty in time: {await made.what_is_left()}")
     await made.stop_workers()
     made.complain()
     await made.collect_letters()
