@@ -181,6 +181,7 @@ async def world(
     postgres: Postgres | None,
     folder: Path,
     scale: Scale | None = None,
+    /,
     *,
     flowing: bool = True,
     **settings: str,
