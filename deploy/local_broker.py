@@ -32,9 +32,11 @@ LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
 # Erlang terms, not rabbitmq.conf: reading that format's schemas costs over a second of every start.
+# The timeout: how long a delay queue waits before it offers again what its target has refused; 180 s by default.
 _NODE = f"""
   {{vm_memory_high_watermark, {{absolute, {MEMORY_LIMIT}}}}},
   {{disk_free_limit, 50000000}},
+  {{dead_letter_worker_publisher_confirm_timeout, 4000}},
   {{log, [{{file, [{{level, warning}}]}}]}}"""
 CONFIG = f"[{{rabbit, [{_NODE}\n]}}].\n"
 

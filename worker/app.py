@@ -247,4 +247,5 @@ class Worker:
             self._telemetry.oldest_waiting(queue, age.seconds)
         isolation.observe_waits(self._telemetry.lane_waited)
         gauge("held_bytes", "Bytes of un-acked messages.", lambda: self._source.held_bytes)
+        gauge("event_loop_tasks", "asyncio tasks that are alive.", lambda: len(asyncio.all_tasks()))
         gauge("event_loop_lag_seconds", "How late timers fired, the worst of 15 s.", lambda: self._lag.worst)

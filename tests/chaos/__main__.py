@@ -1,11 +1,12 @@
 """The ledger under faults: is anything lost, misdirected or repeated under another id, whatever goes wrong?
 
-    make chaos                                           # 50 seeds, about 20 minutes
+    make chaos                                           # 50 seeds, about 25 minutes
     .venv/bin/python -m tests.chaos --seed 7             # that seed alone
     .venv/bin/python -m tests.chaos --seeds 10 --seconds 300
 
 Two workers deliver to a receiver that writes the ledger, while faults happen that the seed decides (plan.py,
-faults/). One line a seed, its violations below it. Exit codes: 0 all kept, 1 a violation, 130 interrupted.
+faults/). One line a seed, its violations below it; at the end a table in Markdown. Exit codes: 0 all kept, 1 a
+violation, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class DeadLetter:
 class Figures:
     """Of one run. `events` were confirmed; `deliveries` is what they fan out to (an event without any: one skip).
 
-    `repeats` are 2xx answers beyond the first one of a delivery.
+    `repeats` are 2xx answers beyond the first one of a delivery. The last four are violations.
     """
 
     events: int = 0
@@ -71,6 +71,10 @@ class Figures:
     skipped: int = 0
     posts: int = 0
     repeats: int = 0
+    lost: int = 0
+    unknown: int = 0
+    wrong_url: int = 0
+    other: int = 0
 
 
 def number_in(body: bytes) -> int | None:
@@ -107,9 +111,8 @@ class Ledger:
 
     def problems(self) -> list[str]:
         """Every violation, in words; of many alike the first few."""
-        found = [*self._losses(), *self._wrong_posts(), *self._wrong_repeats(), *self._wrong_letters()]
         by_kind: dict[str, list[str]] = defaultdict(list)
-        for kind, what in found:
+        for kind, what in self._violations():
             by_kind[kind].append(what)
         return [line for kind, lines in by_kind.items() for line in _told(kind, lines)]
 
@@ -118,6 +121,7 @@ class Ledger:
         ended = [self._end(issued, one) for issued in self._confirmed() for one in self.fan_out(issued)]
         skipped = sum(self._skips(issued) for issued in self._confirmed())
         successes = Counter((post.path, post.number) for post in self.posts if _delivered(post))
+        violations = Counter(kind for kind, _ in self._violations())
         return Figures(
             events=len(self.confirmed),
             unconfirmed=len(self.issued) - len(self.confirmed),
@@ -127,6 +131,10 @@ class Ledger:
             skipped=skipped,
             posts=len(self.posts),
             repeats=successes.total() - len(successes),
+            lost=violations.pop("lost", 0),
+            unknown=violations.pop("unknown event", 0),
+            wrong_url=violations.pop("wrong URL", 0),
+            other=violations.total(),
         )
 
     def _hears(self, one: Subscription, issued: Issued) -> bool:
@@ -164,6 +172,12 @@ class Ledger:
         return dead
 
     # What can be wrong, as (kind, what).
+
+    def _violations(self) -> Iterator[tuple[str, str]]:
+        yield from self._losses()
+        yield from self._wrong_posts()
+        yield from self._wrong_repeats()
+        yield from self._wrong_letters()
 
     def _losses(self) -> Iterator[tuple[str, str]]:
         for issued in self._confirmed():

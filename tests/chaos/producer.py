@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import dataclass
 
 from aiormq.exceptions import DeliveryError
 
@@ -12,20 +13,33 @@ from tests.chaos.subscriptions import INSTANCES, KINDS
 from tests.support.amqp import Amqp
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 
-PACE_SECONDS = 0.03
 RECONNECT_SECONDS = 0.2
-MOST_EVENTS = 600
-"""Of the steady flow: a run that waits long for a broker does not grow without bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The steady flow: `batch` events together every `pace` seconds, `most` in all, for any of `instances`.
+
+    The bound is for a run that waits long for a broker.
+    """
+
+    pace: float = 0.03
+    batch: int = 1
+    most: int = 600
+    instances: tuple[str, ...] = INSTANCES
 
 
 class Producer:
     """An event counts as confirmed only after its confirm, unreturned; what became of the others nobody can say."""
 
-    def __init__(self, uri: str, exchange: str, ledger: Ledger, chance: random.Random) -> None:
+    def __init__(
+        self, uri: str, exchange: str, ledger: Ledger, chance: random.Random, flow: Flow | None = None
+    ) -> None:
         self._uri = uri
         self._exchange = exchange
         self._ledger = ledger
         self._random = chance
+        self._steady = flow or Flow()
         self._amqp: Amqp | None = None
         self._connecting = asyncio.Lock()
         self._flowing = asyncio.Event()
@@ -34,17 +48,19 @@ class Producer:
 
     async def run(self) -> None:
         """Until cancelled. `pause` and `resume` hold it between two events."""
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             await self._flow()
-            await asyncio.sleep(PACE_SECONDS)
+            await asyncio.sleep(max(0.0, began + self._steady.pace - loop.time()))
 
     async def _flow(self) -> None:
         self._idle.set()
         await self._flowing.wait()
         self._idle.clear()
-        if len(self._ledger.issued) < MOST_EVENTS:
-            instance = self._random.choice(INSTANCES)
-            await self.publish(instance, self._kind(instance))
+        if len(self._ledger.issued) < self._steady.most:
+            instances = self._random.choices(self._steady.instances, k=self._steady.batch)
+            await asyncio.gather(*(self.publish(instance, self._kind(instance)) for instance in instances))
 
     async def pause(self) -> None:
         self._flowing.clear()

@@ -14,6 +14,12 @@ SKEWED = (sys.executable, "-m", "tests.chaos.skewed_clock")
 FAULTS_OF_OURS = ('"level":"critical"', "failed unexpectedly", "Traceback", "was never retrieved")
 """What a worker says only when its own code is wrong, whatever the world does to it."""
 
+HOLDING = (
+    *("held_bytes", "in_flight", "waiting", "endpoints_open", "broker_connected", "consuming", "self_fault"),
+    *("oldest_unconfirmed_publish_seconds", "publish_failures_total"),
+)
+"""Metrics that say why a worker still holds messages."""
+
 
 class Replica:
     """`await start()` after each end of its process; the proxy lives on."""
@@ -42,6 +48,9 @@ class Replica:
     def command(self, *arguments: str) -> Worker:
         """`webhook-worker <arguments>` with the same settings, through the same proxy; not started."""
         return Worker(self._environment, arguments)
+
+    async def holds(self) -> dict[str, float]:
+        return {name: await self.worker.metric(name) for name in HOLDING}
 
     def complaints(self) -> list[str]:
         """Lines of its log that speak of a fault in the worker's own code."""

@@ -10,7 +10,9 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.ledger import Figures
 from tests.chaos.run import Report
 
-NAMES = tuple(field.name for field in fields(Figures))
+NAMES = tuple(field.name for field in fields(Figures))[:8]
+"""Violations are told in words."""
+
 WIDTH = 11
 
 
@@ -19,7 +21,7 @@ def heading() -> str:
 
 
 def line(report: Report) -> str:
-    figures = "".join(f"{figure:>{WIDTH + 1}}" for figure in astuple(report.figures))
+    figures = "".join(f"{figure:>{WIDTH + 1}}" for figure in astuple(report.figures)[: len(NAMES)])
     verdict = "VIOLATED" if report.problems else "kept"
     faults = " + ".join(
         step.fault.name + (" (missed)" if step.fault.name in report.missed else "") for step in report.plan.steps
@@ -33,9 +35,7 @@ def details(report: Report) -> Iterable[str]:
 
 
 def summary(reports: Sequence[Report]) -> Iterable[str]:
-    """The sums, and how often each fault was met."""
-    sums = [sum(column) for column in zip(*(astuple(report.figures) for report in reports), strict=True)]
-    yield f"{'sum':>5}{''.join(f'{figure:>{WIDTH + 1}}' for figure in sums)}"
+    """How often each fault was met, the seeds that violated something, and the table of the README."""
     yield ""
     met = Counter(step.fault.name for report in reports for step in report.plan.steps)
     missed = Counter(name for report in reports for name in report.missed)
@@ -44,3 +44,35 @@ def summary(reports: Sequence[Report]) -> Iterable[str]:
     violated = [report.plan.seed for report in reports if report.problems]
     yield ""
     yield f"{len(reports)} seeds, {len(violated)} violated{f': {violated}' if violated else ''}"
+    yield ""
+    yield from table(reports)
+
+
+def table(reports: Sequence[Report]) -> Iterable[str]:
+    """Markdown: a row for each kind of fault, over the seeds that have one; each seed counts in up to three of them."""
+    yield f"| {' | '.join(COLUMNS)} |"
+    yield f"| --- {'| ---: ' * (len(COLUMNS) - 1)}|"
+    for kind in dict.fromkeys(fault.kind for fault in FAULTS):
+        chosen = [report for report in reports if _times(report, kind)]
+        if chosen:
+            yield _row(kind, sum(_times(report, kind) for report in chosen), chosen)
+    yield _row("**all**", sum(len(report.plan.steps) - len(report.missed) for report in reports), reports)
+
+
+COLUMNS = (
+    *("faults", "times", "seeds", "events", "deliveries", "delivered", "dead", "skipped", "repeats, same id"),
+    *("lost", "unknown", "wrong URL", "other"),
+)
+
+
+def _times(report: Report, kind: str) -> int:
+    names = [step.fault.name for step in report.plan.steps if step.fault.kind == kind]
+    return sum(name not in report.missed for name in names)
+
+
+def _row(name: str, times: int, reports: Sequence[Report]) -> str:
+    figures = [report.figures for report in reports]
+    shown = ("events", "deliveries", "delivered", "dead", "skipped", "repeats", "lost", "unknown", "wrong_url")
+    sums = [sum(getattr(one, column) for one in figures) for column in shown]
+    other = sum(report.figures.other + report.outside for report in reports)
+    return f"| {' | '.join([name, *(f'{number:,}' for number in (times, len(reports), *sums, other))])} |"

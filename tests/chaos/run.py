@@ -22,11 +22,15 @@ LEAST_EVENTS = 200
 
 @dataclass(slots=True)
 class Report:
-    """What a run came to. `missed` are faults that did not come about (an armed point that was not reached)."""
+    """What a run came to. `missed` are faults that did not come about (an armed point that was not reached).
+
+    `outside` counts the problems that no ledger shows.
+    """
 
     plan: Plan
     figures: Figures = field(default_factory=Figures)
     problems: list[str] = field(default_factory=list)
+    outside: int = 0
     missed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -65,9 +69,13 @@ async def _enough_events(made: World) -> None:
 async def _judge(made: World, report: Report) -> None:
     await made.producer.pause()
     if not await made.settled():
-        report.problems.append("the queues were not empty in time")
+        report.problems.append(f"the queues were not empty in time: {await made.what_is_left()}")
     await made.stop_workers()
     made.complain()
     await made.collect_letters()
-    report.problems += made.problems + made.ledger.problems()
+    report.problems += made.problems
+    report.outside = len(report.problems)
+    report.problems += made.ledger.problems()
     report.figures = made.ledger.figures()
+    if report.problems:
+        report.problems.append(f"what the workers wrote is in {made.keep_logs()}")

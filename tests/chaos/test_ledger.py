@@ -15,11 +15,12 @@ from deploy.local_broker import LocalBroker
 from tests.chaos.faults import FAULTS
 from tests.chaos.ledger import DeadLetter, Ledger, Post
 from tests.chaos.plan import plan
-from tests.chaos.run import run
+from tests.chaos.report import table
+from tests.chaos.run import Report, run
 from tests.chaos.subscriptions import CAST
 
-SEEDS = (19, 20, 24)
-"""Together: the broker and workers killed, five armed points, a memory alarm, a full queue, stalled links."""
+SEEDS = (60, 61, 128)
+"""Together: the broker and workers killed, four armed points, a memory alarm, a full queue, a stalled link."""
 
 BASE = "http://127.0.0.1:9"
 
@@ -78,6 +79,7 @@ def test_a_run_without_a_fault_is_kept_and_counted(ledger: Ledger) -> None:
     assert (figures.events, figures.delivered, figures.dead, figures.repeats) == (4, 3, 1, 0)
     # Besides the filtered-out global webhook of each event: the disabled one.
     assert (figures.skipped, figures.deliveries) == (5, 9)
+    assert (figures.lost, figures.unknown, figures.wrong_url, figures.other) == (0, 0, 0, 0)
 
 
 def again(ledger: Ledger, **changes: Any) -> None:
@@ -112,6 +114,26 @@ VIOLATIONS: dict[str, Callable[[Ledger], object]] = {
 def test_every_violation_is_seen(ledger: Ledger, violation: str) -> None:
     VIOLATIONS[violation](ledger)
     assert any(problem.startswith(violation) for problem in ledger.problems()), ledger.problems()
+
+
+def test_violations_are_counted_by_what_they_are(ledger: Ledger) -> None:
+    ledger.posts.pop(0)
+    again(ledger, body=b"garbage", id="new")
+    again(ledger, path="/plain-1", id="newer")
+    ledger.letters.append(DeadLetter(2, "nobody's", "rejected"))
+    figures = ledger.figures()
+    assert (figures.lost, figures.unknown, figures.wrong_url, figures.other) == (1, 1, 1, 1)
+
+
+def test_the_table_counts_a_seed_once_for_each_kind_of_fault_and_once_in_all(ledger: Ledger) -> None:
+    two_links = Report(plan(25), ledger.figures(), outside=2)  # two of link, one of worker
+    missed = Report(plan(24), ledger.figures(), missed={"receiver: restart": "why"})  # and one of link, one armed
+    rows = {row.split(" | ")[0].strip("| *"): row.split(" | ")[1:] for row in table([two_links, missed])}
+    assert rows["link"][:6] == ["3", "2", "8", "18", "6", "2"]
+    assert rows["worker"][:3] == ["1", "1", "4"]
+    assert "receiver" not in rows
+    assert rows["all"][:3] == ["5", "2", "8"]
+    assert rows["all"][-4:] == ["0", "0", "0", "2 |"]
 
 
 def test_a_repeat_with_the_same_id_and_body_is_counted_and_no_violation(ledger: Ledger) -> None:

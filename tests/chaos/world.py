@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local_broker import LocalBroker
 from tests.chaos.database import Database
 from tests.chaos.ledger import DeadLetter, Ledger, number_in
 from tests.chaos.plan import Plan
-from tests.chaos.producer import Producer, close_quietly
+from tests.chaos.producer import Flow, Producer, close_quietly
 from tests.chaos.receiver import LedgerReceiver
 from tests.chaos.replica import Replica
-from tests.chaos.subscriptions import CAST, GLOBAL, GLOBAL_SETTINGS
+from tests.chaos.subscriptions import CAST, GLOBAL, GLOBAL_SETTINGS, Subscription
 from tests.support.amqp import Amqp, Names
 from tests.support.postgres import Postgres
 from tests.support.proxy import Proxy
@@ -51,19 +53,35 @@ DURABLE_SECONDS = 5.0
 """RabbitMQ writes the register of its quorum queues up to three seconds late (LocalBroker.wait_durable)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Who is subscribed, how many workers deliver, and how much is published."""
+
+    cast: tuple[Subscription, ...] = CAST
+    replicas: int = 2
+    flow: Flow = field(default_factory=Flow)
+
+
 class World:
     """`world()` makes it. `replicas` run, `producer` publishes, until the end of the `async with`."""
 
     def __init__(
-        self, plan: Plan, broker: LocalBroker, database: Database, receiver: LedgerReceiver, folder: Path
+        self,
+        plan: Plan,
+        broker: LocalBroker,
+        database: Database,
+        receiver: LedgerReceiver,
+        folder: Path,
+        scale: Scale,
     ) -> None:
         self.plan = plan
+        self.scale = scale
         self.broker = broker
         self.database = database
         self.receiver = receiver
         self.names = _names()
-        self.ledger = Ledger(CAST, receiver.url(), ATTEMPTS)
-        self.producer = Producer(broker.uri, self.names.exchange, self.ledger, random.Random(plan.seed))
+        self.ledger = Ledger(scale.cast, receiver.url(), ATTEMPTS)
+        self.producer = Producer(broker.uri, self.names.exchange, self.ledger, random.Random(plan.seed), scale.flow)
         self.replicas: list[Replica] = []
         self.problems: list[str] = []
         """Violations that no ledger shows: a wrong exit code, a complaint in a log."""
@@ -111,6 +129,18 @@ class World:
             return False
         return True
 
+    async def what_is_left(self) -> str:
+        """For whoever looks for the reason: messages ready in the queues, and what each worker holds."""
+        async with self.amqp() as amqp:
+            depths = {queue: depth for queue in self.queues if (depth := await amqp.depth(queue))}
+        return f"{depths}, workers {[await replica.holds() for replica in self.replicas]}"
+
+    def keep_logs(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix=f"chaos-{self.plan.seed}-"))
+        for number, replica in enumerate(self.replicas):
+            (folder / f"worker-{number}.log").write_text("\n".join(replica.worker.lines))
+        return folder
+
     async def collect_letters(self) -> None:
         """Moves every dead letter into the ledger."""
         async with self.amqp() as amqp:
@@ -146,20 +176,29 @@ class World:
 
 @asynccontextmanager
 async def world(
-    plan: Plan, broker: LocalBroker, postgres: Postgres | None, folder: Path, *, flowing: bool = True, **settings: str
+    plan: Plan,
+    broker: LocalBroker,
+    postgres: Postgres | None,
+    folder: Path,
+    scale: Scale | None = None,
+    /,
+    *,
+    flowing: bool = True,
+    **settings: str,
 ) -> AsyncIterator[World]:
-    """A receiver, a store, two workers and the producer, `flowing` by itself or not; all of it gone afterwards.
+    """A receiver, a store, the workers and the producer, `flowing` by itself or not; all of it gone afterwards.
 
     `settings` are the workers', on top of SETTINGS.
     """
+    scale = scale or Scale()
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(LedgerReceiver())
         database = Database(folder, postgres)
         stack.push_async_callback(database.close)
-        made = World(plan, broker, database, receiver, folder)
+        made = World(plan, broker, database, receiver, folder, scale)
         receiver.ledger = made.ledger
-        receiver.behaviours = {one.path: one.behaviour for one in CAST}
-        await database.fill(CAST, receiver.url())
+        receiver.behaviours = {one.path: one.behaviour for one in scale.cast}
+        await database.fill(scale.cast, receiver.url())
         stack.push_async_callback(_delete_queues, made)
         await _start_replicas(made, stack, folder, settings)
         stack.push_async_callback(made.producer.close)
@@ -179,7 +218,7 @@ async def _start_replicas(made: World, stack: AsyncExitStack, folder: Path, sett
     if made.plan.skewed:
         made.set_clock(0.0)
         environment["CHAOS_CLOCK_FILE"] = str(folder / "clock")
-    for _ in range(2):
+    for _ in range(made.scale.replicas):
         proxy = await stack.enter_async_context(Proxy(made.broker.port))
         replica = Replica(proxy, environment, skewed=made.plan.skewed)
         stack.push_async_callback(replica.worker.kill)

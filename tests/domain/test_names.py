@@ -93,6 +93,18 @@ def test_no_two_events_share_a_queue() -> None:
     assert len(spellings) == len(set(spellings))
 
 
+@given(st.sampled_from(sorted({*KNOWN, *SYNONYMS})), st.data())
+def test_neither_case_nor_separators_make_another_event(name: str, data: st.DataObject) -> None:
+    separators = data.draw(st.lists(st.sampled_from("._-"), min_size=len(name), max_size=len(name)))
+    raised = data.draw(st.lists(st.booleans(), min_size=len(name), max_size=len(name)))
+    spelt = "".join(
+        separator if char == "_" else char.upper() if upper else char.lower()
+        for char, separator, upper in zip(name, separators, raised, strict=True)
+    )
+    assert canonical(spelt) == canonical(name)
+    assert path_of(canonical(spelt)) == path_of(canonical(name))
+
+
 @given(ANY_TEXT)
 def test_canonical_is_idempotent(name: str) -> None:
     assert canonical(canonical(name)) == canonical(name)

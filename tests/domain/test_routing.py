@@ -211,6 +211,43 @@ def test_the_id_depends_on_event_instance_and_webhook_alone() -> None:
     assert len(first) == 36
 
 
+DELIVERIES = st.tuples(
+    st.sampled_from([HISTORY.event_id, "f" * 64]),
+    st.text("ab\0/. ", min_size=1, max_size=4),  # an instance may hold any character
+    st.text("ab.-", min_size=1, max_size=4),  # an id may not
+)
+
+
+@given(DELIVERIES, DELIVERIES)
+def test_two_deliveries_share_an_id_only_if_they_are_the_same(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    assert (delivery_id(*one) == delivery_id(*other)) == (one == other)
+
+
+WEBHOOKS = st.lists(
+    st.builds(
+        Webhook,
+        st.just("acme"),
+        st.sampled_from(["https://h/x", "https://h/y?t=1", "worker+https://h/z", "not a url"]),
+        id=st.sampled_from(["default", "audit", "crm"]),
+        enabled=st.booleans(),
+        events=st.frozensets(st.sampled_from(["MESSAGES_UPSERT", "CALL"])),
+        by_events=st.booleans(),
+    ),
+    max_size=3,
+    unique_by=lambda webhook: webhook.id,
+)
+
+
+@given(WEBHOOKS)
+def test_each_webhook_of_an_event_has_an_end_of_its_own_that_the_others_do_not_change(webhooks: list[Webhook]) -> None:
+    found = [route(EVENT, HISTORY, webhook, webhooks) for webhook in webhooks]
+    assert found == [route(EVENT, HISTORY, webhook, [webhook]) for webhook in webhooks]
+    deliveries = [one for one in found if isinstance(one, Delivery)]
+    assert len({one.id for one in deliveries}) == len({one.endpoint for one in deliveries}) == len(deliveries)
+    wanted = [one for one in webhooks if one.enabled and one.wants("MESSAGES_UPSERT") and one.url != "not a url"]
+    assert [one.webhook for one in deliveries] == wanted
+
+
 def test_every_attempt_of_a_delivery_has_the_same_id() -> None:
     later = HISTORY.failed(500, "the receiver answered 500", "entry").parked()
     found = route(EVENT, later, OWN, [OWN])

@@ -80,6 +80,12 @@ class Receiver:
         """The usual answer for `path`, 200 until said otherwise."""
         self._always[path] = script
 
+    @property
+    def connections(self) -> int:
+        """Open ones."""
+        server = self._runner.server if self._runner is not None else None
+        return 0 if server is None else len(server.connections)
+
     def at(self, path: str) -> list[Received]:
         return [request for request in self.requests if request.path == path]
 

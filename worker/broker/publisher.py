@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from worker.broker.alarm import watch_alarm
-from worker.broker.connection import as_broker_errors, said
+from worker.broker.connection import NOTICE_SECONDS, as_broker_errors, said
 from worker.broker.declare import open_channel
 from worker.broker.rejections import Rejections
 from worker.broker.topology import Topology
@@ -50,6 +50,7 @@ class Publisher:
         self._trace = trace
         self._rejections = Rejections()
         self._unconfirmed: dict[int, float] = {}  # begun at, in that order
+        self._ends: dict[int, asyncio.Timeout] = {}
         self._connection: AbstractConnection | None = None
         self._channel: Channel | None = None
         self._numbers = count(1)
@@ -79,7 +80,18 @@ class Publisher:
         if not connected:
             self._channel = self._connection = None
             self._on_blocked(False)
+            self._give_up()
         self._on_state(connected)
+
+    def _give_up(self) -> None:
+        """No publish outlives its connection. aiormq ends those that wait for a confirm, with the reason.
+
+        It never wakes who waits for room in the write queue (ten frames) of a connection that died meanwhile.
+        """
+        deadline = asyncio.get_running_loop().time() + NOTICE_SECONDS
+        for end in self._ends.values():
+            if end.when() is None:  # not of an earlier connection
+                end.reschedule(deadline)
 
     @property
     def connection(self) -> AbstractConnection | None:
@@ -116,8 +128,13 @@ class Publisher:
         )
         self._unconfirmed[number] = self._monotonic()
         try:
-            with as_broker_errors():
-                await channel.basic_publish(body, routing_key=queue, properties=properties, mandatory=True, wait=False)
+            async with asyncio.timeout(None) as self._ends[number]:
+                with as_broker_errors():
+                    await channel.basic_publish(
+                        body, routing_key=queue, properties=properties, mandatory=True, wait=False
+                    )
+        except TimeoutError as error:
+            raise PublishFailed(f"publishing to {queue}: the connection was lost") from error
         except PublishError as error:
             self._unfit.set()  # somebody deleted the queue: a new connection declares it again
             raise PublishFailed(f"the queue {queue} does not exist") from error
@@ -128,6 +145,7 @@ class Publisher:
             raise PublishFailed(f"publishing to {queue}: {said(error)}") from error
         finally:
             del self._unconfirmed[number]
+            self._ends.pop(number, None)
         self._rejections.accepted(queue)
 
     def _refused(self, queue: str) -> None:

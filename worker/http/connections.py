@@ -30,16 +30,20 @@ class Connector(aiohttp.TCPConnector):
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, loop=self._loop))
 
     async def kept(self, origin: Origin) -> Connection | None:
-        """A kept connection, if there is one; returns at once. Closes those that cannot be used.
+        """The kept connection that was used last, if there is one; returns at once. Closes those that cannot be used.
 
+        aiohttp takes the oldest, so that after a burst all of them are used in turn and none ever expires.
         An answer that nobody asked for (a 408 to an idle connection, the second half of two) must not become the
         answer to the next POST, as aiohttp lets it.
         """
-        while (connection := await self._get(origin.key, [])) is not None:
+        while True:
+            if (idle := self._conns.get(origin.key)) is not None:
+                idle.rotate(1)
+            if (connection := await self._get(origin.key, [])) is None:
+                return None
             if not protocol_of(connection).should_close:
                 return connection
             connection.close()
-        return None
 
     async def fresh(self, origin: Origin) -> Connection:
         """A new connection. Raises aiohttp.ClientConnectionError, OSError."""

@@ -30,6 +30,10 @@ class Fault:
     slow: bool = False
     jumps: bool = False
 
+    @property
+    def kind(self) -> str:
+        return self.name.partition(":")[0]
+
 
 FAULTS = (
     Fault("worker: kill -9", workers.kill),
@@ -44,6 +48,11 @@ FAULTS = (
     Fault("armed: killed between two deliveries of one event", armed.between_two_deliveries),
     Fault("armed: redrive killed before its acks", armed.redrive_killed),
     Fault("armed: redrive cut in mid-frame", armed.redrive_cut),
+    Fault("armed: worker killed in the middle of a redrive", armed.worker_killed_in_redrive),
+    Fault("armed: SIGTERM after POST, before ack", armed.terminated_after_post, slow=True),
+    Fault("armed: SIGTERM after confirmed retry, before ack", armed.terminated_after_confirm, slow=True),
+    Fault("armed: SIGTERM between two deliveries of one event", armed.terminated_between_two_deliveries),
+    Fault("armed: redrive ended by SIGTERM before its acks", armed.redrive_terminated),
     Fault("broker: restart", broker.restart, slow=True),
     Fault("broker: kill -9", broker.kill, slow=True),
     Fault("broker: kill -9, and of a worker meanwhile", broker.kill_with_worker, slow=True),
@@ -56,6 +65,8 @@ FAULTS = (
     Fault("link: slow", links.slow),
     Fault("link: no publishing", links.refuse_publishing),
     Fault("queue: delay queue full", queues.delay_queue_full),
+    Fault("queue: events queue full, the producer is refused", queues.events_queue_full),
+    Fault("queue: retries queue full", queues.retries_queue_full),
     Fault("queue: dead-letter queue full", queues.dead_queue_full),
     Fault("queue: deleted while empty", queues.deleted, slow=True),
     Fault("store: SQLite file gone", surroundings.file_gone, store="sqlite"),

@@ -21,11 +21,11 @@ async def kill_both(world: World, chance: random.Random) -> None:
 
 
 async def terminate(world: World, chance: random.Random) -> None:
-    await _terminate(world, chance.choice(world.replicas))
+    await terminate_one(world, chance.choice(world.replicas))
 
 
 async def terminate_both(world: World, chance: random.Random) -> None:
-    await asyncio.gather(*(_terminate(world, replica) for replica in world.replicas))
+    await asyncio.gather(*(terminate_one(world, replica) for replica in world.replicas))
 
 
 async def freeze(world: World, chance: random.Random) -> None:
@@ -38,7 +38,8 @@ async def freeze(world: World, chance: random.Random) -> None:
         await worker.wait_ready()
 
 
-async def _terminate(world: World, replica: Replica) -> None:
+async def terminate_one(world: World, replica: Replica) -> None:
+    """It ends with 0, whatever its connections are like."""
     code = await replica.end()
     if code:
         world.problems.append(f"exit code after SIGTERM: {code}")
