@@ -70,6 +70,16 @@ async def test_a_kept_connection_closed_at_the_worst_moment_costs_one_retry_on_a
         assert idle.requests[-2] != 6
 
 
+async def test_the_connections_of_a_burst_are_left_to_expire(sender: Pool) -> None:
+    idle = Idle(End.CLOSE)
+    async with HostileReceiver(idle) as receiver:
+        await asyncio.gather(*(sender.post(receiver.url()) for _ in range(5)))
+        for _ in range(10):
+            await sender.post(receiver.url())
+        assert sender.kept == 5
+        assert len(set(idle.requests[5:])) == 1
+
+
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
 async def test_that_retry_is_the_only_one(sender: Pool, end: End) -> None:
     requests = 0
