@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from yarl import URL
 
 from worker.broker.decoders import read_whatever_comes
+from worker.delivery.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +102,7 @@ async def while_open(connection: AbstractConnection, work: Coroutine[Any, Any, T
             return working.result()
     finally:
         closing.cancel()
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await end(working)
     raise ConnectionError("the connection was closed")
 
 

@@ -13,7 +13,7 @@ from worker.broker.letter import Letter, read, redriven
 from worker.broker.publisher import Publisher
 from worker.broker.topology import Topology
 from worker.delivery.ports import Clock, PublishFailed
-from worker.delivery.tasks import Tasks
+from worker.delivery.tasks import Tasks, end
 from worker.domain.event import InvalidEvent
 from worker.domain.history import TRACE_HEADERS, Headers, History
 
@@ -69,8 +69,7 @@ class Redrive:
             # In order: no new letter, then the confirms and acks of those under way, so that none is repeated.
             self._stop()
             await asyncio.wait({working}, timeout=LAST_CONFIRMS_SECONDS)
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+            await end(working)
             raise
 
     async def _passes(self) -> None:
@@ -93,8 +92,7 @@ class Redrive:
                 await self._publishing.finished()
                 await browser.settled()
             finally:
-                self._publishing.cancel()
-                await self._publishing.finished()
+                await self._publishing.end()
         if self._failure:
             raise self._failure
         return browser.held

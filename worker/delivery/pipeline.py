@@ -243,9 +243,7 @@ class Pipeline:
                 await self._attempts.finished()
         except TimeoutError:
             log.warning("the drain deadline cut %d attempts", len(self._attempts))
-        self._reading.cancel()
-        self._attempts.cancel()
-        await self._attempts.finished()
-        await self._reading.finished()
+        await self._reading.end()
+        await self._attempts.end()
         await self._settler.finished(PARK_SECONDS)
         await self._disabling.finished()

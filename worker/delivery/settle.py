@@ -38,8 +38,7 @@ class Settler:
                 await self._publishing.finished()
         except TimeoutError:
             log.warning("%d publishes were not confirmed in time", len(self._publishing))
-        self._publishing.cancel()
-        await self._publishing.finished()
+        await self._publishing.end()
 
     def attempted(self, taken: Taken, delivery: Delivery, outcome: Outcome, result: Result | None) -> None:
         """The outcome of an attempt; charged when it was judged a failure. Never blocks, never raises."""

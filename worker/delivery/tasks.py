@@ -10,6 +10,23 @@ Failure = Callable[[BaseException], None]
 
 log = logging.getLogger(__name__)
 
+INSIST_SECONDS = 1.0
+
+
+async def end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel them until they have ended, whatever they raise.
+
+    Once is not enough: when a channel closes meanwhile, aiormq takes our cancellation for its own and swallows it.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        ended, running = await asyncio.wait(running, timeout=INSIST_SECONDS)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # retrieved, so that asyncio does not log it as forgotten
+
 
 class Tasks:
     """Running tasks: referenced until they end, so that none is collected or forgotten at shutdown."""
@@ -28,10 +45,10 @@ class Tasks:
         while self._running:
             await asyncio.wait(self._running)
 
-    def cancel(self) -> None:
-        """Ask all of them to end; `finished` waits until they have."""
-        for task in self._running:
-            task.cancel()
+    async def end(self) -> None:
+        """Cancels all of them, and waits until none is left."""
+        while self._running:
+            await end(*self._running)
 
     def __len__(self) -> int:
         return len(self._running)
