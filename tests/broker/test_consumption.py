@@ -15,7 +15,7 @@ from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
 from tests.support.waiting import Facts
 from worker.broker.connection import close, connect
-from worker.broker.consumption import Consumer, Consumption, Held
+from worker.broker.consumption import ACK_PERIOD_SECONDS, Consumer, Consumption, Held
 from worker.broker.declare import open_channel
 from worker.broker.redeliveries import Redeliveries
 from worker.broker.taking import Taking
@@ -167,6 +167,21 @@ async def test_what_was_told_handed_back_or_never_begun_is_handled_when_it_comes
     await rig.start()
     await rig.deliver(1, 2, 3, again=True)
     assert len(rig.takings) == 6
+
+
+async def test_what_is_remembered_is_told_no_more_though_the_channel_lives_a_moment_longer() -> None:
+    rig = Rig()
+    consumption = await rig.start()
+    await rig.deliver(1)
+    rig.takings[0].ack()
+    before = rig.channel
+    consumption.close()
+    await asyncio.sleep(3 * ACK_PERIOD_SECONDS)  # in which it would have been told
+    assert before.told == []
+    again = await rig.start()
+    await rig.deliver(1, again=True)
+    await again.flushed()
+    assert (rig.channel.told, len(rig.takings)) == ([("ack", 1, True)], 1)
 
 
 async def test_a_message_that_is_not_delivered_again_is_always_handled() -> None:

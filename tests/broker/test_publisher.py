@@ -1,51 +1,146 @@
-"""A publish and the end of its connection."""
+"""Publishes on a channel with confirms: in order, in few writes, and none outlives its connection."""
+
+from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
-from aiormq.channel import Channel
+from aiormq.exceptions import DeliveryError, PublishError
+from pamqp.commands import Basic
 
-from worker.broker.connection import NOTICE_SECONDS
+from deploy.local_broker import LocalBroker
+from tests.support.amqp import Amqp, Names
+from worker.broker.connection import close, connect
+from worker.broker.declare import open_channel
+from worker.broker.outbox import Outbox
 from worker.broker.publisher import Publisher
 from worker.delivery.ports import PublishFailed
 
 
-class Stuck:
-    """A channel as aiormq leaves it when its connection dies while the write queue is full: nobody is woken."""
+def properties(number: int) -> Basic.Properties:
+    return Basic.Properties(delivery_mode=2, message_id=str(number), headers={"x": number})
+
+
+class StuckQueue:
+    """aiormq's write queue as it leaves it when its connection dies while the queue is full: nobody is woken."""
 
     def __init__(self) -> None:
         self.entered = asyncio.Event()
 
-    async def basic_publish(self, *_: Any, **__: Any) -> None:
+    async def put(self, _: object) -> None:
         self.entered.set()
         await asyncio.Event().wait()
+
+
+class StuckChannel:
+    number, max_content_size, delivery_tag, is_closed = 1, 131_064, 0, False
+
+    def __init__(self) -> None:
+        self.closing = asyncio.get_running_loop().create_future()
+        self.confirmations: dict[int, object] = {}
+        self.message_id_delivery_tag: dict[str, int] = {}
+        self.write_queue = StuckQueue()
 
 
 async def _nothing(_: object) -> None:
     return None
 
 
+def stuck_publisher() -> tuple[Publisher, StuckChannel]:
+    publisher, channel = Publisher(cast("Any", None), _nothing, lambda _: None), StuckChannel()
+    publisher._outbox = Outbox(cast("Any", channel))
+    return publisher, channel
+
+
 async def test_no_publish_outlives_its_connection() -> None:
-    publisher = Publisher(cast("Any", None), _nothing, lambda _: None)
-    stuck = Stuck()
-    publisher._channel = cast("Channel", stuck)
+    publisher, channel = stuck_publisher()
     publish = asyncio.create_task(publisher.publish("webhooks.retry.5s", b"{}", {}))
-    await stuck.entered.wait()
+    await channel.write_queue.entered.wait()
+    behind = asyncio.create_task(publisher.publish("webhooks.retry.5s", b"{}", {}))
+    await asyncio.sleep(0)
     publisher.state(False)
-    with pytest.raises(PublishFailed, match="the connection was lost"):
-        async with asyncio.timeout(NOTICE_SECONDS + 10):
-            await publish
+    for lost in (publish, behind):
+        with pytest.raises(PublishFailed, match="the connection was lost"):
+            async with asyncio.timeout(5):
+                await lost
     assert publisher.oldest_unconfirmed == 0
+    with pytest.raises(PublishFailed, match="no connection"):
+        await publisher.publish("webhooks.retry.5s", b"{}", {})
 
 
 async def test_a_publish_that_its_caller_gives_up_is_cancelled_not_failed() -> None:
-    publisher = Publisher(cast("Any", None), _nothing, lambda _: None)
-    stuck = Stuck()
-    publisher._channel = cast("Channel", stuck)
+    publisher, channel = stuck_publisher()
     publish = asyncio.create_task(publisher.publish("webhooks.retry.5s", b"{}", {}))
-    await stuck.entered.wait()
+    await channel.write_queue.entered.wait()
     publish.cancel()
     with pytest.raises(asyncio.CancelledError):
         await publish
     publisher.state(False)  # has nothing left to end
+
+
+# On a real broker
+
+
+@pytest.fixture
+async def connection(broker: LocalBroker) -> AsyncIterator[Any]:
+    connection = await connect(broker.uri, "test publisher")
+    yield connection
+    await close(connection)
+
+
+@pytest.mark.parametrize("size", [0, 1, 131_063, 131_064, 131_065, 1_000_000])
+async def test_bodies_of_any_size_arrive_whole(connection: Any, amqp: Amqp, names: Names, size: int) -> None:
+    await amqp.declare_queue(names.events)
+    outbox = Outbox(await open_channel(connection, confirms=True))
+    body = (bytes(range(256)) * (size // 256 + 1))[:size]
+    await outbox.publish(names.events, body, properties(1))
+    await outbox.publish(names.events, b"next", properties(2))
+    first, second = await amqp.drain(names.events)
+    assert (first.body, second.body) == (body, b"next")
+    assert first.headers["x"] == 1
+
+
+async def test_every_publish_gets_its_own_answer(connection: Any, amqp: Amqp, names: Names) -> None:
+    """Confirmed, returned (no such queue) and refused (full), mixed and many at once."""
+    await amqp.declare_queue(names.events)
+    await amqp.declare_queue(names.dead, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    outbox = Outbox(await open_channel(connection, confirms=True))
+    await outbox.publish(names.dead, b"fills it", properties(0))
+    await amqp.wait_depth(names.dead, 1)
+    await outbox.publish(names.dead, b"one more than it holds", properties(1))  # quorum queues notice late
+    queues = [(names.events, "no-such-queue", names.dead)[number % 3] for number in range(300)]
+    answers = await asyncio.gather(
+        *(outbox.publish(queue, b"%d" % n, properties(n + 2)) for n, queue in enumerate(queues)),
+        return_exceptions=True,
+    )
+    pairs = list(zip(queues, answers, strict=True))
+    kinds = {queue: {type(answer) for to, answer in pairs if to == queue} for queue in queues}
+    assert kinds == {names.events: {Basic.Ack}, "no-such-queue": {PublishError}, names.dead: {DeliveryError}}
+    await amqp.wait_depth(names.events, 100)
+
+
+async def test_what_is_given_up_before_it_is_sent_is_not_sent_and_mixes_up_no_confirms(
+    connection: Any, amqp: Amqp, names: Names
+) -> None:
+    await amqp.declare_queue(names.events)
+    outbox = Outbox(await open_channel(connection, confirms=True))
+    publishes = [outbox.publish(names.events, b"%d" % number, properties(number)) for number in range(10)]
+    for given_up in publishes[::2]:
+        given_up.cancel()
+    await asyncio.gather(*publishes[1::2])
+    await amqp.wait_depth(names.events, 5)
+    assert [message.body for message in await amqp.drain(names.events)] == [b"1", b"3", b"5", b"7", b"9"]
+
+
+async def test_a_closed_channel_ends_what_waits_for_its_confirm(connection: Any, names: Names) -> None:
+    channel = await open_channel(connection, confirms=True)
+    outbox = Outbox(channel)
+    waiting = outbox.publish(names.events, b"{}", properties(1))
+    outbox.close()
+    with pytest.raises(ConnectionError):
+        await waiting
+    await channel.close()
+    with pytest.raises(ConnectionError, match="closed"):
+        await outbox.publish(names.events, b"{}", properties(2))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from worker.broker import redeliveries as module
 from worker.broker.redeliveries import LARGEST_BYTES, REMEMBERED_SECONDS, Redeliveries
 
 
@@ -75,21 +76,60 @@ def test_one_that_ended_meanwhile_is_not_under_way() -> None:
     assert not known.was_settled(Message())
 
 
-def test_it_is_forgotten_in_time() -> None:
+def test_it_is_forgotten_some_time_after_the_reconnect_and_not_before() -> None:
     clock = Clock()
     known = Redeliveries[Message](clock)
-    known.ended(Message(), settled=True)
+    known.broken()
+    for _ in range(3):
+        known.ended(Message(), settled=True)
+    clock.now += 100 * REMEMBERED_SECONDS  # however long the broker is away
+    known.reconnected()
+    assert known.was_settled(Message())
     clock.now += REMEMBERED_SECONDS
-    known.ended(Message(b"1"), settled=True)
+    assert known.was_settled(Message())
     clock.now += 1
     assert not known.was_settled(Message())
-    assert known.was_settled(Message(b"1"))
+
+
+def test_one_that_ends_after_the_reconnect_is_remembered_as_long() -> None:
+    clock = Clock()
+    known = Redeliveries[Message](clock)
+    known.broken()
+    known.reconnected()
+    clock.now += 2 * REMEMBERED_SECONDS
+    known.ended(Message(), settled=True)
+    clock.now += REMEMBERED_SECONDS
+    assert known.was_settled(Message())
+
+
+def test_what_is_remembered_is_bounded_and_room_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_REMEMBERED", 2)
+    clock = Clock()
+    known = Redeliveries[Message](clock)
+    known.reconnected()
+    for number in range(3):
+        known.ended(Message(b"%d" % number), settled=True)
+    assert [known.was_settled(Message(b"%d" % number)) for number in range(3)] == [True, True, False]
+    for number in range(2):
+        known.ended(Message(b"%d" % number), settled=True)
+    clock.now += REMEMBERED_SECONDS + 1
+    known.ended(Message(b"new"), settled=True)
+    assert known.was_settled(Message(b"new"))
+
+
+class Unhashed(bytes):
+    """Hashing it takes too long."""
+
+    def __hash__(self) -> int:
+        raise AssertionError("hashed on the event loop")
 
 
 def test_large_ones_are_repeated_rather_than_hashed() -> None:
     known = Redeliveries[Message](Clock())
-    large = Message(bytes(LARGEST_BYTES + 1))
+    large, small = Message(Unhashed(LARGEST_BYTES + 1)), Message()
     known.lost(large)
+    known.lost(small)
     known.ended(large, settled=True)
+    known.ended(Message(b"1"), settled=True)
     assert known.under_way(large) is None
     assert not known.was_settled(large)

@@ -47,6 +47,19 @@ class Pool(Sender):
         connector._socket_factory = counting
         return made
 
+    def shrink_buffers(self) -> None:
+        """From now on the kernel takes only a few kilobytes for each connection."""
+        connector = self._connector
+        make_socket = connector._socket_factory
+        assert make_socket is not None
+
+        def small(address: aiohttp.AddrInfoType) -> socket.socket:
+            made = make_socket(address)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            return made
+
+        connector._socket_factory = small
+
     async def post(
         self, url: str, body: bytes = b"{}", timeout: float = PATIENCE, headers: Mapping[str, str] = HEADERS
     ) -> Result:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 import time
 from contextlib import suppress
 
@@ -11,7 +12,7 @@ from tests.http.sender_support import End, Pool, Replies, connected_to, pool, re
 from tests.support.receiver import HostileReceiver, Receiver, read_request
 from tests.support.tls import Authority
 from worker.domain.verdict import Answered, Failure, Unanswered
-from worker.http.exchange import DRAIN_BYTES
+from worker.http.exchange import DRAIN_BYTES, PIECE_BYTES
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -142,6 +143,23 @@ async def test_a_receiver_that_answers_and_never_reads_holds_no_socket(sender: P
 
     async with HostileReceiver(deaf) as receiver:
         assert await sender.post(receiver.url(), b"a" * 20_000_000) == Answered(413)
+        await until(lambda: connected_to(receiver.port) == 0, "no socket of ours is left")
+
+
+async def test_a_connection_with_bytes_that_its_receiver_has_not_read_is_not_used_again(sender: Pool) -> None:
+    """They would pile up with each POST, and nobody would ever wait for them."""
+
+    async def unread(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        await asyncio.Event().wait()
+
+    sender.shrink_buffers()
+    async with HostileReceiver(unread) as receiver:
+        receiver._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # type: ignore[union-attr]
+        assert await sender.post(receiver.url(), b"a" * PIECE_BYTES) == Answered(200)
+        assert sender.kept == 0
         await until(lambda: connected_to(receiver.port) == 0, "no socket of ours is left")
 
 

@@ -111,6 +111,9 @@ class Consumption:
         if self.closed:
             return
         self.closed = True
+        if self._flushing is not None:
+            self._flushing.cancel()  # the channel may live a moment longer: what is remembered must not be told too
+        self._redeliveries.broken()
         self._held.less(self._bytes)
         self._bytes = 0
         for taking in self._untold:
@@ -126,7 +129,7 @@ class Consumption:
         while self._flushing is not None and not self._flushing.done():
             await asyncio.wait({self._flushing})
         if self.healthy:
-            for queue in self._delivering:
+            for queue in tuple(self._delivering):
                 await queue_knows(self._channel, queue)
 
     def _gone(self) -> None:

@@ -34,11 +34,16 @@ class Inbox:
         self._waiting.clear()
 
     def _drain(self) -> None:
-        for _ in range(min(TURN, len(self._waiting))):
+        try:
+            self._hand_on(min(TURN, len(self._waiting)))
+        finally:
+            self._draining = bool(self._waiting)
+            if self._draining:
+                asyncio.get_running_loop().call_soon(self._drain)
+
+    def _hand_on(self, count: int) -> None:
+        for _ in range(count):
             taking = self._waiting.popleft()
             if not taking.lost:
                 taking.begun = True
                 self._handle(taking)
-        self._draining = bool(self._waiting)
-        if self._draining:
-            asyncio.get_running_loop().call_soon(self._drain)

@@ -5,16 +5,17 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
+from typing import Any
 
 from aio_pika.abc import AbstractConnection
-from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from worker.broker.alarm import watch_alarm
-from worker.broker.connection import NOTICE_SECONDS, as_broker_errors, said
+from worker.broker.connection import said
 from worker.broker.declare import open_channel
+from worker.broker.outbox import Outbox
 from worker.broker.rejections import Rejections
 from worker.broker.topology import Topology
 from worker.delivery.ports import Clock, PublishFailed
@@ -50,9 +51,9 @@ class Publisher:
         self._trace = trace
         self._rejections = Rejections()
         self._unconfirmed: dict[int, float] = {}  # begun at, in that order
-        self._ends: dict[int, asyncio.Timeout] = {}
         self._connection: AbstractConnection | None = None
-        self._channel: Channel | None = None
+        self._outbox: Outbox | None = None
+        self._closing: asyncio.Future[Any] | None = None
         self._numbers = count(1)
         self._unfit = asyncio.Event()
 
@@ -61,13 +62,15 @@ class Publisher:
     async def opened(self, connection: AbstractConnection) -> None:
         await self._prepare(connection)
         self._unfit.clear()
-        self._channel = await open_channel(connection, confirms=True)
+        channel = await open_channel(connection, confirms=True)
+        self._closing = channel.closing
+        self._outbox = Outbox(channel)
         self._connection = connection
 
     async def broken(self) -> None:
-        assert self._channel is not None
+        assert self._closing is not None
         assert self._connection is not None
-        closing = asyncio.ensure_future(self._channel.closing)
+        closing = asyncio.ensure_future(self._closing)
         unfit = asyncio.ensure_future(self._unfit.wait())
         alarm = asyncio.ensure_future(watch_alarm(self._connection, self._on_blocked))
         try:
@@ -78,20 +81,11 @@ class Publisher:
 
     def state(self, connected: bool) -> None:
         if not connected:
-            self._channel = self._connection = None
+            if self._outbox is not None:
+                self._outbox.close()
+            self._outbox = self._closing = self._connection = None
             self._on_blocked(False)
-            self._give_up()
         self._on_state(connected)
-
-    def _give_up(self) -> None:
-        """No publish outlives its connection. aiormq ends those that wait for a confirm, with the reason.
-
-        It never wakes who waits for room in the write queue (ten frames) of a connection that died meanwhile.
-        """
-        deadline = asyncio.get_running_loop().time() + NOTICE_SECONDS
-        for end in self._ends.values():
-            if end.when() is None:  # not of an earlier connection
-                end.reschedule(deadline)
 
     @property
     def connection(self) -> AbstractConnection | None:
@@ -115,26 +109,18 @@ class Publisher:
 
     async def publish(self, queue: str, body: bytes, headers: Headers) -> None:
         """Persistent, confirmed, routed. Raises PublishFailed, also when the queue is full or missing."""
-        channel = self._channel
-        if channel is None:
+        if self._outbox is None:
             raise PublishFailed("no connection to RabbitMQ")
         number = next(self._numbers)
         properties = Basic.Properties(
             content_type="application/json",
             delivery_mode=PERSISTENT,
             headers=_table(headers if self._trace is None else {**headers, **self._trace()}),
-            # aiormq finds the publish that the broker returned by its message id.
             message_id=str(number),
         )
         self._unconfirmed[number] = self._monotonic()
         try:
-            async with asyncio.timeout(None) as self._ends[number]:
-                with as_broker_errors():
-                    await channel.basic_publish(
-                        body, routing_key=queue, properties=properties, mandatory=True, wait=False
-                    )
-        except TimeoutError as error:
-            raise PublishFailed(f"publishing to {queue}: the connection was lost") from error
+            await self._outbox.publish(queue, body, properties)
         except PublishError as error:
             self._unfit.set()  # somebody deleted the queue: a new connection declares it again
             raise PublishFailed(f"the queue {queue} does not exist") from error
@@ -145,7 +131,6 @@ class Publisher:
             raise PublishFailed(f"publishing to {queue}: {said(error)}") from error
         finally:
             del self._unconfirmed[number]
-            self._ends.pop(number, None)
         self._rejections.accepted(queue)
 
     def _refused(self, queue: str) -> None:

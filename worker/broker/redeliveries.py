@@ -1,13 +1,16 @@
 """Messages that the broker delivers again although this process has them, or is done with them."""
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from worker.delivery.ports import Clock
 from worker.domain.history import PREFIX
 
 REMEMBERED_SECONDS = 300.0
+"""After the reconnect."""
+
 MOST_REMEMBERED = 10_000
 """Several prefetches: a broker that restarts again and again leaves one each time."""
 
@@ -48,7 +51,16 @@ class Redeliveries(Generic[T]):
     def __init__(self, monotonic: Clock) -> None:
         self._monotonic = monotonic
         self._under_way: defaultdict[int, list[T]] = defaultdict(list)
-        self._settled: deque[tuple[float, int]] = deque(maxlen=MOST_REMEMBERED)
+        self._settled: Counter[int] = Counter()
+        self._remembered = 0
+        self._until = inf
+
+    def broken(self) -> None:
+        """A channel is gone: what was settled on it is remembered at least until `reconnected`."""
+        self._until = inf
+
+    def reconnected(self) -> None:
+        self._until = self._monotonic() + REMEMBERED_SECONDS
 
     def lost(self, message: T) -> None:
         """Its channel broke while it was being handled."""
@@ -61,25 +73,37 @@ class Redeliveries(Generic[T]):
             return
         mark = _mark(message)
         self._take(mark, message)
-        if settled:
-            self._settled.append((self._monotonic(), mark))
+        self._forget()
+        if settled and self._remembered < MOST_REMEMBERED:
+            self._settled[mark] += 1
+            self._remembered += 1
+            if self._until < inf:
+                self.reconnected()
 
     def under_way(self, again: T) -> T | None:
         """The message that has come again, if it is still being handled."""
-        return self._take(_mark(again)) if self._under_way else None
+        known = self._under_way and len(again.body) <= LARGEST_BYTES
+        return self._take(_mark(again)) if known else None
 
     def was_settled(self, again: T) -> bool:
         """Whether the message that has come again needs no more than an ack."""
-        oldest = self._monotonic() - REMEMBERED_SECONDS
-        while self._settled and self._settled[0][0] < oldest:
-            self._settled.popleft()
-        if not self._settled:
+        self._forget()
+        if not self._remembered or len(again.body) > LARGEST_BYTES:
             return False
         mark = _mark(again)
-        known = next((entry for entry in self._settled if entry[1] == mark), None)
-        if known is not None:
-            self._settled.remove(known)
-        return known is not None
+        if mark not in self._settled:
+            return False
+        if self._settled[mark] == 1:
+            del self._settled[mark]
+        else:
+            self._settled[mark] -= 1
+        self._remembered -= 1
+        return True
+
+    def _forget(self) -> None:
+        if self._monotonic() > self._until:
+            self._settled.clear()
+            self._remembered = 0
 
     def _take(self, mark: int, message: T | None = None) -> T | None:
         """A message with this mark (this very one, if it is given), which is known no longer."""

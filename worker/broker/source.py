@@ -78,6 +78,7 @@ class Source:
         self._forget()
         await self._prepare(connection)
         self._connection = connection
+        self._redeliveries.reconnected()
         await self._adjust(await self._groups(connection))
 
     async def broken(self) -> None:

@@ -43,12 +43,12 @@ class Connector(aiohttp.TCPConnector):
                 return None
             if not protocol_of(connection).should_close:
                 return connection
-            connection.close()
+            abort(connection)
 
     async def fresh(self, origin: Origin) -> Connection:
         """A new connection. Raises aiohttp.ClientConnectionError, OSError."""
         while (connection := await self.kept(origin)) is not None:
-            connection.close()  # it was kept beside a stale one, and is likely stale too
+            abort(connection)  # it was kept beside a stale one, and is likely stale too
         return await self.connect(origin.request, [], _NO_LIMIT)
 
 
@@ -73,8 +73,11 @@ class Protocol(ResponseHandler):
             self.set_exception(HttpProcessingError(message="a flood of interim answers"))
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        if isinstance(exc, HttpProcessingError) and (self._payload is None or self._payload.is_eof()):
-            self._salvage()
+        if isinstance(exc, HttpProcessingError):
+            if self._payload is None or self._payload.is_eof():
+                self._salvage()
+            else:
+                self._payload.set_exception(aiohttp.ClientPayloadError("the rest of the answer is not HTTP"))
         super().set_exception(exc, *cause)
 
     def _salvage(self) -> None:
@@ -94,3 +97,19 @@ def protocol_of(connection: Connection) -> Protocol:
     protocol = connection.protocol
     assert isinstance(protocol, Protocol)
     return protocol
+
+
+def reusable(connection: Connection) -> bool:
+    """Whether it can carry another POST.
+
+    Not with bytes left that a receiver has answered without reading: they would pile up with each POST.
+    """
+    protocol = protocol_of(connection)
+    transport = protocol.transport
+    return not protocol.should_close and transport is not None and transport.get_write_buffer_size() == 0
+
+
+def abort(connection: Connection) -> None:
+    """Close at once: a receiver that does not read would hold the socket of a mere `close` for ever."""
+    protocol_of(connection).abort()
+    connection.close()

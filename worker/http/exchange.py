@@ -10,11 +10,11 @@ from contextlib import suppress
 
 import aiohttp
 from aiohttp.connector import Connection
-from aiohttp.http import RawResponseMessage
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from worker.http.connections import Protocol, protocol_of
+from worker.http.connections import Protocol, abort, protocol_of, reusable
 
 LONGEST_HEADER_BYTES = 16 * 1024
 PIECE_BYTES = 128 * 1024
@@ -39,12 +39,12 @@ class Answer:
         that counts, at the drain deadline too.
         """
         if not self._body.is_eof():
-            with suppress(TimeoutError, asyncio.CancelledError, aiohttp.ClientError, OSError):
+            with suppress(TimeoutError, asyncio.CancelledError, aiohttp.ClientError, HttpProcessingError, OSError):
                 await self._read(deadline)
-        if self._body.is_eof() and not protocol_of(self._connection).should_close:
+        if self._body.is_eof() and reusable(self._connection):
             self._connection.release()
         else:
-            _abort(self._connection)
+            abort(self._connection)
 
     async def _read(self, deadline: float) -> None:
         soon = asyncio.get_running_loop().time() + DRAIN_SECONDS
@@ -74,7 +74,7 @@ async def exchange(connection: Connection, head: bytes, body: bytes, deadline: f
             return Answer(connection, *await _answered(protocol))
         return Answer(connection, *await _sent_in_pieces(protocol, head, body))
     except BaseException:
-        _abort(connection)
+        abort(connection)
         raise
     finally:
         expiry.cancel()
@@ -92,12 +92,6 @@ def head_of(url: URL, host: str, headers: Mapping[str, str], length: int) -> byt
     if not text.count("\r") == text.count("\n") == len(lines) + 2 or "\0" in text:
         raise ValueError("a line break or NUL inside the URL or a header")
     return text.encode()
-
-
-def _abort(connection: Connection) -> None:
-    """Close at once: a receiver that does not read would hold the socket of a mere `close` for ever."""
-    protocol_of(connection).abort()
-    connection.close()
 
 
 def _transport(protocol: Protocol) -> asyncio.Transport:
