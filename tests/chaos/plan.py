@@ -32,6 +32,11 @@ class Plan:
         return any(step.fault.jumps for step in self.steps)
 
     @property
+    def refusing(self) -> bool:
+        """Whether RabbitMQ will wait before it moves again what was refused."""
+        return any(step.fault.refuses for step in self.steps)
+
+    @property
     def postgresql(self) -> bool:
         """Whether the store is a PostgreSQL server, else a SQLite file."""
         return any(step.fault.store == "postgresql" for step in self.steps)

@@ -49,6 +49,10 @@ SETTLE_SECONDS = 60.0
 CALM_LOOKS = 3
 """A message between two queues is in neither for a moment: so many looks in a row must find nothing."""
 
+LOOK_SECONDS = 0.25
+CALM_LOOKS_AFTER_REFUSALS = 24
+"""What a full queue refused is in no queue's figures until it is offered again (LocalBroker: after four seconds)."""
+
 DURABLE_SECONDS = 5.0
 """RabbitMQ writes the register of its quorum queues up to three seconds late (LocalBroker.wait_durable)."""
 
@@ -119,12 +123,12 @@ class World:
 
     async def settled(self, seconds: float = SETTLE_SECONDS) -> bool:
         """Whether within that time nothing is left in the queues nor in a worker."""
-        calm = 0
+        calm, wanted = 0, CALM_LOOKS_AFTER_REFUSALS if self.plan.refusing else CALM_LOOKS
         try:
             async with asyncio.timeout(seconds), self.amqp() as amqp:
-                while calm < CALM_LOOKS:
+                while calm < wanted:
                     calm = 0 if await self._busy(amqp) else calm + 1
-                    await asyncio.sleep(0.25)
+                    await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
             return False
         return True

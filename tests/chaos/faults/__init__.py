@@ -22,13 +22,17 @@ Run = Callable[["World", random.Random], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`store`: the only one that it works on. `slow`: it takes over five seconds. `jumps`: clocks do."""
+    """`store`: the only one that it works on. `slow`: it takes over five seconds. `jumps`: clocks do.
+
+    `refuses`: a queue refuses what RabbitMQ itself moves from a delay queue.
+    """
 
     name: str
     run: Run
     store: Literal["sqlite", "postgresql"] | None = None
     slow: bool = False
     jumps: bool = False
+    refuses: bool = False
 
     @property
     def kind(self) -> str:
@@ -66,7 +70,7 @@ FAULTS = (
     Fault("link: no publishing", links.refuse_publishing),
     Fault("queue: delay queue full", queues.delay_queue_full),
     Fault("queue: events queue full, the producer is refused", queues.events_queue_full),
-    Fault("queue: retries queue full", queues.retries_queue_full),
+    Fault("queue: retries queue full", queues.retries_queue_full, refuses=True),
     Fault("queue: dead-letter queue full", queues.dead_queue_full),
     Fault("queue: deleted while empty", queues.deleted, slow=True),
     Fault("store: SQLite file gone", surroundings.file_gone, store="sqlite"),
