@@ -227,3 +227,17 @@ def test_a_limit_that_means_nothing_is_refused(cli: Cli, limit: str) -> None:
     code, out, err = cli("list", f"--limit={limit}")
     assert (code, out) == (2, "")
     assert "--limit: must be a whole number above 0" in err
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://10.1.2.3/x", "private address 10.1.2.3; allow it with EGRESS_ALLOW"),
+        ("worker+http://169.254.169.254/x", "cloud metadata address 169.254.169.254; change the webhook"),
+    ],
+)
+def test_a_url_that_the_egress_rules_refuse_is_warned_of(cli: Cli, url: str, reason: str) -> None:
+    code, shown, _ = cli("set", "acme", "--url", url)
+    assert code == 0
+    assert f"warning: deliveries to it are refused: {reason}" in shown
+    assert json.loads(cli("set", "acme", "--enabled", "--json")[1])["warnings"] == []

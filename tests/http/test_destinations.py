@@ -60,7 +60,7 @@ async def test_a_name_that_does_not_resolve() -> None:
             "http://[::ffff:127.0.0.1]:{port}/",
             f"loopback address 127.0.0.1 (inside {IPv6Address('::ffff:127.0.0.1')}); allow it with EGRESS_ALLOW",
         ),
-        ("http://169.254.169.254/latest", "cloud metadata address 169.254.169.254; allow it with EGRESS_ALLOW"),
+        ("http://169.254.169.254/latest", "cloud metadata address 169.254.169.254; change the webhook"),
         ("http://internal.example:{port}/", "loopback address 127.0.0.1; allow it with EGRESS_ALLOW"),
     ],
 )

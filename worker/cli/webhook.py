@@ -1,14 +1,17 @@
 """`webhook-worker webhook set|get|list|delete|...`: webhooks without the API."""
 
 import argparse
+import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING
 
 from worker.cli import webhook_secrets, webhook_test, webhook_transfer
 from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, count, say, say_json
 from worker.cli.store import announce, opened_store
 from worker.settings import Settings
+
+LOOKUP_SECONDS = 3.0
 
 if TYPE_CHECKING:
     from worker.configuration.shown import Shown
@@ -69,9 +72,26 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
         for problem in error.problems:
             complain(str(problem))
         return WRONG
-    _show(options, result)
+    refused = await _refused(options.url, settings)
+    _show(options, replace(result, warnings=(*result.warnings, *refused)))
     await announce(settings, (options.instance, result.revision))
     return DONE
+
+
+async def _refused(url: str | None, settings: Settings) -> tuple[str, ...]:
+    """A warning, where the API refuses: the workers may have other egress rules than this shell."""
+    from worker import wiring  # noqa: PLC0415
+    from worker.domain.routing import plain_url  # noqa: PLC0415
+    from worker.http.egress import refuse_url  # noqa: PLC0415
+
+    if url is None:
+        return ()
+    try:
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            reason = await refuse_url(plain_url(url), wiring.egress_policy(settings))
+    except TimeoutError:
+        return ()
+    return () if reason is None else (f"deliveries to it are refused: {reason}",)
 
 
 def _show(options: argparse.Namespace, result: "SetResult") -> None:

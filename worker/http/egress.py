@@ -26,13 +26,14 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]
 # ::8.8.8.8, 3fff::1 and multicast global. Where a registry lists single anycast services as reachable inside
 # a refused block (192.0.0.9, 2001:1::1, AS112, ...), the block stays refused: no webhook lives there.
 # Sources: IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890), the RFCs named, clouds' manuals.
+METADATA = "cloud metadata"
 _KINDS_IPV4 = (
-    ("169.254.169.254/32", "cloud metadata"),  # AWS, GCP, Azure, and most others
-    ("169.254.170.2/32", "cloud metadata"),  # AWS ECS task credentials
-    ("169.254.170.23/32", "cloud metadata"),  # AWS EKS pod identity
-    ("100.100.100.200/32", "cloud metadata"),  # Alibaba Cloud
-    ("168.63.129.16/32", "cloud metadata"),  # Azure's host agent: a public address that never leaves the host
-    ("192.0.0.192/32", "cloud metadata"),  # Oracle Cloud classic
+    ("169.254.169.254/32", METADATA),  # AWS, GCP, Azure, and most others
+    ("169.254.170.2/32", METADATA),  # AWS ECS task credentials
+    ("169.254.170.23/32", METADATA),  # AWS EKS pod identity
+    ("100.100.100.200/32", METADATA),  # Alibaba Cloud
+    ("168.63.129.16/32", METADATA),  # Azure's host agent: a public address that never leaves the host
+    ("192.0.0.192/32", METADATA),  # Oracle Cloud classic
     ("0.0.0.0/32", "unspecified"),  # RFC 1122 3.2.1.3; Linux connects it to the host itself
     ("0.0.0.0/8", "this-network"),  # RFC 791 3.2
     ("10.0.0.0/8", "private"),  # RFC 1918
@@ -54,9 +55,9 @@ _KINDS_IPV4 = (
 _KINDS_IPV6 = (
     ("::ffff:0:0/96", None),  # RFC 4291 2.5.5.2: the kernel connects by IPv4
     ("64:ff9b::/96", None),  # RFC 6052: a translator connects by IPv4
-    ("fd00:ec2::254/128", "cloud metadata"),  # AWS
-    ("fd00:ec2::23/128", "cloud metadata"),  # AWS EKS pod identity
-    ("fd20:ce::254/128", "cloud metadata"),  # GCP
+    ("fd00:ec2::254/128", METADATA),  # AWS
+    ("fd00:ec2::23/128", METADATA),  # AWS EKS pod identity
+    ("fd20:ce::254/128", METADATA),  # GCP
     ("::/128", "unspecified"),  # RFC 4291 2.5.2; Linux connects it to the host itself
     ("::1/128", "loopback"),  # RFC 4291 2.5.3
     ("::/96", "IPv4-compatible"),  # RFC 4291 2.5.5.1, deprecated
@@ -126,7 +127,8 @@ class EgressPolicy:
         for face in faces:
             kind = _kind(face)
             if kind is not None and not any(face in network for network in self.allow):
-                return f"{kind} address {_named(face, outer)}; allow it with EGRESS_ALLOW"
+                fix = "; change the webhook" if kind == METADATA else "; allow it with EGRESS_ALLOW"
+                return f"{kind} address {_named(face, outer)}{fix}"
         return None
 
 
