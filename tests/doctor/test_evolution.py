@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor.builders import COMMANDS, EXCHANGE, bound, queue, theirs, view
+from tests.doctor.builders import COMMANDS, EXCHANGE, QUORUM, bound, queue, theirs, view
 from worker.broker.intake import evolution_queues as known_names
 from worker.broker.management import QueueFacts
-from worker.doctor.commands import Commands
-from worker.doctor.evolution import consumed, modes, orphans, undefined, unread
+from worker.doctor.commands import Commands, Needs
+from worker.doctor.evolution import Origins, consumed, modes, orphans, strangers, undefined, unread
 from worker.doctor.view import prefix_of
 
 FED = (bound("messages.upsert", "messages.upsert"),)
 CAP = {"max-length": 1000}
+UNKNOWN = Origins(EXCHANGE, None)
+ACME = Origins(EXCHANGE, {"acme"})
 
 
 def test_the_policy_is_the_readmes() -> None:
@@ -38,7 +40,7 @@ def test_the_policy_matches_every_queue_of_evolution_and_none_of_ours(prefix: st
 
 def test_another_virtual_host_is_named_in_every_command() -> None:
     commands = Commands("chat prod", "webhooks")
-    for command in (commands.cap_unread(), commands.delete_queues(["a", "b"]), commands.permit("u", "e")):
+    for command in (commands.cap_unread(), commands.delete_queues(["a", "b"]), commands.permit("u", Needs("e"))):
         assert "--vhost 'chat prod'" in command
 
 
@@ -105,19 +107,19 @@ def test_without_the_management_api_only_more_than_the_cap_proves_that_there_is_
 def test_undefined_queues_are_offered_for_deletion() -> None:
     names = ("undefined.call", "undefined.messages.upsert")
     empty = view(*map(queue, names), bindings=[bound(names[1], "MESSAGES_UPSERT")])
-    finding = undefined(theirs(empty), COMMANDS)
+    finding = undefined(theirs(empty), COMMANDS, reads=False)
     assert finding is not None
     assert (finding.level, finding.items) == ("advice", names)
     assert unread(theirs(empty), COMMANDS).level == "ok"
-    full = undefined(theirs(view(queue(names[0], 7))), COMMANDS)
+    full = undefined(theirs(view(queue(names[0], 7))), COMMANDS, reads=False)
     assert full is not None
     assert full.level == "warning"
 
 
 def test_an_instance_called_undefined_keeps_its_queues() -> None:
     seen = view(queue("undefined.call"), bindings=[bound("undefined.call", "call", "undefined")])
-    assert undefined(theirs(seen), COMMANDS) is None
-    assert orphans(theirs(seen), None, EXCHANGE, COMMANDS) is None
+    assert undefined(theirs(seen), COMMANDS, reads=False) is None
+    assert orphans(theirs(seen), UNKNOWN, COMMANDS) is None
 
 
 def test_what_is_bound_with_keys_that_evolution_never_publishes_is_an_orphan() -> None:
@@ -129,7 +131,7 @@ def test_what_is_bound_with_keys_that_evolution_never_publishes_is_an_orphan() -
         bound("group-participants.update", "group-participants.update"),
         bound("call", "#"),
     ]
-    finding = orphans(theirs(view(*map(queue, queues), bindings=bindings)), None, EXCHANGE, COMMANDS)
+    finding = orphans(theirs(view(*map(queue, queues), bindings=bindings)), UNKNOWN, COMMANDS)
     assert finding is not None
     assert (finding.level, finding.items) == ("advice", ("group.participants.update",))
     assert finding.fix == "rabbitmqctl delete_queue group.participants.update"
@@ -141,8 +143,8 @@ def test_what_others_made_or_read_is_no_orphan() -> None:
         queue("call", arguments={"x-max-priority": 3}),
         queue("call", consumers=1),
     ):
-        assert orphans(theirs(view(facts)), None, EXCHANGE, COMMANDS) is None
-    assert orphans(theirs(view(queue("call"), bindings=None)), None, EXCHANGE, COMMANDS) is None
+        assert orphans(theirs(view(facts)), UNKNOWN, COMMANDS) is None
+    assert orphans(theirs(view(queue("call"), bindings=None)), UNKNOWN, COMMANDS) is None
 
 
 def test_the_queues_of_an_instance_that_is_gone_are_orphans_where_all_instances_are_known() -> None:
@@ -151,10 +153,59 @@ def test_the_queues_of_an_instance_that_is_gone_are_orphans_where_all_instances_
         queue("acme.call"),
         bindings=[bound("gone.call", "call", "gone"), bound("acme.call", "call", "acme")],
     )
-    assert orphans(theirs(seen), None, EXCHANGE, COMMANDS) is None
-    finding = orphans(theirs(seen), {"acme"}, EXCHANGE, COMMANDS)
+    assert orphans(theirs(seen), UNKNOWN, COMMANDS) is None
+    finding = orphans(theirs(seen), ACME, COMMANDS)
     assert finding is not None
     assert (finding.level, finding.items) == ("warning", ("gone.call",))
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_queues_that_another_exchange_feeds_are_no_orphans_whatever_the_setting_says(reads: bool) -> None:
+    names = ("connection.update", "messages.upsert")
+    seen = view(*(queue(name, 1200) for name in names), bindings=[bound(name, name) for name in names])
+    wrong = Origins("evolution", {"acme"}, reads=reads)
+    assert orphans(theirs(seen), wrong, COMMANDS) is None
+    finding = strangers(theirs(seen), wrong)
+    assert finding is not None
+    assert (finding.level, finding.items) == ("advice" if reads else "warning", names)
+    assert f"fed by {EXCHANGE}, while RABBITMQ_EXCHANGE_NAME says evolution" in finding.what
+    assert "delete" not in finding.fix
+    assert strangers(theirs(seen), Origins(EXCHANGE, {"acme"}, reads=reads)) is None
+
+
+def test_an_exchange_with_the_name_of_the_queues_prefix_is_no_instance_that_is_gone() -> None:
+    """RABBITMQ_EXCHANGE_NAME=evolution and RABBITMQ_PREFIX_KEY=evolution there, and neither of them set here."""
+    whole = queue("evolution.call", 5)
+    binding = bound("evolution.call", "call", "evolution")
+    acme = (queue("acme.call"), bound("acme.call", "call", "acme"))
+    alone = theirs(view(whole, bindings=[binding]))
+    beside = theirs(view(whole, acme[0], bindings=[binding, acme[1]]))
+    assert orphans(alone, ACME, COMMANDS) is None, "no queue is fed by anything that is named here"
+    assert strangers(alone, ACME) is not None
+    assert orphans(beside, Origins(EXCHANGE, {"acme"}, "evolution"), COMMANDS) is None, "its prefix is set here"
+    assert orphans(beside, Origins("evolution", {"acme"}), COMMANDS) is None, "its exchange is set here"
+    both = theirs(view(queue("gone.call"), bindings=[bound("gone.call", "call", one) for one in ("gone", "other")]))
+    assert orphans(both, ACME, COMMANDS) is None, "another one feeds it too"
+
+
+def test_a_queue_of_an_instance_is_strange_only_where_all_instances_are_known() -> None:
+    seen = theirs(view(queue("acme.call"), bindings=[bound("acme.call", "call", "acme")]))
+    assert strangers(seen, UNKNOWN) is None
+    assert strangers(seen, ACME) is None
+    assert strangers(seen, Origins(EXCHANGE, {"other"})) is not None
+
+
+def test_what_holds_messages_is_never_offered_for_deletion_where_the_worker_reads_evolutions_queues() -> None:
+    full, empty, unseen = queue("call", 3), queue("logout.instance"), QueueFacts("new.jwt", None, 0, 0, QUORUM, {})
+    for one in (full, unseen):
+        finding = orphans(theirs(view(one, empty)), Origins(EXCHANGE, None, reads=True), COMMANDS)
+        assert finding is not None
+        delete, _, keep = finding.fix.partition("; ")
+        assert delete == "rabbitmqctl delete_queue logout.instance"
+        assert keep == f"look first at what these hold, it may not be delivered yet: {one.name}"
+    held = undefined(theirs(view(queue("undefined.call", 7))), COMMANDS, reads=True)
+    assert held is not None
+    assert "rabbitmqctl" not in held.fix
 
 
 def test_the_queues_that_the_worker_reads_must_not_be_capped() -> None:

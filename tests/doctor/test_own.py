@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 
 from tests.doctor.builders import COMMANDS, EXCHANGE, TOPOLOGY, bound, own_queues, queue, view
-from worker.doctor.own import binding, dead_letters, leftovers, limits, policies, readers
+from worker.broker.intake import evolution_queues
+from worker.doctor.commands import Needs
+from worker.doctor.own import binding, dead_letters, leftovers, limits, policies, readers, rights
 from worker.doctor.version import message_size, parsed, version
 
 MIB = 1024**2
@@ -129,3 +134,39 @@ def test_the_largest_event_lies_between_a_queues_average_and_all_its_bytes(
         found = message_size(number, [queue("messages.upsert", bytes=None)])
     assert found.level == level
     assert bool(found.fix) == (level != "ok")
+
+
+README_RIGHTS = (r"^(webhooks\..*|evolution_exchange)$", r"^(webhooks\..*|evolution_exchange|amq\.default)$")
+"""deploy/README.md: to configure and to read, to write."""
+
+
+@pytest.mark.parametrize(
+    ("needs", "may_read", "may_not_read", "may_configure"),
+    [
+        (Needs(EXCHANGE), ["webhooks.events", EXCHANGE], ["messages.upsert", "acme"], ["webhooks.events", EXCHANGE]),
+        (Needs(EXCHANGE, ""), ["messages.upsert", "group-update", "webhooks.dead"], ["acme.call"], [EXCHANGE]),
+        (Needs(EXCHANGE, "a.b"), ["a.b.messages.upsert", EXCHANGE], ["messages.upsert", "a-b.call"], [EXCHANGE]),
+        (Needs(EXCHANGE, instance_exchanges=True), ["acme", EXCHANGE], [], ["acme", "webhooks.dead"]),
+        (Needs(EXCHANGE, "", instance_exchanges=True, declares=False), ["acme", "call"], [], ["webhooks.config"]),
+    ],
+)
+def test_rights_fit_the_mode(
+    needs: Needs, may_read: list[str], may_not_read: list[str], may_configure: list[str]
+) -> None:
+    finding = rights("access refused", "evolution", needs, COMMANDS)
+    assert "must be the worker's alone" in finding.what
+    *_, user, configure, write, read = shlex.split(finding.fix)
+    assert (user, write) == ("evolution", README_RIGHTS[1])
+    if needs == Needs(EXCHANGE):
+        assert (configure, read) == (README_RIGHTS[0], README_RIGHTS[0])
+    assert all(re.search(read, name) for name in may_read)
+    assert not any(re.search(read, name) for name in may_not_read)
+    assert all(re.search(configure, name) for name in may_configure)
+    assert bool(re.search(configure, "acme")) == (needs.instance_exchanges and needs.declares)
+    assert not re.search(write, "acme")
+
+
+@pytest.mark.parametrize("prefix", ["", "undefined", "loja 1"])
+def test_rights_for_evolutions_queues_cover_every_spelling(prefix: str) -> None:
+    read = re.compile(shlex.split(COMMANDS.permit("u", Needs(EXCHANGE, prefix)))[-1])
+    assert [name for name in evolution_queues(prefix) if not read.search(name)] == []

@@ -9,6 +9,7 @@ import asyncio
 import json
 import secrets
 import shlex
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PutWebhooks
 from tests.support.amqp import Amqp, Names
+from tests.support.events import event
 from tests.support.evolution import Evolution
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
@@ -43,7 +45,17 @@ def broker() -> Iterator[LocalBroker]:
 
 
 @pytest.fixture
-def doctor(broker: LocalBroker, names: Names, tmp_path: Path) -> Doctor:
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Any other zone is a finding, and the machine may be in one."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture
+def doctor(broker: LocalBroker, names: Names, tmp_path: Path, utc: None) -> Doctor:
     """Exit code and findings, without the second that a process costs; `url=None` guesses the management API's."""
     defaults = {
         "RABBITMQ_URI": broker.uri,
@@ -235,6 +247,71 @@ async def test_a_user_without_the_tag_or_the_rights_is_told_how_to_get_them(
         assert "hunter2" not in json.dumps(found)
     finally:
         await asyncio.to_thread(broker.ctl, "delete_user", user)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [{"RABBITMQ_SOURCE": "queues", "RABBITMQ_PREFIX_KEY": "loja.1"}, {"RABBITMQ_INSTANCE_EXCHANGES": "true"}],
+)
+async def test_the_rights_that_are_told_are_enough_for_the_mode(
+    mode: dict[str, str],
+    doctor: Doctor,
+    worker: StartWorker,
+    webhooks: PutWebhooks,
+    receiver: Receiver,
+    amqp: Amqp,
+    broker: LocalBroker,
+    names: Names,
+) -> None:
+    user, acme, queue = f"user-{names.prefix}", f"acme-{names.prefix}", "loja.1.messages.upsert"
+    await webhooks(Webhook(acme, receiver.url("/hook")))
+    await amqp.declare_exchange(names.exchange)
+    if "RABBITMQ_SOURCE" in mode:
+        await amqp.declare_queue(queue, bind=(names.exchange, "messages.upsert"))
+    await asyncio.to_thread(broker.ctl, "add_user", user, "hunter2")
+    try:
+        await asyncio.to_thread(broker.ctl, "set_permissions", user, "^$", "^$", "^$")
+        settings = {"RABBITMQ_URI": f"amqp://{user}:hunter2@127.0.0.1:{broker.port}/", **mode}
+        _, found = await doctor(**settings)
+        await do(broker, of(found, "RabbitMQ rights")["fix"])
+        daemon = await worker(**settings)
+        source = names.exchange
+        if "RABBITMQ_INSTANCE_EXCHANGES" in mode:
+            source = acme
+            await _bound(broker, acme, names.events)
+        await amqp.publish_event(source, "messages.upsert", event(instance=acme))
+        await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
+        assert not [line for line in daemon.lines if "ACCESS_REFUSED" in line]
+        assert await daemon.stop() == 0
+    finally:
+        await asyncio.to_thread(broker.ctl, "delete_user", user)
+        await amqp.channel.queue_delete(queue)
+        await amqp.channel.exchange_delete(acme)
+
+
+async def _bound(broker: LocalBroker, source: str, queue: str) -> None:
+    async with Management(management_address(broker.uri, broker.management_url)) as management:
+
+        async def ask() -> set[tuple[str, str]]:
+            return {(one.source, one.queue) for one in await management.bindings()}
+
+        await eventually(ask, lambda bindings: (source, queue) in bindings, 15, f"{source} bound to {queue}")
+
+
+async def test_with_another_exchanges_name_no_queue_is_offered_for_deletion(
+    doctor: Doctor, evolution: Callable[..., Awaitable[None]], postgres: Postgres, names: Names
+) -> None:
+    """A worker that reads these queues, stopped, and a setting that is wrong: what they hold is not delivered yet."""
+    await evolution("messages.upsert", key="messages.upsert", messages=3)
+    tag = secrets.token_hex(4)
+    database = Evolution(postgres, f"evolution_{tag}", "evolution_api", f"reader_{tag}").create()
+    database.instance("acme")
+    settings = {"WEBHOOK_SOURCE": "evolution", "DATABASE_CONNECTION_URI": database.reader_uri}
+    _, found = await doctor(**settings, RABBITMQ_SOURCE="queues", RABBITMQ_EXCHANGE_NAME=f"{names.exchange}-not")
+    strange = of(found, "queues of another exchange")
+    assert strange["items"] == ("messages.upsert",)
+    assert f"fed by {names.exchange}" in strange["what"]
+    assert "delete_queue" not in json.dumps(found)
 
 
 async def test_it_changes_nothing_and_sends_nothing(

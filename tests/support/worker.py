@@ -42,6 +42,7 @@ class Worker:
             "HOME": "/nonexistent",
             "PYTHONPATH": str(ROOT),
             "METRICS_HOST": "127.0.0.1",
+            "TZ": "UTC",
             **environment,
             "METRICS_PORT": str(self.metrics_port),
         }

@@ -20,7 +20,7 @@ from worker.broker.management import (
 from worker.broker.survey import depths, server_version
 from worker.broker.topology import Topology
 from worker.doctor import evolution, own, version
-from worker.doctor.commands import Commands
+from worker.doctor.commands import Commands, Needs
 from worker.doctor.finding import Finding, some
 from worker.doctor.view import UNDEFINED, BrokerView, EvolutionQueue, evolution_queues, prefix_of
 from worker.settings import Settings
@@ -72,7 +72,13 @@ class BrokerExamination:
         try:
             return await self._declared(connection, name)
         except ChannelAccessRefused as error:
-            return own.rights(said(error), self._address.user, settings.rabbitmq_exchange_name, self._commands)
+            needs = Needs(
+                settings.rabbitmq_exchange_name,
+                settings.rabbitmq_prefix_key if settings.rabbitmq_source == "queues" else None,
+                instance_exchanges=settings.rabbitmq_instance_exchanges,
+                declares=settings.rabbitmq_declare,
+            )
+            return own.rights(said(error), self._address.user, needs, self._commands)
 
     async def _declared(self, connection: AbstractConnection, name: str) -> Finding:
         settings = self._settings
@@ -163,13 +169,15 @@ class BrokerExamination:
         settings, commands = self._settings, self._commands
         exchange = settings.rabbitmq_exchange_name
         own_queue = settings.rabbitmq_source == "exchange"
+        origins = evolution.Origins(exchange, instances, settings.rabbitmq_prefix_key, reads=not own_queue)
         return [
             *(
                 [evolution.unread(queues, commands)]
                 if own_queue
                 else evolution.consumed(queues, version, self._topology.dead, commands)
             ),
-            evolution.undefined(queues, commands),
-            evolution.orphans(queues, instances, exchange, commands),
+            evolution.undefined(queues, commands, reads=not own_queue),
+            evolution.orphans(queues, origins, commands),
+            evolution.strangers(queues, origins),
             evolution.modes(queues, exchange, instance_exchanges=settings.rabbitmq_instance_exchanges),
         ]

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from worker.broker.topology import DELIVERY_LIMIT
 
@@ -16,6 +17,16 @@ _EVENTS = (  # the first words of all of Evolution's events
 )
 LOOPED = 40
 """Names in one command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the worker's rights depend on. `evolution_prefix`: of Evolution's queues where the worker reads those."""
+
+    exchange: str
+    evolution_prefix: str | None = None
+    instance_exchanges: bool = False
+    declares: bool = True
 
 
 class Commands:
@@ -50,10 +61,20 @@ class Commands:
         text = json.dumps(definition, separators=(",", ":"))
         return self.ctl("set_policy", "--apply-to", "queues", "evolution-read", self.unread_pattern, text)
 
-    def permit(self, user: str, exchange: str) -> str:
-        """The least that the worker needs to make, read and write its queues (deploy/README.md)."""
-        names = rf"{re.escape(self._own_prefix)}\..*|{re.escape(exchange)}"
-        return self.ctl("set_permissions", user, f"^({names})$", rf"^({names}|amq\.default)$", f"^({names})$")
+    def permit(self, user: str, needs: Needs) -> str:
+        """The least that the worker needs for its own queues, and what its mode adds (deploy/README.md).
+
+        Any instance may come, and RabbitMQ does not tell the names of exchanges from those of queues: to bind their
+        exchanges the worker must be allowed to read everything, and to declare them, to make everything.
+        """
+        names = rf"{re.escape(self._own_prefix)}\..*|{re.escape(needs.exchange)}"
+        configure, read = f"^({names})$", f"^({names})$"
+        if needs.evolution_prefix is not None:
+            prefix = re.escape(f"{needs.evolution_prefix}.") if needs.evolution_prefix else ""
+            read = f"^({names}|{prefix}({_EVENTS})([.-][a-z.-]+)?)$"
+        if needs.instance_exchanges:
+            configure, read = ".*" if needs.declares else configure, ".*"
+        return self.ctl("set_permissions", user, configure, rf"^({names}|amq\.default)$", read)
 
     def delete_queues(self, names: Sequence[str]) -> str:
         """Without `--if-empty`: RabbitMQ does not know that of quorum queues."""

@@ -1,6 +1,7 @@
 """Evolution's own queues: those that grow unread, and those that nothing feeds."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from worker.doctor.commands import UNREAD_POLICY, Commands
 from worker.doctor.finding import Finding, many, size, some
@@ -10,6 +11,7 @@ from worker.doctor.view import EvolutionQueue
 NAME = "Evolution's own queues"
 UNDEFINED_NAME = "queues `undefined.*`"
 ORPHANS_NAME = "orphan queues"
+STRANGERS_NAME = "queues of another exchange"
 CAPS = ("max-length", "max-length-bytes", "message-ttl", "expires")
 """Keys of a policy, and with `x-` of a queue's arguments, that keep a queue from growing for ever."""
 
@@ -93,7 +95,7 @@ def _drops(queue: EvolutionQueue, version: str) -> bool:
     return policy is not None and parsed(version) >= FIRST_WITH_A_LIMIT and "dead-letter-exchange" not in given
 
 
-def undefined(queues: Sequence[EvolutionQueue], commands: Commands) -> Finding | None:
+def undefined(queues: Sequence[EvolutionQueue], commands: Commands, *, reads: bool) -> Finding | None:
     """Evolution 2.x's init makes them where RABBITMQ_PREFIX_KEY is unset there, and never feeds them."""
     found = [queue for queue in queues if queue.undefined]
     if not found:
@@ -102,28 +104,87 @@ def undefined(queues: Sequence[EvolutionQueue], commands: Commands) -> Finding |
     held = sum(queue.messages for queue in found)
     what = f"{many(len(found), 'queue')} that Evolution made and never feeds, {many(held, 'message')}: {some(names)}"
     what += "; it makes them again at each start while its RABBITMQ_PREFIX_KEY is unset"
-    return Finding("warning" if held else "advice", UNDEFINED_NAME, what, commands.delete_queues(names), names)
+    return Finding("warning" if held else "advice", UNDEFINED_NAME, what, _deletion(found, commands, reads), names)
 
 
-def orphans(
-    queues: Sequence[EvolutionQueue], instances: Collection[str] | None, exchange: str, commands: Commands
-) -> Finding | None:
-    """What nothing feeds any more. `instances`: all that Evolution has; None: not known here."""
-    found = [queue for queue in queues if _orphan(queue, instances, exchange)]
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Who may feed Evolution's queues, as far as it is known here.
+
+    `exchange` and `prefix`: RABBITMQ_EXCHANGE_NAME and RABBITMQ_PREFIX_KEY; `instances`: all that Evolution has, None:
+    not known. `reads`: RABBITMQ_SOURCE=queues.
+    """
+
+    exchange: str
+    instances: Collection[str] | None
+    prefix: str = ""
+    reads: bool = False
+
+    def agree(self, queues: Sequence[EvolutionQueue]) -> bool:
+        """Whether any queue is fed by what these settings name: else they may well speak of another Evolution."""
+        ours = {self.exchange, *(self.instances or ())}
+        return any(queue.sources & ours for queue in queues if queue.sources)
+
+
+def orphans(queues: Sequence[EvolutionQueue], origins: Origins, commands: Commands) -> Finding | None:
+    """What nothing feeds any more."""
+    agreed = origins.agree(queues)
+    found = [queue for queue in queues if _is_idle(queue) and _is_orphan(queue, origins, agreed=agreed)]
     if not found:
         return None
     names = _names(found)
     held = sum(queue.messages for queue in found)
     what = f"{many(len(found), 'queue')} that nothing feeds any more, {many(held, 'message')}: {some(_named(found))}"
-    return Finding("warning" if held else "advice", ORPHANS_NAME, what, commands.delete_queues(names), names)
+    fix = _deletion(found, commands, origins.reads)
+    return Finding("warning" if held else "advice", ORPHANS_NAME, what, fix, names)
 
 
-def _orphan(queue: EvolutionQueue, instances: Collection[str] | None, exchange: str) -> bool:
-    if queue.sources is None or queue.facts.consumers or not queue.as_made or queue.undefined:
-        return False
+def strangers(queues: Sequence[EvolutionQueue], origins: Origins) -> Finding | None:
+    """What an exchange feeds that no setting names: theirs may be right and ours wrong, so nothing is to be deleted."""
+    agreed = origins.agree(queues)
+    found = [
+        queue
+        for queue in queues
+        if _is_idle(queue) and _is_strange(queue, origins) and not _is_orphan(queue, origins, agreed=agreed)
+    ]
+    if not found:
+        return None
+    sources = sorted({source for queue in found for source in queue.sources or ()})
+    what = f"fed by {some(sources)}, while RABBITMQ_EXCHANGE_NAME says {origins.exchange}: {some(_named(found))}"
+    fix = "RABBITMQ_EXCHANGE_NAME as in Evolution; if it is right, these belong to another Evolution or an earlier name"
+    return Finding("advice" if agreed or origins.reads else "warning", STRANGERS_NAME, what, fix, _names(found))
+
+
+def _is_idle(queue: EvolutionQueue) -> bool:
+    return queue.sources is not None and not queue.facts.consumers and queue.as_made and not queue.undefined
+
+
+def _is_orphan(queue: EvolutionQueue, origins: Origins, *, agreed: bool) -> bool:
+    """Bound to nothing, or to nothing but the exchange of an instance that is gone.
+
+    Evolution's own exchange may bear the name of its queues' prefix.
+    """
     if not queue.sources:
         return True
-    return instances is not None and exchange not in queue.sources and not queue.sources & set(instances)
+    if origins.instances is None or not agreed or queue.prefix in ("", origins.exchange, origins.prefix):
+        return False
+    return queue.sources == {queue.prefix} and queue.prefix not in origins.instances
+
+
+def _is_strange(queue: EvolutionQueue, origins: Origins) -> bool:
+    sources = queue.sources or frozenset()
+    if not sources or sources & {origins.exchange, *(origins.instances or ())}:
+        return False
+    return origins.instances is not None or sources != {queue.prefix}  # an instance that is not known here
+
+
+def _deletion(queues: Sequence[EvolutionQueue], commands: Commands, reads: bool) -> str:
+    """`reads`: what they hold is in no queue of ours, and perhaps not delivered."""
+    full = [queue for queue in queues if reads and queue.facts.messages != 0]
+    empty = _names([queue for queue in queues if queue not in full])
+    delete = [commands.delete_queues(empty)] if empty else []
+    keep = [f"look first at what these hold, it may not be delivered yet: {some(_names(full))}"] if full else []
+    return "; ".join(delete + keep)
 
 
 def modes(queues: Sequence[EvolutionQueue], exchange: str, *, instance_exchanges: bool) -> Finding | None:

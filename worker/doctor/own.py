@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from worker.broker.management import QueueFacts
 from worker.broker.topology import BROWSE_LIMIT, DELIVERY_LIMIT, Topology
-from worker.doctor.commands import Commands
+from worker.doctor.commands import Commands, Needs
 from worker.doctor.finding import Finding, many, some
 from worker.doctor.version import FIRST_WITH_A_LIMIT, LIMIT_OF_4, parsed
 from worker.doctor.view import BrokerView
@@ -14,14 +14,11 @@ LOSING = ("max-length", "max-length-bytes", "message-ttl", "expires", "max-in-me
 """Keys of a policy that change what these queues keep."""
 
 
-def rights(said: str, user: str, exchange: str, commands: Commands) -> Finding:
+def rights(said: str, user: str, needs: Needs, commands: Commands) -> Finding:
     """`said`: RabbitMQ's refusal."""
-    return Finding(
-        "problem",
-        "RabbitMQ rights",
-        f"refused: {said}; the fix replaces what the user had",
-        commands.permit(user, exchange),
-    )
+    what = f"refused: {said}; the fix replaces all rights that {user!r} has in this virtual host, so this user must be "
+    what += "the worker's alone: if Evolution or anybody else uses it, make another for RABBITMQ_URI first"
+    return Finding("problem", "RabbitMQ rights", what, commands.permit(user, needs))
 
 
 def binding(view: BrokerView, topology: Topology, *, bound: bool) -> Finding | None:
