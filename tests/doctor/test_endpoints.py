@@ -17,7 +17,7 @@ def failed(failure: Failure, count: int = 1) -> Reach:
 
 
 def test_webhooks_are_grouped_by_host_and_port_and_disabled_ones_left_out() -> None:
-    more = [Webhook("b", "https://h.example:443/y"), Webhook("c", "http://h.example/"), Webhook("d", "ftp://h/")]
+    more = [Webhook("b", "worker+https://h.example:443/y"), Webhook("c", "http://h.example/"), Webhook("d", "ftp://h/")]
     off = Webhook("off", "https://off.example/", enabled=False)
     places = by_place([ACME, *more, off])
     assert {str(place): [one.instance for one in webhooks] for place, webhooks in places.items()} == {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -21,7 +24,8 @@ def test_a_place_is_host_and_port_of_a_url() -> None:
     assert place_of("https://h.example/x?y#z") == Place("h.example", 443, True)
     assert place_of("http://user:pw@[::1]:8080") == Place("::1", 8080, False)
     assert str(Place("::1", 8080, False)) == "[::1]:8080"
-    for url in ("", "ftp://h.example/", "http://", "h.example", "http://h.example:99999/"):
+    assert place_of("worker+https://h.example/x") == Place("h.example", 443, True)
+    for url in ("", "ftp://h.example/", "http://", "h.example", "http://h.example:99999/", "http://h.example/a b"):
         assert place_of(url) is None, url
 
 
@@ -46,6 +50,13 @@ async def test_the_second_address_counts_when_the_first_is_dead(receiver: Receiv
     named = Place("receiver.example", receiver.port, False)
     names = FakeDNS(["127.0.0.77", LOCAL])
     assert (await reach([named], LOOPBACK, names=names)).probes[named].failure is None
+
+
+async def test_a_first_address_that_is_silent_holds_up_nobody(receiver: Receiver) -> None:
+    named = Place("receiver.example", receiver.port, False)
+    with silent("127.0.0.77", receiver.port):
+        found = await reach([named], LOOPBACK, names=FakeDNS(["127.0.0.77", LOCAL]))
+    assert found.probes[named].failure is None, "deliveries come through"
 
 
 async def test_egress_rules_hold_for_addresses_too(receiver: Receiver) -> None:
@@ -98,6 +109,21 @@ async def test_no_more_than_so_many_are_tried_and_so_many_at_once(monkeypatch: p
     found = await reach(places, LOOPBACK, names=names)
     assert (len(found.probes), found.unseen, names.asked) == (30, 20, 30)
     assert 1 < names.most_at_once <= module.AT_ONCE
+
+
+@contextmanager
+def silent(host: str, port: int) -> Iterator[None]:
+    """Connects there are neither taken nor refused: nobody accepts, and the backlog is full."""
+    with ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind((host, port))
+        full.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect((host, port))
+        yield
 
 
 class SilentDNS(FakeDNS):

@@ -1,6 +1,7 @@
 """Whether receivers can be connected to, as a delivery would: DNS, egress rules, TCP, TLS. Nothing is sent."""
 
 import asyncio
+import os
 import socket
 import ssl
 import time
@@ -8,16 +9,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import aiohappyeyeballs
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from worker.domain.routing import plain_url
 from worker.http.egress import EgressPolicy, EgressRefused, GuardedResolver
 
 AT_ONCE = 20
 SECONDS = 5.0
 LONGEST_SECONDS = 30.0
 """For all of them: who asks is a person who waits."""
+
+NEXT_SECONDS = 0.25
+"""Until the next address is tried beside one that is silent: aiohttp's own, which the sender has (RFC 8305)."""
 
 MOST = 500
 """Receivers (host and port) that are looked at."""
@@ -56,10 +62,10 @@ class Reach:
 
 
 def place_of(url: str) -> Place | None:
-    """None: no URL that a delivery could go to."""
+    """`url` as it is stored. None: no delivery could go there."""
     try:
-        parsed = URL(url)
-        if parsed.scheme not in ("http", "https") or not parsed.raw_host or not parsed.port:
+        parsed = URL(plain_url(url))  # BadUrl is a ValueError
+        if not parsed.raw_host or not parsed.port:
             return None
         return Place(parsed.raw_host, parsed.port, parsed.scheme == "https")
     except ValueError:
@@ -123,23 +129,28 @@ async def _probe(place: Place, policy: EgressPolicy, resolver: AbstractResolver,
 
 async def _connect(place: Place, addresses: list[str], context: ssl.SSLContext, lookup: float | None) -> Probe:
     """Over the first address that takes it, as the sender does."""
-    failed = Probe("dns", "the name has no address", lookup)
-    for address in addresses:
-        try:
-            _, writer = await asyncio.open_connection(
-                address,
-                place.port,
-                ssl=context if place.tls else None,
-                server_hostname=place.host if place.tls else None,
-            )
-        except ssl.SSLError as error:
-            return Probe("tls", _said(error), lookup)
-        except OSError as error:
-            failed = Probe("connect", _said(error), lookup)
-            continue
-        writer.transport.abort()  # nothing was sent: there is nothing to close politely
-        return Probe(lookup=lookup)
-    return failed
+    if not addresses:
+        return Probe("dns", "the name has no address", lookup)
+    try:
+        taken = await aiohappyeyeballs.start_connection(
+            [_addressed(address, place.port) for address in addresses], happy_eyeballs_delay=NEXT_SECONDS
+        )
+        _, writer = await asyncio.open_connection(
+            sock=taken, ssl=context if place.tls else None, server_hostname=place.host if place.tls else None
+        )
+    except ssl.SSLError as error:
+        return Probe("tls", _said(error), lookup)
+    except OSError as error:
+        return Probe("connect", os.strerror(error.errno) if error.errno else _said(error), lookup)
+    writer.transport.abort()  # nothing was sent: there is nothing to close politely
+    return Probe(lookup=lookup)
+
+
+def _addressed(address: str, port: int) -> aiohappyeyeballs.AddrInfoType:
+    """As getaddrinfo gives it."""
+    six = ":" in address
+    where = (address, port, 0, 0) if six else (address, port)
+    return socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where
 
 
 def _said(error: Exception) -> str:
