@@ -21,6 +21,7 @@ from worker.broker.topology import config_exchange
 from worker.configuration.port import StoreUnavailable, WritableStore
 from worker.http.egress import refuse_url
 from worker.http.trial import TrialSender
+from worker.lifecycle import Lifecycle
 from worker.settings import Settings
 from worker.webhook_source import webhook_source
 
@@ -35,9 +36,9 @@ async def run_api(settings: Settings) -> int:
 
     Raises OSError when a port is taken.
     """
-    stopping = asyncio.Event()
+    life = Lifecycle()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, life.stopping.set)
     async with AsyncExitStack() as stack:
         source = webhook_source(settings)
         store = source.store
@@ -47,15 +48,13 @@ async def run_api(settings: Settings) -> int:
         kept = KeptConnection()
         supervisor = Supervisor(settings.rabbitmq_uri, "evolution-webhook-worker api", kept, random.uniform)
         changed = partial(announce_change, announcer(settings, lambda: kept.current))
-        async with asyncio.TaskGroup() as background:
-            running = [background.create_task(work) for work in (until_ready(source.prepare, ready), supervisor.run())]
-            await serve_api(settings, store, ready, changed, stack, source.token_owner)
-            serving.set()
-            await stopping.wait()
-            for task in running:
-                task.cancel()
+        await stack.enter_async_context(life.running("webhook store", until_ready(source.prepare, ready)))
+        await stack.enter_async_context(life.running("connection to RabbitMQ", supervisor.run()))
+        await serve_api(settings, store, ready, changed, stack, source.token_owner)
+        serving.set()
+        await life.stopping.wait()
     log.info("stopped")
-    return 0
+    return 1 if life.failed else 0
 
 
 async def _serve_health(settings: Settings, serving: asyncio.Event, stack: AsyncExitStack) -> None:

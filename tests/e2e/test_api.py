@@ -129,3 +129,12 @@ async def test_a_port_that_is_taken_ends_the_start_with_the_settings_name(worker
     assert "SERVER_PORT" in second.output()
     first.send_signal(signal.SIGINT)
     assert await first.wait() == 0
+
+
+async def test_a_port_that_is_taken_is_said_in_one_line(worker: StartWorker, receiver: Receiver) -> None:
+    taken = {"AUTHENTICATION_API_KEY": KEY, "SERVER_PORT": str(receiver.port), "SERVER_HOST": "127.0.0.1"}
+    alone = await worker(arguments=("api",), ready=False, **taken)
+    assert await alone.wait() == 1
+    (said,) = [line for line in alone.lines if not line.startswith("{")]
+    assert said.startswith("webhook-worker: SERVER_HOST and SERVER_PORT: cannot listen: ")
+    assert "Traceback" not in alone.output()
