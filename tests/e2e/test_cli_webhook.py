@@ -13,7 +13,7 @@ from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents
 from tests.support.events import event
-from tests.support.receiver import Receiver
+from tests.support.receiver import Answer, Receiver
 from worker.cli import main
 
 URL = "https://h.example/x"
@@ -114,6 +114,9 @@ async def test_a_test_event_is_sent_and_its_answer_shown(worker: StartWorker, re
     assert post.json()["event"] == "call"
     assert post.header("webhook-signature")
     assert f"{receiver.url('/x')} answered 200 after" in (await ended("test", "acme"))[1]
+    receiver.always("/x", Answer(body=b'\x1b]0;owned\x07\x1b[2J{"ok":\r\ntrue}'))
+    _, out = await ended("test", "acme")
+    assert out.splitlines()[1:] == ['?]0;owned??[2J{"ok":', "true}"], "nothing that the terminal obeys"
     await receiver.stop()
     code, out = await ended("test", "acme")
     assert code == 1

@@ -44,6 +44,11 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def printable(text: str) -> str:
+    """What others wrote (names of queues and instances, a receiver's answer) reaches no terminal as a command."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def say_json(value: object) -> None:
     """One JSON document, on standard output."""
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")

@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from dataclasses import asdict
 
-from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, say, say_json
+from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, printable, say, say_json
 from worker.doctor.finding import Finding, Level, needs_doing
 from worker.settings import Settings
 
@@ -44,11 +44,6 @@ async def _doctor(options: argparse.Namespace, settings: Settings) -> int:
 
 def _show(finding: Finding) -> None:
     level = finding.level.upper() if finding.level in ("problem", "warning") else finding.level
-    say(_printable(f"{level:<8}{finding.name}: {finding.what}"))
+    say(printable(f"{level:<8}{finding.name}: {finding.what}"))
     if finding.fix:
-        say(_printable(f"{'':<8}fix: {finding.fix}"))
-
-
-def _printable(text: str) -> str:
-    """Names of queues and instances hold any character: none of them reaches the terminal as a command."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+        say(printable(f"{'':<8}fix: {finding.fix}"))
