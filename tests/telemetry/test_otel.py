@@ -283,3 +283,22 @@ async def test_a_text_that_cannot_be_encoded_does_not_spoil_a_batch(traced: Make
     await found.take(FakeMessage(event(), routing_key="k\ud800"))
     assert facts(found.spans[0])["messaging.rabbitmq.destination.routing_key"] == "k?"
     assert encode_spans(found.spans).SerializeToString()
+
+
+async def test_a_message_whose_span_cannot_be_made_is_delivered_untraced(
+    traced: MakeTraced, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("a fault in a library")
+
+    found = traced(ACME)
+    with monkeypatch.context() as fault:
+        fault.setattr("worker.telemetry.otel.from_headers", broken)
+        await found.take(message(), message())
+    assert len(found.sender.sent) == 2
+    assert found.spans == []
+    assert [record.getMessage() for record in caplog.records if "is not traced" in record.getMessage()] == [
+        "a message is not traced, deliveries go on; said once"
+    ]
+    await found.take(message())
+    assert len(found.named("POST")) == 1, "the next ones are traced again"

@@ -8,6 +8,7 @@ Names of spans and attributes: OpenTelemetry's semantic conventions for RabbitMQ
 no name for begins with `webhook.`. No payload, no header value, no credentials, no query string.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar, copy_context
 from dataclasses import replace
@@ -24,6 +25,8 @@ from worker.domain.routing import Delivery
 from worker.domain.verdict import Result
 from worker.telemetry.otel_spans import Facts, from_headers, of_delivery, of_message, of_request, of_result, outcome_of
 from worker.telemetry.tracing import Take, Tracing
+
+log = logging.getLogger(__name__)
 
 W3C = TraceContextTextMapPropagator()
 """Not what OTEL_PROPAGATORS names: baggage is nothing for receivers outside."""
@@ -78,6 +81,7 @@ class Otel(Tracing):
         self._tracer = tracer
         self._now = now
         self._close = close
+        self._failed = False
 
     @property
     def headers(self) -> Callable[[], Mapping[str, str]]:
@@ -85,7 +89,11 @@ class Otel(Tracing):
 
     def taking(self, take: Take) -> Take:
         def traced(message: Message) -> None:
-            token = _TAKING.set(taking := self._begun(message))
+            taking = self._begun_or_none(message)
+            if taking is None:
+                take(message)
+                return
+            token = _TAKING.set(taking)
             try:
                 take(_Message(message, taking))
             finally:
@@ -104,6 +112,16 @@ class Otel(Tracing):
 
     async def close(self) -> None:
         await self._close()
+
+    def _begun_or_none(self, message: Message) -> _Taking | None:
+        """None: no span could be made. A message is worth more than its trace, and who takes it takes the next ones."""
+        try:
+            return self._begun(message)
+        except Exception as fault:
+            if not self._failed:
+                self._failed = True
+                log.error("a message is not traced, deliveries go on; said once", exc_info=fault)
+            return None
 
     def _begun(self, message: Message) -> _Taking:
         parent = W3C.extract(from_headers(message.headers), Context())
