@@ -1,4 +1,4 @@
-"""A rolling update under load: is anything lost, repeated that was finished, or later than the drain?
+"""A rolling update under load: is anything lost, repeated that was finished, or held up?
 
     make rolling                                         # ten updates of both replicas, about a minute
     .venv/bin/python -m tests.chaos.rolling --updates 3
@@ -26,13 +26,17 @@ from typing import Self
 from deploy.local_broker import LocalBroker
 from tests.chaos.ledger import MOST_SHOWN, Figures, Post
 from tests.chaos.plan import Plan
-from tests.chaos.world import SETTINGS, World, world
+from tests.chaos.world import World, world
 from tests.support.receiver import Answer
 
 UPDATES = 10
 EVENTS_A_SECOND = 100
-DRAIN_SECONDS = float(SETTINGS["WEBHOOK_REQUEST_TIMEOUT_MS"]) / 1000 + 5
-"""The default of WORKER_DRAIN_SECONDS. A busy lane may park what comes to it, for five seconds here."""
+LATE_SECONDS = 30.0
+"""From a publish to its first POST. Usual are milliseconds, on a machine that is busy otherwise a few seconds; a busy
+lane may park what comes to it for five. More is a fault."""
+
+DRAIN_SECONDS = LATE_SECONDS + 10
+"""What a replaced worker keeps to itself until its drain ends is late beyond doubt."""
 
 INSTANCES = ("plain 0", "events-0", "two", "slow", "plain 1", "flaky", "events-1", "plain 2")
 """Receivers that answer, one of them late, one of them only after a retry."""
@@ -56,7 +60,7 @@ class Report:
 
     def judge(self) -> None:
         """Adds to the problems what the ledger bears and a rolling update may not bring."""
-        if self.latest >= DRAIN_SECONDS:
+        if self.latest >= LATE_SECONDS:
             self.problems.append(f"late: an event arrived {self.latest:.1f} s after its publish")
         if self.figures.repeats:
             self.problems.append(f"repeated: {self.figures.repeats} finished deliveries came again")
@@ -70,7 +74,7 @@ class Report:
             f"{figures.deliveries - figures.skipped} deliveries delivered, {figures.posts} POSTs, "
             f"{figures.repeats} repeats of what was finished",
             f"publish to arrival: median {1000 * self.usual:.0f} ms, latest {1000 * self.latest:.0f} ms "
-            f"(drain: {DRAIN_SECONDS:g} s); SIGTERM to exit: at most {self.slowest_end:.1f} s",
+            f"(late: {LATE_SECONDS:g} s); SIGTERM to exit: at most {self.slowest_end:.1f} s",
             *(f"VIOLATED: {problem}" for problem in self.problems),
         ]
 
@@ -177,7 +181,7 @@ async def _judge(made: World, load: Load, log: Sequence[str], report: Report) ->
     arrivals = load.arrivals()
     report.usual, report.latest = arrivals[len(arrivals) // 2][0], arrivals[-1][0]
     report.judge()
-    late = [post for seconds, post in arrivals if seconds >= DRAIN_SECONDS]
+    late = [post for seconds, post in arrivals if seconds >= LATE_SECONDS]
     for post in late[-MOST_SHOWN:]:
         said = [line for line in log if post.id and post.id in line]
         report.problems.append(f"late: event {post.number} at {post.path}; what the workers say of it: {said}")
