@@ -40,8 +40,9 @@ class Posts:
             raise LedgerError(f"{count} deliveries instead of {expected}")
 
 
-def measure(process: Process, posts: Posts, count: int, *, limit: float = 120.0) -> Sample:
-    """Follow `count` deliveries at the receiver; the first tenth is the warm-up. Raises LedgerError."""
+def measure(process: Process, posts: Posts, count: int, *, warm_up: int | None = None, limit: float = 120.0) -> Sample:
+    """Follow `count` deliveries at the receiver, without the first `warm_up` (None: a tenth). Raises LedgerError."""
+    uncounted = count * WARM_UP if warm_up is None else warm_up
     first: tuple[float, float, int] | None = None
     began = 0.0
     while True:
@@ -49,7 +50,7 @@ def measure(process: Process, posts: Posts, count: int, *, limit: float = 120.0)
         now = (time.monotonic(), process.cpu_seconds, seen)
         if not began and seen > 0:
             began = now[0] - process.started
-        if first is None and seen >= count * WARM_UP:
+        if first is None and seen >= uncounted:
             first = now
         if seen >= count and first is not None:
             done = seen - first[2]
