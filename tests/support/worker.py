@@ -106,10 +106,14 @@ class Worker:
 
     async def metrics(self) -> dict[str, float]:
         """Every sample by name and sorted labels, as in `name{a="1",b="2"}`, or by the bare name."""
-        async with self._client() as client, client.get(self._url("/metrics")) as answer:
-            text = await answer.text()
+        text = await self.metrics_text()
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
         return {_key(sample.name, sample.labels): sample.value for sample in samples}
+
+    async def metrics_text(self) -> str:
+        """What Prometheus would get."""
+        async with self._client() as client, client.get(self._url("/metrics")) as answer:
+            return await answer.text()
 
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of `name` (without the prefix) that carry these labels; 0 without any."""
