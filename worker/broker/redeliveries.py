@@ -1,11 +1,10 @@
 """Messages that the broker delivers again although this process has them, or is done with them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from worker.delivery.ports import Clock
+from worker.delivery.ports import Clock, Message
 from worker.domain.history import PREFIX
 
 REMEMBERED_SECONDS = 300.0
@@ -20,22 +19,7 @@ LARGEST_BYTES = 256 * 1024
 _CHANGED_BY_BROKER = PREFIX + "count"  # RabbitMQ's x-delivery-count
 
 
-class Delivered(Protocol):
-    """What tells one message from another."""
-
-    @property
-    def body(self) -> bytes: ...
-    @property
-    def headers(self) -> Mapping[str, object]: ...
-    @property
-    def message_id(self) -> str | None: ...
-    @property
-    def exchange(self) -> str: ...
-    @property
-    def routing_key(self) -> str: ...
-
-
-T = TypeVar("T", bound=Delivered)
+T = TypeVar("T", bound=Message)
 
 
 class Redeliveries(Generic[T]):
@@ -116,7 +100,7 @@ class Redeliveries(Generic[T]):
         return found
 
 
-def _mark(message: Delivered) -> int:
+def _mark(message: Message) -> int:
     headers = message.headers
     ours = tuple(repr((key, headers[key])) for key in headers if key.startswith(PREFIX) and key != _CHANGED_BY_BROKER)
     return hash((message.body, message.exchange, message.routing_key, message.message_id, ours))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from worker.delivery.tasks import end
 from worker.http.egress import EgressPolicy, Resolve, refuse_url
 
 LOOKUPS_AT_ONCE = 50
@@ -76,9 +77,7 @@ async def _look_up(by_host: dict[str, str], policy: EgressPolicy, resolve: Resol
     tasks = [asyncio.create_task(work()) for _ in range(min(LOOKUPS_AT_ONCE, len(by_host)))]
     if tasks:
         done, late = await asyncio.wait(tasks, timeout=LONGEST_SECONDS)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await end(*late)
         for task in done:
             task.result()
     return Refusals(len(by_host), reasons, len(by_host) - answered)

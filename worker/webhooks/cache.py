@@ -16,6 +16,7 @@ from math import inf
 
 from worker.configuration.port import RowUnreadable, Store, StoreUnavailable, WritableStore
 from worker.delivery.ports import ConfigUnavailable
+from worker.delivery.tasks import end
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.entries import Entries, Entry, Webhooks
 from worker.webhooks.pause import Pause
@@ -160,10 +161,7 @@ class Cache:
 
     async def close(self) -> None:
         """Ends the queries under way; those who wait for them are expected to be gone."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     def _begin(self, instance: str) -> _Query | None:
         """A new query, unless the store is left alone for now."""
