@@ -15,57 +15,39 @@ import gc
 import sys
 import time
 from array import array
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import uvloop
 
+from tests.bench.small_http import BROKEN, HEAD, OK, SmallHttp, serve
+
 SECOND_SERIES = 10_000_000
 
-_HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
-_OK = _HEAD % 0
-_BROKEN = b"HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n"
 
-
-class Noting(asyncio.Protocol):
-    """As much HTTP/1.1 as the bench needs: one request at a time, with content-length."""
-
+class Noting(SmallHttp):
     noted: ClassVar[array[float]] = array("d")
     """Number, endpoint, sent, arrived; number, endpoint, ..."""
 
     second_series: ClassVar[list[int]] = [0]
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
-        self._buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, end, rest = self._buffer.partition(b"\r\n\r\n")
-        if not end:
-            return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0] or 0)
-        if len(rest) >= length:
-            self._buffer = b""
-            self._answer(head.split(b" ", 2)[1], rest)
-
-    def _answer(self, path: bytes, body: bytes) -> None:
+    def answer(self, method: bytes, path: bytes, body: bytes) -> None:
         _, behaviour, *endpoint = path.split(b"/")
         if behaviour == b"ok":
             self._note(endpoint[0], body)
-            self._transport.write(_OK)
+            self._transport.write(OK)
         elif behaviour.startswith(b"wait-"):
             self._note(endpoint[0], body)
-            asyncio.get_running_loop().call_later(int(behaviour[5:]) / 1000, self._transport.write, _OK)
+            asyncio.get_running_loop().call_later(int(behaviour[5:]) / 1000, self._transport.write, OK)
         elif behaviour == b"broken":
-            self._transport.write(_BROKEN)
+            self._transport.write(BROKEN)
         elif behaviour == b"count":
             counts = b"%d %d" % (len(self.noted) // 4, self.second_series[0])
-            self._transport.write(_HEAD % len(counts) + counts)
+            self._transport.write(HEAD % len(counts) + counts)
         elif behaviour == b"noted":
             content = self.noted.tobytes()
             del self.noted[:]
             self.second_series[0] = 0
-            self._transport.write(_HEAD % len(content) + content)
+            self._transport.write(HEAD % len(content) + content)
 
     def _note(self, endpoint: bytes, body: bytes) -> None:
         number = body.partition(b'"number":')[2].partition(b",")[0]
@@ -75,9 +57,8 @@ class Noting(asyncio.Protocol):
 
 
 async def main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Noting, "127.0.0.1", port, backlog=4096)
     gc.freeze()
-    await server.serve_forever()
+    await serve(Noting, port)
 
 
 if __name__ == "__main__":

@@ -12,37 +12,20 @@ import asyncio
 import json
 import sys
 import time
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import uvloop
 
-_OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
-_BROKEN = b"HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n"
+from tests.bench.small_http import BROKEN, HEAD, OK, SmallHttp, serve
+
 _LATER = {b"/tenth": 0.1, b"/slow": 10.0}
 """Path -> seconds until the answer."""
 
 
-class Receiver(asyncio.Protocol):
-    """As much HTTP/1.1 as the bench needs: one request at a time, with content-length."""
-
+class Receiver(SmallHttp):
     noted: ClassVar[list[tuple[float, float]]] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
-        self._buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, end, rest = self._buffer.partition(b"\r\n\r\n")
-        if not end:
-            return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0] or 0)
-        if len(rest) >= length:
-            self._buffer = b""
-            self._answer(head, rest)
-
-    def _answer(self, head: bytes, body: bytes) -> None:
-        method, path = head.split(b" ", 2)[:2]
+    def answer(self, method: bytes, path: bytes, body: bytes) -> None:
         if method == b"GET":
             self._tell(path)
             return
@@ -50,9 +33,9 @@ class Receiver(asyncio.Protocol):
         self.noted.append((float(sent or 0), time.monotonic()))
         path = path[: path.find(b"/", 1)] if b"/" in path[1:] else path
         if path in _LATER:
-            asyncio.get_running_loop().call_later(_LATER[path], self._write, _OK)
+            asyncio.get_running_loop().call_later(_LATER[path], self._write, OK)
         elif path != b"/hang":
-            self._write(_BROKEN if path == b"/broken" else _OK)
+            self._write(BROKEN if path == b"/broken" else OK)
 
     def _tell(self, path: bytes) -> None:
         if path == b"/noted":
@@ -60,17 +43,12 @@ class Receiver(asyncio.Protocol):
             self.noted.clear()
         else:
             content = b"%d" % len(self.noted)
-        self._write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content))
+        self._write(HEAD % len(content) + content)
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(data)
 
 
-async def main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Receiver, "127.0.0.1", port, backlog=4096)
-    await server.serve_forever()
-
-
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    uvloop.run(serve(Receiver, int(sys.argv[1])))
