@@ -287,13 +287,36 @@ async def test_disabling_something_unknown_does_nothing() -> None:
     assert await rig.cache.find("acme") == ()
 
 
-async def test_the_least_recently_used_entries_go_first() -> None:
+async def test_the_entries_looked_up_longest_ago_go_first() -> None:
     rig = Rig(FakeStore(), max_entries=3)
     for name in ("a", "b", "c"):
         await rig.cache.find(name)
-    rig.cache.cached("a")
+    rig.clock.now += 50
+    rig.cache.cached("a")  # in use, so it is looked up again ahead
+    await settle()
     await rig.cache.find("d")
     assert [rig.cache.cached(name) for name in "abcd"] == [(), None, (), ()]
+
+
+async def test_a_refresh_that_finds_nothing_new_keeps_the_objects() -> None:
+    rig = Rig(FakeStore(Webhook("acme", "https://a.example/")))
+    (before,) = await rig.cache.find("acme")
+    rig.clock.now += 50
+    rig.store.rows["acme"] = (replace(before),)
+    rig.cache.cached("acme")
+    await settle()
+    rig.clock.now += 20
+    assert rig.cache.cached("acme")[0] is before
+
+
+async def test_a_refresh_that_finds_the_start_of_a_failing_takes_it_over() -> None:
+    rig = Rig(FakeStore(Webhook("acme", "https://a.example/")))
+    (before,) = await rig.cache.find("acme")
+    rig.clock.now += 50
+    rig.store.rows["acme"] = (replace(before, failing_since=7),)
+    rig.cache.cached("acme")
+    await settle()
+    assert rig.cache.cached("acme")[0].failing_since == 7
 
 
 async def test_an_entry_larger_than_the_whole_cache_is_not_kept() -> None:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import sha256
 
 import msgspec
@@ -98,7 +97,7 @@ def _text(fields: Mapping[str, msgspec.Raw | bytes], key: str) -> str:
     if not raw.startswith(b'"') or raw == b'""':
         raise InvalidEvent(f"`{key}` must be a non-empty string, not {_KINDS.get(raw[:1], 'a number')}")
     try:
-        text = _unquoted(raw) if len(raw) <= _REMEMBERED_BYTES else str(json.loads(raw))
+        text = raw[1:-1].decode() if _IS_PLAIN(raw) else str(json.loads(raw))
     except ValueError:
         raise InvalidEvent(f"`{key}` is not valid UTF-8 text") from None
     if len(text) > LONGEST_NAME:
@@ -108,13 +107,9 @@ def _text(fields: Mapping[str, msgspec.Raw | bytes], key: str) -> str:
     return text
 
 
-_REMEMBERED_BYTES = 1024
-
-
-@lru_cache(maxsize=16384)
-def _unquoted(raw: bytes) -> str:
-    """The same few names come again and again: remembered, they cost a twentieth. Raises ValueError."""
-    return str(json.loads(raw))
+_IS_PLAIN = re.compile(rb'"[ !#-\[\]-~]++"').fullmatch
+"""JSON strings that need no decoder: 0.4 us instead of 2. Remembering names is as fast for 10 instances, but not for
+10,000, where each name remembered is a miss of the processor's cache."""
 
 
 # JavaScript writes half of a torn emoji as `\ud83d`: valid JSON text that msgspec refuses. Such a message is

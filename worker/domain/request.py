@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -168,7 +167,6 @@ def signature(secrets: tuple[str, ...], message_id: str, timestamp: str, content
     return " ".join(f"v1,{_hmac(secret_key(secret), prefix, content)}" for secret in secrets)
 
 
-@lru_cache(maxsize=16384)
 def secret_key(secret: str) -> bytes:
     """The key of a `whsec_<base64>` secret. Raises BadHeaders."""
     try:
@@ -191,6 +189,8 @@ def _hmac(key: bytes, prefix: bytes, content: bytes) -> str:
 _ONE_SHOT_BYTES = 64 * 1024
 
 
-@lru_cache(maxsize=16384)
+_UNRESERVED = re.compile(r"[\w.~-]*+", re.ASCII)  # RFC 3986, 2.3
+
+
 def _percent_encoded(text: str) -> str:
-    return quote(text, safe="")
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")

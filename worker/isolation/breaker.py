@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result
 
 LONGEST_OPEN = 600.0
 """Seconds: an outage of hours is still probed every ten minutes, if anything arrives."""
+
+NEVER = -inf
+"""Before every reading of the clock; one object that all endpoints share."""
 
 _BUCKETS = 6
 _FAILED_STATUSES = frozenset({408, 429})
@@ -84,7 +88,7 @@ class Breaker:
         self.opened_at = 0.0
         self.consecutive = 0
         # The window, in buckets: the current one, and (end, requests, failures) of each that is over.
-        self._bucket_end = float("-inf")
+        self._bucket_end = NEVER
         self._requests = 0
         self._failures = 0
         self._older: tuple[tuple[float, int, int], ...] = ()
@@ -179,6 +183,6 @@ class Breaker:
 
     def _forget(self) -> None:
         self.consecutive = 0
-        self._bucket_end = float("-inf")
+        self._bucket_end = NEVER
         self._older = ()
         self._requests = self._failures = 0

@@ -9,7 +9,7 @@ from worker.delivery.ports import Turn
 from worker.domain.routing import Delivery
 from worker.domain.webhook import Webhook
 from worker.isolation.backlog import Backlog
-from worker.isolation.breaker import Breaker, BreakerRules, State
+from worker.isolation.breaker import NEVER, Breaker, BreakerRules, State
 from worker.isolation.rate import TokenBucket
 
 FIRST_LIMIT = 4
@@ -93,8 +93,8 @@ class Lane:
         self.last_pool = Pool.NEW  # what its last finished attempt says
         self.in_line = False  # stands in one of the rings of Places
         self.timed = False  # a wake-up for its next token is set
-        self.held_until = float("-inf")
-        self.shrunk_at = float("-inf")
+        self.held_until = NEVER
+        self.shrunk_at = NEVER
         self.last_used = now
         self.latency = _ASSUMED_LATENCY
         self._successes = 0

@@ -75,6 +75,7 @@ class Cache:
         self._clock = clock
         self._count = count
         self._ttl = ttl
+        self._ahead = ttl * (1 - REFRESH_FROM)
         self._timeout = timeout
         self._entries = Entries(max_entries, max_bytes)
         self._queries: dict[str, _Query] = {}
@@ -87,12 +88,11 @@ class Cache:
         entry = self._entries.get(instance)
         if entry is None:
             return None
-        now = self._clock()
-        if now >= entry.fresh_until:
-            return None
-        if now >= entry.refresh_at:
+        left = entry.fresh_until - self._clock()
+        if left <= self._ahead:
+            if left <= 0:
+                return None
             self._refresh_ahead(instance, entry)
-        self._entries.move_to_end(instance)
         entry.count()
         return entry.webhooks
 
@@ -198,6 +198,9 @@ class Cache:
         if query.void:
             return loaded
         found = self._refused.applied(query.instance, loaded)
+        known = self._entries.get(query.instance)
+        if known is not None:
+            found = known.still(found)
         self._entries.keep(query.instance, self._entry(found, began + self._ttl, query.revision))
         return found
 
@@ -214,12 +217,11 @@ class Cache:
 
     def _entry(self, webhooks: Webhooks | None, fresh_until: float, revision: int | None) -> Entry:
         count = self._count[LookupResult.HIT if webhooks else LookupResult.NEGATIVE]
-        refresh_at = fresh_until - self._ttl * (1 - REFRESH_FROM)
-        return Entry(webhooks, fresh_until, refresh_at, count, revision)
+        return Entry(webhooks, fresh_until, count, revision)
 
     def _refresh_ahead(self, instance: str, entry: Entry) -> None:
-        if instance not in self._queries and self._begin(instance) is not None:
-            entry.refresh_at = entry.fresh_until  # once: should it fail, the entry serves to its end
+        if not entry.refreshed and instance not in self._queries and self._begin(instance) is not None:
+            entry.refreshed = True  # should it fail, the entry serves to its end
 
     def _last_known(self, instance: str) -> Webhooks | None:
         entry = self._entries.get(instance)
