@@ -9,7 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiormq.abc import ChannelFrame
 from aiormq.exceptions import ChannelNotFoundEntity
+from pamqp import frame
+from pamqp.commands import Basic
 
 from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
@@ -40,6 +43,16 @@ class FakeChannel:
         self.on_consumer_cancel_callbacks: set[Any] = set()
         self.consumers: dict[str, Any] = {}
         self.told: list[tuple[str, int, bool]] = []
+        self.write_queue = self
+
+    async def put(self, written: ChannelFrame) -> None:
+        """What is written to the connection: acks alone, one frame after the other."""
+        rest = written.payload
+        while rest:
+            size, channel, ack = frame.unmarshal(rest)
+            assert (channel, type(ack)) == (self.number, Basic.Ack)
+            self.told.append(("ack", ack.delivery_tag, ack.multiple))
+            rest = rest[size:]
 
     async def rpc(self, _: object) -> None: ...
 
@@ -47,9 +60,6 @@ class FakeChannel:
 
     async def basic_cancel(self, tag: str) -> None:
         del self.consumers[tag]
-
-    async def basic_ack(self, tag: int, *, multiple: bool, wait: bool) -> None:
-        self.told.append(("ack", tag, multiple))
 
     async def basic_nack(self, tag: int, *, requeue: bool, wait: bool) -> None:
         self.told.append(("nack", tag, False))

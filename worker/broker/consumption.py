@@ -14,7 +14,7 @@ from worker.broker.acks import AckLedger
 from worker.broker.barrier import queue_knows
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.declare import open_channel
-from worker.broker.frames import consume, depth
+from worker.broker.frames import acknowledge, consume, depth
 from worker.broker.redeliveries import Redeliveries
 from worker.broker.taking import Taking
 
@@ -183,8 +183,8 @@ class Consumption:
         # Acks first: one that is lost repeats a delivery, while what is not nacked comes back all the same.
         acks = self._ledger.take()
         self._untold = [taking for taking in self._untold if self._ledger.is_pending(taking.tag)]
-        for tag, multiple in acks:
-            await self._channel.basic_ack(tag, multiple=multiple, wait=False)
+        if acks:
+            await acknowledge(self._channel, acks)
         nacks, self._nacks = self._nacks, []
         for tag in nacks:
             # nack, not reject: from RabbitMQ 4.3 on only reject counts towards the delivery limit.

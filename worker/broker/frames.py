@@ -4,12 +4,14 @@ An exchange bears its instance's name, which holds any character; pamqp knows AS
 `-_.:@#,/+ ` alone, at most 127. Here RabbitMQ judges.
 """
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from uuid import uuid4
 
-from aiormq.abc import ConsumerCallback
+from aiormq.abc import ChannelFrame, ConsumerCallback
 from aiormq.channel import Channel
+from aiormq.exceptions import ChannelInvalidStateError
 from pamqp.commands import Basic, Exchange, Queue
 
 
@@ -75,3 +77,17 @@ async def consume(channel: Channel, queue: str, callback: ConsumerCallback) -> s
     channel.consumers[tag] = callback
     await channel.rpc(_Consume(queue=queue, consumer_tag=tag))
     return tag
+
+
+_ACK = struct.Struct(">BHIHHQ?B")  # a method frame of `basic.ack` (AMQP 0-9-1, 4.2.4 and 1.8.3.13)
+
+
+async def acknowledge(channel: Channel, acks: Iterable[tuple[int, bool]]) -> None:
+    """(delivery tag, multiple) of each, in one write. Raises ChannelInvalidStateError.
+
+    aiormq's `basic_ack` takes 25 us and a write each. Behind a receiver that hangs, every message is acked by itself.
+    """
+    if channel.is_closed:
+        raise ChannelInvalidStateError(f"{channel!r} closed")
+    payload = b"".join(_ACK.pack(1, channel.number, 13, 60, 80, tag, multiple, 0xCE) for tag, multiple in acks)
+    await channel.write_queue.put(ChannelFrame(payload=payload, should_close=False))

@@ -13,19 +13,13 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_delay,
-    wait_exponential,
-    wait_random_exponential,
-)
 from yarl import URL
 
 from worker.domain.request import Request
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
+from worker.http.comeback import Comeback, may_come_back
 from worker.http.connections import Connector, Origin
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
 from worker.http.exchange import Answer, exchange, head_of
@@ -67,11 +61,7 @@ class Sender:
             ssl=trusted or True,
         )
         self._origin = lru_cache(maxsize=16384)(self._new_origin)
-        self._again = AsyncRetrying(
-            retry=retry_if_exception(_may_connect_later),
-            wait=_jittered(jitter),
-            reraise=True,
-        )
+        self._comeback = Comeback(self._connected, jitter)
 
     async def close(self) -> None:
         await self._connector.close()
@@ -101,15 +91,22 @@ class Sender:
                 return await exchange(kept, head, request.body, deadline)
             except _CUT:
                 pass  # the receiver had closed the kept connection (RFC 9112, 9.3.1)
-        # A copy, because tenacity keeps the state of a call in the object. It ends before the deadline: a refused
-        # connection must not be told of as a timeout.
-        stop = stop_after_delay(min(REFUSED_CONNECT_SECONDS, timeout / 2))
-        return await self._again.copy(stop=stop)(self._on_new_connection, origin, head, request.body, deadline)
+        connection = await self._new_connection(origin, timeout, deadline)
+        return await exchange(connection, head, request.body, deadline)
 
-    async def _on_new_connection(self, origin: Origin, head: bytes, body: bytes, deadline: float) -> Answer:
+    async def _new_connection(self, origin: Origin, timeout: float, deadline: float) -> Connection:
+        try:
+            return await self._connected(origin, deadline)
+        except aiohttp.ClientConnectorError as refused:
+            if not may_come_back(refused):
+                raise
+            # It ends before the deadline: a refused connection must not be told of as a timeout.
+            patience = min(REFUSED_CONNECT_SECONDS, timeout / 2)
+            return await self._comeback.connection(origin, patience, deadline, refused)
+
+    async def _connected(self, origin: Origin, deadline: float) -> Connection:
         async with asyncio.timeout_at(deadline):
-            connection = await self._connector.fresh(origin)
-        return await exchange(connection, head, body, deadline)
+            return await self._connector.fresh(origin)
 
     def _new_origin(self, scheme: str, authority: str) -> Origin:
         url = URL.build(scheme=scheme, authority=authority, encoded=True)
@@ -141,22 +138,6 @@ def retry_after(text: str, now: float) -> float | None:
 
 
 _CUT = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
-
-
-def _may_connect_later(error: BaseException) -> bool:
-    """Nobody listens at the address (yet): nothing was sent, so trying again repeats nothing."""
-    lasting = (aiohttp.ClientConnectorDNSError, aiohttp.ClientSSLError)
-    return (
-        isinstance(error, aiohttp.ClientConnectorError)
-        and not isinstance(error, lasting)
-        and egress_refusal(error) is None
-    )
-
-
-def _jittered(jitter: float) -> Callable[[RetryCallState], float]:
-    wait = wait_exponential(multiplier=0.1, max=0.5)
-    spread = wait_random_exponential(multiplier=0.1, max=0.5)
-    return lambda state: (1 - jitter) * wait(state) + jitter * spread(state)
 
 
 def unanswered(error: Exception, url: str) -> Unanswered:

@@ -168,7 +168,7 @@ class Lane:
 
     def soon(self, now: float) -> float:
         """How many it can be expected to start within SOON_SECONDS; fewer the longer nothing has ended."""
-        if self.pool is Pool.NEW and now < self.born + SOON_SECONDS and self.bucket is None:
+        if now < self.born + SOON_SECONDS and self.bucket is None:
             return inf
         stalled = now - self.last_used if self.in_flight else 0.0
         return min(self.rate, self.limit / max(stalled, 0.001)) * SOON_SECONDS

@@ -94,7 +94,7 @@ def _webhook(row: Mapping[str, object]) -> Webhook:
 
 @lru_cache(maxsize=1024)
 def _shared(events: frozenset[str]) -> frozenset[str]:
-    """The one object for all webhooks that ask for the same: memory that 10,000 of them have in the processor's cache."""
+    """One object for all webhooks that ask for the same: 10,000 sets of their own fill the processor's cache."""
     return events
 
 

@@ -1,0 +1,85 @@
+"""Many wait for a receiver that refuses connections, one of them tries."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.waiting import eventually
+from worker.http.comeback import Comeback
+
+ORIGIN: Any = SimpleNamespace(key="receiver:80")
+FAR = 1e9
+
+
+def refusal() -> aiohttp.ClientConnectorError:
+    key: Any = SimpleNamespace(host="receiver", port=80, ssl=True)
+    return aiohttp.ClientConnectorError(key, OSError(errno.ECONNREFUSED, "refused"))
+
+
+class Receiver:
+    """Refuses until it `listens`, with `error`, and counts."""
+
+    def __init__(self) -> None:
+        self.listens = False
+        self.error: Exception | None = None
+        self.connects = 0
+        self.comeback = Comeback(self.connect, jitter=0.2)
+
+    async def connect(self, origin: Any, deadline: float) -> Any:
+        self.connects += 1
+        if not self.listens:
+            raise self.error or refusal()
+        return f"connection {self.connects}"
+
+    async def tried(self, times: int) -> None:
+        async def count() -> int:
+            return self.connects
+
+        await eventually(count, lambda connects: connects >= times, 10, "connects")
+
+    def wait(self, seconds: float = 5.0, mine: OSError | None = None) -> asyncio.Task[Any]:
+        return asyncio.create_task(self.comeback.connection(ORIGIN, seconds, FAR, mine or refusal()))
+
+
+async def test_of_a_hundred_who_wait_one_tries_and_all_are_connected_when_it_listens() -> None:
+    receiver = Receiver()
+    waiting = [receiver.wait() for _ in range(100)]
+    await receiver.tried(3)
+    assert receiver.connects == 3
+    receiver.listens = True
+    assert len(set(await asyncio.gather(*waiting))) == 100
+    assert receiver.connects == 103
+
+
+async def test_who_waits_in_vain_is_told_his_own_refusal() -> None:
+    receiver, mine = Receiver(), refusal()
+    leading = receiver.wait()
+    await receiver.tried(1)
+    with pytest.raises(aiohttp.ClientConnectorError) as told:
+        await receiver.wait(0.3, mine)
+    assert told.value is mine
+    leading.cancel()
+
+
+async def test_when_the_one_who_tries_is_cancelled_another_goes_on() -> None:
+    receiver = Receiver()
+    first, second = receiver.wait(), receiver.wait()
+    await receiver.tried(1)
+    first.cancel()
+    receiver.listens = True
+    assert await second
+
+
+async def test_another_fault_than_a_refusal_is_not_waited_out() -> None:
+    receiver = Receiver()
+    receiver.error = ValueError("not a matter of time")
+    for waiting in (receiver.wait(), receiver.wait()):
+        with pytest.raises(ValueError, match="not a matter of time"):
+            await waiting
+    assert receiver.connects == 2
