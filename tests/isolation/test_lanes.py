@@ -108,6 +108,25 @@ def test_a_new_endpoint_that_answers_at_once_has_nothing_parked() -> None:
     assert not any(ticket.parked for ticket in tickets)
 
 
+def test_a_new_endpoint_keeps_the_benefit_of_the_doubt_when_its_first_attempt_ends() -> None:
+    """Of a whole prefetch that comes at the start, nothing is parked because its lane has not grown yet."""
+    world = World()
+    first = world.arrive("acme")
+    world.clock += 0.01
+    world.finish(first)
+    tickets = [world.arrive("acme") for _ in range(400)]
+    assert not any(ticket.parked for ticket in tickets)
+
+
+def test_an_endpoint_that_hangs_keeps_one_waiter_after_a_second() -> None:
+    world = World()
+    for _ in range(30):
+        world.arrive("acme")
+    world.advance(1.3)
+    assert world.isolation.waiting == 1
+    assert world.arrive("acme").parked
+
+
 def test_a_slow_endpoint_lets_only_its_limit_wait() -> None:
     world = World()
     for _ in range(5):

@@ -173,8 +173,14 @@ class Lane:
         stalled = now - self.last_used if self.in_flight else 0.0
         return min(self.rate, self.limit / max(stalled, 0.001)) * SOON_SECONDS
 
-    def room(self, most: int) -> int:
-        """How many may wait: what starts within ROOM_SECONDS, at least `limit`, at most `most`."""
+    def room(self, most: int, now: float) -> int:
+        """How many may wait: what starts within ROOM_SECONDS, at least `limit`, at most `most`.
+
+        One alone where nothing has ended for twice as long as it should take: who waits holds a message of the broker,
+        and twenty endpoints that hang would hold half of them.
+        """
+        if self.in_flight and now - self.last_used > 2 * self.latency:
+            return 1
         return max(1, min(max(self.limit, int(self.rate * ROOM_SECONDS)), MOST_WAITING, most))
 
     @property

@@ -80,7 +80,7 @@ class Places:
             return False
         if lane.pool is Pool.SLOW and self.slow_waiting >= self.half:
             return False
-        return len(lane.waiting) < lane.room(self.seats_a_lane)
+        return len(lane.waiting) < lane.room(self.seats_a_lane, now)
 
     def seat(self, lane: Lane, change: int) -> None:
         """`change` more (or fewer) wait in this lane."""

@@ -38,9 +38,8 @@ class WaitingRoom:
 
     def surplus(self, lane: Lane, now: float) -> int:
         """How many more wait than may: the lane's pace has turned out to be slower than it was expected to be."""
-        return len(lane.waiting) - int(
-            min(max(lane.soon(now), lane.room(self._places.seats_a_lane)), len(lane.waiting))
-        )
+        room = lane.room(self._places.seats_a_lane, now)
+        return len(lane.waiting) - int(min(max(lane.soon(now), room), len(lane.waiting)))
 
     def leave(self, lane: Lane, now: float, *, last: bool = False) -> Waiter:
         """The first one, or the last, out of the lane."""
