@@ -19,10 +19,6 @@ from worker.broker.publisher import Publisher
 from worker.delivery.ports import PublishFailed
 
 
-def properties(number: int) -> Basic.Properties:
-    return Basic.Properties(delivery_mode=2, message_id=str(number), headers={"x": number})
-
-
 class StuckQueue:
     """aiormq's write queue as it leaves it when its connection dies while the queue is full: nobody is woken."""
 
@@ -95,8 +91,8 @@ async def test_bodies_of_any_size_arrive_whole(connection: Any, amqp: Amqp, name
     await amqp.declare_queue(names.events)
     outbox = Outbox(await open_channel(connection, confirms=True))
     body = (bytes(range(256)) * (size // 256 + 1))[:size]
-    await outbox.publish(names.events, body, properties(1))
-    await outbox.publish(names.events, b"next", properties(2))
+    await outbox.publish(names.events, body, {"x": 1}, str(1))
+    await outbox.publish(names.events, b"next", {"x": 2}, str(2))
     first, second = await amqp.drain(names.events)
     assert (first.body, second.body) == (body, b"next")
     assert first.headers["x"] == 1
@@ -107,12 +103,12 @@ async def test_every_publish_gets_its_own_answer(connection: Any, amqp: Amqp, na
     await amqp.declare_queue(names.events)
     await amqp.declare_queue(names.dead, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     outbox = Outbox(await open_channel(connection, confirms=True))
-    await outbox.publish(names.dead, b"fills it", properties(0))
+    await outbox.publish(names.dead, b"fills it", {"x": 0}, str(0))
     await amqp.wait_depth(names.dead, 1)
-    await outbox.publish(names.dead, b"one more than it holds", properties(1))  # quorum queues notice late
+    await outbox.publish(names.dead, b"one more than it holds", {"x": 1}, str(1))  # quorum queues notice late
     queues = [(names.events, "no-such-queue", names.dead)[number % 3] for number in range(300)]
     answers = await asyncio.gather(
-        *(outbox.publish(queue, b"%d" % n, properties(n + 2)) for n, queue in enumerate(queues)),
+        *(outbox.publish(queue, b"%d" % n, {"x": n + 2}, str(n + 2)) for n, queue in enumerate(queues)),
         return_exceptions=True,
     )
     pairs = list(zip(queues, answers, strict=True))
@@ -126,7 +122,7 @@ async def test_what_is_given_up_before_it_is_sent_is_not_sent_and_mixes_up_no_co
 ) -> None:
     await amqp.declare_queue(names.events)
     outbox = Outbox(await open_channel(connection, confirms=True))
-    publishes = [outbox.publish(names.events, b"%d" % number, properties(number)) for number in range(10)]
+    publishes = [outbox.publish(names.events, b"%d" % number, {"x": number}, str(number)) for number in range(10)]
     for given_up in publishes[::2]:
         given_up.cancel()
     await asyncio.gather(*publishes[1::2])
@@ -137,10 +133,10 @@ async def test_what_is_given_up_before_it_is_sent_is_not_sent_and_mixes_up_no_co
 async def test_a_closed_channel_ends_what_waits_for_its_confirm(connection: Any, names: Names) -> None:
     channel = await open_channel(connection, confirms=True)
     outbox = Outbox(channel)
-    waiting = outbox.publish(names.events, b"{}", properties(1))
+    waiting = outbox.publish(names.events, b"{}", {"x": 1}, str(1))
     outbox.close()
     with pytest.raises(ConnectionError):
         await waiting
     await channel.close()
     with pytest.raises(ConnectionError, match="closed"):
-        await outbox.publish(names.events, b"{}", properties(2))
+        await outbox.publish(names.events, b"{}", {"x": 2}, str(2))

@@ -5,8 +5,10 @@ Three kinds lie in the queue: the worker's own (`x-delivery-reason` says why), t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from worker.domain.event import InvalidEvent, identity, parse
 from worker.domain.history import KEPT_ENTRIES, PREFIX, History, from_headers

@@ -1,7 +1,7 @@
 """Pipelined publishes on one channel with confirms.
 
 aiormq sends and reads; the bookkeeping of confirms and returns is its own as well. Its `basic_publish` costs about
-60 us of CPU (a lock, a timeout, four objects to marshal, one write each), this 25: what is published in one turn of
+60 us of CPU (a lock, a timeout, four objects to marshal, one write each), this 12: what is published in one turn of
 the event loop goes out in one write.
 """
 
@@ -15,7 +15,9 @@ from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
 from pamqp import frame
 from pamqp.commands import Basic
-from pamqp.header import ContentHeader
+
+from worker.broker.content import content_header
+from worker.domain.history import Headers
 
 WRITE_BYTES = 256 * 1024
 """Joined for one write, and the last message: while RabbitMQ takes nothing, no more than that is held twice."""
@@ -28,7 +30,8 @@ _END = b"\xce"
 class _Publish(NamedTuple):
     queue: str
     body: bytes
-    properties: Basic.Properties
+    headers: Headers
+    message_id: str
     confirmed: asyncio.Future[object]
 
 
@@ -44,7 +47,7 @@ class Outbox:
         self._method = lru_cache(maxsize=1024)(self._marshalled_method)
         channel.closing.add_done_callback(self._channel_closed)
 
-    def publish(self, queue: str, body: bytes, properties: Basic.Properties) -> asyncio.Future[object]:
+    def publish(self, queue: str, body: bytes, headers: Headers, message_id: str) -> asyncio.Future[object]:
         """To a queue, mandatory. The future ends at the confirm; cancelled before it is sent, it is not sent.
 
         It raises aiormq's PublishError (no such queue), DeliveryError (refused), or ConnectionError. `message_id`
@@ -56,7 +59,7 @@ class Outbox:
             return confirmed
         self._unconfirmed.add(confirmed)
         confirmed.add_done_callback(self._unconfirmed.discard)
-        self._waiting.append(_Publish(queue, body, properties, confirmed))
+        self._waiting.append(_Publish(queue, body, headers, message_id, confirmed))
         if self._writing is None or self._writing.done():
             self._writing = self._loop.create_task(self._write())
         return confirmed
@@ -94,7 +97,7 @@ class Outbox:
 
     def _expect(self, publish: _Publish) -> None:
         """The confirm, or the return."""
-        channel, message_id = self._channel, publish.properties.message_id or ""
+        channel, message_id = self._channel, publish.message_id
         channel.delivery_tag += 1
         channel.confirmations[channel.delivery_tag] = publish.confirmed
         channel.message_id_delivery_tag[message_id] = channel.delivery_tag
@@ -102,8 +105,7 @@ class Outbox:
 
     def _frames(self, publish: _Publish) -> list[bytes]:
         body, number, most = publish.body, self._channel.number, self._channel.max_content_size
-        header = ContentHeader(body_size=len(body), properties=publish.properties)
-        frames = [self._method(publish.queue), frame.marshal(header, number)]
+        frames = [self._method(publish.queue), content_header(number, len(body), publish.headers, publish.message_id)]
         for start in range(0, len(body), most):
             piece = body[start : start + most]
             frames += (_BODY.pack(_BODY_FRAME, number, len(piece)), piece, _END)

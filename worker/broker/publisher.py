@@ -9,8 +9,6 @@ from typing import Any
 
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import DeliveryError, PublishError
-from pamqp.commands import Basic
-from pamqp.common import FieldTable
 
 from worker.broker.alarm import watch_alarm
 from worker.broker.connection import said
@@ -22,8 +20,6 @@ from worker.delivery.ports import Clock, PublishFailed
 from worker.domain.history import PREFIX, Headers, History
 
 log = logging.getLogger(__name__)
-
-PERSISTENT = 2
 
 
 class Publisher:
@@ -112,15 +108,11 @@ class Publisher:
         if self._outbox is None:
             raise PublishFailed("no connection to RabbitMQ")
         number = next(self._numbers)
-        properties = Basic.Properties(
-            content_type="application/json",
-            delivery_mode=PERSISTENT,
-            headers=_table(headers if self._trace is None else {**headers, **self._trace()}),
-            message_id=str(number),
-        )
+        if self._trace is not None:
+            headers = {**headers, **self._trace()}
         self._unconfirmed[number] = self._monotonic()
         try:
-            await self._outbox.publish(queue, body, properties)
+            await self._outbox.publish(queue, body, headers, str(number))
         except PublishError as error:
             self._unfit.set()  # somebody deleted the queue: a new connection declares it again
             raise PublishFailed(f"the queue {queue} does not exist") from error
@@ -137,7 +129,3 @@ class Publisher:
         if self._rejections.refused(queue, self._monotonic()):
             log.warning("the queue %s goes on refusing: trying it on a new connection", queue)
             self._unfit.set()
-
-
-def _table(headers: Headers) -> FieldTable:
-    return {name: list(value) if isinstance(value, list) else value for name, value in headers.items()}

@@ -1,7 +1,9 @@
 """What a message carries through the broker from one taking to the next, as AMQP headers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from worker.domain.event import InvalidEvent
 
@@ -18,12 +20,12 @@ TRACE_HEADERS = ("traceparent", "tracestate")
 Headers = dict[str, str | int | list[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(msgspec.Struct, frozen=True):
     """The past of one delivery, or of a whole event that was parked before its fan-out (webhook_id None).
 
     `first_seen` is Unix time in seconds when the event was first taken. `event_id` is event.identity().
-    `log` has one line for each failed attempt: "<ISO time> <status or failure>".
+    `log` has one line for each failed attempt: "<ISO time> <status or failure>". A Struct, because each delivery makes
+    two, and a frozen dataclass of ten fields costs 4 us where this costs 1.
     """
 
     event_id: str
