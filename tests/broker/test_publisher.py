@@ -130,6 +130,18 @@ async def test_what_is_given_up_before_it_is_sent_is_not_sent_and_mixes_up_no_co
     assert [message.body for message in await amqp.drain(names.events)] == [b"1", b"3", b"5", b"7", b"9"]
 
 
+async def test_what_cannot_be_encoded_ends_by_itself_and_mixes_up_no_confirms(
+    connection: Any, amqp: Amqp, names: Names
+) -> None:
+    await amqp.declare_queue(names.events)
+    outbox = Outbox(await open_channel(connection, confirms=True))
+    headers: list[Any] = [{"x": 1}, {"x": 2**64}, {"x": "\ud800"}, {"x": 2}]
+    publishes = [outbox.publish(names.events, b"%d" % n, each, str(n)) for n, each in enumerate(headers)]
+    answers = await asyncio.gather(*publishes, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Basic.Ack, TypeError, UnicodeEncodeError, Basic.Ack]
+    assert [message.body for message in await amqp.drain(names.events)] == [b"0", b"3"]
+
+
 async def test_a_closed_channel_ends_what_waits_for_its_confirm(connection: Any, names: Names) -> None:
     channel = await open_channel(connection, confirms=True)
     outbox = Outbox(channel)

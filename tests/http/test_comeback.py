@@ -23,19 +23,26 @@ def refusal() -> aiohttp.ClientConnectorError:
 
 
 class Receiver:
-    """Refuses until it `listens`, with `error`, and counts."""
+    """Refuses until it `listens`, with `error`, and counts. The connect of number `hangs` never ends."""
 
     def __init__(self) -> None:
         self.listens = False
         self.error: Exception | None = None
         self.connects = 0
+        self.hangs = 0
+        self.room = 10**6
         self.comeback = Comeback(self.connect, jitter=0.2)
 
     async def connect(self, origin: Any, deadline: float) -> Any:
         self.connects += 1
-        if not self.listens:
+        number = self.connects
+        if number == self.hangs:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        if not self.listens or self.room == 0:
             raise self.error or refusal()
-        return f"connection {self.connects}"
+        self.room -= 1
+        return f"connection {number}"
 
     async def tried(self, times: int) -> None:
         async def count() -> int:
@@ -83,3 +90,30 @@ async def test_another_fault_than_a_refusal_is_not_waited_out() -> None:
         with pytest.raises(ValueError, match="not a matter of time"):
             await waiting
     assert receiver.connects == 2
+
+
+async def test_a_receiver_that_has_room_for_a_few_is_not_asked_by_all() -> None:
+    receiver = Receiver()
+    receiver.listens, receiver.room = True, 3
+    waiting = [receiver.wait(0.6) for _ in range(200)]
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert sum(isinstance(answer, str) for answer in answers) == 3
+    assert receiver.connects < 30
+
+
+async def test_a_connect_that_hangs_keeps_nobody_else_from_trying() -> None:
+    receiver = Receiver()
+    receiver.hangs, receiver.listens = 1, True
+    hanging, *others = (receiver.wait(5) for _ in range(5))
+    assert len(set(await asyncio.gather(*others))) == 4
+    hanging.cancel()
+
+
+async def test_the_patience_ends_with_the_deadline_of_the_attempt() -> None:
+    receiver = Receiver()
+    leading = receiver.wait()
+    await receiver.tried(1)
+    loop = asyncio.get_running_loop()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await receiver.comeback.connection(ORIGIN, 60, loop.time() + 0.2, refusal())
+    leading.cancel()

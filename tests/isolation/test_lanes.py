@@ -118,6 +118,15 @@ def test_a_new_endpoint_keeps_the_benefit_of_the_doubt_when_its_first_attempt_en
     assert not any(ticket.parked for ticket in tickets)
 
 
+def test_a_hiccup_of_half_a_second_parks_nobody() -> None:
+    world = World()
+    world.grow("acme", seconds=0.02)
+    tickets = [world.arrive("acme") for _ in range(120)]
+    world.clock += 0.5
+    world.isolation.tick()
+    assert not any(ticket.parked for ticket in tickets)
+
+
 def test_an_endpoint_that_hangs_keeps_one_waiter_after_a_second() -> None:
     world = World()
     for _ in range(30):

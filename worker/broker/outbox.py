@@ -50,7 +50,8 @@ class Outbox:
     def publish(self, queue: str, body: bytes, headers: Headers, message_id: str) -> asyncio.Future[object]:
         """To a queue, mandatory. The future ends at the confirm; cancelled before it is sent, it is not sent.
 
-        It raises aiormq's PublishError (no such queue), DeliveryError (refused), or ConnectionError. `message_id`
+        It raises aiormq's PublishError (no such queue), DeliveryError (refused), ConnectionError, or what
+        `content_header` raises. `message_id`
         must be unique: aiormq finds a publish that the broker returned by it.
         """
         confirmed: asyncio.Future[object] = self._loop.create_future()
@@ -89,10 +90,19 @@ class Outbox:
         size = 0
         while self._waiting and size < WRITE_BYTES:
             publish = self._waiting.popleft()
-            if not publish.confirmed.done():
-                self._expect(publish)
-                pieces += self._frames(publish)
-                size += len(publish.body)
+            if publish.confirmed.done():
+                continue
+            try:
+                frames = self._frames(publish)
+            except (
+                TypeError,
+                ValueError,
+            ) as error:  # numbered without being sent, it would shift all confirms after it
+                publish.confirmed.set_exception(error)
+                continue
+            self._expect(publish)
+            pieces += frames
+            size += len(publish.body)
         return b"".join(pieces)
 
     def _expect(self, publish: _Publish) -> None:

@@ -11,6 +11,9 @@ PREFIX = "x-delivery-"
 KEPT_ENTRIES = 20
 """Entries of the attempt log that travel along; older ones are dropped first."""
 
+_INT_END = 2**53
+"""Beyond, a float loses digits; none of ours comes near, and one more than AMQP's 64 bits could not be sent on."""
+
 KEPT_TEXT = 300
 """Characters of an error or an entry that travel along: all headers must fit one AMQP frame."""
 
@@ -121,7 +124,7 @@ def _whole(found: Mapping[str, object], key: str) -> int:
     match found.get(key):
         case bool():
             raise _damaged(key)
-        case int(number) if 0 <= number < 2**63:
+        case int(number) if 0 <= number < _INT_END:
             return number
     raise _damaged(key)
 

@@ -1,6 +1,7 @@
 """Waiting for a receiver that refuses connections: its restart often takes less than a second."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import aiohttp
@@ -21,47 +22,100 @@ from worker.http.egress import egress_refusal
 Connect = Callable[[Origin, float], Awaitable[Connection]]
 
 
-class Comeback:
-    """Of all who wait for one origin, one tries to connect again, the others when that has succeeded.
+FIRST_WAIT_SECONDS = 0.1
+HANGING_SECONDS = 1.0
+"""After which a connect that neither succeeds nor is refused keeps nobody else from trying."""
 
-    A connect that is refused costs 0.4 ms: hundreds who tried would take from the healthy what their own POSTs cost.
-    `jitter` (0..1) spreads the waits in between.
+
+class Comeback:
+    """Of all who wait for one origin, one tries to connect; when he succeeds he calls two, and so does each of them.
+
+    A connect that is refused costs 0.4 ms: hundreds who tried would take from the healthy what their own POSTs cost,
+    and one that lets in a single connection would be asked by all at once. `jitter` (0..1) spreads the waits.
     """
 
     def __init__(self, connect: Connect, jitter: float) -> None:
         self._connect = connect
-        self._leads: dict[ConnectionKey, asyncio.Future[bool]] = {}
         self._again = AsyncRetrying(retry=retry_if_exception(may_come_back), wait=_jittered(jitter), reraise=True)
+        self._leading: dict[ConnectionKey, object] = {}
+        self._waiting: dict[ConnectionKey, deque[asyncio.Future[None]]] = {}
 
     async def connection(self, origin: Origin, seconds: float, deadline: float, refused: OSError) -> Connection:
-        """Raises `refused` if nobody listens within so many seconds, else what `connect(origin, deadline)` raises."""
+        """Raises `refused`, or a later refusal, if nobody listens within so many seconds; else what `connect` raises.
+
+        `connect(origin, deadline)` was refused just now; `deadline` is on the event loop's clock.
+        """
         now = asyncio.get_running_loop().time
-        until = now() + seconds
-        while (left := until - now()) > 0:
-            lead = self._leads.get(origin.key)
-            if lead is None:
-                return await self._lead(origin, left, deadline)
-            await asyncio.wait((lead,), timeout=left)
-            if lead.done() and lead.result():
+        until = min(now() + seconds, deadline)
+        try:
+            while (left := until - now()) > 0:
+                if origin.key not in self._leading:
+                    return await self._lead(origin, left, deadline)
+                if not await self._called(origin.key, left):
+                    break
                 try:
-                    return await self._connect(origin, deadline)
+                    connection = await self._connect(origin, deadline)
                 except aiohttp.ClientConnectorError as error:
                     if not may_come_back(error):
                         raise
-        raise refused
+                else:
+                    self._call(origin.key, 2)
+                    return connection
+            raise refused
+        except BaseException:
+            if origin.key not in self._leading:
+                self._call(origin.key, 1)  # somebody must try
+            raise
 
     async def _lead(self, origin: Origin, seconds: float, deadline: float) -> Connection:
-        lead = self._leads[origin.key] = asyncio.get_running_loop().create_future()
-        listens = False
+        me = self._leading[origin.key] = object()
+        loop = asyncio.get_running_loop()
+
+        def step_down(call: int) -> None:
+            if self._leading.get(origin.key) is me:
+                del self._leading[origin.key]
+                self._call(origin.key, call)
+
+        async def attempt() -> Connection:
+            hanging = loop.call_later(HANGING_SECONDS, step_down, 1)
+            try:
+                return await self._connect(origin, deadline)
+            finally:
+                hanging.cancel()
+
         try:
+            await asyncio.sleep(min(FIRST_WAIT_SECONDS, seconds))
             # A copy, because tenacity keeps the state of a call in the object.
-            again = self._again.copy(stop=stop_after_delay(seconds))
-            connection: Connection = await again(self._connect, origin, deadline)
-            listens = True
-        finally:
-            del self._leads[origin.key]
-            lead.set_result(listens)
+            again = self._again.copy(stop=stop_after_delay(seconds - FIRST_WAIT_SECONDS))
+            connection: Connection = await again(attempt)
+        except BaseException:
+            step_down(1)
+            raise
+        step_down(2)
         return connection
+
+    async def _called(self, key: ConnectionKey, seconds: float) -> bool:
+        """Waits; False when nobody called in time."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line = self._waiting.setdefault(key, deque())
+        line.append(turn)
+        try:
+            await asyncio.wait((turn,), timeout=seconds)
+        finally:
+            if not turn.done():
+                line.remove(turn)
+                self._call(key, 0)
+        return turn.done()
+
+    def _call(self, key: ConnectionKey, count: int) -> None:
+        """The first `count` of those who wait, to connect now."""
+        line = self._waiting.get(key)
+        if line is None:
+            return
+        for _ in range(min(count, len(line))):
+            line.popleft().set_result(None)
+        if not line:
+            del self._waiting[key]
 
 
 def may_come_back(error: BaseException) -> bool:

@@ -70,7 +70,7 @@ class Sender:
     async def send(self, request: Request, timeout: float) -> Result:
         deadline = self._loop.time() + timeout
         try:
-            answer = await self._answer(request, timeout, deadline)
+            answer = await self._answer(request, deadline)
         except TimeoutError:
             return Unanswered(Failure.TIMEOUT, f"no answer within {timeout:g} s")
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
@@ -79,7 +79,7 @@ class Sender:
         status = answer.message.code
         return Answered(status, self._retry_after(answer) if status in HONOURS_RETRY_AFTER else None)
 
-    async def _answer(self, request: Request, timeout: float, deadline: float) -> Answer:
+    async def _answer(self, request: Request, deadline: float) -> Answer:
         """The answer's head. A stale or refused connection is tried again: nothing was delivered on it."""
         url, authorization = target(request.url)
         origin = self._origin(url.scheme, url.raw_authority)
@@ -91,17 +91,17 @@ class Sender:
                 return await exchange(kept, head, request.body, deadline)
             except _CUT:
                 pass  # the receiver had closed the kept connection (RFC 9112, 9.3.1)
-        connection = await self._new_connection(origin, timeout, deadline)
+        connection = await self._new_connection(origin, deadline)
         return await exchange(connection, head, request.body, deadline)
 
-    async def _new_connection(self, origin: Origin, timeout: float, deadline: float) -> Connection:
+    async def _new_connection(self, origin: Origin, deadline: float) -> Connection:
         try:
             return await self._connected(origin, deadline)
         except aiohttp.ClientConnectorError as refused:
             if not may_come_back(refused):
                 raise
             # It ends before the deadline: a refused connection must not be told of as a timeout.
-            patience = min(REFUSED_CONNECT_SECONDS, timeout / 2)
+            patience = min(REFUSED_CONNECT_SECONDS, (deadline - self._loop.time()) / 2)
             return await self._comeback.connection(origin, patience, deadline, refused)
 
     async def _connected(self, origin: Origin, deadline: float) -> Connection:

@@ -220,8 +220,8 @@ class Cache:
         return Entry(webhooks, fresh_until, count, revision)
 
     def _refresh_ahead(self, instance: str, entry: Entry) -> None:
-        if not entry.refreshed and instance not in self._queries and self._begin(instance) is not None:
-            entry.refreshed = True  # should it fail, the entry serves to its end
+        if not entry.asked_ahead and instance not in self._queries and self._begin(instance) is not None:
+            entry.asked_ahead = True  # should it fail, the entry serves to its end
 
     def _last_known(self, instance: str) -> Webhooks | None:
         entry = self._entries.get(instance)

@@ -19,14 +19,14 @@ class Entry:
     """What is known of an instance. `webhooks` () : it has none; None: voided, nothing is known.
 
     `fresh_until` is a monotonic reading. `count` adds one to the metric of a use. `revision` is that of the newest
-    invalidation before the lookup that brought it. `refreshed`: it was looked up ahead, once.
+    invalidation before the lookup that brought it. `asked_ahead`: the look-up ahead has begun, once.
     """
 
     webhooks: Webhooks | None
     fresh_until: float
     count: Callable[[], object]
     revision: int | None
-    refreshed: bool = False
+    asked_ahead: bool = False
     bytes: int = 0
 
     def expire(self) -> None:
@@ -48,8 +48,9 @@ class Entry:
 class Entries(OrderedDict[str, Entry]):
     """Instance -> entry, the one looked up longest ago first; `keep` evicts it.
 
-    Reading moves nothing: what is in use is looked up anew all the time, and so stays among the last. An order by each
-    use would cost a delivery four misses of the processor's cache with 10,000 instances.
+    Reading moves nothing: what is in use is looked up anew within CACHE_TTL_SECONDS, and so stays among the last as
+    long as no whole cache of other names comes within that time; then it is asked for once more. An order by each use
+    would cost each delivery four misses of the processor's cache with 10,000 instances.
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
