@@ -41,7 +41,7 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
         seconds=sizes.seconds,
         most_instances=sizes.instances,
     ),
-    "instances": lambda rig, sizes: instances(rig, rounds=sizes.few_rounds, count=sizes.count, most=sizes.instances),
+    "instances": lambda rig, sizes: instances(rig, rounds=sizes.rounds, count=sizes.count, most=sizes.instances),
     "isolation": lambda rig, sizes: isolation(rig, rounds=sizes.rounds),
     "burst": lambda rig, sizes: burst(rig, rounds=sizes.rounds),
     "backlog": lambda rig, sizes: backlog(rig, rounds=sizes.few_rounds, count=sizes.backlog),

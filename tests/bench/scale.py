@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.bench.ledger import LedgerError
 from tests.bench.rig import PREFETCH, Rig
-from tests.bench.sampling import Posts, Sample, event, measure, median
+from tests.bench.sampling import Posts, Sample, event, measure, median, spread
 
 
 def instances(rig: Rig, *, rounds: int, count: int, most: int) -> Iterator[str]:
@@ -26,14 +26,17 @@ def instances(rig: Rig, *, rounds: int, count: int, most: int) -> Iterator[str]:
                 found.append(measure(worker, posts, total, warm_up=step + count // 10))
             posts.check(total)
             rig.check_left()
-    base = median(samples[10]).cpu
-    yield "| instances | deliveries/s | CPU us a delivery | cost: 10 instances = 1 | peak MiB | first POST after s |"
+    yield (
+        "| instances | deliveries/s | CPU us a delivery (min-max) | cost: 10 instances = 1, median of the rounds "
+        "(min-max) | peak MiB | first POST after s |"
+    )
     yield "| --- | --- | --- | --- | --- | --- |"
     for step, found in samples.items():
         middle = median(found)
+        times = [sample.cpu / beside.cpu for sample, beside in zip(found, samples[10], strict=True)]
         yield (
-            f"| {step} | {middle.rate:.0f} | {middle.cpu:.0f} | {middle.cpu / base:.2f} | {middle.memory:.0f} "
-            f"| {middle.first:.2f} |"
+            f"| {step} | {middle.rate:.0f} | {spread([sample.cpu for sample in found])} | {spread(times, 2)} "
+            f"| {middle.memory:.0f} | {middle.first:.2f} |"
         )
 
 
