@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import sqlite3
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,7 @@ from tests.bench.ledger import LedgerError
 from tests.bench.process import MEASURED_CORE, SERVERS_CORE, Process, pin, python
 from tests.bench.queues import Queues
 from tests.support.nginx import Nginx
+from tests.support.webhook_rows import set_webhooks
 
 __all__ = ["PEERS", "PREFETCH", "SERVERS_CORE", "Process", "Rig", "python", "rig", "verdict"]
 
@@ -82,12 +82,7 @@ class Rig:
 
     def set_webhooks(self, urls: dict[str, str]) -> None:
         """Instance -> URL, otherwise as the webhook that `prepare` made."""
-        with closing(sqlite3.connect(self.folder / "webhooks.db")) as database, database:
-            columns = [row[1] for row in database.execute("PRAGMA table_info(webhooks)")]
-            template = dict(zip(columns, database.execute("SELECT * FROM webhooks LIMIT 1").fetchone(), strict=True))
-            database.execute("DELETE FROM webhooks")
-            rows = [tuple({**template, "instance": name, "url": url}.values()) for name, url in urls.items()]
-            database.executemany(f"INSERT INTO webhooks VALUES ({','.join('?' * len(columns))})", rows)
+        set_webhooks(self.folder / "webhooks.db", urls)
 
     def fill(self, queue: str, bodies: Iterable[bytes]) -> None:
         """Publish into a queue that nobody consumes yet, and wait until they are all there."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sqlite3
 import time
-from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 from deploy.local_broker import LocalBroker
@@ -17,6 +14,7 @@ from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.receiver import Answer, Receiver
 from tests.support.waiting import eventually
+from tests.support.webhook_rows import set_webhooks
 from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
 
@@ -127,7 +125,7 @@ async def test_metrics_of_10_000_instances_are_those_of_one_and_scraped_within_1
     await publish(event(instance="i0"), event(instance="nobody"))
     await daemon.wait_metric("deliveries_total", 2)
     before = await daemon.metrics()
-    multiply(tmp_path / "webhooks.db", (f"i{number}" for number in range(1, INSTANCES)))
+    set_webhooks(tmp_path / "webhooks.db", {f"i{number}": receiver.url("/hook") for number in range(INSTANCES)})
     for start in range(1, INSTANCES, 1000):
         bodies = (event(instance=f"i{number}") for number in range(start, min(start + 1000, INSTANCES)))
         await asyncio.gather(*(amqp.publish(names.exchange, "messages.upsert", body) for body in bodies))
@@ -135,15 +133,6 @@ async def test_metrics_of_10_000_instances_are_those_of_one_and_scraped_within_1
     assert (await daemon.metrics()).keys() == before.keys()
     # The best of several: the machine has other work too.
     assert min([await scrape_seconds(daemon) for _ in range(10)]) < 0.1
-
-
-def multiply(database: Path, instances: Iterable[str]) -> None:
-    """The one webhook that is there, for each of these instances."""
-    with closing(sqlite3.connect(database)) as connection, connection:
-        columns = [row[1] for row in connection.execute("PRAGMA table_info(webhooks)")]
-        one = dict(zip(columns, connection.execute("SELECT * FROM webhooks").fetchone(), strict=True))
-        rows = (tuple({**one, "instance": name}.values()) for name in instances)
-        connection.executemany(f"INSERT INTO webhooks VALUES ({','.join('?' * len(columns))})", rows)
 
 
 async def scrape_seconds(daemon: Worker) -> float:

@@ -1,13 +1,13 @@
-"""The content header of what we publish (AMQP 0-9-1, 4.2.6.1): 4 us, where pamqp takes 16 for our headers."""
+"""The content of what we publish as frames (AMQP 0-9-1, 4.2.6): 4 us for a header, where pamqp takes 16 for ours."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pamqp import encode
 
-PERSISTENT = 2
-
-_HEADER_FRAME, _BASIC = 2, 60
+_HEADER_FRAME, _BODY_FRAME, _BASIC = 2, 3, 60
+_END = b"\xce"
+_PERSISTENT = 2
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _MESSAGE_ID = 0x8000, 0x2000, 0x1000, 0x0080
 _FLAGS = _CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _MESSAGE_ID
 _INT_END = 2**63
@@ -29,10 +29,17 @@ def content_header(channel: int, body_size: int, headers: Mapping[str, object], 
         + b"\x10application/json"
         + _length(len(table))
         + table
-        + bytes((PERSISTENT,))
+        + bytes((_PERSISTENT,))
         + _short(message_id)
     )
-    return _frame(_HEADER_FRAME, channel, len(payload)) + payload + b"\xce"
+    return _frame(_HEADER_FRAME, channel, len(payload)) + payload + _END
+
+
+def body_frames(channel: int, body: bytes, most: int) -> Iterator[bytes]:
+    """In pieces of at most so many bytes each; to be joined."""
+    for start in range(0, len(body), most):
+        piece = body[start : start + most]
+        yield from (_frame(_BODY_FRAME, channel, len(piece)), piece, _END)
 
 
 def _short(text: str) -> bytes:

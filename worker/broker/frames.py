@@ -90,4 +90,9 @@ async def acknowledge(channel: Channel, acks: Iterable[tuple[int, bool]]) -> Non
     if channel.is_closed:
         raise ChannelInvalidStateError(f"{channel!r} closed")
     payload = b"".join(_ACK.pack(1, channel.number, 13, 60, 80, tag, multiple, 0xCE) for tag, multiple in acks)
+    await write(channel, payload)
+
+
+async def write(channel: Channel, payload: bytes) -> None:
+    """Frames that are marshalled already, in one write; waits while the connection's queue is full."""
     await channel.write_queue.put(ChannelFrame(payload=payload, should_close=False))

@@ -6,25 +6,20 @@ the event loop goes out in one write.
 """
 
 import asyncio
-import struct
 from collections import deque
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
 from pamqp import frame
 from pamqp.commands import Basic
 
-from worker.broker.content import content_header
+from worker.broker.content import body_frames, content_header
+from worker.broker.frames import write
 from worker.domain.history import Headers
 
 WRITE_BYTES = 256 * 1024
 """Joined for one write, and the last message: while RabbitMQ takes nothing, no more than that is held twice."""
-
-_BODY = struct.Struct(">BHI")
-_BODY_FRAME = 3  # AMQP 0-9-1, 4.2.6.2
-_END = b"\xce"
 
 
 class _Publish(NamedTuple):
@@ -51,8 +46,7 @@ class Outbox:
         """To a queue, mandatory. The future ends at the confirm; cancelled before it is sent, it is not sent.
 
         It raises aiormq's PublishError (no such queue), DeliveryError (refused), ConnectionError, or what
-        `content_header` raises. `message_id`
-        must be unique: aiormq finds a publish that the broker returned by it.
+        `content_header` raises. `message_id` must be unique: aiormq finds a publish that the broker returned by it.
         """
         confirmed: asyncio.Future[object] = self._loop.create_future()
         if self._channel.is_closed:
@@ -82,7 +76,7 @@ class Outbox:
         while self._waiting:
             payload = self._numbered()
             if payload:
-                await self._channel.write_queue.put(ChannelFrame(payload=payload, should_close=False))
+                await write(self._channel, payload)
 
     def _numbered(self) -> bytes:
         """What waits, up to WRITE_BYTES; its numbers are given in the order in which it is sent."""
@@ -94,10 +88,8 @@ class Outbox:
                 continue
             try:
                 frames = self._frames(publish)
-            except (
-                TypeError,
-                ValueError,
-            ) as error:  # numbered without being sent, it would shift all confirms after it
+            except (TypeError, ValueError) as error:
+                # Not numbered: without being sent, it would shift all confirms after it.
                 publish.confirmed.set_exception(error)
                 continue
             self._expect(publish)
@@ -114,12 +106,9 @@ class Outbox:
         publish.confirmed.add_done_callback(lambda _: channel.message_id_delivery_tag.pop(message_id, None))
 
     def _frames(self, publish: _Publish) -> list[bytes]:
-        body, number, most = publish.body, self._channel.number, self._channel.max_content_size
-        frames = [self._method(publish.queue), content_header(number, len(body), publish.headers, publish.message_id)]
-        for start in range(0, len(body), most):
-            piece = body[start : start + most]
-            frames += (_BODY.pack(_BODY_FRAME, number, len(piece)), piece, _END)
-        return frames
+        body, number = publish.body, self._channel.number
+        header = content_header(number, len(body), publish.headers, publish.message_id)
+        return [self._method(publish.queue), header, *body_frames(number, body, self._channel.max_content_size)]
 
     def _marshalled_method(self, queue: str) -> bytes:
         return frame.marshal(Basic.Publish(exchange="", routing_key=queue, mandatory=True), self._channel.number)

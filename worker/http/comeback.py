@@ -21,7 +21,6 @@ from worker.http.egress import egress_refusal
 
 Connect = Callable[[Origin, float], Awaitable[Connection]]
 
-
 FIRST_WAIT_SECONDS = 0.1
 HANGING_SECONDS = 1.0
 """After which a connect that neither succeeds nor is refused keeps nobody else from trying."""
@@ -62,9 +61,9 @@ class Comeback:
                     self._call(origin.key, 2)
                     return connection
             raise refused
-        except BaseException:
+        except BaseException:  # cancelled too: somebody else must try
             if origin.key not in self._leading:
-                self._call(origin.key, 1)  # somebody must try
+                self._call(origin.key, 1)
             raise
 
     async def _lead(self, origin: Origin, seconds: float, deadline: float) -> Connection:
@@ -88,10 +87,9 @@ class Comeback:
             # A copy, because tenacity keeps the state of a call in the object.
             again = self._again.copy(stop=stop_after_delay(seconds - FIRST_WAIT_SECONDS))
             connection: Connection = await again(attempt)
-        except BaseException:
-            step_down(1)
-            raise
-        step_down(2)
+            step_down(2)
+        finally:
+            step_down(0)  # `connection` calls the next one
         return connection
 
     async def _called(self, key: ConnectionKey, seconds: float) -> bool:

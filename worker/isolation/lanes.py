@@ -170,8 +170,7 @@ class Lane:
         """How many it can be expected to start within SOON_SECONDS; fewer the longer nothing has ended."""
         if now < self.born + SOON_SECONDS and self.bucket is None and not self.breaker.consecutive:
             return inf
-        stalled = now - self.last_used if self.in_flight else 0.0
-        return min(self.rate, self.limit / max(stalled, 0.001)) * SOON_SECONDS
+        return min(self.rate, self.limit / max(self._stalled(now), 0.001)) * SOON_SECONDS
 
     def room(self, most: int, now: float) -> int:
         """How many may wait: what starts within ROOM_SECONDS, at least `limit`, at most `most`.
@@ -179,7 +178,7 @@ class Lane:
         One alone where nothing has ended for a second, and for twice as long as it should take: who waits holds a
         message of the broker, and twenty endpoints that hang would hold half of them.
         """
-        if self.in_flight and now - self.last_used > max(ROOM_SECONDS, 2 * self.latency):
+        if self._stalled(now) > max(ROOM_SECONDS, 2 * self.latency):
             return 1
         return max(1, min(max(self.limit, int(self.rate * ROOM_SECONDS)), MOST_WAITING, most))
 
@@ -196,6 +195,10 @@ class Lane:
             if self.backlog.total:
                 return False
         return self.bucket is None or self.bucket.full(now)
+
+    def _stalled(self, now: float) -> float:
+        """Seconds for which nothing has ended that should."""
+        return now - self.last_used if self.in_flight else 0.0
 
     def _measure(self, now: float) -> None:
         if self._window is None:

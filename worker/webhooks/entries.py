@@ -39,10 +39,10 @@ class Entry:
         So whoever holds one need not compare, and 10,000 instances that are looked up every minute move no memory.
         """
         known = self.webhooks
-        same = known == found and all(
-            old.failing_since == new.failing_since for old, new in zip(known, found, strict=True)
-        )
-        return known if known is not None and same else found
+        if known is None or known != found:
+            return found
+        same = all(old.failing_since == new.failing_since for old, new in zip(known, found, strict=True))
+        return known if same else found
 
 
 class Entries(OrderedDict[str, Entry]):
