@@ -1,19 +1,17 @@
 """Open loop: events at a steady pace whatever becomes of them, and a look at the worker every half second."""
 
-import asyncio
 import os
 import statistics
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import aio_pika
-
 from tests.bench.endpoints import BODY_BYTES, stamped
-from tests.bench.rig import SERVERS_CORE, Process, Rig
-from tests.support.amqp import BareProperties
+from tests.bench.process import SERVERS_CORE, CoreUse, Process
+from tests.bench.rig import Rig
 
 LOOK_SECONDS = 0.5
 _HELD = b"webhook_worker_held_bytes "
@@ -35,16 +33,27 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Un-acked messages, and resident MiB."""
+    """Un-acked messages, resident MiB, and how busy the servers' core was with all that runs there (0 to 1)."""
 
     unacked: Trend
     memory: Trend
+    servers: float
 
 
 def offer(rig: Rig, worker: Process, pace: float, seconds: float, whose: Callable[[int], int]) -> Watched:
     """Publish `pace * seconds` events, the n-th for the endpoint `whose(n)`."""
-    with on_servers_core():
-        return asyncio.run(_offer(rig, worker, pace, seconds, whose))
+    count, servers = int(pace * seconds), CoreUse(SERVERS_CORE)
+    with on_servers_core(), ThreadPoolExecutor(1) as aside:
+        watching = aside.submit(_watch, rig.metrics_port, worker, seconds)
+        rig.queues.pace(
+            "",
+            rig.events_queue,
+            lambda number, _: stamped(whose(number)),
+            rate=pace,
+            until=lambda number: number >= count,
+        )
+        unacked, memory = watching.result()
+    return Watched(Trend.of(unacked), Trend.of(memory), servers.share)
 
 
 @contextmanager
@@ -58,29 +67,13 @@ def on_servers_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-async def _offer(rig: Rig, worker: Process, pace: float, seconds: float, whose: Callable[[int], int]) -> Watched:
-    watching = asyncio.create_task(_watch(rig, worker, seconds))
-    connection = await aio_pika.connect(rig.broker.uri)
-    channel = await (await connection.channel(publisher_confirms=False)).get_underlay_channel()
-    began = time.monotonic()
-    for number in range(int(pace * seconds)):
-        ahead = began + number / pace - time.monotonic()
-        if ahead > 0:
-            await asyncio.sleep(ahead)
-        properties = BareProperties(delivery_mode=2)
-        await channel.basic_publish(stamped(whose(number)), routing_key=rig.events_queue, properties=properties)
-    watched = await watching
-    await connection.close()
-    return watched
-
-
-async def _watch(rig: Rig, worker: Process, seconds: float) -> Watched:
+def _watch(port: int, worker: Process, seconds: float) -> tuple[list[float], list[float]]:
     unacked, memory = [], []
     for _ in range(int(seconds / LOOK_SECONDS)):
-        await asyncio.sleep(LOOK_SECONDS)
-        unacked.append(await asyncio.to_thread(_unacked, rig.metrics_port))
+        time.sleep(LOOK_SECONDS)
+        unacked.append(_unacked(port))
         memory.append(worker.rss_mib)
-    return Watched(Trend.of(unacked), Trend.of(memory))
+    return unacked, memory
 
 
 def _unacked(port: int) -> float:
