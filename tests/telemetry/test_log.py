@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.waiting import eventually
 from worker.domain.outcome import DeadLettered, Delivered, Parked, Reason
 from worker.domain.record import Record
 from worker.telemetry import log
@@ -72,6 +73,33 @@ def test_levels_hold_for_both(configure: Configure) -> None:
     stream = configure("debug", "json")
     log.delivery(Record(**{**_fields(lost), "outcome": Delivered()}))
     assert json.loads(stream.getvalue().splitlines()[-1])["level"] == "debug"
+
+
+async def test_lines_are_gathered_and_stay_in_order(configure: Configure) -> None:
+    stream = configure("info", "json")
+    log.delivery(parked())
+    log.delivery(parked())
+    assert stream.getvalue() == ""
+    logging.getLogger("worker").info("between")
+    log.delivery(parked())
+
+    async def told() -> int:
+        return stream.getvalue().count("\n")
+
+    await eventually(told, lambda lines: lines == 4, 5, "the last line")
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == [
+        "delivery",
+        "delivery",
+        "between",
+        "delivery",
+    ]
+
+
+async def test_the_last_lines_are_told_at_the_end(configure: Configure) -> None:
+    stream = configure("info", "json")
+    log.delivery(parked())
+    logging.getLogger().handlers[0].flush()  # as logging.shutdown does, at exit and at a second signal
+    assert stream.getvalue().count("\n") == 1
 
 
 @pytest.mark.parametrize("layout", ["json", "text"])
