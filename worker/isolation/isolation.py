@@ -174,6 +174,10 @@ class EndpointIsolation:
         """A place of this lane is free again: for itself or for another."""
         self._reclass(lane)
         if lane.waiting:
+            if not self._places.contended and lane.ready(now) and self._places.free(lane.pool):
+                # Nobody else's turn, by far the commonest case: past the rings.
+                waiter = self._room.leave(lane, now)
+                self._start(lane, waiter.delivery, waiter.turn, now)
             self._room.line_up(lane, now)
         if self._places.contended:
             self._dispatch(now)
