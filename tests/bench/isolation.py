@@ -10,18 +10,21 @@ parked for the bad ones comes back. Throughput is what arrives while they come, 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from deploy.local_process import free_port
 from tests.bench.endpoints import Endpoints, name, stamped
-from tests.bench.isolation_table import Offered, Saturated, memory, table, unacked
+from tests.bench.isolation_table import Drained, Offered, Saturated, memory, table, unacked
 from tests.bench.offered import offer, on_servers_core
+from tests.bench.process import SERVERS_CORE, CoreUse
 from tests.bench.rig import Rig
-from tests.bench.sampling import Posts, Sample, measure
+from tests.bench.sampling import Posts, measure
 
 ENDPOINTS, BAD = 200, 20
 BACKLOG = 36_000
+"""Over five seconds of work: the first that were parked come back while it lasts."""
+
 EARLIER = 3_000
 PACE = 0.4
 """Of the throughput that a first turn with none bad has, which is not counted: where queues do not build up yet."""
@@ -69,7 +72,8 @@ def isolation(rig: Rig, *, rounds: int) -> Iterator[str]:
             f"{ENDPOINTS} endpoints, {rounds} rounds. Saturated: a backlog of {BACKLOG}, closed loop, the healthy "
             f"endpoints are nginx. Offered: {pace} events a second ({PACE:.0%} of what the worker can do), open loop. "
             "Healthy endpoints alone, over their share of the events; medians (min-max). Times, saturated: of each "
-            "turn against the mean of the two with none bad around it.\n"
+            "turn against the mean of the two with none bad around it; those with none bad against each other show "
+            "this machine's noise.\n"
         )
         yield from table(saturated, offered, NONE)
         yield from _long(rig, healthy, kinds[HANG], pace)
@@ -78,14 +82,17 @@ def isolation(rig: Rig, *, rounds: int) -> Iterator[str]:
 def _kinds(others: Endpoints) -> dict[str, Kind]:
     share = 1 - BAD / ENDPOINTS
     urls = {
-        NONE: others.url("/ok"),
         HANG: others.url("/hang"),
         "20 refuse connections": f"http://127.0.0.1:{free_port()}/",
         "20 answer in 10 s": others.url("/slow"),
         "20 answer 500": others.url("/broken"),
     }
     kinds = {kind: Kind(BAD, url, lambda number: number % ENDPOINTS, share) for kind, url in urls.items()}
-    return {**kinds, HALF: Kind(1, others.url("/ok"), _half, 0.5)}
+    return {
+        NONE: Kind(0, "", lambda number: number % ENDPOINTS, 1.0),
+        **kinds,
+        HALF: Kind(1, others.url("/ok"), _half, 0.5),
+    }
 
 
 def _half(number: int) -> int:
@@ -93,26 +100,27 @@ def _half(number: int) -> int:
 
 
 def _saturated(rig: Rig, kinds: dict[str, Kind], others: Endpoints) -> Iterator[tuple[str, Saturated]]:
-    before = _drained(rig, kinds[NONE])
-    yield NONE, Saturated(before.rate, 1.0, before.cpu)
+    """Those with none bad are told, too, by how much they differ from their neighbours of the same kind: the noise."""
+    without = [_drained(rig, kinds[NONE])]
     for kind in list(kinds)[1:]:
         own = _drained(rig, kinds[kind])
         others.noted()
-        after = _drained(rig, kinds[NONE])
-        yield kind, Saturated(own.rate, 2 * own.rate / (before.rate + after.rate), own.cpu)
-        yield NONE, Saturated(after.rate, 1.0, after.cpu)
-        before = after
+        without.append(_drained(rig, kinds[NONE]))
+        yield kind, own.beside(without[-2], without[-1])
+    for before, own, after in zip(without, without[1:], without[2:], strict=False):
+        yield NONE, own.beside(before, after)
 
 
-def _drained(rig: Rig, kind: Kind) -> Sample:
-    """`rate` is over the healthy endpoints' share."""
+def _drained(rig: Rig, kind: Kind) -> Drained:
     _set(rig, kind, rig.nginx.url("/hook"))
     rig.fill(rig.events_queue, [stamped(kind.whose(number)) for number in range(BACKLOG)])
     posts, count = Posts(rig.nginx), _healthy(kind, BACKLOG)
     with rig.worker(**IMPATIENT) as worker, on_servers_core():
+        servers = CoreUse(SERVERS_CORE)
         sample = measure(worker, posts, count * 9 // 10, warm_up=count // 10)
+        busy = servers.share
     rig.purge()
-    return replace(sample, rate=sample.rate / kind.share)
+    return Drained(sample.rate / kind.share, sample.cpu, busy)
 
 
 def _offered(

@@ -9,7 +9,8 @@ from statistics import median
 from deploy.local_process import free_port
 from tests.bench.ledger import Arrival, Receiver, check, percentile, rate
 from tests.bench.peers import BARE_LOOP, bare_loop
-from tests.bench.process import SERVERS_CORE, CoreUse, Process
+from tests.bench.process import FULL, SERVERS_CORE, CoreUse, Process
+from tests.bench.queues import LATE_SECONDS
 from tests.bench.rig import PEERS, Rig
 from tests.bench.sampling import event, spread
 
@@ -18,12 +19,6 @@ WARM_SECONDS = 1.0
 
 STEADY = 400.0
 """Events a second, at most, where receivers are slow: at 500 ms 200 are in flight, half of what a process holds."""
-
-LATE_SECONDS = 0.05
-"""When the publisher was later than this, the table says so."""
-
-FULL = 0.95
-"""A servers' core that is busier than this is what the row measures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,13 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Un-acked messages, resident MiB, and how busy the servers' core was with all that runs there (0 to 1)."""
+    """Un-acked messages, resident MiB, how busy the servers' core was with all that runs there (0 to 1), and by how
+    many seconds the publisher was behind its pace at worst."""
 
     unacked: Trend
     memory: Trend
     servers: float
+    late: float
 
 
 def offer(rig: Rig, worker: Process, pace: float, seconds: float, whose: Callable[[int], int]) -> Watched:
@@ -45,7 +47,7 @@ def offer(rig: Rig, worker: Process, pace: float, seconds: float, whose: Callabl
     count, servers = int(pace * seconds), CoreUse(SERVERS_CORE)
     with on_servers_core(), ThreadPoolExecutor(1) as aside:
         watching = aside.submit(_watch, rig.metrics_port, worker, seconds)
-        rig.queues.pace(
+        late = rig.queues.pace(
             "",
             rig.events_queue,
             lambda number, _: stamped(whose(number)),
@@ -53,7 +55,7 @@ def offer(rig: Rig, worker: Process, pace: float, seconds: float, whose: Callabl
             until=lambda number: number >= count,
         )
         unacked, memory = watching.result()
-    return Watched(Trend.of(unacked), Trend.of(memory), servers.share)
+    return Watched(Trend.of(unacked), Trend.of(memory), servers.share, late)
 
 
 @contextmanager

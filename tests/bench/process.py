@@ -12,6 +12,9 @@ MEASURED_CORE = int(os.environ.get("BENCH_CORE", "0"))
 SERVERS_CORE = int(os.environ.get("BENCH_SERVERS_CORE", "1"))
 """For everything that is not measured: broker, receivers, and the bench itself."""
 
+FULL = 0.95
+"""A servers' core that is busier than this is what a row measures."""
+
 TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -24,6 +24,9 @@ CHUNK = 200
 
 CHUNK_BYTES = 4_000_000
 
+LATE_SECONDS = 0.05
+"""When the publisher was behind its pace by more than this, the tables say so."""
+
 Message = tuple[bytes, Basic.Properties]
 
 

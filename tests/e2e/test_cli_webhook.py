@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,11 +97,36 @@ def test_set_get_list_delete(cli: Cli) -> None:
 
     assert cli("delete", "acme", "--id", "audit") == (0, "deleted: 1\n", "")
     assert json.loads(cli("delete", "acme", "--json")[1]) == {"deleted": 1}
-    assert cli("delete", "acme")[0] == 1
-    code, out, err = cli("get", "acme")
-    assert code == 1
-    assert "'acme' has no such webhook" in err
+    for command in ("delete", "get"):
+        code, out, err = cli(command, "acme")
+        assert code == 1
+        assert "'acme' has no such webhook" in err
     assert [row["instance"] for row in json.loads(cli("list", "--json")[1])] == ["beta"]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_command_goes_on_when_nobody_reads_what_it_says(cli: Cli, unbuffered: str) -> None:
+    """`| head` leaves early; unbuffered (as in the image), the first line already meets a broken pipe."""
+    for typed in (("set", "acme", "--url", URL), ("list",)):
+        read, write = os.pipe()
+        os.close(read)
+        command = [sys.executable, "-m", "worker", "webhook", *typed]
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment, check=False)
+        os.close(write)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+    assert json.loads(cli("get", "acme", "--json")[1])[0]["url"] == URL
+
+
+def test_a_file_that_is_missing_is_named(cli: Cli, tmp_path: Path) -> None:
+    missing = tmp_path / "none.toml"
+    assert cli("import", "--from", "file", str(missing)) == (
+        1,
+        "",
+        f"webhook-worker: {missing}: No such file or directory\n",
+    )
+    code, _, err = cli("list", "--config", str(missing))
+    assert (code, err) == (2, f"webhook-worker: {missing}: cannot be read: No such file or directory\n")
 
 
 async def test_a_test_event_is_sent_and_its_answer_shown(worker: StartWorker, receiver: Receiver) -> None:

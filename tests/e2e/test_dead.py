@@ -201,6 +201,29 @@ async def test_show_prints_headers_and_body_without_secrets_and_raw_the_bytes(
     await amqp.wait_depth(names.dead, 2)
 
 
+async def test_a_reader_may_leave_early(dead: Dead, amqp: Amqp, names: Names, broker: LocalBroker) -> None:
+    """`| head`: no complaint, and a redrive goes on to its end."""
+    await put(amqp, names.dead, letter(1))
+    wanted = delivery_id(f"{1:064x}", "acme", "default")
+    environment = {
+        **os.environ,
+        "RABBITMQ_URI": broker.uri,
+        "WORKER_QUEUE_PREFIX": names.prefix,
+        "PYTHONUNBUFFERED": "1",
+    }
+    for typed in (["list"], ["show", wanted], ["show", wanted, "--raw"], ["redrive", "--all"]):
+        read, write = os.pipe()
+        os.close(read)
+        command = [sys.executable, "-m", "worker", "dead", *typed]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=write, stderr=asyncio.subprocess.PIPE, env=environment, cwd=ROOT
+        )
+        os.close(write)
+        _, err = await process.communicate()
+        assert (process.returncode, err) == (0, b""), typed
+    await amqp.wait_depth(names.dead, 0)
+
+
 async def test_show_of_an_unknown_id_fails_in_one_line(dead: Dead, names: Names) -> None:
     done = await dead("show", "msg_nope")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)

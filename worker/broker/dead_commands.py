@@ -5,9 +5,10 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO
 
 import orjson
 from aio_pika.abc import AbstractConnection
@@ -30,11 +31,21 @@ Ask = Callable[[str], str | None]
 """A question to the operator; None: nobody is there to answer."""
 
 
+class Output(Protocol):
+    """What a text stream does, as far as it is needed."""
+
+    @property
+    def buffer(self) -> BinaryIO: ...
+    def flush(self) -> object: ...
+    def write(self, text: str, /) -> object: ...
+    def writelines(self, lines: Iterable[str], /) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Console:
     """Where the commands read and write."""
 
-    out: TextIO = field(default_factory=lambda: sys.stdout)
+    out: Output = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
 
     def ask(self, question: str) -> str | None:
@@ -125,8 +136,9 @@ def _print_letter(scene: Scene, letter: Letter, seen: Seen) -> None:
     out = scene.console.out
     if scene.arguments.raw:
         out.flush()
-        out.buffer.write(seen.body)
-        out.buffer.flush()
+        with suppress(BrokenPipeError):  # whoever reads (`| head`) may leave early
+            out.buffer.write(seen.body)
+            out.buffer.flush()
         return
     full = output.in_full(letter, seen.headers, seen.body)
     out.write(output.compact(full) if scene.arguments.json else output.pretty(full))

@@ -23,8 +23,8 @@ WRITE_BYTES = 256 * 1024
 
 
 GATHER_SECONDS = 0.005
-"""What is published within this time goes out in one write, and RabbitMQ stores and confirms it together. Whoever is
-parked waits five seconds at least."""
+"""What is published within this time goes out in one write, and comes to RabbitMQ together. The price: a message that
+is parked, retried or given up holds its place in the prefetch so much longer; a small WORKER_CONCURRENCY feels it."""
 
 
 class _Publish(NamedTuple):

@@ -15,7 +15,7 @@ import uvloop
 
 from worker import __version__
 from worker.cli import api, check, dead, doctor, migrate, run, webhook
-from worker.cli.common import WRONG, Command, complain
+from worker.cli.common import WRONG, Command, complain, output
 from worker.configuration.port import StoreUnavailable
 from worker.settings import Settings, SettingsError, load
 from worker.telemetry.log import configure
@@ -57,8 +57,12 @@ def parser() -> argparse.ArgumentParser:
 async def _completed(command: Command, options: argparse.Namespace, settings: Settings) -> int:
     try:
         return await command(options, settings)
-    except (OSError, StoreUnavailable) as error:
+    except OSError as error:
+        return complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except StoreUnavailable as error:
         return complain(str(error))
+    finally:
+        output.flush()
 
 
 def _unreadable(arguments: Sequence[str]) -> list[str]:

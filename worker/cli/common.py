@@ -1,10 +1,11 @@
 """What the commands share: options, output, exit codes."""
 
 import argparse
+import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
@@ -39,9 +40,44 @@ def count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text[:40]!r}")
 
 
+class Output:
+    """Standard output for as long as somebody reads it: after `| head` has seen enough, a command that changes
+    something goes on, and its exit code says how that went."""
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stdout.write(text)
+        except BrokenPipeError:
+            self._nobody_reads()
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._nobody_reads()
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """For bytes as they are; it raises BrokenPipeError."""
+        return sys.stdout.buffer
+
+    def _nobody_reads(self) -> None:
+        """What is still buffered would be flushed into the broken pipe at exit, which Python complains of."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+output = Output()
+
+
 def say(text: str) -> None:
     """A line for people, on standard output."""
-    sys.stdout.write(text + "\n")
+    output.write(text + "\n")
 
 
 def printable(text: str) -> str:
@@ -51,7 +87,7 @@ def printable(text: str) -> str:
 
 def say_json(value: object) -> None:
     """One JSON document, on standard output."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    output.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
 
 
 def complain(text: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING
 
 from worker.cli import webhook_secrets, webhook_test, webhook_transfer
-from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, count, say, say_json
+from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, count, say, say_json
 from worker.cli.store import announce, opened_store
 from worker.settings import Settings
 
@@ -111,9 +111,7 @@ async def _get(options: argparse.Namespace, settings: Settings) -> int:
     async with opened_store(settings, must_exist=True) as store:
         found = await get_webhooks(store, options.instance, options.id)
     say_json(found) if options.json else say_table(found)
-    if found:
-        return DONE
-    return complain(f"{options.instance!r} has no such webhook; `webhook-worker webhook list` shows all")
+    return DONE if found else _none_such(options.instance)
 
 
 async def _list(options: argparse.Namespace, settings: Settings) -> int:
@@ -133,9 +131,13 @@ async def _delete(options: argparse.Namespace, settings: Settings) -> int:
     count = deleted.count if deleted else 0
     say_json({"deleted": count}) if options.json else say(f"deleted: {count}")
     if deleted is None:
-        return FAILED
+        return _none_such(options.instance)
     await announce(settings, (options.instance, deleted.revision))
     return DONE
+
+
+def _none_such(instance: str) -> int:
+    return complain(f"{instance!r} has no such webhook; `webhook-worker webhook list` shows all")
 
 
 def say_table(webhooks: Sequence["Shown"]) -> None:

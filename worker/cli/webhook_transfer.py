@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.cli.common import DONE, FAILED, Subparsers, add_command, complain, say, say_json
+from worker.cli.common import DONE, FAILED, Subparsers, add_command, complain, output, say, say_json
 from worker.cli.store import announce, opened_store
 from worker.settings import Settings
 
@@ -106,5 +106,5 @@ async def _export(options: argparse.Namespace, settings: Settings) -> int:
     if options.json:
         say_json([exported(webhook, with_secrets=options.with_secrets) for webhook in webhooks])
     else:
-        sys.stdout.write(written(webhooks, with_secrets=options.with_secrets))
+        output.write(written(webhooks, with_secrets=options.with_secrets))
     return DONE

@@ -197,7 +197,7 @@ class Pipeline:
             self._not_started(taken, delivery, known)
         elif not (found := addressees(known, self._global, delivery.webhook.id)):
             self._not_started(taken, delivery, Skipped(Reason.WEBHOOK_GONE))
-        elif found[0] == delivery.webhook:
+        elif found[0] is delivery.webhook or found[0] == delivery.webhook:
             await self._attempt(taken, delivery)
         else:
             self._isolation.released(delivery)
@@ -225,15 +225,7 @@ class Pipeline:
 
     def turn_came(self, taken: Taken, delivery: Delivery, *, waited: bool) -> None:
         """The lane starts the delivery."""
-        changed = waited and not self._unchanged(taken, delivery)
-        self._attempts.start((self._attempt_after_waiting if changed else self._attempt)(taken, delivery))
-
-    def _unchanged(self, taken: Taken, delivery: Delivery) -> bool:
-        """Whether all is as it was before it waited, as far as that can be told at once."""
-        if taken.message.lost:
-            return False
-        known = self._webhooks.cached(delivery.event.instance)
-        return known is not None and any(webhook is delivery.webhook for webhook in known)
+        self._attempts.start((self._attempt_after_waiting if waited else self._attempt)(taken, delivery))
 
     def turn_passed(self, taken: Taken, delivery: Delivery, parked: Parked) -> None:
         """The lane sends the delivery away."""

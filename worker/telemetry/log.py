@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from threading import Lock
+from threading import RLock
 from typing import TextIO
 
 import orjson
@@ -81,12 +81,12 @@ def _line(created: float, level: str, logger: str, message: str) -> dict[str, ob
 
 class _JsonHandler(logging.StreamHandler[TextIO]):
     """Takes deliveries past logging's records, and the lines of GATHER_SECONDS in one write: 3 us a line instead of 22,
-    where each parking has one. What is killed takes the lines of that time with it; its queues know of them."""
+    where each parking has one. A process that is killed takes the lines of that time with it."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._gathered: list[str] = []
-        self._gathering = Lock()  # other threads log too, and tell first what was gathered before
+        self._gathering = RLock()  # other threads log too, and tell first what was gathered before
 
     def write(self, line: dict[str, object]) -> None:
         text = orjson.dumps(line, default=str).decode() + self.terminator
