@@ -14,7 +14,7 @@ import orjson
 from worker.domain.outcome import DeadLettered, Delivered, Parked, Reason, Skipped
 from worker.domain.record import Record
 
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.010
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _deliveries = logging.getLogger("worker.delivery")
