@@ -1,9 +1,9 @@
 """One bad endpoint hurts nobody: 200 endpoints, some of them bad, against none bad, in turns.
 
 Saturated (closed loop): the worker finds BACKLOG events, and what counts is what the healthy endpoints get, from their
-tenth to their ninetieth percent. They are nginx, so that the worker is the bottleneck and not the core that RabbitMQ
-shares with the receivers. Each turn with bad endpoints stands between two without, and is judged by their mean: what
-else the machine does changes from turn to turn.
+tenth to their ninetieth percent. They are nginx, and so is the one that gets half of all events, so that the worker is
+the bottleneck and not the core that RabbitMQ shares with the receivers. Each turn with bad endpoints stands between two
+without and is judged by their mean: what else the machine does changes from turn to turn.
 
 Offered (open loop): the worker finds EARLIER events, then others come at a steady pace for SECONDS, while what was
 parked for the bad ones comes back. Throughput is what arrives while they come, latency is from publishing to arrival.
@@ -17,9 +17,10 @@ from deploy.local_process import free_port
 from tests.bench.endpoints import Endpoints, name, stamped
 from tests.bench.isolation_table import Drained, Offered, Saturated, memory, table, unacked
 from tests.bench.offered import offer, on_servers_core
-from tests.bench.process import SERVERS_CORE, CoreUse
+from tests.bench.process import SERVERS_CORE, CoreUse, pin
 from tests.bench.rig import Rig
 from tests.bench.sampling import Posts, measure
+from tests.support.nginx import Nginx
 
 ENDPOINTS, BAD = 200, 20
 BACKLOG = 36_000
@@ -57,8 +58,9 @@ class Kind:
 
 def isolation(rig: Rig, *, rounds: int) -> Iterator[str]:
     """Medians over all rounds of one run."""
-    with Endpoints() as healthy, Endpoints() as others:
-        kinds = _kinds(others)
+    with Endpoints() as healthy, Endpoints() as others, Nginx() as busy:
+        pin(busy.pid, SERVERS_CORE)
+        kinds = _kinds(others, busy)
         pace = round(PACE * _drained(rig, kinds[NONE]).rate)
         saturated: dict[str, list[Saturated]] = {kind: [] for kind in kinds}
         offered: dict[str, list[Offered]] = {kind: [] for kind in kinds}
@@ -79,7 +81,7 @@ def isolation(rig: Rig, *, rounds: int) -> Iterator[str]:
         yield from _long(rig, healthy, kinds[HANG], pace)
 
 
-def _kinds(others: Endpoints) -> dict[str, Kind]:
+def _kinds(others: Endpoints, busy: Nginx) -> dict[str, Kind]:
     share = 1 - BAD / ENDPOINTS
     urls = {
         HANG: others.url("/hang"),
@@ -91,7 +93,7 @@ def _kinds(others: Endpoints) -> dict[str, Kind]:
     return {
         NONE: Kind(0, "", lambda number: number % ENDPOINTS, 1.0),
         **kinds,
-        HALF: Kind(1, others.url("/ok"), _half, 0.5),
+        HALF: Kind(1, busy.url("/hook"), _half, 0.5),
     }
 
 

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from pamqp import encode
 
@@ -23,7 +24,7 @@ def content_header(channel: int, body_size: int, headers: Mapping[str, object], 
 
     Raises TypeError or ValueError for what AMQP cannot hold: other types, integers over 64 bits, unpaired surrogates.
     """
-    table = b"".join([_short(key) + _value(value) for key, value in headers.items()])
+    table = b"".join([_key(key) + _value(value) for key, value in headers.items()])
     payload = (
         _begin(_BASIC, 0, body_size, _FLAGS)
         + b"\x10application/json"
@@ -45,6 +46,10 @@ def body_frames(channel: int, body: bytes, most: int) -> Iterator[bytes]:
 def _short(text: str) -> bytes:
     raw = text.encode()
     return bytes((len(raw),)) + raw
+
+
+_key = lru_cache(maxsize=64)(_short)
+"""Those of our headers are a dozen, the same in each message."""
 
 
 def _value(value: object) -> bytes:

@@ -1,5 +1,6 @@
 """When a failed or parked delivery is due again: whole seconds, one delay queue for each value."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from math import ceil
 
@@ -12,7 +13,7 @@ LONGEST_HOLD = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The delays between attempts (`delays[0]` after the first), and every delay queue there is."""
+    """The delays between attempts (`delays[0]` after the first), and every delay queue there is, ascending."""
 
     delays: tuple[int, ...]
     steps: tuple[int, ...]
@@ -29,7 +30,7 @@ class Schedule:
     def covering(self, seconds: float) -> int:
         """The shortest delay queue that waits at least `seconds`, an hour at most."""
         wanted = min(LONGEST_HOLD, seconds)  # in this order NaN is an hour too
-        return next(step for step in self.steps if step >= wanted)
+        return self.steps[bisect_left(self.steps, wanted)]
 
 
 def schedule(attempts: int, initial: float, multiplier: float, longest: float) -> Schedule:

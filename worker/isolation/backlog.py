@@ -51,12 +51,12 @@ class Backlog:
     def _step(self, now: float, rate: float, ahead: float, schedule: Schedule) -> int:
         longest = schedule.covering((ahead + 1) / rate)
         backlog = min((self.total + ahead + 1) / rate, LONGEST_HOLD)
-        before = ahead + 1
+        before, a_second = ahead + 1, max(1.0, rate)
         for step in schedule.steps:
-            if step > max(longest, backlog):
+            if step > longest and step > backlog:
                 break
             before += self._by_step.get(step, 0)
-            if before <= step * rate and self._load(now + step) < max(1.0, rate):
+            if before <= step * rate and self._load(now + step) < a_second:
                 return step
             longest = max(longest, step)
         return longest
