@@ -1,6 +1,7 @@
 """Acknowledgements of one channel, a finished prefix in one frame."""
 
 from collections import OrderedDict
+from collections.abc import Set as AbstractSet
 
 
 class AckLedger:
@@ -52,9 +53,10 @@ class AckLedger:
         """Whether something settled has not been told yet."""
         return bool(self._fresh or self._waiting)
 
-    def is_pending(self, tag: int) -> bool:
-        """Whether this tag is settled and has not been told yet."""
-        return tag in self._waiting or tag in self._fresh
+    @property
+    def waiting(self) -> AbstractSet[int]:
+        """The tags that are settled and that the last `take` left untold."""
+        return self._waiting
 
     def take(self) -> list[tuple[int, bool]]:
         first_open = next(iter(self._open), self._last + 1)

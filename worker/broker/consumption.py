@@ -182,7 +182,8 @@ class Consumption:
     async def _tell(self) -> None:
         # Acks first: one that is lost repeats a delivery, while what is not nacked comes back all the same.
         acks = self._ledger.take()
-        self._untold = [taking for taking in self._untold if self._ledger.is_pending(taking.tag)]
+        waiting = self._ledger.waiting
+        self._untold = [taking for taking in self._untold if taking.tag in waiting]
         if acks:
             await acknowledge(self._channel, acks)
         nacks, self._nacks = self._nacks, []
