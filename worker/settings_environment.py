@@ -117,8 +117,8 @@ def _from_file(config: Path, known: frozenset[str]) -> Reading:
     try:
         found = tuple(leaves(config))
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"it is no TOML: {error}"
-        reading.problems.append(f"{config}: cannot be read: {reason}")
+        reason = f": {error.strerror}" if isinstance(error, OSError) else f" as TOML: {error}"
+        reading.problems.append(f"{config}: cannot be read{reason}")
         return reading
     for path, value in found:
         name = "_".join(path).upper()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.bench.offered import Trend, Watched
-from tests.bench.process import FULL
+from tests.bench.process import busy
 from tests.bench.queues import LATE_SECONDS
 from tests.bench.rig import verdict
 from tests.bench.sampling import spread
@@ -76,7 +76,7 @@ def _throughput(closed: list[Saturated], own: list[Offered], base: list[Offered]
     yield spread([turn.rate for turn in closed], 0)
     yield spread(times, 2) + ("" if base is None else f" {verdict(median(times) >= LEAST_THROUGHPUT)}")
     yield spread([turn.cpu for turn in closed], 0)
-    yield _busy([turn.servers for turn in closed])
+    yield busy(median([turn.servers for turn in closed]))
     yield spread([turn.rate for turn in own], 0)
     yield "" if base is None else _offered_times(own, base)
 
@@ -93,17 +93,12 @@ def _latency(own: list[Offered], base: list[Offered] | None) -> Iterator[str]:
     yield "" if base is None else _more(median([turn.p99 for turn in own]), median([turn.p99 for turn in base]))
     yield unacked(_middle([one.unacked for one in watched]))
     yield memory(_middle([one.memory for one in watched]))
-    yield _busy([one.servers for one in watched])
+    yield busy(median([one.servers for one in watched]))
 
 
 def _more(p99: float, base: float) -> str:
     within = p99 <= MOST_TIMES * base or p99 <= base + MOST_MORE_MS
     return f"{p99 / base:.2f}, {p99 - base:+.1f} ms {verdict(within)}"
-
-
-def _busy(shares: list[float]) -> str:
-    share = median(shares)
-    return f"{share:.0%}{' (full: it limits this row)' if share > FULL else ''}"
 
 
 def unacked(trend: Trend) -> str:

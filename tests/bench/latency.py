@@ -9,7 +9,7 @@ from statistics import median
 from deploy.local_process import free_port
 from tests.bench.ledger import Arrival, Receiver, check, percentile, rate
 from tests.bench.peers import BARE_LOOP, bare_loop
-from tests.bench.process import FULL, SERVERS_CORE, CoreUse, Process
+from tests.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.bench.queues import LATE_SECONDS
 from tests.bench.rig import PEERS, Rig
 from tests.bench.sampling import event, spread
@@ -151,8 +151,7 @@ def _table(rows: dict[Case, list[Round]], maximum: float) -> Iterator[str]:
         figures = [spread([percentile(one.latencies, p) for one in rounds], 1) for p in (50, 99, 99.9)]
         cpu, servers = median(one.cpu for one in rounds), median(one.servers for one in rounds)
         pace = min(case.share * maximum, case.most)
-        full = " (full: it limits this row)" if servers > FULL else ""
-        yield f"| {case.name} | {pace:.0f} | {' | '.join(figures)} | {cpu:.0%} | {servers:.0%}{full} |"
+        yield f"| {case.name} | {pace:.0f} | {' | '.join(figures)} | {cpu:.0%} | {busy(servers)} |"
     late = max(one.late for rounds in rows.values() for one in rounds)
     if late > LATE_SECONDS:
         yield f"\nThe publisher was behind its pace by up to {late * 1000:.0f} ms: the servers' core was busy."

@@ -98,6 +98,11 @@ class CoreUse:
         return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
+def busy(share: float) -> str:
+    """The servers' core in a table, marked when it is FULL."""
+    return f"{share:.0%}{' (full: it limits this row)' if share > FULL else ''}"
+
+
 def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
 

@@ -6,7 +6,6 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from threading import RLock
 from typing import TextIO
 
 import orjson
@@ -86,14 +85,10 @@ class _JsonHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._gathered: list[str] = []
-        self._gathering = RLock()  # other threads log too, and tell first what was gathered before
 
     def write(self, line: dict[str, object]) -> None:
-        text = orjson.dumps(line, default=str).decode() + self.terminator
-        with self._gathering:
-            self._gathered.append(text)
-            first = len(self._gathered) == 1
-        if not first:
+        self._gathered.append(orjson.dumps(line, default=str).decode() + self.terminator)
+        if len(self._gathered) != 1:
             return
         try:
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
@@ -105,13 +100,17 @@ class _JsonHandler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def flush(self) -> None:
-        with suppress(OSError, ValueError):  # a log that nobody can take must not stop deliveries
-            self._tell()
-            super().flush()
+        self.acquire()  # other threads log too, and tell first what was gathered before
+        try:
+            with suppress(OSError, ValueError):  # a log that nobody can take must not stop deliveries
+                self._tell()
+                super().flush()
+        finally:
+            self.release()
 
     def _tell(self) -> None:
-        with self._gathering:
-            lines, self._gathered = self._gathered, []
+        lines = self._gathered[:]
+        del self._gathered[: len(lines)]  # what is added meanwhile stays, without a lock for each line
         if lines:
             self.stream.write("".join(lines))
 
