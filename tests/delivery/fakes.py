@@ -67,19 +67,20 @@ class FakePublisher:
         self.release = asyncio.Event()
         self.release.set()
 
-    async def retry(self, body: bytes, history: History, delay: int) -> None:
-        await self._confirm(Published(delay, body, history.headers()))
+    def retry(self, body: bytes, history: History, delay: int) -> asyncio.Future[object]:
+        return asyncio.ensure_future(self._confirm(Published(delay, body, history.headers())))
 
-    async def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> None:
-        await self._confirm(Published("dead", body, history.headers(), facts))
+    def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> asyncio.Future[object]:
+        return asyncio.ensure_future(self._confirm(Published("dead", body, history.headers(), facts)))
 
-    async def _confirm(self, published: Published) -> None:
+    async def _confirm(self, published: Published) -> object:
         self.tries += 1
         await self.release.wait()
         if self.failures:
             self.failures -= 1
             raise PublishFailed("no confirm")
         self.published.append(published)
+        return None
 
 
 class FakeWebhooks:

@@ -38,9 +38,9 @@ class TracedPublisher(FakePublisher):
         super().__init__()
         self._trace = trace
 
-    async def _confirm(self, published: Published) -> None:
+    async def _confirm(self, published: Published) -> object:
         published.headers.update(self._trace())
-        await super()._confirm(published)
+        return await super()._confirm(published)
 
 
 class Traced:

@@ -8,14 +8,17 @@ GATHER_SECONDS goes out in one write.
 import asyncio
 from collections import deque
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiormq.channel import Channel
+from aiormq.exceptions import DeliveryError, PublishError
 from pamqp import frame
 from pamqp.commands import Basic
 
+from worker.broker.connection import said
 from worker.broker.content import body_frames, content_header
 from worker.broker.frames import write
+from worker.delivery.ports import PublishFailed
 from worker.domain.history import Headers
 
 WRITE_BYTES = 256 * 1024
@@ -26,12 +29,43 @@ GATHER_SECONDS = 0.010
 is parked, retried or given up holds its place in the prefetch so much longer; a small WORKER_CONCURRENCY feels it."""
 
 
-class _Publish(NamedTuple):
-    queue: str
-    body: bytes
-    headers: Headers
-    message_id: str
-    confirmed: asyncio.Future[object]
+class QueueMissing(PublishFailed):
+    """The broker returned it: somebody deleted the queue."""
+
+
+class QueueRefused(PublishFailed):
+    """The broker nacked it: the queue is at its length limit, or not available."""
+
+
+class Publish(asyncio.Future[object]):
+    """One publish. aiormq ends it at the confirm; what it sets as an exception comes out as PublishFailed."""
+
+    __slots__ = ("body", "headers", "message_id", "queue")
+
+    def __init__(
+        self, queue: str, body: bytes, headers: Headers, message_id: str, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(loop=loop)
+        self.queue = queue
+        self.body = body
+        self.headers = headers
+        self.message_id = message_id
+
+    def set_exception(self, exception: type | BaseException) -> None:
+        if not self.done():  # given up by its caller: aiormq does not ask before it tells of a return
+            super().set_exception(self._failure(exception))
+
+    def _failure(self, exception: type | BaseException) -> PublishFailed:
+        error = exception() if isinstance(exception, type) else exception
+        match error:
+            case PublishError():
+                failure: PublishFailed = QueueMissing(f"the queue {self.queue} does not exist")
+            case DeliveryError():
+                failure = QueueRefused(f"the queue {self.queue} refused it: at its length limit, or not available")
+            case _:
+                failure = PublishFailed(f"publishing to {self.queue}: {said(error)}")
+        failure.__cause__ = error
+        return failure
 
 
 class Outbox:
@@ -40,37 +74,39 @@ class Outbox:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[_Publish] = deque()
-        self._unconfirmed: set[asyncio.Future[object]] = set()
+        self._waiting: deque[Publish] = deque()
+        self._unconfirmed: set[Publish] = set()
         self._writing: asyncio.Task[None] | None = None
         self._method = lru_cache(maxsize=1024)(self._marshalled_method)
         channel.closing.add_done_callback(self._channel_closed)
 
-    def publish(self, queue: str, body: bytes, headers: Headers, message_id: str) -> asyncio.Future[object]:
-        """To a queue, mandatory. The future ends at the confirm; cancelled before it is sent, it is not sent.
+    def publish(self, queue: str, body: bytes, headers: Headers, message_id: str) -> Publish:
+        """To a queue, mandatory. Cancelled before it is sent, it is not sent.
 
-        It raises aiormq's PublishError (no such queue), DeliveryError (refused), ConnectionError, or what
-        `content_header` raises. `message_id` must be unique: aiormq finds a publish that the broker returned by it.
+        `message_id` must be unique: aiormq finds a publish that the broker returned by it.
         """
-        confirmed: asyncio.Future[object] = self._loop.create_future()
+        publish = Publish(queue, body, headers, message_id, self._loop)
         if self._channel.is_closed:
-            confirmed.set_exception(ConnectionError("the channel is closed"))
-            return confirmed
-        self._unconfirmed.add(confirmed)
-        confirmed.add_done_callback(self._unconfirmed.discard)
-        self._waiting.append(_Publish(queue, body, headers, message_id, confirmed))
+            publish.set_exception(ConnectionError("the channel is closed"))
+            return publish
+        self._unconfirmed.add(publish)
+        publish.add_done_callback(self._ended)
+        self._waiting.append(publish)
         if self._writing is None or self._writing.done():
             self._writing = self._loop.create_task(self._write())
-        return confirmed
+        return publish
 
     def close(self, reason: str = "the connection was lost") -> None:
         """Nothing more is sent; every publish without its confirm ends with a ConnectionError."""
         self._waiting.clear()
         if self._writing is not None:
             self._writing.cancel()  # aiormq never wakes who waits for room in the queue of a connection that died
-        for confirmed in tuple(self._unconfirmed):
-            if not confirmed.done():
-                confirmed.set_exception(ConnectionError(reason))
+        for publish in tuple(self._unconfirmed):
+            publish.set_exception(ConnectionError(reason))
+
+    def _ended(self, publish: Publish) -> None:
+        self._unconfirmed.discard(publish)
+        self._channel.message_id_delivery_tag.pop(publish.message_id, None)
 
     def _channel_closed(self, closing: asyncio.Future[Any]) -> None:
         error = None if closing.cancelled() else closing.exception()
@@ -89,28 +125,27 @@ class Outbox:
         size = 0
         while self._waiting and size < WRITE_BYTES:
             publish = self._waiting.popleft()
-            if publish.confirmed.done():
+            if publish.done():
                 continue
             try:
                 frames = self._frames(publish)
             except (TypeError, ValueError) as error:
                 # Not numbered: without being sent, it would shift all confirms after it.
-                publish.confirmed.set_exception(error)
+                publish.set_exception(error)
                 continue
             self._expect(publish)
             pieces += frames
             size += len(publish.body)
         return b"".join(pieces)
 
-    def _expect(self, publish: _Publish) -> None:
+    def _expect(self, publish: Publish) -> None:
         """The confirm, or the return."""
-        channel, message_id = self._channel, publish.message_id
+        channel = self._channel
         channel.delivery_tag += 1
-        channel.confirmations[channel.delivery_tag] = publish.confirmed
-        channel.message_id_delivery_tag[message_id] = channel.delivery_tag
-        publish.confirmed.add_done_callback(lambda _: channel.message_id_delivery_tag.pop(message_id, None))
+        channel.confirmations[channel.delivery_tag] = publish
+        channel.message_id_delivery_tag[publish.message_id] = channel.delivery_tag
 
-    def _frames(self, publish: _Publish) -> list[bytes]:
+    def _frames(self, publish: Publish) -> list[bytes]:
         body, number = publish.body, self._channel.number
         header = content_header(number, len(body), publish.headers, publish.message_id)
         return [self._method(publish.queue), header, *body_frames(number, body, self._channel.max_content_size)]

@@ -8,12 +8,10 @@ from itertools import count
 from typing import Any
 
 from aio_pika.abc import AbstractConnection
-from aiormq.exceptions import DeliveryError, PublishError
 
 from worker.broker.alarm import watch_alarm
-from worker.broker.connection import said
 from worker.broker.declare import open_channel
-from worker.broker.outbox import Outbox
+from worker.broker.outbox import Outbox, Publish, QueueMissing, QueueRefused
 from worker.broker.rejections import Rejections
 from worker.broker.topology import Topology
 from worker.delivery.ports import Clock, PublishFailed
@@ -25,8 +23,8 @@ log = logging.getLogger(__name__)
 class Publisher:
     """One channel with confirms on a connection of its own: a publisher that is blocked must not stop acks.
 
-    Each call waits for its own confirm, so callers pipeline by being many. A confirm has no deadline: behind a
-    memory alarm it comes late but comes, and publishing again meanwhile would repeat the delivery.
+    A confirm has no deadline: behind a memory alarm it comes late but comes, and publishing again meanwhile would
+    repeat the delivery.
     `on_blocked` hears of such an alarm, and of its end. `trace` gives each message further headers.
     """
 
@@ -46,7 +44,7 @@ class Publisher:
         self._monotonic = monotonic
         self._trace = trace
         self._rejections = Rejections()
-        self._unconfirmed: dict[int, float] = {}  # begun at, in that order
+        self._unconfirmed: dict[Publish, float] = {}  # begun at, in that order
         self._connection: AbstractConnection | None = None
         self._outbox: Outbox | None = None
         self._closing: asyncio.Future[Any] | None = None
@@ -96,34 +94,37 @@ class Publisher:
 
     # What the delivery calls.
 
-    async def retry(self, body: bytes, history: History, delay: int) -> None:
-        await self.publish(self._topology.retry_queue(delay), body, history.headers())
+    def retry(self, body: bytes, history: History, delay: int) -> asyncio.Future[object]:
+        return self.publish(self._topology.retry_queue(delay), body, history.headers())
 
-    async def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> None:
+    def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> asyncio.Future[object]:
         headers = history.headers() | {PREFIX + name: value for name, value in facts.items()}
-        await self.publish(self._topology.dead, body, headers)
+        return self.publish(self._topology.dead, body, headers)
 
-    async def publish(self, queue: str, body: bytes, headers: Headers) -> None:
-        """Persistent, confirmed, routed. Raises PublishFailed, also when the queue is full or missing."""
+    def publish(self, queue: str, body: bytes, headers: Headers) -> asyncio.Future[object]:
+        """Persistent, confirmed, routed. The future raises PublishFailed, also when the queue is full or missing."""
         if self._outbox is None:
-            raise PublishFailed("no connection to RabbitMQ")
-        number = next(self._numbers)
+            failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            failed.set_exception(PublishFailed("no connection to RabbitMQ"))
+            return failed
         if self._trace is not None:
             headers = {**headers, **self._trace()}
-        self._unconfirmed[number] = self._monotonic()
-        try:
-            await self._outbox.publish(queue, body, headers, str(number))
-        except PublishError as error:
-            self._unfit.set()  # somebody deleted the queue: a new connection declares it again
-            raise PublishFailed(f"the queue {queue} does not exist") from error
-        except DeliveryError as error:
-            self._refused(queue)
-            raise PublishFailed(f"the queue {queue} refused it: at its length limit, or not available") from error
-        except Exception as error:
-            raise PublishFailed(f"publishing to {queue}: {said(error)}") from error
-        finally:
-            del self._unconfirmed[number]
-        self._rejections.accepted(queue)
+        publish = self._outbox.publish(queue, body, headers, str(next(self._numbers)))
+        self._unconfirmed[publish] = self._monotonic()
+        publish.add_done_callback(self._ended)
+        return publish
+
+    def _ended(self, publish: Publish) -> None:
+        del self._unconfirmed[publish]
+        if publish.cancelled():
+            return
+        match publish.exception():
+            case None:
+                self._rejections.accepted(publish.queue)
+            case QueueMissing():
+                self._unfit.set()  # a new connection declares it again
+            case QueueRefused():
+                self._refused(publish.queue)
 
     def _refused(self, queue: str) -> None:
         if self._rejections.refused(queue, self._monotonic()):

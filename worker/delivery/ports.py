@@ -1,5 +1,6 @@
 """What the flow needs from the outside: small protocols, implemented by the adapters and by fakes in tests."""
 
+from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -49,12 +50,13 @@ class Message(Protocol):
 
 
 class Publisher(Protocol):
-    """Confirmed and routed publishes to our own queues. Each call raises PublishFailed."""
+    """Routed publishes to our own queues. Each future ends at the confirm, or raises PublishFailed; cancelled, the
+    publish is given up: not sent, if it has not been."""
 
-    async def retry(self, body: bytes, history: History, delay: int) -> None:
+    def retry(self, body: bytes, history: History, delay: int) -> Future[object]:
         """To the delay queue of `delay` seconds; 0: to `retries` at once."""
 
-    async def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> None:
+    def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> Future[object]:
         """To the dead-letter queue. `facts`: reason, error, instance, event, id (what is known of them)."""
 
 

@@ -5,11 +5,11 @@ import logging
 from datetime import UTC, datetime
 from typing import assert_never
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from worker.delivery.ports import Clock, Publisher, PublishFailed, Recorder
 from worker.delivery.taken import Taken
-from worker.delivery.tasks import Tasks
+from worker.delivery.tasks import end
 from worker.domain.event import Event
 from worker.domain.history import History, sendable
 from worker.domain.outcome import DeadLettered, Delivered, Outcome, Parked, Reason, Retried, Skipped
@@ -29,16 +29,18 @@ class Settler:
         self._publisher = publisher
         self._recorder = recorder
         self._now = now
-        self._publishing = Tasks()
+        self._storing: dict[asyncio.Future[object], _Leaving] = {}
 
     async def finished(self, seconds: float) -> None:
         """Waits for the confirms of every publish under way; after `seconds` their messages are handed back."""
         try:
             async with asyncio.timeout(seconds):
-                await self._publishing.finished()
+                while self._storing:
+                    await asyncio.wait(self._storing)
         except TimeoutError:
-            log.warning("%d publishes were not confirmed in time", len(self._publishing))
-        await self._publishing.end()
+            log.warning("%d publishes were not confirmed in time", len(self._storing))
+        while self._storing:
+            await end(*self._storing)
 
     def attempted(self, taken: Taken, delivery: Delivery, outcome: Outcome, result: Result | None) -> None:
         """The outcome of an attempt; charged when it was judged a failure. Never blocks, never raises."""
@@ -67,64 +69,68 @@ class Settler:
             case Parked(reason=Reason.HANDED_BACK):
                 self._close(leaving, settled=False)
             case Retried() | Parked() | DeadLettered():
-                self._publishing.start(self._publish(leaving))
+                self._store(leaving)
             case _:
                 assert_never(leaving.outcome)
 
-    async def _publish(self, leaving: "_Leaving") -> None:
-        settled = False
+    def _store(self, leaving: "_Leaving") -> None:
         try:
-            settled = await self._stored(leaving)
-        finally:
-            if not settled:
-                leaving.outcome = Parked(Reason.HANDED_BACK)
-            self._close(leaving, settled=settled)
+            storing = self._publish(leaving)
+        except Exception:
+            log.exception("an outcome could not be published")
+            self._hand_back(leaving)
+        else:
+            self._watch(storing, leaving)
 
-    async def _stored(self, leaving: "_Leaving") -> bool:
-        """Publish until it is confirmed; False when the broker's own copy has to serve."""
-        try:
-            await self._try_to_store(leaving)
-        except PublishFailed as error:
-            if leaving.taken.message.lost:
-                return False
-            log.warning("publishing failed, trying again: %s", error)
-            return await self._stored_later(leaving)
-        return True
+    def _watch(self, storing: asyncio.Future[object], leaving: "_Leaving") -> None:
+        """A callback for each, and a task only for those that fail: half of what parking costs would be the tasks."""
+        self._storing[storing] = leaving
+        storing.add_done_callback(self._stored)
 
-    async def _stored_later(self, leaving: "_Leaving") -> bool:
-        def useless(_: RetryCallState) -> bool:
-            # A lost message is delivered again anyway: publishing it too would make two of it.
-            return leaving.taken.message.lost
+    def _stored(self, storing: asyncio.Future[object]) -> None:
+        leaving = self._storing.pop(storing)
+        if storing.cancelled():
+            self._hand_back(leaving)
+            return
+        match storing.exception():
+            case None:
+                self._close(leaving)
+            case PublishFailed() as error:
+                self._failed(leaving, error)
+            case fault:
+                log.error("a publish failed unexpectedly", exc_info=fault)
+                self._hand_back(leaving)
 
-        retrying = AsyncRetrying(
+    def _failed(self, leaving: "_Leaving", error: PublishFailed) -> None:
+        self._recorder.publish_failed()
+        if leaving.taken.message.lost:
+            self._hand_back(leaving)  # the broker delivers it again: publishing it too would make two of it
+            return
+        log.warning("publishing failed, trying again: %s", error)
+        self._watch(asyncio.get_running_loop().create_task(self._published_later(leaving)), leaving)
+
+    async def _published_later(self, leaving: "_Leaving") -> None:
+        """Publishes until it is confirmed. Raises PublishFailed once the message is lost."""
+        again = AsyncRetrying(
             retry=retry_if_exception_type(PublishFailed),
             wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PUBLISH_WAIT_SECONDS),
-            stop=useless,
-            retry_error_callback=lambda _: False,
+            stop=lambda _: leaving.taken.message.lost,
+            before_sleep=lambda _: self._recorder.publish_failed(),
+            reraise=True,
         )
+        async for attempt in again:
+            with attempt:
+                await self._publish(leaving)
 
-        async def again() -> bool:
-            await self._try_to_store(leaving)
-            return True
-
-        return bool(await retrying(again))
-
-    async def _try_to_store(self, leaving: "_Leaving") -> None:
-        try:
-            await self._store(leaving)
-        except PublishFailed:
-            self._recorder.publish_failed()
-            raise
-
-    async def _store(self, leaving: "_Leaving") -> None:
+    def _publish(self, leaving: "_Leaving") -> asyncio.Future[object]:
         body, history = leaving.taken.message.body, leaving.history
         match leaving.outcome:
             case Retried(delay=delay):
-                await self._publisher.retry(body, history, delay)
+                return self._publisher.retry(body, history, delay)
             case Parked(delay=delay):
-                await self._publisher.retry(body, history.parked(), delay)
+                return self._publisher.retry(body, history.parked(), delay)
             case DeadLettered():
-                await self._publisher.dead_letter(body, history, self._facts(leaving, leaving.outcome))
+                return self._publisher.dead_letter(body, history, self._facts(leaving, leaving.outcome))
             case Delivered() | Skipped():
                 raise AssertionError("nothing to publish")
 
@@ -142,6 +148,10 @@ class Settler:
     def _close(self, leaving: "_Leaving", *, settled: bool = True) -> None:
         leaving.taken.closed(settled=settled)
         self._recorder.settled(leaving.record(self._now()))
+
+    def _hand_back(self, leaving: "_Leaving") -> None:
+        leaving.outcome = Parked(Reason.HANDED_BACK)
+        self._close(leaving, settled=False)
 
     def _entry(self, what: int | str) -> str:
         return f"{self._iso()} {what}"
