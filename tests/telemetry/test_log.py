@@ -95,6 +95,15 @@ async def test_lines_are_gathered_and_stay_in_order(configure: Configure) -> Non
     ]
 
 
+async def test_a_name_that_no_utf8_can_hold_costs_no_line(configure: Configure) -> None:
+    stream = configure("info", "json")
+    log.delivery(Record(**{**_fields(parked()), "instance": "lone \ud800"}))
+    log.delivery(parked())
+    logging.getLogger("worker").info("of %s", "lone \ud800")
+    first, second, third = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (first["instance"], second["instance"], third["message"]) == ("lone \ud800", "açme", "of lone \ud800")
+
+
 async def test_the_last_lines_are_told_at_the_end(configure: Configure) -> None:
     stream = configure("info", "json")
     log.delivery(parked())

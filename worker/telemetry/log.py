@@ -1,6 +1,7 @@
 """Log lines: JSON (one object a line) or text, on standard error; one line for each delivery."""
 
 import asyncio
+import json
 import logging
 import sys
 import time
@@ -34,6 +35,14 @@ def delivery(record: Record) -> None:
     level = _level(record)
     if not _deliveries.isEnabledFor(level):
         return
+    handlers = logging.getLogger().handlers
+    if len(handlers) == 1 and isinstance(handlers[0], _JsonHandler):
+        handlers[0].gather(level, record)
+    else:
+        _deliveries.log(level, "delivery", extra=_delivery_facts(record))
+
+
+def _delivery_facts(record: Record) -> dict[str, object]:
     outcome = record.outcome
     facts: dict[str, object] = {
         "id": record.id,
@@ -46,12 +55,7 @@ def delivery(record: Record) -> None:
         "status": record.status,
         "seconds": round(record.seconds, 3),
     }
-    facts |= {name: value for name in ("delay", "error") if (value := getattr(outcome, name, None))}
-    handlers = logging.getLogger().handlers
-    if len(handlers) == 1 and isinstance(handlers[0], _JsonHandler):
-        handlers[0].write(_line(time.time(), logging.getLevelName(level), _deliveries.name, "delivery") | facts)
-    else:
-        _deliveries.log(level, "delivery", extra=facts)
+    return facts | {name: value for name in ("delay", "error") if (value := getattr(outcome, name, None))}
 
 
 def _level(record: Record) -> int:
@@ -78,21 +82,29 @@ def _line(created: float, level: str, logger: str, message: str) -> dict[str, ob
     }
 
 
+def _dumped(line: dict[str, object]) -> str:
+    try:
+        return orjson.dumps(line, default=str).decode()
+    except TypeError:  # an unpaired surrogate, as names in a database or a file's path can have
+        return json.dumps(line, default=str)
+
+
 class _JsonHandler(logging.StreamHandler[TextIO]):
-    """Takes deliveries past logging's records, and the lines of GATHER_SECONDS in one write: 3 us a line instead of 22,
-    where each parking has one. A process that is killed takes the lines of that time with it."""
+    """Takes deliveries past logging's records, and those of GATHER_SECONDS together: 3 us a line instead of 22, where
+    each parking has one. A process that is killed takes the lines of that time with it."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._gathered: list[str] = []
+        self._gathered: list[tuple[float, int, Record]] = []
 
-    def write(self, line: dict[str, object]) -> None:
-        self._gathered.append(orjson.dumps(line, default=str).decode() + self.terminator)
+    def gather(self, level: int, record: Record) -> None:
+        """In the event loop's thread; without a loop, the line is written at once."""
+        self._gathered.append((time.time(), level, record))
         if len(self._gathered) != 1:
             return
         try:
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
-        except RuntimeError:  # no loop is running
+        except RuntimeError:
             self.flush()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -109,10 +121,14 @@ class _JsonHandler(logging.StreamHandler[TextIO]):
             self.release()
 
     def _tell(self) -> None:
-        lines = self._gathered[:]
-        del self._gathered[: len(lines)]  # what is added meanwhile stays, without a lock for each line
-        if lines:
-            self.stream.write("".join(lines))
+        gathered = self._gathered[:]
+        del self._gathered[: len(gathered)]  # what is added meanwhile stays, without a lock for each line
+        if gathered:
+            self.stream.write("".join([_delivery_line(*each) + self.terminator for each in gathered]))
+
+
+def _delivery_line(at: float, level: int, record: Record) -> str:
+    return _dumped(_line(at, logging.getLevelName(level), _deliveries.name, "delivery") | _delivery_facts(record))
 
 
 class _Json(logging.Formatter):
@@ -120,7 +136,7 @@ class _Json(logging.Formatter):
         line = _line(record.created, record.levelname, record.name, record.getMessage()) | _facts(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        return _dumped(line)
 
 
 class _Text(logging.Formatter):
