@@ -30,7 +30,7 @@ EARLIER = 3_000
 PACE = 0.4
 """Of the throughput that a first turn with none bad has, which is not counted: where queues do not build up yet."""
 
-PASSES = 2
+PASSES = 4
 """Saturated turns of each kind in a round: what they differ by is less than what this machine differs by."""
 
 SECONDS = 6.0

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
+from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
 from deploy.local_broker import LocalBroker
@@ -74,6 +75,16 @@ async def test_a_publish_that_its_caller_gives_up_is_cancelled_not_failed() -> N
     with pytest.raises(asyncio.CancelledError):
         await publish
     publisher.state(False)  # has nothing left to end
+
+
+async def test_a_return_that_comes_after_its_publish_was_given_up_changes_nothing() -> None:
+    """aiormq sets the exception without asking: an InvalidStateError there would end the channel for all."""
+    publisher, _ = stuck_publisher()
+    publish = publisher.publish("webhooks.retry.5s", b"{}", {})
+    publish.cancel()
+    publish.set_exception(PublishError.__new__(PublishError))
+    assert publish.cancelled()
+    publisher.state(False)
 
 
 # On a real broker

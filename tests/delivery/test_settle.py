@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.delivery.conftest import MakeRig, Rig, calm
@@ -56,6 +58,26 @@ async def test_a_publish_without_a_confirm_is_handed_back_at_the_end(
     await failing.settler.finished(0.01)
     assert message.ends == ["hand back"]
     assert failing.recorder.outcomes == ["Parked handed_back"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_a_fault_of_ours_keeps_from_being_published_stays_the_brokers(
+    failing: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, at_once: bool
+) -> None:
+    def broken(*_: object) -> asyncio.Future[object]:
+        fault = ValueError("ours")
+        if at_once:
+            raise fault
+        publish: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        publish.set_exception(fault)
+        return publish
+
+    monkeypatch.setattr(failing.publisher, "retry", broken)
+    message = FakeMessage(event())
+    await failing.take(message)
+    assert message.ends == ["hand back"]
+    assert failing.recorder.outcomes == ["Parked handed_back"]
+    assert "ValueError: ours" in caplog.text
 
 
 async def test_a_dead_letter_carries_reason_error_time_instance_event_and_id(rig: MakeRig) -> None:

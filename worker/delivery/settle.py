@@ -83,7 +83,8 @@ class Settler:
             self._watch(storing, leaving)
 
     def _watch(self, storing: asyncio.Future[object], leaving: "_Leaving") -> None:
-        """A callback for each, and a task only for those that fail: half of what parking costs would be the tasks."""
+        """A callback for each, and a task only for those that failed: beside dead receivers, a task for each parking
+        would take 2 to 3 % from the others."""
         self._storing[storing] = leaving
         storing.add_done_callback(self._stored)
 
