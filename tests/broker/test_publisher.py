@@ -63,6 +63,7 @@ async def test_no_publish_outlives_its_connection() -> None:
                 await lost
     await asyncio.sleep(0)
     assert publisher.oldest_unconfirmed == 0
+    assert not channel.confirmations, "a dead channel would hold their bodies until the collector comes"
     with pytest.raises(PublishFailed, match="no connection"):
         await publisher.publish("webhooks.retry.5s", b"{}", {})
 

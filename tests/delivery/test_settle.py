@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -37,6 +39,23 @@ async def test_a_failed_publish_is_tried_again_until_it_is_confirmed(
     assert (message.ends, failing.publisher.tries) == (["ack"], 4)
     assert failing.recorder.failed_publishes == 3
     assert failing.recorder.outcomes == ["Retried 5xx"]
+
+
+async def test_a_publish_that_was_tried_again_lets_its_message_go_without_the_collector(
+    failing: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "LONGEST_PUBLISH_WAIT_SECONDS", 0.001)
+    failing.publisher.failures = 2
+    message = FakeMessage(event())
+    gone = weakref.ref(message)
+    gc.disable()
+    try:
+        await failing.take(message)
+        await failing.pipeline.drain(5)
+        del message
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_lost_message_is_not_published_as_well(failing: Rig) -> None:

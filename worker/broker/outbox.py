@@ -97,12 +97,13 @@ class Outbox:
         return publish
 
     def close(self, reason: str = "the connection was lost") -> None:
-        """Nothing more is sent; every publish without its confirm ends with a ConnectionError."""
+        """Nothing more is sent; every publish without its confirm fails."""
         self._waiting.clear()
         if self._writing is not None:
             self._writing.cancel()  # aiormq never wakes who waits for room in the queue of a connection that died
         for publish in tuple(self._unconfirmed):
             publish.set_exception(ConnectionError(reason))
+        self._channel.confirmations.clear()  # aiormq never does: all bodies would live until the collector comes
 
     def _ended(self, publish: Publish) -> None:
         self._unconfirmed.discard(publish)

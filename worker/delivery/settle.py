@@ -5,7 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import assert_never
 
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_random_exponential
 
 from worker.delivery.ports import Clock, Publisher, PublishFailed, Recorder
 from worker.delivery.taken import Taken
@@ -119,9 +119,12 @@ class Settler:
             before_sleep=lambda _: self._recorder.publish_failed(),
             reraise=True,
         )
-        async for attempt in again:
-            with attempt:
-                await self._publish(leaving)
+        try:
+            async for attempt in again:
+                with attempt:
+                    await self._publish(leaving)
+        finally:
+            again.stop = stop_never  # it refers to itself: the message would live until the collector comes
 
     def _publish(self, leaving: "_Leaving") -> asyncio.Future[object]:
         body, history = leaving.taken.message.body, leaving.history

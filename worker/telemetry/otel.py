@@ -1,8 +1,9 @@
 """Traces by OpenTelemetry, around the ports of the flow: `process <queue>` for each taking, `POST` for each attempt.
 
 To which taking and delivery a piece of work belongs is in context variables: a task begins in the context that starts
-it. A delivery that waits in its lane is started by another one's end, so its turn keeps a context of its own. What
-the variables hold is small, as a pooled connection keeps the context that it was opened in.
+it, a future's callback in the one that adds it. A delivery that waits in its lane is started by another one's end, so
+its turn keeps a context of its own. What the variables hold is small, as a pooled connection keeps the context that it
+was opened in.
 
 Names of spans and attributes: OpenTelemetry's semantic conventions for RabbitMQ and for HTTP clients; what they have
 no name for begins with `webhook.`. No payload, no header value, no credentials, no query string.
