@@ -74,6 +74,30 @@ async def test_who_waits_in_vain_is_told_his_own_refusal() -> None:
     leading.cancel()
 
 
+async def test_who_comes_right_after_a_refusal_need_not_hear_it_himself() -> None:
+    receiver = Receiver()
+    assert receiver.comeback.refusal(ORIGIN) is None
+    with pytest.raises(aiohttp.ClientConnectorError) as first:
+        await receiver.comeback.tried(ORIGIN, FAR)
+    told = receiver.comeback.refusal(ORIGIN)
+    assert str(told) == str(first.value)
+    assert told is not first.value, "one that many raise would collect the frames of all"
+
+    async def remembered() -> object:
+        return receiver.comeback.refusal(ORIGIN)
+
+    await eventually(remembered, lambda refused: refused is None, 5, "the end of the first wait")
+
+
+async def test_a_connect_that_succeeds_ends_the_memory_of_a_refusal() -> None:
+    receiver = Receiver()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await receiver.comeback.tried(ORIGIN, FAR)
+    receiver.listens = True
+    await receiver.comeback.tried(ORIGIN, FAR)
+    assert receiver.comeback.refusal(ORIGIN) is None
+
+
 async def test_when_the_one_who_tries_is_cancelled_another_goes_on() -> None:
     receiver = Receiver()
     first, second = receiver.wait(), receiver.wait()

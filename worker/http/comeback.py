@@ -30,7 +30,8 @@ class Comeback:
     """Of all who wait for one origin, one tries to connect; when he succeeds he calls two, and so does each of them.
 
     A connect that is refused costs 0.4 ms: hundreds who tried would take from the healthy what their own POSTs cost,
-    and one that lets in a single connection would be asked by all at once. `jitter` (0..1) spreads the waits.
+    and one that lets in a single connection would be asked by all at once. So who comes within FIRST_WAIT_SECONDS of a
+    refusal does not try either. `jitter` (0..1) spreads the waits.
     """
 
     def __init__(self, connect: Connect, jitter: float) -> None:
@@ -38,11 +39,33 @@ class Comeback:
         self._again = AsyncRetrying(retry=retry_if_exception(may_come_back), wait=_jittered(jitter), reraise=True)
         self._leading: dict[ConnectionKey, object] = {}
         self._waiting: dict[ConnectionKey, deque[asyncio.Future[None]]] = {}
+        self._refusals: dict[ConnectionKey, aiohttp.ClientConnectorError] = {}
+
+    def refusal(self, origin: Origin) -> aiohttp.ClientConnectorError | None:
+        """Of the last FIRST_WAIT_SECONDS, for one more to raise; None: try."""
+        refused = self._refusals.get(origin.key)
+        return None if refused is None else type(refused)(*refused.args)
+
+    async def tried(self, origin: Origin, deadline: float) -> Connection:
+        """Raises what `connect` raises; a refusal is remembered."""
+        try:
+            connection = await self._connect(origin, deadline)
+        except aiohttp.ClientConnectorError as error:
+            if may_come_back(error):
+                self._refusals[origin.key] = error
+                asyncio.get_running_loop().call_later(FIRST_WAIT_SECONDS, self._forget, origin.key, error)
+            raise
+        self._refusals.pop(origin.key, None)
+        return connection
+
+    def _forget(self, key: ConnectionKey, refused: aiohttp.ClientConnectorError) -> None:
+        if self._refusals.get(key) is refused:
+            del self._refusals[key]
 
     async def connection(self, origin: Origin, seconds: float, deadline: float, refused: OSError) -> Connection:
         """Raises `refused`, or a later refusal, if nobody listens within so many seconds; else what `connect` raises.
 
-        `connect(origin, deadline)` was refused just now; `deadline` is on the event loop's clock.
+        A connect was refused just now, his own or another's; `deadline` is on the event loop's clock.
         """
         now = asyncio.get_running_loop().time
         until = min(now() + seconds, deadline)
@@ -53,7 +76,7 @@ class Comeback:
                 if not await self._called(origin.key, left):
                     break
                 try:
-                    connection = await self._connect(origin, deadline)
+                    connection = await self.tried(origin, deadline)
                 except aiohttp.ClientConnectorError as error:
                     if not may_come_back(error):
                         raise
@@ -78,7 +101,7 @@ class Comeback:
         async def attempt() -> Connection:
             hanging = loop.call_later(HANGING_SECONDS, step_down, 1)
             try:
-                return await self._connect(origin, deadline)
+                return await self.tried(origin, deadline)
             finally:
                 hanging.cancel()
 

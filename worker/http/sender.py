@@ -95,14 +95,17 @@ class Sender:
         return await exchange(connection, head, request.body, deadline)
 
     async def _new_connection(self, origin: Origin, deadline: float) -> Connection:
-        try:
-            return await self._connected(origin, deadline)
-        except aiohttp.ClientConnectorError as refused:
-            if not may_come_back(refused):
-                raise
-            # It ends before the deadline: a refused connection must not be told of as a timeout.
-            patience = min(REFUSED_CONNECT_SECONDS, (deadline - self._loop.time()) / 2)
-            return await self._comeback.connection(origin, patience, deadline, refused)
+        refused = self._comeback.refusal(origin)
+        if refused is None:
+            try:
+                return await self._comeback.tried(origin, deadline)
+            except aiohttp.ClientConnectorError as error:
+                if not may_come_back(error):
+                    raise
+                refused = error
+        # It ends before the deadline: a refused connection must not be told of as a timeout.
+        patience = min(REFUSED_CONNECT_SECONDS, (deadline - self._loop.time()) / 2)
+        return await self._comeback.connection(origin, patience, deadline, refused)
 
     async def _connected(self, origin: Origin, deadline: float) -> Connection:
         async with asyncio.timeout_at(deadline):
