@@ -76,7 +76,7 @@ class Settler:
     def _store(self, leaving: "_Leaving") -> None:
         try:
             storing = self._publish(leaving)
-        except Exception:
+        except Exception:  # a fault of ours: the callers never raise, and the broker still has the message
             log.exception("an outcome could not be published")
             self._hand_back(leaving)
         else:
