@@ -1,8 +1,9 @@
-"""Many wait for a receiver that refuses connections, one of them tries."""
+"""Many wait for a receiver that refuses connections, one of them tries; when it is down for longer, nobody waits."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 from types import SimpleNamespace
 from typing import Any
@@ -17,28 +18,24 @@ ORIGIN: Any = SimpleNamespace(key="receiver:80")
 FAR = 1e9
 
 
-def refusal() -> aiohttp.ClientConnectorError:
-    key: Any = SimpleNamespace(host="receiver", port=80, ssl=True)
-    return aiohttp.ClientConnectorError(key, OSError(errno.ECONNREFUSED, "refused"))
-
-
 class Receiver:
-    """Refuses until it `listens`, with `error`, and counts. The connect of number `hangs` never ends."""
+    """Refuses until it `listens`, with `error`, and counts. Connect number `hangs` waits for `hanging`."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 60.0, jitter: float = 0.2) -> None:
         self.listens = False
         self.error: Exception | None = None
         self.connects = 0
         self.refusals = 0
         self.hangs = 0
+        self.hanging = asyncio.Event()
         self.room = 10**6
-        self.comeback = Comeback(self.connect, jitter=0.2)
+        self.comeback = Comeback(self.connect, jitter, patience)
 
     async def connect(self, origin: Any, deadline: float) -> Any:
         self.connects += 1
         number = self.connects
         if number == self.hangs:
-            await asyncio.Event().wait()
+            await self.hanging.wait()
         await asyncio.sleep(0)
         if not self.listens or self.room == 0:
             self.refusals += 1
@@ -46,86 +43,125 @@ class Receiver:
         self.room -= 1
         return f"connection {number}"
 
-    async def tried(self, times: int) -> None:
+    def wait(self, deadline: float = FAR) -> asyncio.Task[Any]:
+        return asyncio.create_task(self.comeback.connection(ORIGIN, deadline))
+
+    async def leading(self) -> asyncio.Task[Any]:
+        """One who has been refused and tries again for all who come now."""
+        leader = self.wait()
+        await self.refused(1)
+        return leader
+
+    async def refused(self, times: int) -> None:
         async def count() -> int:
-            return self.connects
+            return self.refusals
 
-        await eventually(count, lambda connects: connects >= times, 10, "connects")
+        await eventually(count, lambda refusals: refusals >= times, 10, "refusals")
 
-    def wait(self, seconds: float = 5.0, mine: OSError | None = None) -> asyncio.Task[Any]:
-        return asyncio.create_task(self.comeback.connection(ORIGIN, seconds, FAR, mine or refusal()))
+    async def forgotten(self) -> None:
+        async def kept() -> int:
+            return len(self.comeback)
+
+        await eventually(kept, lambda count: count == 0, 10, "what is kept of the receiver")
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def refusal() -> aiohttp.ClientConnectorError:
+    key: Any = SimpleNamespace(host="receiver", port=80, ssl=True)
+    return aiohttp.ClientConnectorError(key, OSError(errno.ECONNREFUSED, "refused"))
 
 
 async def test_of_a_hundred_who_wait_one_tries_and_all_are_connected_when_it_listens() -> None:
     receiver = Receiver()
-    waiting = [receiver.wait() for _ in range(100)]
-
-    async def refusals() -> int:
-        return receiver.refusals
-
-    await eventually(refusals, lambda count: count >= 3, 10, "the third refusal")
+    waiting = [await receiver.leading(), *(receiver.wait() for _ in range(99))]
+    await receiver.refused(3)
     assert receiver.connects == 3
     receiver.listens = True
     assert len(set(await asyncio.gather(*waiting))) == 100
     assert receiver.connects == 103
+    assert len(receiver.comeback) == 0
 
 
-async def test_who_waits_in_vain_is_told_his_own_refusal() -> None:
-    receiver, mine = Receiver(), refusal()
-    leading = receiver.wait()
-    await receiver.tried(1)
-    with pytest.raises(aiohttp.ClientConnectorError) as told:
-        await receiver.wait(0.3, mine)
-    assert told.value is mine
-    leading.cancel()
+async def test_who_waits_in_vain_is_told_a_refusal_of_his_own() -> None:
+    receiver = Receiver(patience=0.3)
+    waiting = [await receiver.leading(), *(receiver.wait() for _ in range(9))]
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {str(error) for error in told} == {str(refusal())}
+    assert len({id(error) for error in told}) == 10, "one that many raise would collect the frames of all"
 
 
-async def test_who_comes_right_after_a_refusal_need_not_hear_it_himself() -> None:
-    receiver = Receiver()
-    assert receiver.comeback.refusal(ORIGIN) is None
-    with pytest.raises(aiohttp.ClientConnectorError) as first:
-        await receiver.comeback.tried(ORIGIN, FAR)
-    told = receiver.comeback.refusal(ORIGIN)
-    assert str(told) == str(first.value)
-    assert told is not first.value, "one that many raise would collect the frames of all"
-
-    async def remembered() -> object:
-        return receiver.comeback.refusal(ORIGIN)
-
-    await eventually(remembered, lambda refused: refused is None, 5, "the end of the first wait")
+async def test_not_all_who_wait_in_vain_give_up_at_the_same_moment() -> None:
+    receiver = Receiver(patience=0.5, jitter=1.0)
+    waiting = [await receiver.leading(), *(receiver.wait() for _ in range(49))]
+    _, still = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert len(still) > 25
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_a_connect_that_succeeds_ends_the_memory_of_a_refusal() -> None:
-    receiver = Receiver()
+async def test_a_receiver_that_is_down_for_longer_holds_nobody_who_comes_later() -> None:
+    receiver = Receiver(patience=0.5, jitter=0.0)
     with pytest.raises(aiohttp.ClientConnectorError):
-        await receiver.comeback.tried(ORIGIN, FAR)
+        await receiver.wait()
+    connects = receiver.connects
+    for _ in range(100):
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await receiver.wait()
+    assert receiver.connects <= connects + 2, "they wait, or each of them asks although others were just refused"
+
+
+async def test_after_a_while_without_a_refusal_it_is_waited_for_again() -> None:
+    receiver = Receiver(patience=0.3)
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await receiver.wait()
+    await receiver.forgotten()
+    later = await receiver.leading()
     receiver.listens = True
-    await receiver.comeback.tried(ORIGIN, FAR)
-    assert receiver.comeback.refusal(ORIGIN) is None
+    assert await later
+
+
+async def test_one_who_is_let_in_ends_what_is_remembered_of_a_refusal() -> None:
+    receiver = Receiver()
+    receiver.hangs = 2
+    refused, let_in = receiver.wait(), receiver.wait()
+    await receiver.refused(1)
+    await ended(refused)
+    receiver.listens = True
+    receiver.hanging.set()
+    assert await let_in
+    later = receiver.wait()
+    await asyncio.sleep(0)
+    assert receiver.connects == 3, "he waits, because of a refusal before that"
+    assert await later
 
 
 async def test_when_the_one_who_tries_is_cancelled_another_goes_on() -> None:
     receiver = Receiver()
-    first, second = receiver.wait(), receiver.wait()
-    await receiver.tried(1)
-    first.cancel()
+    first, second = await receiver.leading(), receiver.wait()
+    await receiver.refused(2)
+    await ended(first)
     receiver.listens = True
     assert await second
 
 
 async def test_another_fault_than_a_refusal_is_not_waited_out() -> None:
     receiver = Receiver()
+    waiting = [await receiver.leading(), receiver.wait()]
     receiver.error = ValueError("not a matter of time")
-    for waiting in (receiver.wait(), receiver.wait()):
+    for each in waiting:
         with pytest.raises(ValueError, match="not a matter of time"):
-            await waiting
-    assert receiver.connects == 2
+            await each
+    assert receiver.connects == 3
 
 
 async def test_a_receiver_that_has_room_for_a_few_is_not_asked_by_all() -> None:
-    receiver = Receiver()
+    receiver = Receiver(patience=0.6)
+    waiting = [await receiver.leading(), *(receiver.wait() for _ in range(199))]
     receiver.listens, receiver.room = True, 3
-    waiting = [receiver.wait(0.6) for _ in range(200)]
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert sum(isinstance(answer, str) for answer in answers) == 3
     assert receiver.connects < 30
@@ -133,17 +169,19 @@ async def test_a_receiver_that_has_room_for_a_few_is_not_asked_by_all() -> None:
 
 async def test_a_connect_that_hangs_keeps_nobody_else_from_trying() -> None:
     receiver = Receiver()
-    receiver.hangs, receiver.listens = 1, True
-    hanging, *others = (receiver.wait(5) for _ in range(5))
+    hanging = await receiver.leading()
+    others = [receiver.wait() for _ in range(4)]
+    receiver.hangs, receiver.listens = 2, True
     assert len(set(await asyncio.gather(*others))) == 4
-    hanging.cancel()
+    await ended(hanging)
 
 
-async def test_the_patience_ends_with_the_deadline_of_the_attempt() -> None:
+async def test_the_patience_ends_before_the_deadline_of_the_attempt() -> None:
     receiver = Receiver()
-    leading = receiver.wait()
-    await receiver.tried(1)
-    loop = asyncio.get_running_loop()
+    leading = await receiver.leading()
+    now = asyncio.get_running_loop().time
+    deadline = now() + 0.6
     with pytest.raises(aiohttp.ClientConnectorError):
-        await receiver.comeback.connection(ORIGIN, 60, loop.time() + 0.2, refusal())
-    leading.cancel()
+        await receiver.wait(deadline)
+    assert now() < deadline
+    await ended(leading)

@@ -1,8 +1,10 @@
 """Waiting for a receiver that refuses connections: its restart often takes less than a second."""
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
@@ -21,9 +23,20 @@ from worker.http.egress import egress_refusal
 
 Connect = Callable[[Origin, float], Awaitable[Connection]]
 
+PATIENCE_SECONDS = 2.0
+"""How long a refused connect is tried again within one attempt: a receiver's restart often takes less."""
+
 FIRST_WAIT_SECONDS = 0.1
 HANGING_SECONDS = 1.0
 """After which a connect that neither succeeds nor is refused keeps nobody else from trying."""
+
+
+class _Outage(NamedTuple):
+    """Of an origin: its first and its last refusal since it last let somebody in, on the event loop's clock."""
+
+    since: float
+    last: float
+    refused: aiohttp.ClientConnectorError
 
 
 class Comeback:
@@ -31,44 +44,83 @@ class Comeback:
 
     A connect that is refused costs 0.4 ms: hundreds who tried would take from the healthy what their own POSTs cost,
     and one that lets in a single connection would be asked by all at once. So who comes within FIRST_WAIT_SECONDS of a
-    refusal does not try either. `jitter` (0..1) spreads the waits.
+    refusal does not try either.
+
+    All waits end PATIENCE_SECONDS after the first refusal, and who comes later fails at once, until somebody is let in
+    or nobody was refused for as long. If each waited anew, a host that is down would hold all its places, and its
+    circuits would open late. Given up: circuits open when a receiver's restart takes longer. `jitter` (0..1) spreads
+    the tries, and the ends of the waits.
     """
 
-    def __init__(self, connect: Connect, jitter: float) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        jitter: float,
+        patience: float = PATIENCE_SECONDS,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
         self._connect = connect
+        self._jitter = jitter
+        self._patience = patience
+        self._uniform = uniform
         self._again = AsyncRetrying(retry=retry_if_exception(may_come_back), wait=_jittered(jitter), reraise=True)
         self._leading: dict[ConnectionKey, object] = {}
         self._waiting: dict[ConnectionKey, deque[asyncio.Future[None]]] = {}
-        self._refusals: dict[ConnectionKey, aiohttp.ClientConnectorError] = {}
+        self._outages: dict[ConnectionKey, _Outage] = {}
 
-    def refusal(self, origin: Origin) -> aiohttp.ClientConnectorError | None:
-        """Of the last FIRST_WAIT_SECONDS, for one more to raise; None: try."""
-        refused = self._refusals.get(origin.key)
-        return None if refused is None else type(refused)(*refused.args)
+    def __len__(self) -> int:
+        """Origins of which anything is kept: none once they let in, or were not asked for as long as the patience."""
+        return len(self._outages.keys() | self._leading.keys() | self._waiting.keys())
 
-    async def tried(self, origin: Origin, deadline: float) -> Connection:
-        """Raises what `connect` raises; a refusal is remembered."""
+    async def connection(self, origin: Origin, deadline: float) -> Connection:
+        """Raises what `connect` raises, a refusal only when nobody was let in in time.
+
+        `deadline` is on the event loop's clock. A refusal is told before it: it must not pass for a timeout.
+        """
+        refused = self._just_refused(origin.key)
+        if refused is None:
+            try:
+                return await self._tried(origin, deadline)
+            except aiohttp.ClientConnectorError as error:
+                if not may_come_back(error):
+                    raise
+                refused = error
+        now = asyncio.get_running_loop().time()
+        patience = self._patience * self._uniform(1 - self._jitter, 1)
+        until = min(self._outages[origin.key].since + patience, (now + deadline) / 2)
+        return await self._waited(origin, until, deadline, refused)
+
+    def _just_refused(self, key: ConnectionKey) -> aiohttp.ClientConnectorError | None:
+        """A refusal of the last FIRST_WAIT_SECONDS, for one more to raise."""
+        outage = self._outages.get(key)
+        if outage is None or asyncio.get_running_loop().time() - outage.last > FIRST_WAIT_SECONDS:
+            return None
+        return type(outage.refused)(*outage.refused.args)
+
+    async def _tried(self, origin: Origin, deadline: float) -> Connection:
         try:
             connection = await self._connect(origin, deadline)
         except aiohttp.ClientConnectorError as error:
             if may_come_back(error):
-                self._refusals[origin.key] = error
-                asyncio.get_running_loop().call_later(FIRST_WAIT_SECONDS, self._forget, origin.key, error)
+                self._remember(origin.key, error)
             raise
-        self._refusals.pop(origin.key, None)
+        self._outages.pop(origin.key, None)
         return connection
 
-    def _forget(self, key: ConnectionKey, refused: aiohttp.ClientConnectorError) -> None:
-        if self._refusals.get(key) is refused:
-            del self._refusals[key]
+    def _remember(self, key: ConnectionKey, refused: aiohttp.ClientConnectorError) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        before = self._outages.get(key)
+        outage = self._outages[key] = _Outage(before.since if before else now, now, refused)
+        loop.call_later(self._patience, self._forget, key, outage)
 
-    async def connection(self, origin: Origin, seconds: float, deadline: float, refused: OSError) -> Connection:
-        """Raises `refused`, or a later refusal, if nobody listens within so many seconds; else what `connect` raises.
+    def _forget(self, key: ConnectionKey, outage: _Outage) -> None:
+        if self._outages.get(key) is outage:
+            del self._outages[key]
 
-        A connect was refused just now, his own or another's; `deadline` is on the event loop's clock.
-        """
+    async def _waited(self, origin: Origin, until: float, deadline: float, refused: OSError) -> Connection:
+        """Raises `refused`, or a later refusal, if nobody listens by then; else what `connect` raises."""
         now = asyncio.get_running_loop().time
-        until = min(now() + seconds, deadline)
         try:
             while (left := until - now()) > 0:
                 if origin.key not in self._leading:
@@ -76,7 +128,7 @@ class Comeback:
                 if not await self._called(origin.key, left):
                     break
                 try:
-                    connection = await self.tried(origin, deadline)
+                    connection = await self._tried(origin, deadline)
                 except aiohttp.ClientConnectorError as error:
                     if not may_come_back(error):
                         raise
@@ -101,7 +153,7 @@ class Comeback:
         async def attempt() -> Connection:
             hanging = loop.call_later(HANGING_SECONDS, step_down, 1)
             try:
-                return await self.tried(origin, deadline)
+                return await self._tried(origin, deadline)
             finally:
                 hanging.cancel()
 
@@ -112,7 +164,7 @@ class Comeback:
             connection: Connection = await again(attempt)
             step_down(2)
         finally:
-            step_down(0)  # `connection` calls the next one
+            step_down(0)  # `_waited` calls the next one
         return connection
 
     async def _called(self, key: ConnectionKey, seconds: float) -> bool:

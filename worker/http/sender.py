@@ -19,7 +19,7 @@ from yarl import URL
 
 from worker.domain.request import Request
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
-from worker.http.comeback import Comeback, may_come_back
+from worker.http.comeback import Comeback
 from worker.http.connections import Connector, Origin
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
 from worker.http.exchange import Answer, exchange, head_of
@@ -29,8 +29,6 @@ KEEP_ALIVE_SECONDS = 75.0
 """Longer than most receivers keep a connection (nginx: 75, Node: 5), so that it is they who close it."""
 
 DNS_CACHE_SECONDS = 10
-REFUSED_CONNECT_SECONDS = 2.0
-"""How long a refused connect is tried again within one attempt: a receiver's restart often takes less."""
 
 
 class Sender:
@@ -91,21 +89,8 @@ class Sender:
                 return await exchange(kept, head, request.body, deadline)
             except _CUT:
                 pass  # the receiver had closed the kept connection (RFC 9112, 9.3.1)
-        connection = await self._new_connection(origin, deadline)
+        connection = await self._comeback.connection(origin, deadline)
         return await exchange(connection, head, request.body, deadline)
-
-    async def _new_connection(self, origin: Origin, deadline: float) -> Connection:
-        refused = self._comeback.refusal(origin)
-        if refused is None:
-            try:
-                return await self._comeback.tried(origin, deadline)
-            except aiohttp.ClientConnectorError as error:
-                if not may_come_back(error):
-                    raise
-                refused = error
-        # It ends before the deadline: a refused connection must not be told of as a timeout.
-        patience = min(REFUSED_CONNECT_SECONDS, (deadline - self._loop.time()) / 2)
-        return await self._comeback.connection(origin, patience, deadline, refused)
 
     async def _connected(self, origin: Origin, deadline: float) -> Connection:
         async with asyncio.timeout_at(deadline):
