@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from contextlib import AsyncExitStack
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.receiver import Answer, Received, Receiver
+from tests.support.waiting import eventually
 from worker.domain.webhook import Webhook
 
 PAUSE = 2
@@ -85,6 +87,25 @@ async def test_an_open_circuit_parks_uncharged_probes_alone_and_delivers_all_aft
     assert parked < 12 * 30, "parking does not spin"
 
 
+async def test_a_host_that_is_down_opens_its_circuit_although_each_connect_is_tried_for_two_seconds(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver
+) -> None:
+    down = Receiver(port=free_port())
+    await webhooks(Webhook("acme", down.url("/down")), Webhook("other", receiver.url("/fine")))
+    daemon = await worker(**STEADY, BREAKER_OPEN_SECONDS="2")
+    await publish(*(event(data=number) for number in range(4)))
+    await daemon.wait_metric("events_received_total", 4)
+    await publish(event(instance="other"))
+    await daemon.wait_metric("attempts_total", 4, result="connect")
+    await publish(*(event(data=number) for number in range(4, 40)))
+    await daemon.wait_metric("endpoints_open", 1, timeout=2)
+    assert await daemon.metric("attempts_total", result="connect") == 10
+    async with down:
+        await daemon.wait_metric("deliveries_total", 41, outcome="Delivered", timeout=40)
+        assert len(numbers(down.at("/down"))) == 40
+        assert max(max(found) for found in numbers(down.at("/down")).values()) == 2, "only ten were charged, and once"
+
+
 @pytest.mark.parametrize(("setting", "outcome", "letters"), [("skip", "Skipped", 1), ("dead", "DeadLettered", 2)])
 async def test_a_410_disables_the_webhook_with_its_reason(
     worker: StartWorker,
@@ -113,6 +134,33 @@ async def test_a_410_disables_the_webhook_with_its_reason(
     assert (gone["enabled"], gone["disabled_reason"]) == (False, "the receiver answered 410")
     assert (stays["enabled"], stays["disabled_reason"]) == (True, None)
     assert (len(receiver.at("/gone")), len(receiver.at("/stays"))) == (1, 2)
+
+
+async def test_a_webhook_that_is_enabled_after_a_410_is_so_in_the_running_worker_and_its_letter_arrives(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/back")))
+    receiver.answer("/back", Answer(410))
+    daemon = await worker()
+
+    async def command(*arguments: str) -> str:
+        process = await worker(arguments=arguments, ready=False)
+        assert await process.wait() == 0, process.output()
+        return process.output()
+
+    async def shown() -> Any:
+        return json.loads(await command("webhook", "get", "acme", "--json"))
+
+    await publish(event())
+    await daemon.wait_metric("deliveries_total", 1, outcome="DeadLettered", reason="gone")
+    await eventually(shown, lambda found: not found[0]["enabled"], 20, "disabled in the store")
+    await command("webhook", "set", "acme", "--enabled")
+    await publish(event(data="later"))
+    await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
+    assert "1 gone" in await command("dead", "redrive", "--reason", "gone")
+    await daemon.wait_metric("deliveries_total", 2, outcome="Delivered")
+    first, _, redriven = receiver.at("/back")
+    assert redriven.header("webhook-id") == first.header("webhook-id")
 
 
 async def test_when_nobody_can_be_reached_the_fault_is_ours_and_nobody_pays_for_it(

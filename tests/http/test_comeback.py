@@ -15,18 +15,19 @@ from tests.support.waiting import eventually
 from worker.http.comeback import Comeback
 
 ORIGIN: Any = SimpleNamespace(key="receiver:80")
+OTHER: Any = SimpleNamespace(key="other:80")
 FAR = 1e9
 
 
 class Receiver:
-    """Refuses until it `listens`, with `error`, and counts. Connect number `hangs` waits for `hanging`."""
+    """Refuses until it `listens`, with `error`, and counts. The connects numbered `hangs` wait for `hanging`."""
 
     def __init__(self, patience: float = 60.0, jitter: float = 0.2) -> None:
         self.listens = False
         self.error: Exception | None = None
         self.connects = 0
         self.refusals = 0
-        self.hangs = 0
+        self.hangs: set[int] = set()
         self.hanging = asyncio.Event()
         self.room = 10**6
         self.comeback = Comeback(self.connect, jitter, patience)
@@ -34,7 +35,7 @@ class Receiver:
     async def connect(self, origin: Any, deadline: float) -> Any:
         self.connects += 1
         number = self.connects
-        if number == self.hangs:
+        if number in self.hangs:
             await self.hanging.wait()
         await asyncio.sleep(0)
         if not self.listens or self.room == 0:
@@ -51,6 +52,12 @@ class Receiver:
         leader = self.wait()
         await self.refused(1)
         return leader
+
+    async def tried(self, times: int) -> None:
+        async def count() -> int:
+            return self.connects
+
+        await eventually(count, lambda connects: connects >= times, 10, "connects")
 
     async def refused(self, times: int) -> None:
         async def count() -> int:
@@ -96,7 +103,7 @@ async def test_who_waits_in_vain_is_told_a_refusal_of_his_own() -> None:
 
 
 async def test_not_all_who_wait_in_vain_give_up_at_the_same_moment() -> None:
-    receiver = Receiver(patience=0.5, jitter=1.0)
+    receiver = Receiver(patience=0.5)
     waiting = [await receiver.leading(), *(receiver.wait() for _ in range(49))]
     _, still = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     assert len(still) > 25
@@ -104,14 +111,27 @@ async def test_not_all_who_wait_in_vain_give_up_at_the_same_moment() -> None:
 
 
 async def test_a_receiver_that_is_down_for_longer_holds_nobody_who_comes_later() -> None:
-    receiver = Receiver(patience=0.5, jitter=0.0)
+    receiver = Receiver(patience=0.5)
+    leading = await receiver.leading()
+    receiver.comeback.answered(OTHER)
     with pytest.raises(aiohttp.ClientConnectorError):
-        await receiver.wait()
+        await leading
     connects = receiver.connects
     for _ in range(100):
         with pytest.raises(aiohttp.ClientConnectorError):
             await receiver.wait()
     assert receiver.connects <= connects + 2, "they wait, or each of them asks although others were just refused"
+
+
+async def test_while_nobody_answers_each_waits_anew_because_the_fault_may_be_ours() -> None:
+    receiver = Receiver(patience=0.5)
+    receiver.comeback.answered(OTHER)
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await receiver.wait()
+    later = receiver.wait()
+    await receiver.refused(receiver.refusals + 2)
+    receiver.listens = True
+    assert await later
 
 
 async def test_after_a_while_without_a_refusal_it_is_waited_for_again() -> None:
@@ -126,7 +146,7 @@ async def test_after_a_while_without_a_refusal_it_is_waited_for_again() -> None:
 
 async def test_one_who_is_let_in_ends_what_is_remembered_of_a_refusal() -> None:
     receiver = Receiver()
-    receiver.hangs = 2
+    receiver.hangs = {2}
     refused, let_in = receiver.wait(), receiver.wait()
     await receiver.refused(1)
     await ended(refused)
@@ -137,6 +157,41 @@ async def test_one_who_is_let_in_ends_what_is_remembered_of_a_refusal() -> None:
     await asyncio.sleep(0)
     assert receiver.connects == 3, "he waits, because of a refusal before that"
     assert await later
+
+
+async def test_so_does_an_answer_on_a_connection_that_was_kept() -> None:
+    receiver = Receiver()
+    await ended(await receiver.leading())
+    receiver.comeback.answered(ORIGIN)
+    assert len(receiver.comeback) == 0
+
+
+async def test_one_who_comes_later_and_is_let_in_calls_those_who_wait() -> None:
+    receiver = Receiver()
+    receiver.hangs = {2}
+    hanging = receiver.wait()
+    await receiver.refused(1)
+    waiting = [receiver.wait() for _ in range(4)]
+    await receiver.tried(2)
+    receiver.listens = True
+    receiver.comeback.answered(ORIGIN)  # he need not wait
+    assert await receiver.wait()
+    async with asyncio.timeout(5):
+        assert len(set(await asyncio.gather(*waiting))) == 4
+    await ended(hanging)
+
+
+async def test_who_was_not_called_in_time_tries_himself_when_others_were_let_in() -> None:
+    receiver = Receiver(patience=0.4)
+    receiver.hangs = {2}
+    hanging = receiver.wait()
+    await receiver.refused(1)
+    waiting = receiver.wait()
+    await receiver.tried(2)
+    receiver.listens = True
+    receiver.comeback.answered(ORIGIN)
+    assert await waiting
+    await ended(hanging)
 
 
 async def test_when_the_one_who_tries_is_cancelled_another_goes_on() -> None:
@@ -171,9 +226,20 @@ async def test_a_connect_that_hangs_keeps_nobody_else_from_trying() -> None:
     receiver = Receiver()
     hanging = await receiver.leading()
     others = [receiver.wait() for _ in range(4)]
-    receiver.hangs, receiver.listens = 2, True
+    receiver.hangs, receiver.listens = {2}, True
     assert len(set(await asyncio.gather(*others))) == 4
     await ended(hanging)
+
+
+async def test_when_the_one_who_was_called_hangs_too_the_next_one_tries() -> None:
+    receiver = Receiver(patience=10)
+    waiting = [await receiver.leading(), *(receiver.wait() for _ in range(3))]
+    receiver.hangs = {2, 3}
+    receiver.listens = True
+    done, still = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    receiver.hanging.set()
+    await asyncio.gather(*still)
+    assert len(done) < 3
 
 
 async def test_the_patience_ends_before_the_deadline_of_the_attempt() -> None:

@@ -1,8 +1,12 @@
 """One endpoint's lane: what it takes, lets wait and parks."""
 
+from dataclasses import replace
+
+import pytest
+
 from tests.isolation.world import BROKEN, NO_CONNECT, OK, SCHEDULE, TIMEOUT, World, webhook
 from worker.domain.outcome import Parked, Reason
-from worker.domain.verdict import Answered, Failure, Unanswered
+from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.isolation import lanes
 from worker.isolation.registry import Caps
@@ -21,6 +25,24 @@ def test_a_healthy_endpoint_grows_to_its_cap_and_no_further() -> None:
     world = World()
     world.grow("acme")
     assert started([world.arrive("acme") for _ in range(60)]) == 20
+
+
+@pytest.mark.parametrize(
+    ("results", "at_once"),
+    [
+        ([OK] * 6, 4 + 6),
+        ([OK] * 6 + [BROKEN], 5),
+        ([OK] * 6 + [BROKEN] + [OK] * 4, 5),
+        ([OK] * 6 + [BROKEN] + [OK] * 5, 6),
+    ],
+)
+def test_a_lane_grows_with_each_success_until_the_first_failure_and_slowly_after_it(
+    results: list[Result], at_once: int
+) -> None:
+    world = World()
+    for result in results:
+        world.exchange("acme", result)
+    assert started([world.arrive("acme") for _ in range(60)]) == at_once
 
 
 def test_the_webhooks_own_concurrency_wins_over_the_setting() -> None:
@@ -74,10 +96,9 @@ def test_a_rejection_does_not_shrink_the_lane() -> None:
 
 def test_waiters_start_in_order_as_places_come_free() -> None:
     world = World()
-    crowd = [world.arrive("acme") for _ in range(6)]
+    crowd = [world.arrive("acme") for _ in range(7)]
     world.finish(crowd[0])
-    assert crowd[4].running
-    assert crowd[5].waiting
+    assert [one.running for one in crowd[4:]] == [True, True, False], "its place, and the one it has earned"
 
 
 def test_one_endpoint_cannot_fill_the_prefetch() -> None:
@@ -142,7 +163,7 @@ def test_a_slow_endpoint_lets_only_its_limit_wait() -> None:
         world.exchange("acme", seconds=10)
     for _ in range(60):
         world.arrive("acme")
-    assert world.isolation.waiting <= 5
+    assert world.isolation.waiting <= 9, "four, and one for each success"
 
 
 def test_what_a_full_lane_cannot_take_is_parked_for_as_long_as_it_will_take() -> None:
@@ -211,6 +232,31 @@ def test_an_egress_refusal_teaches_nothing() -> None:
         world.exchange("acme", Unanswered(Failure.REFUSED, "private address"))
     assert world.isolation.endpoints_open == 0
     assert started([world.arrive("acme") for _ in range(9)]) == 4
+
+
+def test_a_circuit_and_a_pause_end_when_the_webhook_gets_another_url() -> None:
+    world = World()
+    moved = replace(webhook("a"), url="https://elsewhere.example/hook")
+    world.open_circuit("a")
+    assert world.arrive(replace(webhook("a"), events=frozenset({"CALL"}))).parked is not None, "the same receiver"
+    assert world.exchange(moved).parked is None
+    assert world.isolation.endpoints_open == 0
+    world.exchange(moved, Answered(429, 600.0))
+    assert world.arrive(moved).parked is not None
+    assert world.exchange("a").parked is None
+
+
+def test_connects_that_fail_at_once_prove_no_endpoint_quick() -> None:
+    world = World(Caps(process=100, endpoint=20))
+    for name in range(100):
+        world.arrive(f"dead {name}")
+        world.advance(2.1)
+        world.finish_all(NO_CONNECT)
+        world.exchange(f"dead {name}", NO_CONNECT, seconds=0.001)
+        world.prove("well")
+    for name in range(100):
+        world.arrive(f"dead {name}")
+    assert 0 < len(world.running) <= 50, "at most half of the places, as for all that are slow"
 
 
 def test_shutdown_parks_every_waiter_at_once_and_admits_nothing() -> None:

@@ -81,14 +81,27 @@ def test_timeouts_do_not_accuse_us() -> None:
 
 def test_while_frozen_one_attempt_probes_and_the_rest_is_parked() -> None:
     world = frozen_world()
-    assert world.arrive("acme").parked == Parked(Reason.SELF_FAULT, 5)
+    assert world.arrive("tenant-1").parked == Parked(Reason.SELF_FAULT, 5)
     world.advance(1)
-    probe = world.arrive("acme")
+    probe = world.arrive("tenant-1")
     assert probe.running
     world.advance(5)
-    assert world.arrive("other").parked is not None
+    assert world.arrive("tenant-2").parked is not None
     world.finish(probe, NO_CONNECT)
-    assert world.arrive("other").running
+    assert world.arrive("tenant-2").running
+
+
+def test_a_host_that_has_not_failed_need_not_wait_behind_those_that_have() -> None:
+    world = frozen_world()
+    first = world.arrive("new-1")
+    assert first.running
+    assert world.arrive("new-2").parked is not None, "one at a time"
+    world.finish(first, NO_CONNECT)
+    world.advance(1)
+    assert world.arrive("tenant-1").running, "the probe of those that have failed"
+    assert world.arrive("new-1").parked is not None, "it has failed, too"
+    assert world.exchange("well").parked is None
+    assert not world.isolation.frozen
 
 
 def test_probes_are_a_second_apart() -> None:

@@ -246,6 +246,42 @@ async def test_a_gone_receiver_is_disabled_in_the_store_and_at_once_in_the_cache
     assert rig.store.rows["acme"] == (off,)
 
 
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_webhook_that_its_owner_enables_after_a_410_is_enabled(announced: bool) -> None:
+    rig = Rig(FakeWritableStore(ACME), writable=True)
+    await rig.cache.find("acme")
+    await rig.cache.disable(HERE, "gone", ACME)
+    rig.store.rows["acme"] = (ACME,)
+    if announced:
+        rig.cache.invalidate("acme", 8)
+    rig.clock.now += 61
+    assert await rig.cache.find("acme") == (ACME,)
+
+
+async def test_so_is_one_whose_410_could_not_be_written() -> None:
+    rig = Rig(FakeWritableStore(ACME), writable=True)
+    await rig.cache.find("acme")
+    rig.store.error = DOWN
+    await rig.cache.disable(HERE, "gone", ACME)
+    rig.store.error = None
+    rig.cache.invalidate("acme", 8)
+    assert await rig.cache.find("acme") == (ACME,)
+
+
+async def test_what_was_asked_before_a_410_was_written_does_not_enable_it_again() -> None:
+    rig = Rig(FakeWritableStore(ACME), writable=True)
+    await rig.cache.find("acme")
+    rig.store.held = True
+    rig.clock.now += 61
+    find = asyncio.create_task(rig.cache.find("acme"))
+    await settle()
+    await rig.cache.disable(HERE, "gone", ACME)
+    rig.store.pending[0].succeed()
+    await settle()
+    rig.store.pending[1].succeed()
+    assert [webhook.enabled for webhook in await find] == [False]
+
+
 @pytest.mark.parametrize("store", [FakeStore, FakeWritableStore])
 async def test_what_cannot_be_written_is_remembered_until_the_webhook_changes(store: type[FakeStore]) -> None:
     second = replace(ACME, id="second")

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from typing import NamedTuple
 
 import aiohttp
@@ -24,15 +25,26 @@ from worker.http.egress import egress_refusal
 Connect = Callable[[Origin, float], Awaitable[Connection]]
 
 PATIENCE_SECONDS = 2.0
-"""How long a refused connect is tried again within one attempt: a receiver's restart often takes less."""
+PATIENCE_SPREAD = 1.2
+"""How long a refused connect is tried again within one attempt, and up to how many times as long, so that not all who
+wait give up together: a receiver's restart often takes less."""
 
 FIRST_WAIT_SECONDS = 0.1
 HANGING_SECONDS = 1.0
 """After which a connect that neither succeeds nor is refused keeps nobody else from trying."""
 
 
+class Call(Enum):
+    """What one who waits is told."""
+
+    CONNECT = auto()
+    """Somebody was let in."""
+    LEAD = auto()
+    """Nobody tries any more."""
+
+
 class _Outage(NamedTuple):
-    """Of an origin: its first and its last refusal since it last let somebody in, on the event loop's clock."""
+    """Of an origin: its first and its last refusal since it was last reached, on the event loop's clock."""
 
     since: float
     last: float
@@ -40,16 +52,16 @@ class _Outage(NamedTuple):
 
 
 class Comeback:
-    """Of all who wait for one origin, one tries to connect; when he succeeds he calls two, and so does each of them.
+    """Of all who wait for one origin, one tries to connect; whoever is let in calls two of them.
 
     A connect that is refused costs 0.4 ms: hundreds who tried would take from the healthy what their own POSTs cost,
     and one that lets in a single connection would be asked by all at once. So who comes within FIRST_WAIT_SECONDS of a
     refusal does not try either.
 
-    All waits end PATIENCE_SECONDS after the first refusal, and who comes later fails at once, until somebody is let in
-    or nobody was refused for as long. If each waited anew, a host that is down would hold all its places, and its
-    circuits would open late. Given up: circuits open when a receiver's restart takes longer. `jitter` (0..1) spreads
-    the tries, and the ends of the waits.
+    Who comes when an origin has refused for PATIENCE_SECONDS, while others answered, does not wait: if each waited
+    anew, a host that is down would hold all its places, and its circuits would open late. Given up: circuits open when
+    a receiver's restart takes longer. While nobody answers the fault may be ours, and each waits. An origin that
+    refused nobody for as long is waited for again. `jitter` (0..1) spreads the tries.
     """
 
     def __init__(
@@ -60,13 +72,14 @@ class Comeback:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._connect = connect
-        self._jitter = jitter
         self._patience = patience
         self._uniform = uniform
-        self._again = AsyncRetrying(retry=retry_if_exception(may_come_back), wait=_jittered(jitter), reraise=True)
+        self._wait = _jittered(jitter)
+        self._again = AsyncRetrying(retry=retry_if_exception(may_come_back), reraise=True)
         self._leading: dict[ConnectionKey, object] = {}
-        self._waiting: dict[ConnectionKey, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[ConnectionKey, deque[asyncio.Future[Call]]] = {}
         self._outages: dict[ConnectionKey, _Outage] = {}
+        self._answered = float("-inf")
 
     def __len__(self) -> int:
         """Origins of which anything is kept: none once they let in, or were not asked for as long as the patience."""
@@ -85,10 +98,12 @@ class Comeback:
                 if not may_come_back(error):
                     raise
                 refused = error
-        now = asyncio.get_running_loop().time()
-        patience = self._patience * self._uniform(1 - self._jitter, 1)
-        until = min(self._outages[origin.key].since + patience, (now + deadline) / 2)
-        return await self._waited(origin, until, deadline, refused)
+        return await self._waited(origin, self._until(origin.key, deadline), deadline, refused)
+
+    def answered(self, origin: Origin) -> None:
+        """Our own side works, and this one is up, though it may refuse more connections than it has."""
+        self._answered = asyncio.get_running_loop().time()
+        self._outages.pop(origin.key, None)
 
     def _just_refused(self, key: ConnectionKey) -> aiohttp.ClientConnectorError | None:
         """A refusal of the last FIRST_WAIT_SECONDS, for one more to raise."""
@@ -105,6 +120,7 @@ class Comeback:
                 self._remember(origin.key, error)
             raise
         self._outages.pop(origin.key, None)
+        self._call(origin.key, 2, Call.CONNECT)
         return connection
 
     def _remember(self, key: ConnectionKey, refused: aiohttp.ClientConnectorError) -> None:
@@ -118,58 +134,66 @@ class Comeback:
         if self._outages.get(key) is outage:
             del self._outages[key]
 
+    def _until(self, key: ConnectionKey, deadline: float) -> float:
+        now, since = asyncio.get_running_loop().time(), self._outages[key].since
+        if since < self._answered and now - since >= self._patience:
+            return now
+        return min(now + self._patience * self._uniform(1, PATIENCE_SPREAD), (now + deadline) / 2)
+
     async def _waited(self, origin: Origin, until: float, deadline: float, refused: OSError) -> Connection:
-        """Raises `refused`, or a later refusal, if nobody listens by then; else what `connect` raises."""
-        now = asyncio.get_running_loop().time
+        """Raises a refusal if nobody listens by then; else what `connect` raises."""
+        key, now = origin.key, asyncio.get_running_loop().time
         try:
-            while (left := until - now()) > 0:
-                if origin.key not in self._leading:
-                    return await self._lead(origin, left, deadline)
-                if not await self._called(origin.key, left):
+            while until > now():
+                if key not in self._leading:
+                    return await self._lead(origin, until, deadline)
+                called = await self._called(key, until - now())
+                if called is Call.LEAD:
+                    continue
+                if called is None and key in self._outages:
                     break
                 try:
-                    connection = await self._tried(origin, deadline)
+                    return await self._watched(origin, deadline, lambda: self._call(key, 1, Call.LEAD))
                 except aiohttp.ClientConnectorError as error:
                     if not may_come_back(error):
                         raise
-                else:
-                    self._call(origin.key, 2)
-                    return connection
             raise refused
         except BaseException:  # cancelled too: somebody else must try
-            if origin.key not in self._leading:
-                self._call(origin.key, 1)
+            if key not in self._leading:
+                self._call(key, 1, Call.LEAD)
             raise
 
-    async def _lead(self, origin: Origin, seconds: float, deadline: float) -> Connection:
-        me = self._leading[origin.key] = object()
-        loop = asyncio.get_running_loop()
+    async def _lead(self, origin: Origin, until: float, deadline: float) -> Connection:
+        key, now = origin.key, asyncio.get_running_loop().time
+        me = self._leading[key] = object()
 
-        def step_down(call: int) -> None:
-            if self._leading.get(origin.key) is me:
-                del self._leading[origin.key]
-                self._call(origin.key, call)
-
-        async def attempt() -> Connection:
-            hanging = loop.call_later(HANGING_SECONDS, step_down, 1)
-            try:
-                return await self._tried(origin, deadline)
-            finally:
-                hanging.cancel()
+        def step_down(call: int = 0) -> None:
+            if self._leading.get(key) is me:
+                del self._leading[key]
+                self._call(key, call, Call.LEAD)
 
         try:
-            await asyncio.sleep(min(FIRST_WAIT_SECONDS, seconds))
+            await asyncio.sleep(min(FIRST_WAIT_SECONDS, until - now()))
             # A copy, because tenacity keeps the state of a call in the object.
-            again = self._again.copy(stop=stop_after_delay(seconds - FIRST_WAIT_SECONDS))
-            connection: Connection = await again(attempt)
-            step_down(2)
+            again = self._again.copy(
+                stop=stop_after_delay(until - now()),
+                wait=lambda state: min(self._wait(state), max(0.0, until - now())),
+            )
+            connection: Connection = await again(self._watched, origin, deadline, lambda: step_down(1))
         finally:
-            step_down(0)  # `_waited` calls the next one
+            step_down()  # `_waited` calls the next one
         return connection
 
-    async def _called(self, key: ConnectionKey, seconds: float) -> bool:
-        """Waits; False when nobody called in time."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _watched(self, origin: Origin, deadline: float, hangs: Callable[[], None]) -> Connection:
+        hanging = asyncio.get_running_loop().call_later(HANGING_SECONDS, hangs)
+        try:
+            return await self._tried(origin, deadline)
+        finally:
+            hanging.cancel()
+
+    async def _called(self, key: ConnectionKey, seconds: float) -> Call | None:
+        """Waits; None when nobody called in time."""
+        turn: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
         line = self._waiting.setdefault(key, deque())
         line.append(turn)
         try:
@@ -177,17 +201,18 @@ class Comeback:
         finally:
             if not turn.done():
                 line.remove(turn)
-                self._call(key, 0)
-        return turn.done()
+                self._drop_if_empty(key)
+        return turn.result() if turn.done() else None
 
-    def _call(self, key: ConnectionKey, count: int) -> None:
-        """The first `count` of those who wait, to connect now."""
-        line = self._waiting.get(key)
-        if line is None:
-            return
+    def _call(self, key: ConnectionKey, count: int, call: Call) -> None:
+        """The first `count` of those who wait."""
+        line = self._waiting.get(key, deque())
         for _ in range(min(count, len(line))):
-            line.popleft().set_result(None)
-        if not line:
+            line.popleft().set_result(call)
+        self._drop_if_empty(key)
+
+    def _drop_if_empty(self, key: ConnectionKey) -> None:
+        if not self._waiting.get(key, True):
             del self._waiting[key]
 
 

@@ -72,25 +72,32 @@ class Sender:
         except TimeoutError:
             return Unanswered(Failure.TIMEOUT, f"no answer within {timeout:g} s")
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            error.__traceback__ = None  # its frames hold it, and the body, until the collector comes
             return unanswered(error, request.url)
         await answer.drain(deadline)
         status = answer.message.code
         return Answered(status, self._retry_after(answer) if status in HONOURS_RETRY_AFTER else None)
 
     async def _answer(self, request: Request, deadline: float) -> Answer:
-        """The answer's head. A stale or refused connection is tried again: nothing was delivered on it."""
+        """The answer's head."""
         url, authorization = target(request.url)
         origin = self._origin(url.scheme, url.raw_authority)
         headers = _with_authorization(request.headers, authorization)
         head = head_of(url, origin.request.headers[hdrs.HOST], headers, len(request.body))
+        answer = await self._exchanged(origin, head, request.body, deadline)
+        self._comeback.answered(origin)
+        return answer
+
+    async def _exchanged(self, origin: Origin, head: bytes, body: bytes, deadline: float) -> Answer:
+        """A stale or refused connection is tried again: nothing was delivered on it."""
         kept = await self._connector.kept(origin)
         if kept is not None:
             try:
-                return await exchange(kept, head, request.body, deadline)
+                return await exchange(kept, head, body, deadline)
             except _CUT:
                 pass  # the receiver had closed the kept connection (RFC 9112, 9.3.1)
         connection = await self._comeback.connection(origin, deadline)
-        return await exchange(connection, head, request.body, deadline)
+        return await exchange(connection, head, body, deadline)
 
     async def _connected(self, origin: Origin, deadline: float) -> Connection:
         async with asyncio.timeout_at(deadline):

@@ -8,7 +8,7 @@ from worker.domain.outcome import Parked, Reason
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.isolation.attempts import Attempt, Attempts
-from worker.isolation.breaker import BreakerRules, Health, health_of
+from worker.isolation.breaker import BreakerRules, Health, State, health_of
 from worker.isolation.lanes import SLOW_SECONDS, Lane, Pool, Waiter
 from worker.isolation.places import Places
 from worker.isolation.refusal import LONGEST_WAIT, Refusals
@@ -51,8 +51,12 @@ class EndpointIsolation:
             return Parked(Reason.SHUTDOWN)
         now = self._monotonic()
         lane = self._registry.lane(delivery.webhook, now)
+        if self._open and lane.breaker.state is State.CLOSED:
+            self._open.pop(lane, None)  # its webhook has another URL now
         startable = not lane.waiting and lane.ready(now) and self._places.free(lane.pool)
-        if self._guard.frozen_at is not None and not (startable and self._guard.may_probe(now)):
+        if self._guard.frozen_at is not None and not (
+            startable and self._guard.may_probe(host_port(delivery.url), now)
+        ):
             return self.self_fault_parking()
         if startable:
             self._start(lane, delivery, turn, now)
@@ -67,7 +71,7 @@ class EndpointIsolation:
         now = self._monotonic()
         attempt = self._end(delivery)
         lane = attempt.lane
-        lane.completed(seconds, now)
+        lane.completed(seconds if _tells_pace(result) else max(seconds, lane.latency), now)
         self._learn(attempt, result, now)
         self._free(lane, now)
         ours = self.frozen and isinstance(result, Unanswered) and result.failure is not Failure.REFUSED
@@ -160,14 +164,14 @@ class EndpointIsolation:
         if lane.bucket is not None:
             lane.bucket.take(now)
         if self._guard.frozen_at is not None:
-            self._guard.probe_started(attempt, now)
+            self._guard.started(attempt, host_port(delivery.url), now)
         turn.start()
 
     def _end(self, delivery: Delivery) -> Attempt:
         attempt = self._attempts.remove(delivery)
         self._places.give(attempt.lane)
-        if self._guard.probe is attempt:
-            self._guard.probe = None
+        if self._guard.frozen_at is not None:
+            self._guard.ended(attempt)
         return attempt
 
     def _free(self, lane: Lane, now: float) -> None:
@@ -251,3 +255,8 @@ class EndpointIsolation:
         while lane.waiting:
             parked = self._refusals.sent_away(lane, lane.waiting[0].delivery, now)
             self._room.leave(lane, now).turn.park(parked)
+
+
+def _tells_pace(result: Result) -> bool:
+    """A connect that fails at once does not: the next one may wait for the receiver to come back."""
+    return isinstance(result, Answered) or result.failure not in OURS_PERHAPS

@@ -50,8 +50,11 @@ _NOBODY: deque[Waiter] = deque()  # shared and never filled: an empty deque of i
 
 
 class Lane:
-    """The state of one endpoint. `limit` moves between 1 and `cap`: one more after `limit` successes in a
-    row, half after a failure (once for all that was in flight together)."""
+    """The state of one endpoint.
+
+    `limit` moves between 1 and `cap`, as a TCP sender's window does (RFC 5681, 3.1): one more after each success until
+    the first failure, then after `limit` successes in a row; half after a failure (once for all in flight together).
+    """
 
     __slots__ = (
         "_done",
@@ -123,7 +126,7 @@ class Lane:
 
     def succeeded(self) -> None:
         self._successes += 1
-        if self._successes >= self.limit:
+        if self._successes >= self.limit or self.shrunk_at == NEVER:
             self._successes = 0
             if self.limit < self.cap:
                 self.limit += 1
@@ -139,6 +142,12 @@ class Lane:
         """After a canary's success: one at a time, then growing."""
         self.limit = 1
         self._successes = 0
+
+    def acquit(self) -> None:
+        """Its receiver is another one: what the last one did is not held against it."""
+        self.breaker.reset()
+        self.held_until = NEVER
+        self.limit = max(self.limit, min(FIRST_LIMIT, self.cap))
 
     def recap(self, cap: int) -> None:
         self.cap = cap

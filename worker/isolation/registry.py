@@ -47,7 +47,7 @@ class Registry:
         return len(self._lanes)
 
     def lane(self, webhook: Webhook, now: float) -> Lane:
-        """The endpoint's lane, with the webhook's limits as they are now."""
+        """The endpoint's lane, with the webhook's limits as they are now; it knows nothing bad of another URL."""
         key = (webhook.instance, webhook.id)
         lane = self._lanes.get(key)
         if lane is None:
@@ -55,6 +55,8 @@ class Registry:
             self._rota.append(key)
             self.limit_rate(lane, now)
         elif lane.webhook is not webhook:
+            if lane.webhook.url != webhook.url:
+                lane.acquit()
             lane.webhook = webhook
             lane.recap(self._caps.of(webhook))
             self.limit_rate(lane, now)

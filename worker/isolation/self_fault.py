@@ -1,6 +1,9 @@
 """Is the fault ours? When nobody can be reached, it is our network or DNS, and no receiver pays for it."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import islice
+from math import inf
 from urllib.parse import urlsplit
 
 from worker.domain.verdict import Failure
@@ -9,6 +12,7 @@ OURS_PERHAPS = frozenset({Failure.CONNECT, Failure.DNS, Failure.TLS})
 """The failures that our own network, resolver or certificate store can cause for everybody."""
 
 PROBE_SECONDS = 1.0
+REMEMBERED_HOSTS = 1000
 
 GRACE_SECONDS = 2.0
 """A refused connect is known sooner than an answer: after a quiet hour the dead come first. They get time."""
@@ -20,24 +24,41 @@ def host_port(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme.lower() == "https" else 80)
 
 
+@dataclass(slots=True)
+class _Probe:
+    """One attempt at a time, and at most one every PROBE_SECONDS."""
+
+    attempt: object = None
+    next_at: float = 0.0
+
+    def may_start(self, now: float) -> bool:
+        return self.attempt is None and now >= self.next_at
+
+    def start(self, attempt: object, now: float) -> None:
+        self.attempt = attempt
+        self.next_at = now + PROBE_SECONDS
+
+
 class SelfFaultGuard:
     """Frozen once `hosts` distinct host:port failed within `window` seconds, nobody answered in that time,
     and the first failure since the last answer is GRACE_SECONDS old.
 
-    Any answer, a 500 too, proves that our side works and ends it at once. While frozen one attempt at a time
-    probes, at most one a second. Remembers no more than `hosts` failures.
+    Any answer, a 500 too, proves that our side works and ends it at once. While frozen two probe, each one attempt at a
+    time: one goes wherever a delivery wants to, the other only where none has failed. Without that one, a receiver that
+    is well and has little to do would wait behind the dead ones of a quiet installation. Remembers no more than
+    REMEMBERED_HOSTS failures.
     """
 
     def __init__(self, window: float = 30.0, hosts: int = 5) -> None:
         self._window = window
         self._hosts = hosts
         self._failed: OrderedDict[tuple[str, int], float] = OrderedDict()
-        self._probe_at = 0.0
+        self._anywhere = _Probe()
+        self._elsewhere = _Probe()
         self._failing_since: float | None = None
-        self.probe: object = None
-        self.silent_since = float("-inf")
+        self.silent_since = -inf
         self.frozen_at: float | None = None
-        self.last_answer = float("-inf")
+        self.last_answer = -inf
 
     def failed(self, host: tuple[str, int], now: float) -> bool:
         """A failure of the OURS_PERHAPS kind. True: this one froze."""
@@ -45,7 +66,7 @@ class SelfFaultGuard:
             self._failing_since = now
         self._failed[host] = now
         self._failed.move_to_end(host)
-        if len(self._failed) > self._hosts:
+        if len(self._failed) > max(self._hosts, REMEMBERED_HOSTS):
             self._failed.popitem(last=False)
         if self.frozen_at is not None or now - self._failing_since < GRACE_SECONDS:
             return False
@@ -53,8 +74,9 @@ class SelfFaultGuard:
             return False
         self.frozen_at = now
         self.silent_since = self.last_answer
-        self.probe = None
-        self._probe_at = now + PROBE_SECONDS
+        self._failed = OrderedDict((host, at) for host, at in self._failed.items() if at >= now - self._window)
+        self._anywhere = _Probe(next_at=now + PROBE_SECONDS)
+        self._elsewhere = _Probe()
         return True
 
     def answered(self, now: float) -> bool:
@@ -67,14 +89,24 @@ class SelfFaultGuard:
         self._failed.clear()
         return True
 
-    def may_probe(self, now: float) -> bool:
-        return self.probe is None and now >= self._probe_at
+    def may_probe(self, host: tuple[str, int], now: float) -> bool:
+        return self._probe_to(host, now) is not None
 
-    def probe_started(self, attempt: object, now: float) -> None:
-        self.probe = attempt
-        self._probe_at = now + PROBE_SECONDS
+    def started(self, attempt: object, host: tuple[str, int], now: float) -> None:
+        """While frozen: it is a probe."""
+        (self._probe_to(host, now) or self._anywhere).start(attempt, now)
+
+    def ended(self, attempt: object) -> None:
+        for probe in (self._anywhere, self._elsewhere):
+            if probe.attempt is attempt:
+                probe.attempt = None
+
+    def _probe_to(self, host: tuple[str, int], now: float) -> _Probe | None:
+        if host not in self._failed and self._elsewhere.may_start(now):
+            return self._elsewhere
+        return self._anywhere if self._anywhere.may_start(now) else None
 
     def _nobody_is_reached(self, now: float) -> bool:
         since = now - self._window
-        oldest = next(iter(self._failed.values()))
-        return len(self._failed) >= self._hosts and oldest >= since and self.last_answer < since
+        recent = islice(reversed(self._failed.values()), self._hosts - 1, None)
+        return next(recent, -inf) >= since > self.last_answer

@@ -122,9 +122,8 @@ class Cache:
         entry = self._entries.get(instance)
         if entry is not None and entry.revision == revision:
             return
-        query = self._queries.pop(instance, None)
-        if query is not None:
-            query.void = True
+        self._refused.forget(instance)  # whoever changes a webhook may have mended its receiver
+        self._void(instance)
         self._entries.keep(instance, self._entry(None, -inf, revision))
 
     def invalidate_all(self) -> None:
@@ -248,3 +247,12 @@ class Cache:
             return
         if revision is None:
             self.invalidate(webhook.instance, -1)  # it changed in the store, unseen by this cache
+            return
+        self._refused.forget(webhook.instance, webhook.id)
+        self._void(webhook.instance)
+
+    def _void(self, instance: str) -> None:
+        """What is being asked may be answered as it was before."""
+        query = self._queries.pop(instance, None)
+        if query is not None:
+            query.void = True

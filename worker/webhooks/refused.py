@@ -18,6 +18,16 @@ class Refused:
     def add(self, webhook: Webhook, reason: str) -> None:
         self._by_instance.setdefault(webhook.instance, {})[webhook.id] = (webhook, reason)
 
+    def forget(self, instance: str, webhook_id: str | None = None) -> None:
+        """The store says it itself now, or its owner has changed something: one of the instance's, or all."""
+        if webhook_id is None:
+            self._by_instance.pop(instance, None)
+            return
+        remembered = self._by_instance.get(instance, {})
+        remembered.pop(webhook_id, None)
+        if not remembered:
+            self._by_instance.pop(instance, None)
+
     def applied(self, instance: str, loaded: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
         """What the store answered, with the remembered ones disabled; forgets those that changed."""
         remembered = self._by_instance.pop(instance, None)
