@@ -22,7 +22,7 @@ _INITIAL = "webhook_retry_initial_delay_seconds"
 Flag = Annotated[bool, Read(given.boolean)]
 Text = Annotated[str, Read(text("plain text"))]
 Prefix = Annotated[str, Read(text("the beginning of queue names, without spaces", r"\S*", 150))]
-OwnPrefix = Annotated[str, Read(text("ASCII letters, digits and . _ - :", r"(?!amq\.)[A-Za-z0-9_.:-]+", 150))]
+OwnPrefix = Annotated[str, Read(text("ASCII letters, digits and . _ - :", r"(?!amq(\.|$))[A-Za-z0-9_.:-]+", 150))]
 Exchange = Annotated[str, Read(text("an exchange's name", r".+", 255))]
 Broker = Annotated[str, Read(url("amqp://<host> or amqps://<host>", "amqp", "amqps"))]
 Receiver = Annotated[str, Read(url("an http:// or https:// URL with a host", "http", "https", optional=True))]

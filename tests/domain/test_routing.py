@@ -128,6 +128,9 @@ def test_the_path_of_the_event_joins_the_path_of_the_url(url: str, joined: str) 
         ("http://h:port/x", "malformed"),
         ("http://h:99999/x", "malformed"),
         ("http://h:-1/x", "malformed"),
+        ("http://h:0/x", "is 0"),
+        ("http://loca%6chost/x", "has a %"),
+        ("http://127.0.0.1%2e/x", "has a %"),
         ("http://user:secret/x", "malformed"),
         ("http://user:secret@[::1/x", "malformed"),
         ("http://user:secret@h\u2100/x", "malformed"),  # its NFKC form has a slash

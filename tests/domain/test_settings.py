@@ -126,7 +126,7 @@ WEBHOOK_RETRY_MAX_AGE_SECONDS 0 99999999999
 METRICS_PORT 65536 -1 8085 http
 WORKER_CONCURRENCY 0 100001
 WORKER_MAX_BYTES 0 1XB MiB -1 1.5GiB {"9" * 40}
-WORKER_QUEUE_PREFIX amq.x a/b é ٣ {"x" * 151}
+WORKER_QUEUE_PREFIX amq amq.x a/b é ٣ {"x" * 151}
 RABBITMQ_URI http://h amqp:// amqp:///v amqp://h:0 amqp://h:x amqp://[::1
 DATABASE_CONNECTION_URI sqlite:// oracle://h/d postgresql:// webhooks.db
 WEBHOOK_GLOBAL_URL ftp://h https:// h/x http://h:99999

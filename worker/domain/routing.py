@@ -112,9 +112,11 @@ def plain_url(url: str) -> str:
     url = url.removeprefix(SILENT_PREFIX)
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:  # its text quotes the URL
         raise BadUrl("the webhook's URL is malformed, or its port is not a number up to 65535") from None
+    if port == 0:
+        raise BadUrl("the port of the webhook's URL is 0, at which nobody can listen")
     if parts.scheme.lower() not in ("http", "https"):
         raise BadUrl("the webhook's URL must begin with http:// or https://")
     if not host:
@@ -129,6 +131,8 @@ def _check_host(host: str) -> None:
     """What no HTTP client can connect to: found here, it is told of as the webhook's fault and not as ours."""
     if host.replace(".", "").isdigit() and not _is_ipv4(host):
         raise BadUrl("the host of the webhook's URL is a number, but no IPv4 address")
+    if "%" in host and ":" not in host:  # an IPv6 address may have a zone
+        raise BadUrl("the host of the webhook's URL is not a valid name: it has a %")
     try:
         host.encode("idna")  # RFC 3490: labels of 1 to 63 characters that a resolver can be asked for
         _ = URL.build(scheme="http", host=host).host  # and what the HTTP client makes of it
