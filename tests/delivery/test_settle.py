@@ -27,31 +27,31 @@ def failing(rig: MakeRig) -> Rig:
     return found
 
 
-async def test_a_failed_publish_is_tried_again_until_it_is_confirmed(
-    failing: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def stumbling(failing: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """Its first three publishes fail, too, and are soon tried again."""
     monkeypatch.setattr(settle, "LONGEST_PUBLISH_WAIT_SECONDS", 0.001)
     failing.publisher.failures = 3
+    return failing
+
+
+async def test_a_failed_publish_is_tried_again_until_it_is_confirmed(stumbling: Rig) -> None:
     message = FakeMessage(event())
-    await failing.take(message)
+    await stumbling.take(message)
     assert message.ends == []
-    await failing.pipeline.drain(5)
-    assert (message.ends, failing.publisher.tries) == (["ack"], 4)
-    assert failing.recorder.failed_publishes == 3
-    assert failing.recorder.outcomes == ["Retried 5xx"]
+    await stumbling.pipeline.drain(5)
+    assert (message.ends, stumbling.publisher.tries) == (["ack"], 4)
+    assert stumbling.recorder.failed_publishes == 3
+    assert stumbling.recorder.outcomes == ["Retried 5xx"]
 
 
-async def test_a_publish_that_was_tried_again_lets_its_message_go_without_the_collector(
-    failing: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(settle, "LONGEST_PUBLISH_WAIT_SECONDS", 0.001)
-    failing.publisher.failures = 2
+async def test_a_publish_that_was_tried_again_lets_its_message_go_without_the_collector(stumbling: Rig) -> None:
     message = FakeMessage(event())
     gone = weakref.ref(message)
     gc.disable()
     try:
-        await failing.take(message)
-        await failing.pipeline.drain(5)
+        await stumbling.take(message)
+        await stumbling.pipeline.drain(5)
         del message
         assert gone() is None
     finally:

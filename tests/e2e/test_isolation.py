@@ -38,6 +38,13 @@ def numbers(posts: list[Received]) -> dict[str, list[int]]:
     return found
 
 
+async def said(worker: StartWorker, *arguments: str) -> str:
+    """What a command answers that succeeds."""
+    command = await worker(arguments=arguments, ready=False)
+    assert await command.wait() == 0, command.output()
+    return command.output()
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_retry_after_holds_the_whole_endpoint_and_no_other(
     worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, status: int
@@ -128,9 +135,7 @@ async def test_a_410_disables_the_webhook_with_its_reason(
     await daemon.wait_metric("deliveries_total", 2, outcome="Delivered")
     await amqp.wait_depth(names.dead, letters)
     assert await daemon.stop() == 0  # what it has to write is written
-    command = await worker(arguments=("webhook", "get", "acme", "--json"), ready=False)
-    assert await command.wait() == 0
-    gone, stays = json.loads(command.output())
+    gone, stays = json.loads(await said(worker, "webhook", "get", "acme", "--json"))
     assert (gone["enabled"], gone["disabled_reason"]) == (False, "the receiver answered 410")
     assert (stays["enabled"], stays["disabled_reason"]) == (True, None)
     assert (len(receiver.at("/gone")), len(receiver.at("/stays"))) == (1, 2)
@@ -143,21 +148,16 @@ async def test_a_webhook_that_is_enabled_after_a_410_is_so_in_the_running_worker
     receiver.answer("/back", Answer(410))
     daemon = await worker()
 
-    async def command(*arguments: str) -> str:
-        process = await worker(arguments=arguments, ready=False)
-        assert await process.wait() == 0, process.output()
-        return process.output()
-
     async def shown() -> Any:
-        return json.loads(await command("webhook", "get", "acme", "--json"))
+        return json.loads(await said(worker, "webhook", "get", "acme", "--json"))
 
     await publish(event())
     await daemon.wait_metric("deliveries_total", 1, outcome="DeadLettered", reason="gone")
     await eventually(shown, lambda found: not found[0]["enabled"], 20, "disabled in the store")
-    await command("webhook", "set", "acme", "--enabled")
+    await said(worker, "webhook", "set", "acme", "--enabled")
     await publish(event(data="later"))
     await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
-    assert "1 gone" in await command("dead", "redrive", "--reason", "gone")
+    assert "1 gone" in await said(worker, "dead", "redrive", "--reason", "gone")
     await daemon.wait_metric("deliveries_total", 2, outcome="Delivered")
     first, _, redriven = receiver.at("/back")
     assert redriven.header("webhook-id") == first.header("webhook-id")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import random
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.support.waiting import eventually
+from tests.http.sender_support import until
 from worker.http.comeback import Comeback
 
 ORIGIN: Any = SimpleNamespace(key="receiver:80")
@@ -22,7 +24,7 @@ FAR = 1e9
 class Receiver:
     """Refuses until it `listens`, with `error`, and counts. The connects numbered `hangs` wait for `hanging`."""
 
-    def __init__(self, patience: float = 60.0, jitter: float = 0.2) -> None:
+    def __init__(self, patience: float = 60.0, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self.listens = False
         self.error: Exception | None = None
         self.connects = 0
@@ -30,7 +32,7 @@ class Receiver:
         self.hangs: set[int] = set()
         self.hanging = asyncio.Event()
         self.room = 10**6
-        self.comeback = Comeback(self.connect, jitter, patience)
+        self.comeback = Comeback(self.connect, 0.2, patience, uniform)
 
     async def connect(self, origin: Any, deadline: float) -> Any:
         self.connects += 1
@@ -54,22 +56,13 @@ class Receiver:
         return leader
 
     async def tried(self, times: int) -> None:
-        async def count() -> int:
-            return self.connects
-
-        await eventually(count, lambda connects: connects >= times, 10, "connects")
+        await until(lambda: self.connects >= times, f"{times} connects")
 
     async def refused(self, times: int) -> None:
-        async def count() -> int:
-            return self.refusals
-
-        await eventually(count, lambda refusals: refusals >= times, 10, "refusals")
+        await until(lambda: self.refusals >= times, f"{times} refusals")
 
     async def forgotten(self) -> None:
-        async def kept() -> int:
-            return len(self.comeback)
-
-        await eventually(kept, lambda count: count == 0, 10, "what is kept of the receiver")
+        await until(lambda: len(self.comeback) == 0, "nothing is kept of the receiver")
 
 
 async def ended(task: asyncio.Task[Any]) -> None:
@@ -228,12 +221,12 @@ async def test_another_fault_than_a_refusal_is_not_waited_out() -> None:
 
 
 async def test_a_receiver_that_has_room_for_a_few_is_not_asked_by_all() -> None:
-    receiver = Receiver(patience=0.6)
+    receiver = Receiver(patience=0.6, uniform=lambda low, _: low)
     waiting = [await receiver.leading(), *(receiver.wait() for _ in range(199))]
     receiver.listens, receiver.room = True, 3
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert sum(isinstance(answer, str) for answer in answers) == 3
-    assert receiver.connects < 100
+    assert receiver.connects < 30
 
 
 async def test_a_connect_that_hangs_keeps_nobody_else_from_trying() -> None:

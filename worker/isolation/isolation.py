@@ -8,7 +8,7 @@ from worker.domain.outcome import Parked, Reason
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.isolation.attempts import Attempt, Attempts
-from worker.isolation.breaker import BreakerRules, Health, State, health_of
+from worker.isolation.breaker import BreakerRules, Health, health_of
 from worker.isolation.lanes import SLOW_SECONDS, Lane, Pool, Waiter
 from worker.isolation.places import Places
 from worker.isolation.refusal import LONGEST_WAIT, Refusals
@@ -37,7 +37,7 @@ class EndpointIsolation:
     ) -> None:
         self._monotonic = monotonic
         self._on_self_fault = on_self_fault
-        self._registry = Registry(caps, rules)
+        self._registry = Registry(caps, rules, self._acquit)
         self._places = Places(caps.process)
         self._room = WaitingRoom(self._places)
         self._refusals = Refusals(schedule, self._places, now)
@@ -51,8 +51,6 @@ class EndpointIsolation:
             return Parked(Reason.SHUTDOWN)
         now = self._monotonic()
         lane = self._registry.lane(delivery.webhook, now)
-        if self._open and lane.breaker.state is State.CLOSED:
-            self._open.pop(lane, None)  # its webhook has another URL now
         startable = not lane.waiting and lane.ready(now) and self._places.free(lane.pool)
         if self._guard.frozen_at is not None and not (
             startable and self._guard.may_probe(host_port(delivery.url), now)
@@ -229,6 +227,10 @@ class EndpointIsolation:
 
     def _reopen(self, lane: Lane) -> None:
         lane.reopen()
+        self._open.pop(lane, None)
+
+    def _acquit(self, lane: Lane) -> None:
+        lane.acquit()
         self._open.pop(lane, None)
 
     def _reclass(self, lane: Lane) -> None:

@@ -1,7 +1,7 @@
 """The lanes of all endpoints: made at the first delivery, kept in step with the webhook, forgotten at rest."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from worker.domain.backoff import LONGEST_HOLD
@@ -34,10 +34,12 @@ class Caps:
 
 
 class Registry:
-    """`share` is this process's part of every rate limit: 1 / number of consumers."""
+    """`share` is this process's part of every rate limit: 1 / number of consumers. `on_moved` hears of each lane whose
+    webhook has another URL now."""
 
-    def __init__(self, caps: Caps, rules: BreakerRules) -> None:
+    def __init__(self, caps: Caps, rules: BreakerRules, on_moved: Callable[[Lane], None]) -> None:
         self._caps = caps
+        self._on_moved = on_moved
         self._rules = rules
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._rota: deque[tuple[str, str]] = deque()
@@ -47,7 +49,7 @@ class Registry:
         return len(self._lanes)
 
     def lane(self, webhook: Webhook, now: float) -> Lane:
-        """The endpoint's lane, with the webhook's limits as they are now; it knows nothing bad of another URL."""
+        """The endpoint's lane, with the webhook's limits as they are now."""
         key = (webhook.instance, webhook.id)
         lane = self._lanes.get(key)
         if lane is None:
@@ -56,7 +58,7 @@ class Registry:
             self.limit_rate(lane, now)
         elif lane.webhook is not webhook:
             if lane.webhook.url != webhook.url:
-                lane.acquit()
+                self._on_moved(lane)
             lane.webhook = webhook
             lane.recap(self._caps.of(webhook))
             self.limit_rate(lane, now)

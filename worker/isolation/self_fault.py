@@ -66,7 +66,7 @@ class SelfFaultGuard:
             self._failing_since = now
         self._failed[host] = now
         self._failed.move_to_end(host)
-        if len(self._failed) > max(self._hosts, REMEMBERED_HOSTS):
+        if len(self._failed) > REMEMBERED_HOSTS:
             self._failed.popitem(last=False)
         if self.frozen_at is not None or now - self._failing_since < GRACE_SECONDS:
             return False
