@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/ready
 TEST_READY := .venv/test-ready
-FAST_TESTS := $(wildcard tests/domain tests/delivery tests/isolation tests/telemetry tests/doctor)
+FAST_TESTS := $(wildcard tests/domain tests/delivery tests/admission tests/telemetry tests/doctor tests/settings)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,29 +52,29 @@ test: ## set-up, then every test, against real servers
 	@.ci/run
 
 demo: demo-setup ## see it work, in about 20 seconds
-	@$(BIN)/python -m tests.demo
+	@$(BIN)/python -m tests.proof.demo
 
 run: setup ## the worker, on RABBITMQ_URI
 	@$(BIN)/webhook-worker run
 
 bench: test-setup ## throughput and latency, side by side with others
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.proof.bench $(ARGS)
 
 chaos: test-setup ## the ledger under faults
-	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.proof.chaos
 	@STORE_OUTAGE_SECONDS=60 $(BIN)/python -m pytest --quiet tests/e2e/test_store_outage.py
 
 rolling: test-setup ## ten rolling updates under load
-	@$(BIN)/python -m tests.chaos.rolling
+	@$(BIN)/python -m tests.proof.chaos.rolling
 
 picture: test-setup ## the dashboard's queries on a lively run, drawn for the README
-	@$(BIN)/python -m tests.picture
+	@$(BIN)/python -m tests.proof.picture
 
 soak: test-setup ## ten minutes of load and reconnects: memory, tasks and descriptors stay flat
-	@$(BIN)/python -m tests.soak
+	@$(BIN)/python -m tests.proof.soak
 
 fuzz: test-setup ## mutated events and API requests, for two minutes
-	@$(BIN)/python -m tests.fuzz
+	@$(BIN)/python -m tests.proof.fuzz
 
 dist: setup ## sdist and wheel in dist/
 	@$(BIN)/python -m hatchling build

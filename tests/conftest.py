@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
 from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
@@ -93,3 +94,11 @@ async def worker(broker: LocalBroker, names: Names, tmp_path: Path) -> AsyncIter
     for number, one in enumerate(started, 1):
         await one.kill()
         print(f"--- worker {number}\n{one.output()}")
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections: bound, so that nobody else gets it, but not listening."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

@@ -16,7 +16,7 @@ from worker.api.webhooks import WebhookApi
 from worker.domain.trial import Trial
 from worker.domain.webhook import Webhook
 from worker.http.egress import EgressPolicy, refuse_url
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 KEY = "B6D711FC-DE4D-4FD5-9365-44120E713976"
 TOKENS = {"acme-token": "acme"}

@@ -4,8 +4,8 @@ import pytest
 
 from tests.api.conftest import KEY, Api, MakeApi
 from worker.api.auth import FREE_FAILURES, LONGEST_DELAY, MOST_ADDRESSES, Authentication, Failures, _network
-from worker.configuration.port import StoreUnavailable
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
+from worker.webhooks.store import StoreUnavailable
 
 URL = "https://h.example/x"
 UNAUTHORIZED = {"status": 401, "error": "Unauthorized", "response": {"message": "Unauthorized"}}

@@ -6,11 +6,11 @@ import pytest
 
 from tests.api.conftest import KEY, Api, MakeApi
 from tests.api.documents import URL, V1, V2_ANSWER, V20, V21
-from worker.configuration.port import StoreUnavailable
 from worker.domain.trial import Trial
 from worker.domain.webhook import Webhook
-from worker.webhooks.read_only import ReadOnly
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
+from worker.stores.read_only import ReadOnly
+from worker.webhooks.store import StoreUnavailable
 
 
 @pytest.mark.parametrize("body", [V1, V20, V21])

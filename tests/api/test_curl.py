@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.conftest import KEY, Api
 from worker.domain.webhook import Webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 URL = "https://hooks.example/evolution"
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Api, MakeApi
-from worker.configuration.port import RowDamaged
 from worker.domain.webhook import Webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
+from worker.webhooks.store import RowDamaged
 
 URL = "https://h.example/x"
 

@@ -9,7 +9,7 @@ import pytest
 from tests.api.conftest import Api
 from worker.api import saving
 from worker.domain.webhook import Webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 URL = "https://h.example/x"
 

@@ -16,7 +16,7 @@ from tests.api.conftest import KEY
 from worker.api.openapi import document
 from worker.api.webhooks import WebhookApi
 from worker.domain.trial import Trial
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 CHECKS = {
     # What a URL, a header name or a secret must be, JSON Schema cannot say: valid by the schema may still be refused.

@@ -6,7 +6,7 @@ from tests.api.conftest import Api
 from tests.api.documents import URL, V1, V1_ANSWER, V2_ANSWER, V20, V21
 from worker.domain.request import secret_key
 from worker.domain.webhook import RateLimit, Webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 
 async def test_set_of_1x_is_answered_in_its_envelope(api: Api) -> None:

@@ -7,7 +7,7 @@ import time
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from worker.broker.acks import AckLedger
+from worker.broker.consuming.acks import AckLedger
 
 
 def ledger_with(taken: int) -> AckLedger:

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from deploy.local_broker import LocalBroker
-from deploy.local_process import free_port
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
+from tests.support.local_process import free_port
 from tests.support.proxy import Proxy, Way
 from tests.support.waiting import Facts, eventually
 from worker.broker import announcer as module

@@ -8,8 +8,8 @@ import secrets
 import aiormq
 import pytest
 
-from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
 from tests.support.waiting import Facts
 from worker.broker.announcer import announce_once
 from worker.broker.changes import ChangeListener

@@ -14,14 +14,14 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from pamqp import frame
 from pamqp.commands import Basic
 
-from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
 from tests.support.waiting import Facts
 from worker.broker.connection import close, connect
-from worker.broker.consumption import ACK_PERIOD_SECONDS, Consumer, Consumption, Held
+from worker.broker.consuming.consumption import ACK_PERIOD_SECONDS, Consumer, Consumption, Held
+from worker.broker.consuming.redeliveries import Redeliveries
+from worker.broker.consuming.taking import Taking
 from worker.broker.declare import open_channel
-from worker.broker.redeliveries import Redeliveries
-from worker.broker.taking import Taking
 
 MEBIBYTE = 2**20
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pamqp import frame
 from pamqp.header import ContentHeader
 
-from worker.broker.content import content_header
+from worker.broker.publishing.content import content_header
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.one_of(TEXT, st.integers(-(2**63), 2**63 - 1), st.lists(TEXT, max_size=5))

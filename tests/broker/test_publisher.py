@@ -10,12 +10,12 @@ import pytest
 from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
-from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
 from worker.broker.connection import close, connect
 from worker.broker.declare import open_channel
-from worker.broker.outbox import Outbox, QueueMissing, QueueRefused
-from worker.broker.publisher import Publisher
+from worker.broker.publishing.outbox import Outbox, QueueMissing, QueueRefused
+from worker.broker.publishing.publisher import Publisher
 from worker.delivery.ports import PublishFailed
 
 

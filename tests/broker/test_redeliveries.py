@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from worker.broker import redeliveries as module
-from worker.broker.redeliveries import LARGEST_BYTES, REMEMBERED_SECONDS, Redeliveries
+from worker.broker.consuming import redeliveries as module
+from worker.broker.consuming.redeliveries import LARGEST_BYTES, REMEMBERED_SECONDS, Redeliveries
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.broker.rejections import PATIENCE_SECONDS, Rejections
+from worker.broker.publishing.rejections import PATIENCE_SECONDS, Rejections
 
 
 def changes(rejections: Rejections, queue: str, start: float, end: float, step: float = 5.0) -> list[float]:

@@ -9,16 +9,16 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
 from tests.support.proxy import CONSUME, Proxy, Way
 from tests.support.waiting import Facts
-from worker.broker import source as module
 from worker.broker.connection import Supervisor
-from worker.broker.consumption import Consumption
-from worker.broker.intake import EvolutionQueues, Intake
-from worker.broker.source import Source
-from worker.broker.taking import Taking
+from worker.broker.consuming import source as module
+from worker.broker.consuming.consumption import Consumption
+from worker.broker.consuming.intake import EvolutionQueues, Intake
+from worker.broker.consuming.source import Source
+from worker.broker.consuming.taking import Taking
 from worker.broker.topology import topology
 
 CHANNEL_OPEN = b"\x00\x14\x00\x0a"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.broker.connection import masked
-from worker.broker.intake import MOST_PREFETCH, EvolutionQueues, Intake, evolution_queues
+from worker.broker.consuming.intake import MOST_PREFETCH, EvolutionQueues, Intake, evolution_queues
 from worker.broker.topology import Topology, topology
 from worker.domain.names import KNOWN
 

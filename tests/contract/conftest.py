@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 NewStore = Callable[[], SqlStore]
 """Another store on the same database, as another process would open it; closed by the fixture."""

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.conftest import NewStore
-from worker.configuration import changing
-from worker.configuration.changing import change
-from worker.configuration.port import StoreUnavailable, WritableStore, Written
 from worker.domain.webhook import Endpoint, Webhook
+from worker.webhooks import changing
+from worker.webhooks.changing import change
+from worker.webhooks.store import StoreUnavailable, WritableStore, Written
 
 ACME = Webhook("acme", "https://h.example/x")
 
@@ -84,7 +84,7 @@ async def test_one_that_is_overtaken_all_the_time_gives_up_in_words(
 WRITER = """
 import asyncio, sys
 from worker.webhooks.commands import SetArguments, set_webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 async def main(uri, field):
     store = SqlStore(uri, lambda: 0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.webhooks.database import parse
+from worker.stores.database import parse
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from tests.support.evolution import Evolution
 from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
 from tests.support.waiting import eventually
-from worker.configuration.port import RowDamaged, StoreUnavailable
 from worker.domain.webhook import Webhook
-from worker.webhooks.evolution import EvolutionStore
+from worker.stores.evolution.store import EvolutionStore
+from worker.webhooks.store import RowDamaged, StoreUnavailable
 
 NOTIFY = Path(__file__).parents[2] / "deploy" / "sql" / "evolution_notify.sql"
 ACME = Webhook("acme", "https://h.example/x")

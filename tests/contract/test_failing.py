@@ -8,11 +8,11 @@ import sqlalchemy
 
 from tests.contract.conftest import NewStore
 from tests.support.postgres import Postgres
-from worker.configuration.port import WritableStore
 from worker.domain.webhook import Webhook
-from worker.webhooks.database import parse
-from worker.webhooks.engine import engine_of
-from worker.webhooks.migrations import VERSION, migrate
+from worker.stores.database import parse
+from worker.stores.engine import engine_of
+from worker.stores.own.migrations import VERSION, migrate
+from worker.webhooks.store import WritableStore
 
 ACME = Webhook("acme", "https://h.example/x")
 

@@ -8,11 +8,11 @@ import pytest
 from tests.contract.conftest import Clock
 from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
-from worker.configuration.port import RightsLacking, StoreUnavailable
+from worker.doctor.server import server_facts
 from worker.domain.webhook import Webhook
-from worker.webhooks.database import parse
-from worker.webhooks.server import server_facts
-from worker.webhooks.sql import SqlStore
+from worker.stores.database import parse
+from worker.stores.own.store import SqlStore
+from worker.webhooks.store import RightsLacking, StoreUnavailable
 
 ACME = Webhook("acme", "https://h.example/x")
 

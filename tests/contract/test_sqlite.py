@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.contract.conftest import Clock
-from worker.configuration.port import RowDamaged, StoreUnavailable
 from worker.domain.webhook import Webhook
-from worker.webhooks import migrations, sql, sqlite_reader
-from worker.webhooks.database import sqlite_problem
-from worker.webhooks.sql import SqlStore
+from worker.stores.database import sqlite_problem
+from worker.stores.own import migrations, sqlite_reader
+from worker.stores.own import store as sql
+from worker.stores.own.store import SqlStore
+from worker.webhooks.store import RowDamaged, StoreUnavailable
 
 ACME = Webhook("acme", "https://h.example/x", headers=(("X-Key", "secret"),))
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.conftest import Clock, NewStore
-from worker.configuration.port import Deleted, StoreUnavailable, WritableStore, Written
 from worker.domain.webhook import Endpoint, RateLimit, Webhook
+from worker.webhooks.store import Deleted, StoreUnavailable, WritableStore, Written
 
 PLAIN = Webhook("acme", "https://h.example/x")
 FULL = Webhook(
@@ -200,7 +200,7 @@ async def test_concurrent_puts_of_one_webhook_create_it_once(store: WritableStor
 WRITER = """
 import asyncio, sys
 from worker.domain.webhook import Webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 async def main(uri, process):
     store = SqlStore(uri, lambda: 0)

@@ -18,7 +18,7 @@ from tests.conftest import StartWorker
 from tests.deploy.alerts import RULES, alerts, metrics_in
 from tests.deploy.planned import PLANNED
 from tests.e2e.conftest import PublishEvents, PutWebhooks
-from tests.picture.grafana import dashboard, filled, panels
+from tests.proof.picture.grafana import dashboard, filled, panels
 from tests.support.events import event
 from tests.support.prometheus import Prometheus
 from tests.support.receiver import Answer, Receiver

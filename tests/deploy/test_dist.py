@@ -176,4 +176,4 @@ def test_every_module_of_the_wheel_needs_only_what_is_pinned(installed: Path, tm
     every = "import pkgutil, importlib, worker; print(*(importlib.import_module(m.name).__name__ for m in "
     every += "pkgutil.walk_packages(worker.__path__, 'worker.') if not m.name.endswith('__main__')), sep='\\n')"
     imported = done(installed / "python", "-W", "error", "-c", every, cwd=tmp_path).split()
-    assert {"worker.app", "worker.webhooks.evolution_notify", "worker.doctor.examination"} <= set(imported)
+    assert {"worker.process.run", "worker.stores.evolution.notify", "worker.doctor.examination"} <= set(imported)

@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 from aiohttp import ClientConnectionError, ClientSession
 
-from deploy.local_process import free_port
 from tests.deploy.alerts import DEPLOY
+from tests.support.local_process import free_port
 from tests.support.prometheus import promtool
 from tests.support.waiting import eventually
 from worker import __version__
-from worker.settings import load
+from worker.settings.settings import load
 
 ROOT = DEPLOY.parent
 SPARE_SECONDS = 20

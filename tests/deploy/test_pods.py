@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.chart import PRODUCTION, SCALED, SETS, Manifest, Values, environment, of, pods, render
-from worker.settings import VARIABLES, load
+from worker.settings.settings import VARIABLES, load
 
 SPARE_SECONDS = 20
 """Beyond the drain the worker gives cancelling, the last publishes, the last acks and the closing 5 s each."""

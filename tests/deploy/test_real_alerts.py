@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.deploy.alerts import RULES, alerts
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_broker import LocalBroker
 from tests.support.prometheus import Prometheus
 from tests.support.proxy import Proxy
 from tests.support.receiver import Answer, Receiver

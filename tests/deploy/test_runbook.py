@@ -6,7 +6,7 @@ import re
 
 from tests.deploy.alerts import DEPLOY, alerts
 from tests.deploy.markdown import anchors
-from worker.broker.letter import LETTER_REASONS
+from worker.deadletters.letter import LETTER_REASONS
 
 FILE = DEPLOY / "README.md"
 

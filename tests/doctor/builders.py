@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from worker.broker.management import Binding, QueueFacts
 from worker.broker.topology import topology
 from worker.doctor.commands import Commands
+from worker.doctor.management import Binding, QueueFacts
 from worker.doctor.view import BrokerView, EvolutionQueue, evolution_queues
 
 EXCHANGE = "evolution_exchange"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from worker.configuration.port import RightsLacking, StoreUnavailable
 from worker.doctor.database import MYSQL_HOST, OWN_TABLES, creation, grants, store
 from worker.doctor.finding import Finding, many, needs_doing, size, some
-from worker.webhooks.database import parse
-from worker.webhooks.schema import REVISIONS, SCHEMA, WEBHOOKS
+from worker.stores.database import parse
+from worker.stores.own.schema import REVISIONS, SCHEMA, WEBHOOKS
+from worker.webhooks.store import RightsLacking, StoreUnavailable
 
 POSTGRESQL = parse("postgresql://wor%22ker:hunter2@db.example/webhooks?schema=Evolution%20API")
 MYSQL = parse("mysql://o'neil:hunter2@db.example/web%60hooks")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from worker.doctor.endpoints import TOLD, bad_urls, by_place, dns, endpoints, outage
+from worker.doctor.reach import Failure, Place, Probe, Reach
 from worker.domain.webhook import Webhook
-from worker.http.reach import Failure, Place, Probe, Reach
 
 ACME = Webhook("acme", "https://h.example/x?key=secret")
 PLACE = Place("h.example", 443, True)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.e2e.flow import Flow
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
 from tests.support.proxy import Proxy
 from tests.support.receiver import Receiver
 from worker.domain.webhook import Webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 PutWebhooks = Callable[..., Awaitable[None]]
 PublishEvents = Callable[..., Awaitable[None]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from deploy.local_broker import LocalBroker
 from tests.e2e.leftovers import assert_nothing_is_left, posts_by_id
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
 from tests.support.receiver import Receiver
 from tests.support.worker import Worker
 from worker.domain.webhook import Webhook

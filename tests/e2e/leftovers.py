@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
 from tests.support.receiver import Receiver
 from tests.support.worker import Worker
 

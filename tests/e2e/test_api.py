@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents
 from tests.support.events import event
+from tests.support.local_process import free_port
 from tests.support.proxy import Proxy
 from tests.support.receiver import Receiver
 from tests.support.worker import Worker

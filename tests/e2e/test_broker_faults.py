@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.e2e.flow import Flow
 from tests.e2e.leftovers import QUICK, assert_nothing_is_left, posts_by_id
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_broker import LocalBroker
 from tests.support.receiver import Answer, Receiver
 from worker.domain.webhook import Webhook
 

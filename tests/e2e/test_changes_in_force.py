@@ -8,10 +8,10 @@ import time
 import aiohttp
 import pytest
 
-from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_process import free_port
 from tests.support.receiver import Receiver
 
 CHANGES, PAUSE_SECONDS, EVENTS_A_SECOND = 200, 0.05, 100

@@ -6,11 +6,11 @@ import asyncio
 import json
 from pathlib import Path
 
-from deploy.local_broker import LocalBroker
-from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PutWebhooks
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker
+from tests.support.local_process import free_port
 from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
 

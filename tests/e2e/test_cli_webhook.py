@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents
 from tests.support.events import event
+from tests.support.local_broker import LocalBroker
 from tests.support.receiver import Answer, Receiver
 from worker.cli import main
 

@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
-from deploy.local_broker import LocalBroker, free_port
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import LocalBroker, free_port
 from tests.support.waiting import eventually
 from tests.support.worker import ROOT
-from worker.broker import dead_redrive
-from worker.broker.browse import Browser, Seen
-from worker.broker.dead_arguments import add_arguments
-from worker.broker.dead_commands import Console, run
 from worker.broker.declare import declare
 from worker.broker.topology import topology
+from worker.cli.dead_arguments import add_arguments
+from worker.cli.dead_commands import Console, run
+from worker.deadletters import redrive as dead_redrive
+from worker.deadletters.browse import Browser, Seen
 from worker.domain.event import identity
 from worker.domain.history import PREFIX, History, from_headers
 from worker.domain.routing import delivery_id
@@ -33,8 +33,8 @@ BODY = b'{"event":"messages.upsert","instance":"acme","data":{"n":1},"apikey":"K
 
 COMMAND = """
 import argparse, asyncio, sys
-from worker.broker.dead_arguments import add_arguments
-from worker.broker.dead_commands import run
+from worker.cli.dead_arguments import add_arguments
+from worker.cli.dead_commands import run
 parser = argparse.ArgumentParser()
 add_arguments(parser.add_subparsers())
 uri, prefix, *rest = sys.argv[1:]

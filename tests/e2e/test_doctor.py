@@ -17,21 +17,21 @@ from typing import Any
 
 import pytest
 
-from deploy.local_broker import LocalBroker
-from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.evolution import Evolution
+from tests.support.local_broker import LocalBroker
+from tests.support.local_process import free_port
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
 from tests.support.waiting import eventually
-from worker.broker.management import Management, QueueFacts, management_address
 from worker.doctor.commands import Commands
 from worker.doctor.examination import examine
+from worker.doctor.management import Management, QueueFacts, management_address
 from worker.domain.webhook import Webhook
-from worker.settings import load
+from worker.settings.settings import load
 
 Found = list[dict[str, Any]]
 Doctor = Callable[..., Awaitable[tuple[int, Found]]]

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_process import free_port
 from tests.support.receiver import Answer, Received, Receiver
 from tests.support.waiting import eventually
 from worker.domain.webhook import Webhook

@@ -14,7 +14,7 @@ from tests.support.events import event
 from tests.support.receiver import Receiver
 from tests.support.waiting import eventually
 from worker.domain.webhook import Webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 LIMIT = 3.0
 SETTINGS = {

@@ -7,11 +7,11 @@ import signal
 import time
 from pathlib import Path
 
-from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_broker import LocalBroker
 from tests.support.receiver import Answer, Receiver
 from tests.support.waiting import eventually
 from tests.support.webhook_rows import set_webhooks

@@ -7,11 +7,11 @@ import asyncio
 import base64
 import json
 
-from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_process import free_port
 from tests.support.receiver import Answer, HostileReceiver, Receiver, read_request
 from tests.support.worker import Worker
 from worker.domain.webhook import Webhook

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from deploy.local_broker import LocalBroker
 from tests.e2e.flow import Flow
 from tests.e2e.leftovers import QUICK, posts_by_id
 from tests.support.amqp import Names
 from tests.support.events import event
+from tests.support.local_broker import LocalBroker
 
 Limit = Callable[[str, str], Awaitable[None]]
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_process import free_port
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
 from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 OUTAGE_SECONDS = float(os.environ.get("STORE_OUTAGE_SECONDS", "4"))
 KNOWN = [f"known-{number}" for number in range(5)]

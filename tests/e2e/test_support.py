@@ -15,10 +15,10 @@ import aio_pika
 import aiohttp
 import pytest
 
-from deploy.local_broker import BrokerError, LocalBroker, speaks_amqp
-from deploy.local_process import FIRST_PORT, PORTS, free_port
 from tests.support import captures
 from tests.support.amqp import Amqp, Names
+from tests.support.local_broker import BrokerError, LocalBroker, speaks_amqp
+from tests.support.local_process import FIRST_PORT, PORTS, free_port
 from tests.support.receiver import Answer, HostileReceiver, Received, Receiver, read_request
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
@@ -124,7 +124,7 @@ async def test_the_memory_alarm_blocks_publishers_until_it_ends(broker: LocalBro
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_the_runner_prints_its_uri_and_clears_up_however_it_ends(number: signal.Signals) -> None:
     runner = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "deploy.local_broker", cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.support.local_broker", cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert runner.stdout is not None
     uri = (await runner.stdout.readline()).decode().strip()

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from deploy.local_process import free_port
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.collector import Collector
 from tests.support.events import event
+from tests.support.local_process import free_port
 from tests.support.receiver import Receiver
 from worker.domain.webhook import Webhook
 

@@ -7,15 +7,15 @@ import io
 import json
 from typing import Any
 
-from deploy.local_broker import LocalBroker
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_broker import LocalBroker
 from tests.support.raw_frames import UNDECODABLE, publish_undecodable
 from tests.support.receiver import Receiver
-from worker.broker.dead_arguments import add_arguments
-from worker.broker.dead_commands import Console, run
+from worker.cli.dead_arguments import add_arguments
+from worker.cli.dead_commands import Console, run
 from worker.domain.webhook import Webhook
 
 

@@ -11,16 +11,16 @@ from itertools import count
 import pytest
 import pytest_asyncio
 
-from deploy.local_broker import LocalBroker
-from deploy.local_process import free_port
 from tests.e2e.verdict_bench import KEY, Bench, assert_history, assert_letter, environment
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_broker import LocalBroker
+from tests.support.local_process import free_port
 from tests.support.receiver import Answer, HostileReceiver, Receiver, read_request
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
 from tests.support.worker import Worker
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,14 +10,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from deploy.local_broker import LocalBroker
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.local_broker import LocalBroker
 from tests.support.receiver import Receiver
 from tests.support.tls import Authority
 from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
-from worker.webhooks.sql import SqlStore
+from worker.stores.own.store import SqlStore
 
 KEY = "messages.upsert"
 

@@ -1,8 +1,7 @@
 """The sender's tests run on the event loop that the worker runs on; the guard's on asyncio's own."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 import uvloop
@@ -23,11 +22,3 @@ async def sender() -> AsyncIterator[Pool]:
     """A sender that may reach loopback addresses; after the test it must hold no connection in use."""
     async with pool() as made:
         yield made
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that refuses connections: bound, so that nobody else gets it, but not listening."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]

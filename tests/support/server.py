@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
-from deploy.local_process import free_port, spawn, watch_over
+from tests.support.local_process import free_port, spawn, watch_over
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 READY_SECONDS = 60.0

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local_process import free_port
+from tests.support.local_process import free_port
 from tests.support.waiting import Facts, eventually
 
 ROOT = Path(__file__).parent.parent.parent

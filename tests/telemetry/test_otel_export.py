@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from deploy.local_process import free_port
+from tests.support.local_process import free_port
 from worker.telemetry import otel_export
 from worker.telemetry.otel_export import Reporting, _Words, otel
 

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.configuration.model import InvalidWebhook
-from worker.configuration.port import RowDamaged
-from worker.configuration.shown import masked_url, table
 from worker.domain.request import secret_key
 from worker.domain.webhook import RateLimit, Webhook
+from worker.stores.own.store import SqlStore
 from worker.webhooks.commands import (
     SetArguments,
     delete_webhooks,
@@ -21,7 +19,9 @@ from worker.webhooks.commands import (
     list_webhooks,
     set_webhook,
 )
-from worker.webhooks.sql import SqlStore
+from worker.webhooks.fields import InvalidWebhook
+from worker.webhooks.shown import masked_url, table
+from worker.webhooks.store import RowDamaged
 
 URL = "https://h.example/x"
 SECRET = "whsec_" + "A" * 43 + "="

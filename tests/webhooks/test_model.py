@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.configuration.model import InvalidWebhook, warnings, webhook_from
 from worker.domain.names import KNOWN
 from worker.domain.webhook import RateLimit, Webhook
-from worker.webhooks.row import COLUMNS, from_row, to_row
+from worker.stores.own.row import COLUMNS, from_row, to_row
+from worker.webhooks.fields import InvalidWebhook, warnings, webhook_from
 
 SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 LEAST: dict[str, Any] = {"instance": "acme", "url": "https://h.example/x"}

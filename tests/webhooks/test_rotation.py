@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.contract.conftest import Clock
-from worker.configuration.model import InvalidWebhook, fields_of, webhook_from
-from worker.configuration.shown import shown
 from worker.domain.request import secret_key, signature
 from worker.domain.webhook import Webhook
+from worker.stores.own.store import SqlStore
 from worker.webhooks.commands import SetArguments, set_webhook
+from worker.webhooks.fields import InvalidWebhook, fields_of, webhook_from
 from worker.webhooks.rotation import rotate_secret, with_new_secret
-from worker.webhooks.sql import SqlStore
+from worker.webhooks.shown import shown
 
 A, B, C = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2, 3))
 ACME = Webhook("acme", "https://h.example/x", secrets=(A,))

@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.contract.conftest import Clock
-from worker.configuration.port import StoreUnavailable
 from worker.domain.webhook import Endpoint, RateLimit, Webhook
-from worker.webhooks.evolution_http import fetch
-from worker.webhooks.sql import SqlStore
+from worker.stores.evolution.http import fetch
+from worker.stores.own.store import SqlStore
+from worker.webhooks.store import StoreUnavailable
 from worker.webhooks.transfer import Candidate, carry_out, everything, plan, whole
 
 URL = "https://h.example/x"

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from worker.api.dialects import Style
-from worker.configuration.port import Stored
-from worker.configuration.shown import Shown, shown, shown_stored
 from worker.domain.webhook import Webhook
+from worker.webhooks.shown import Shown, shown, shown_stored
+from worker.webhooks.store import Stored
 
 
 def after_set(style: Style, webhook: Webhook, stored: Stored | None) -> Shown:

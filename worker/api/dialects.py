@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Any
 
-from worker.configuration.model import Problem
 from worker.domain.webhook import DEFAULT_ID
+from worker.webhooks.fields import Problem
 
 
 class Style(Enum):

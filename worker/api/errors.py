@@ -8,8 +8,8 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from worker.configuration.model import Problem
-from worker.configuration.port import RowDamaged, StoreReadOnly, StoreUnavailable
+from worker.webhooks.fields import Problem
+from worker.webhooks.store import RowDamaged, StoreReadOnly, StoreUnavailable
 
 log = logging.getLogger(__name__)
 

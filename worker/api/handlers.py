@@ -17,13 +17,13 @@ from worker.api.dialects import Asked, understood
 from worker.api.errors import ApiError, invalid, json_answer, unauthorized
 from worker.api.ports import Changed, SendTest
 from worker.api.saving import Saving
-from worker.configuration.changing import find
-from worker.configuration.model import ID, Problem
-from worker.configuration.port import WritableStore
-from worker.configuration.shown import shown_trial
 from worker.domain.names import KNOWN, canonical
 from worker.domain.trial import KIND, event_of_test
 from worker.domain.webhook import DEFAULT_ID, Endpoint
+from worker.webhooks.changing import find
+from worker.webhooks.fields import ID, Problem
+from worker.webhooks.shown import shown_trial
+from worker.webhooks.store import WritableStore
 
 log = logging.getLogger(__name__)
 

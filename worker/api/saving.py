@@ -10,8 +10,10 @@ from weakref import WeakValueDictionary
 from worker.api.dialects import Asked
 from worker.api.errors import invalid
 from worker.api.ports import Changed, RefuseUrl
-from worker.configuration.changing import change, find
-from worker.configuration.model import (
+from worker.domain.routing import plain_url
+from worker.domain.webhook import Endpoint, Webhook
+from worker.webhooks.changing import change, find
+from worker.webhooks.fields import (
     GENERATE,
     InvalidWebhook,
     Problem,
@@ -20,10 +22,8 @@ from worker.configuration.model import (
     warnings,
     webhook_from,
 )
-from worker.configuration.port import RowDamaged, Stored, WritableStore
-from worker.configuration.shown import MASK, masked_url
-from worker.domain.routing import plain_url
-from worker.domain.webhook import Endpoint, Webhook
+from worker.webhooks.shown import MASK, masked_url
+from worker.webhooks.store import RowDamaged, Stored, WritableStore
 
 EGRESS_SECONDS = 5.0
 """For the URL's name to resolve; later is too late to refuse it here, and each connect is judged anyway."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from worker.configuration.model import MOST_EVENTS
-from worker.configuration.port import LONGEST_ID, LONGEST_INSTANCE
 from worker.domain.names import KNOWN, SYNONYMS
+from worker.webhooks.fields import MOST_EVENTS
+from worker.webhooks.store import LONGEST_ID, LONGEST_INSTANCE
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ from worker.api.handlers import Handlers
 from worker.api.openapi import document
 from worker.api.ports import Changed, RefuseUrl, SendTest, TokenOwner
 from worker.api.saving import Saving
-from worker.configuration.port import WritableStore
+from worker.webhooks.store import WritableStore
 
 OPEN = frozenset({"/docs", "/openapi.json"})
 """Without a key, so that a browser can show them: they are the same everywhere and tell nothing of this worker."""

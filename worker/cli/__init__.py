@@ -16,9 +16,9 @@ import uvloop
 from worker import __version__
 from worker.cli import api, check, dead, doctor, migrate, run, webhook
 from worker.cli.common import WRONG, Command, complain, output
-from worker.configuration.port import StoreUnavailable
-from worker.settings import Settings, SettingsError, load
+from worker.settings.settings import Settings, SettingsError, load
 from worker.telemetry.log import configure
+from worker.webhooks.store import StoreUnavailable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refused(error.problems)
     configure(settings.log_level if options.daemon else "warning", settings.log_format if options.daemon else "text")
     for warning in warnings:
-        getLogger("worker.settings").warning(warning)
+        getLogger("worker.settings.settings").warning(warning)
     command: Command = options.command
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_completed(command, options, settings))

@@ -3,7 +3,7 @@
 import argparse
 
 from worker.cli.common import WRONG, Subparsers, add_command, complain
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def add_to(commands: Subparsers) -> None:
@@ -11,7 +11,7 @@ def add_to(commands: Subparsers) -> None:
 
 
 async def _api(_: argparse.Namespace, settings: Settings) -> int:
-    from worker.serving import run_api  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.process.api import run_api  # noqa: PLC0415 - heavy; see cli/__init__.py
 
     if not settings.authentication_api_key:
         complain("AUTHENTICATION_API_KEY is empty: the API needs a key")

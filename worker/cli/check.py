@@ -3,7 +3,7 @@
 import argparse
 
 from worker.cli.common import DONE, FAILED, Subparsers, add_command, say, say_json
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def add_to(commands: Subparsers) -> None:
@@ -11,7 +11,7 @@ def add_to(commands: Subparsers) -> None:
 
 
 async def _check(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.check import findings  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.doctor.check import findings  # noqa: PLC0415 - heavy; see cli/__init__.py
 
     found = [finding async for finding in findings(settings)]
     if options.json:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from worker.broker.dead_arguments import add_arguments
 from worker.cli.common import Subparsers, output
-from worker.settings import Settings
+from worker.cli.dead_arguments import add_arguments
+from worker.settings.settings import Settings
 
 
 def add_to(commands: Subparsers) -> None:
@@ -15,6 +15,6 @@ def add_to(commands: Subparsers) -> None:
 
 
 async def _run(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.broker.dead_commands import Console, run  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.cli.dead_commands import Console, run  # noqa: PLC0415 - heavy; see cli/__init__.py
 
     return await run(options, settings.rabbitmq_uri, settings.worker_queue_prefix, Console(output))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, printable, say, say_json
 from worker.doctor.finding import Finding, Level, needs_doing
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 HEADINGS: dict[Level, str] = {"problem": "problems", "warning": "warnings", "advice": "advice", "ok": "ok"}
 
@@ -21,8 +21,8 @@ def add_to(commands: Subparsers) -> None:
 
 
 async def _doctor(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.broker.management import management_address  # noqa: PLC0415
     from worker.doctor.examination import examine  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.doctor.management import management_address  # noqa: PLC0415
 
     try:
         address = management_address(settings.rabbitmq_uri, options.management_url)

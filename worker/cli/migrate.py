@@ -3,7 +3,7 @@
 import argparse
 
 from worker.cli.common import DONE, Subparsers, add_command, say, say_json
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def add_to(commands: Subparsers) -> None:
@@ -12,7 +12,7 @@ def add_to(commands: Subparsers) -> None:
 
 
 async def _migrate(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.webhook_source import own_store  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.process.sources import own_store  # noqa: PLC0415 - heavy; see cli/__init__.py
 
     if settings.webhook_source != "own":
         version, said = None, f"nothing to migrate with WEBHOOK_SOURCE={settings.webhook_source}"

@@ -3,9 +3,9 @@
 import argparse
 import os
 
-from worker import settings_traces
 from worker.cli.common import WRONG, Subparsers, add_command, complain
-from worker.settings import Settings
+from worker.settings import traces as settings_traces
+from worker.settings.settings import Settings
 
 
 def add_to(commands: Subparsers) -> None:
@@ -17,6 +17,6 @@ async def _run(_: argparse.Namespace, settings: Settings) -> int:
     if problem:
         complain(problem)
         return WRONG
-    from worker.app import run  # noqa: PLC0415 - only the daemon needs all of it
+    from worker.process.run import run  # noqa: PLC0415 - only the daemon needs all of it
 
     return await run(settings)

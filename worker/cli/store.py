@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from worker.cli.common import complain
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.configuration.port import WritableStore
+    from worker.webhooks.store import WritableStore
 
 
 @asynccontextmanager
@@ -18,7 +18,7 @@ async def opened_store(settings: Settings, *, must_exist: bool = False) -> Async
     `must_exist`: our own table is not created. An empty one in the place of one that is away would tell the
     running workers that no instance has a webhook.
     """
-    from worker.webhook_source import webhook_source  # noqa: PLC0415
+    from worker.process.sources import webhook_source  # noqa: PLC0415
 
     source = webhook_source(settings)
     try:

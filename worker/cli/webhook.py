@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from worker.cli import webhook_secrets, webhook_test, webhook_transfer
 from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, count, say, say_json
 from worker.cli.store import announce, opened_store
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 LOOKUP_SECONDS = 3.0
 
 if TYPE_CHECKING:
-    from worker.configuration.shown import Shown
     from worker.webhooks.commands import SetResult
+    from worker.webhooks.shown import Shown
 
 
 def add_to(commands: Subparsers) -> None:
@@ -60,8 +60,8 @@ def _add_set(actions: Subparsers) -> None:
 
 
 async def _set(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.configuration.model import InvalidWebhook  # noqa: PLC0415
     from worker.webhooks.commands import SetArguments, set_webhook  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.webhooks.fields import InvalidWebhook  # noqa: PLC0415
 
     names = (field.name for field in fields(SetArguments) if field.name != "webhook_id")
     arguments = SetArguments(webhook_id=options.id, **{name: getattr(options, name) for name in names})
@@ -80,9 +80,9 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _refused(url: str | None, settings: Settings) -> tuple[str, ...]:
     """A warning, where the API refuses: the workers may have other egress rules than this shell."""
-    from worker import wiring  # noqa: PLC0415
     from worker.domain.routing import plain_url  # noqa: PLC0415
     from worker.http.egress import refuse_url  # noqa: PLC0415
+    from worker.process import wiring  # noqa: PLC0415
 
     if url is None:
         return ()
@@ -141,6 +141,6 @@ def _none_such(instance: str) -> int:
 
 
 def say_table(webhooks: Sequence["Shown"]) -> None:
-    from worker.configuration.shown import table  # noqa: PLC0415
+    from worker.webhooks.shown import table  # noqa: PLC0415
 
     say(table(webhooks))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from worker.cli.common import DONE, FAILED, Subparsers, add_command, complain, say, say_json
 from worker.cli.store import announce, opened_store
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -54,7 +54,7 @@ async def _rotate(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _reencrypt(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.webhook_source import own_store  # noqa: PLC0415
+    from worker.process.sources import own_store  # noqa: PLC0415
 
     if not settings.webhook_secret_key:
         return complain("WEBHOOK_SECRET_KEY is empty: there is no key to encrypt with")

@@ -5,7 +5,7 @@ import time
 
 from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, printable, say, say_json
 from worker.cli.store import opened_store
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def add_to(actions: Subparsers) -> None:
@@ -17,13 +17,13 @@ def add_to(actions: Subparsers) -> None:
 
 
 async def _test(options: argparse.Namespace, settings: Settings) -> int:
-    from worker import wiring  # noqa: PLC0415 - heavy; see cli/__init__.py
-    from worker.configuration.changing import find  # noqa: PLC0415
-    from worker.configuration.shown import shown_trial  # noqa: PLC0415
     from worker.domain.names import KNOWN, canonical  # noqa: PLC0415
     from worker.domain.trial import KIND, event_of_test  # noqa: PLC0415
     from worker.domain.webhook import Endpoint  # noqa: PLC0415
     from worker.http.trial import TrialSender  # noqa: PLC0415
+    from worker.process import wiring  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.webhooks.changing import find  # noqa: PLC0415
+    from worker.webhooks.shown import shown_trial  # noqa: PLC0415
 
     kind = canonical(options.event or KIND)
     if kind not in KNOWN:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from worker.cli.common import DONE, FAILED, Subparsers, add_command, complain, output, say, say_json
 from worker.cli.store import announce, opened_store
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
     from worker.webhooks.transfer import Candidate, Plan
@@ -58,16 +58,16 @@ async def _candidates(options: argparse.Namespace, settings: Settings) -> "list[
     source = sys.stdin.readline().strip() if options.source == "-" else options.source
     match options.kind:
         case "file":
-            from worker.webhooks.file_format import parse  # noqa: PLC0415
+            from worker.stores.file.format import parse  # noqa: PLC0415
 
             content = await asyncio.to_thread(Path(source).read_bytes)
             return [whole(webhook) for webhook in parse(content)]
         case "evolution-http":
-            from worker.webhooks.evolution_http import fetch  # noqa: PLC0415
+            from worker.stores.evolution.http import fetch  # noqa: PLC0415
 
             return await fetch(source, _api_key(options, settings))
-    from worker.configuration.model import fields_of  # noqa: PLC0415
-    from worker.webhook_source import evolution_webhooks  # noqa: PLC0415
+    from worker.process.sources import evolution_webhooks  # noqa: PLC0415
+    from worker.webhooks.fields import fields_of  # noqa: PLC0415
 
     return [from_evolution(fields_of(webhook), webhook.instance) for webhook in await evolution_webhooks(source)]
 
@@ -98,7 +98,7 @@ def _report(options: argparse.Namespace, plan: "Plan") -> None:
 
 
 async def _export(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.webhooks.file_format import exported, written  # noqa: PLC0415
+    from worker.stores.file.format import exported, written  # noqa: PLC0415
     from worker.webhooks.transfer import everything  # noqa: PLC0415
 
     async with opened_store(settings) as store:

@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
 
-from worker import wiring
 from worker.broker.connection import BROKER_ERRORS, close, connect, masked, said
+from worker.broker.consuming.intake import evolution_queues as known_names
 from worker.broker.declare import mismatch, missing
-from worker.broker.intake import evolution_queues as known_names
-from worker.broker.management import (
+from worker.broker.topology import Topology
+from worker.doctor import evolution, own, version
+from worker.doctor.commands import Commands, Needs
+from worker.doctor.finding import Finding, some
+from worker.doctor.management import (
     Binding,
     Management,
     ManagementAddress,
@@ -17,13 +20,10 @@ from worker.broker.management import (
     QueueFacts,
     Reading,
 )
-from worker.broker.survey import depths, server_version
-from worker.broker.topology import Topology
-from worker.doctor import evolution, own, version
-from worker.doctor.commands import Commands, Needs
-from worker.doctor.finding import Finding, some
+from worker.doctor.survey import depths, server_version
 from worker.doctor.view import UNDEFINED, BrokerView, EvolutionQueue, evolution_queues, prefix_of
-from worker.settings import Settings
+from worker.process import wiring
+from worker.settings.settings import Settings
 
 ENABLE = "rabbitmq-plugins enable rabbitmq_management, then webhook-worker doctor --management-url http://HOST:15672"
 UNSEEN = "policies, bindings, sizes, orphan queues, queues of instances and the broker's clock were not looked at"

@@ -2,9 +2,9 @@
 
 from urllib.parse import unquote, urlsplit
 
-from worker.configuration.port import RightsLacking, StoreUnavailable
 from worker.doctor.finding import Finding
-from worker.webhooks.database import Database
+from worker.stores.database import Database
+from worker.webhooks.store import RightsLacking, StoreUnavailable
 
 NAME = "webhook store"
 RIGHTS = "database rights"

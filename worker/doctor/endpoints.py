@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from worker.doctor.finding import Finding, Level, many, some
+from worker.doctor.reach import Failure, Place, Probe, Reach, place_of
 from worker.domain.webhook import Webhook
-from worker.http.reach import Failure, Place, Probe, Reach, place_of
 
 NAME = "endpoints"
 TOLD = 20

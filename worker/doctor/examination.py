@@ -6,18 +6,19 @@ import time
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
-from worker import settings_traces, wiring
-from worker.broker.management import ManagementAddress
-from worker.check import look_through
-from worker.configuration.port import StoreUnavailable
 from worker.doctor import clock, database, endpoints
 from worker.doctor.broker import BrokerExamination
+from worker.doctor.check import look_through
 from worker.doctor.finding import Finding
+from worker.doctor.management import ManagementAddress
+from worker.doctor.reach import reach
 from worker.domain.webhook import Webhook
-from worker.http.reach import reach
-from worker.settings import Settings
-from worker.webhook_source import webhook_source
-from worker.webhooks.database import Database, parse
+from worker.process import wiring
+from worker.process.sources import webhook_source
+from worker.settings import traces as settings_traces
+from worker.settings.settings import Settings
+from worker.stores.database import Database, parse
+from worker.webhooks.store import StoreUnavailable
 
 SERVER_SECONDS = 15.0
 """For the database's clock."""
@@ -58,7 +59,7 @@ async def _stored(settings: Settings, webhooks: list[Webhook], ahead: dict[str, 
 
 
 async def _server(where: Database, ahead: dict[str, clock.Ahead], *, own: bool, made: bool) -> Finding:
-    from worker.webhooks.server import server_facts  # noqa: PLC0415 - SQLAlchemy, see sqlite_reader.py
+    from worker.doctor.server import server_facts  # noqa: PLC0415 - SQLAlchemy, see sqlite_reader.py
 
     try:
         async with asyncio.timeout(SERVER_SECONDS):

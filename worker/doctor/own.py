@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from worker.broker.management import QueueFacts
 from worker.broker.topology import BROWSE_LIMIT, DELIVERY_LIMIT, Topology
 from worker.doctor.commands import Commands, Needs
 from worker.doctor.finding import Finding, many, some
+from worker.doctor.management import QueueFacts
 from worker.doctor.version import FIRST_WITH_A_LIMIT, LIMIT_OF_4, parsed
 from worker.doctor.view import BrokerView
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from worker.configuration.changing import change
-from worker.configuration.model import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, warnings, webhook_from
-from worker.configuration.port import Deleted, WritableStore
-from worker.configuration.shown import Shown, shown, shown_stored
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
+from worker.webhooks.changing import change
+from worker.webhooks.fields import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, warnings, webhook_from
+from worker.webhooks.shown import Shown, shown, shown_stored
+from worker.webhooks.store import Deleted, WritableStore
 
 PAGE = 500
 

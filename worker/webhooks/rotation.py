@@ -4,11 +4,11 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from worker.configuration.changing import change
-from worker.configuration.model import new_secret
-from worker.configuration.port import WritableStore
-from worker.configuration.shown import iso
 from worker.domain.webhook import Endpoint, Webhook
+from worker.webhooks.changing import change
+from worker.webhooks.fields import new_secret
+from worker.webhooks.shown import iso
+from worker.webhooks.store import WritableStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from worker.configuration import changing
-from worker.configuration.model import InvalidWebhook, fields_of, webhook_from
-from worker.configuration.port import ListableStore, Stored, WritableStore
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
+from worker.webhooks import changing
+from worker.webhooks.fields import InvalidWebhook, fields_of, webhook_from
+from worker.webhooks.store import ListableStore, Stored, WritableStore
 
 EVOLUTION_FIELDS = ("url", "enabled", "events", "by_events", "base64", "headers")
 """What Evolution knows of a webhook: an import from there leaves the other fields as they are."""

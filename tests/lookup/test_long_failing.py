@@ -1,0 +1,62 @@
+"""Failing for long, as the store and this process's cache come to know of it."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from tests.lookup.fakes import DOWN, FakeWritableStore, Rig
+from worker.domain.webhook import Webhook
+from worker.lookup.long_failing import StoredFailures
+
+ACME = Webhook("acme", "http://h/acme")
+OTHER = replace(ACME, id="other")
+
+
+async def known(*rows: Webhook) -> tuple[FakeWritableStore, Rig, StoredFailures]:
+    """A store with these rows, all of them cached."""
+    store = FakeWritableStore(*rows)
+    rig = Rig(store, writable=True)
+    await rig.cache.find("acme")
+    return store, rig, StoredFailures(store, rig.cache)  # type: ignore[arg-type]
+
+
+def cached(rig: Rig) -> dict[str, tuple[bool, int | None]]:
+    return {webhook.id: (webhook.enabled, webhook.failing_since) for webhook in rig.cache.cached("acme") or ()}
+
+
+async def test_the_start_is_written_and_known_here_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    store, rig, failures = await known(ACME, OTHER)
+    await failures.failing(ACME, 1000)
+    assert [row.failing_since for row in store.rows["acme"]] == [1000, None]
+    assert cached(rig) == {"default": (True, 1000), "other": (True, None)}
+    await failures.recovered(ACME)
+    assert cached(rig) == {"default": (True, None), "other": (True, None)}
+    assert caplog.messages == []
+
+
+async def test_giving_up_disables_in_store_and_cache_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    store, rig, failures = await known(replace(ACME, failing_since=1000))
+    await failures.give_up(ACME, "every attempt failed since long ago")
+    assert store.rows["acme"][0].disabled_reason == "every attempt failed since long ago"
+    assert cached(rig) == {"default": (False, None)}
+    assert "is disabled: every attempt failed since long ago" in caplog.text
+
+
+async def test_one_that_recovered_elsewhere_meanwhile_is_not_given_up() -> None:
+    store, rig, failures = await known(replace(ACME, failing_since=1000))
+    store.rows["acme"] = (ACME,)
+    await failures.give_up(ACME, "no more")
+    assert rig.cache.cached("acme") is None, "it is looked up again"
+    assert (await rig.cache.find("acme"))[0].enabled
+
+
+async def test_a_store_that_is_down_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    store, rig, failures = await known(ACME)
+    store.error = DOWN
+    with caplog.at_level(logging.WARNING):
+        await failures.failing(ACME, 1000)
+        await failures.recovered(ACME)
+        await failures.give_up(ACME, "no more")
+    assert len(caplog.messages) == 3
+    assert cached(rig) == {"default": (True, None)}

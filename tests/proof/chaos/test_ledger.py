@@ -1,0 +1,150 @@
+"""The short form of `make chaos`: a few seeds; and proof that the ledger sees what it is there to see."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.proof.chaos.faults import FAULTS
+from tests.proof.chaos.ledger import DeadLetter, Ledger, Post
+from tests.proof.chaos.plan import plan
+from tests.proof.chaos.report import table
+from tests.proof.chaos.run import Report, run
+from tests.proof.chaos.subscriptions import CAST
+from tests.support.local_broker import LocalBroker
+
+SEEDS = (60, 61, 128)
+"""Together: the broker and workers killed, four armed points, a memory alarm, a full queue, a stalled link."""
+
+BASE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[LocalBroker]:
+    """This module's own: it is killed, choked and restarted."""
+    with LocalBroker() as broker:
+        yield broker
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_nothing_is_lost_misdirected_or_repeated_under_another_id(
+    broker: LocalBroker, seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)  # client libraries tell at length of connections that were cut
+    report = await run(plan(seed), broker, None)
+    gc.collect()  # aio_pika closes what it failed to open when it is collected: while there is a loop
+    print(report.figures)
+    assert not report.problems, "\n".join(report.problems)
+    assert not report.missed
+    assert report.figures.events >= 190
+
+
+def test_a_seed_is_always_the_same_plan_and_fifty_have_every_fault() -> None:
+    assert [plan(seed) for seed in range(50)] == [plan(seed) for seed in range(50)]
+    assert {step.fault.name for seed in range(50) for step in plan(seed).steps} == {fault.name for fault in FAULTS}
+    assert not any(plan(seed).postgresql for seed in SEEDS)
+
+
+# The ledger itself
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    """Everything went well: two events, one of them for two webhooks, one refused, one skipped."""
+    ledger = Ledger(CAST, BASE, 4)
+    for instance in ("plain 0", "two", "refuses", "off"):
+        issued = ledger.issue(instance, "messages.upsert")
+        ledger.confirmed.add(issued.number)
+        for one in ledger.fan_out(issued):
+            answer = one.behaviour(issued.number, 0)
+            body = {**json.loads(issued.body), "destination": BASE + one.path}
+            post = Post(one.post_path(issued.kind), f"{issued.number} {one.path}", "1", json.dumps(body).encode())
+            post.status = answer.status
+            ledger.posts.append(post)
+            if answer.status == 404:
+                ledger.letters.append(DeadLetter(issued.number, one.id, "rejected"))
+    return ledger
+
+
+def test_a_run_without_a_fault_is_kept_and_counted(ledger: Ledger) -> None:
+    assert ledger.problems() == []
+    figures = ledger.figures()
+    assert (figures.events, figures.delivered, figures.dead, figures.repeats) == (4, 3, 1, 0)
+    # Besides the filtered-out global webhook of each event: the disabled one.
+    assert (figures.skipped, figures.deliveries) == (5, 9)
+    assert (figures.lost, figures.unknown, figures.wrong_url, figures.other) == (0, 0, 0, 0)
+
+
+def again(ledger: Ledger, **changes: Any) -> None:
+    """The first POST once more, with changes."""
+    ledger.posts.append(replace(ledger.posts[0], **changes))
+
+
+def body_with(ledger: Ledger, **changes: object) -> bytes:
+    return json.dumps({**json.loads(ledger.posts[0].body), **changes}).encode()
+
+
+VIOLATIONS: dict[str, Callable[[Ledger], object]] = {
+    "lost": lambda ledger: ledger.posts.pop(0),
+    "lost: event 3": lambda ledger: ledger.letters.clear(),
+    "lost: event 1": lambda ledger: setattr(ledger.posts[0], "status", None),
+    "unknown event": lambda ledger: again(ledger, body=body_with(ledger, data={"number": 99}), id="new"),
+    "unknown event: /plain-0 got b'garbage'": lambda ledger: again(ledger, body=b"garbage", id="new"),
+    "unknown event: dead letter": lambda ledger: ledger.letters.append(DeadLetter(None, None, "rejected")),
+    "wrong URL": lambda ledger: again(ledger, path="/plain-1", id="new"),
+    "wrong body": lambda ledger: again(ledger, body=body_with(ledger, destination="elsewhere")),
+    "wrong attempt": lambda ledger: again(ledger, attempt="5"),
+    "webhook-id changed": lambda ledger: again(ledger, id="new"),
+    "webhook-id shared": lambda ledger: setattr(ledger.posts[1], "id", ledger.posts[0].id),
+    "body changed": lambda ledger: again(ledger, body=ledger.posts[0].body + b" "),
+    "letter of nobody": lambda ledger: ledger.letters.append(DeadLetter(1, "audit", "rejected")),
+    "reason": lambda ledger: ledger.letters.append(DeadLetter(1, "default", "egress_refused")),
+    "reason without its answer": lambda ledger: ledger.letters.append(DeadLetter(1, "default", "gone")),
+}
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+def test_every_violation_is_seen(ledger: Ledger, violation: str) -> None:
+    VIOLATIONS[violation](ledger)
+    assert any(problem.startswith(violation) for problem in ledger.problems()), ledger.problems()
+
+
+def test_violations_are_counted_by_what_they_are(ledger: Ledger) -> None:
+    ledger.posts.pop(0)
+    again(ledger, body=b"garbage", id="new")
+    again(ledger, path="/plain-1", id="newer")
+    ledger.letters.append(DeadLetter(2, "nobody's", "rejected"))
+    figures = ledger.figures()
+    assert (figures.lost, figures.unknown, figures.wrong_url, figures.other) == (1, 1, 1, 1)
+
+
+def test_the_table_counts_a_seed_once_for_each_kind_of_fault_and_once_in_all(ledger: Ledger) -> None:
+    two_links = Report(plan(25), ledger.figures(), outside=2)  # two of link, one of worker
+    missed = Report(plan(24), ledger.figures(), missed={"receiver: restart": "why"})  # and one of link, one armed
+    rows = {row.split(" | ")[0].strip("| *"): row.split(" | ")[1:] for row in table([two_links, missed])}
+    assert rows["link"][:6] == ["3", "2", "8", "18", "6", "2"]
+    assert rows["worker"][:3] == ["1", "1", "4"]
+    assert "receiver" not in rows
+    assert rows["all"][:3] == ["5", "2", "8"]
+    assert rows["all"][-4:] == ["0", "0", "0", "2 |"]
+
+
+def test_a_repeat_with_the_same_id_and_body_is_counted_and_no_violation(ledger: Ledger) -> None:
+    again(ledger)
+    assert ledger.problems() == []
+    assert ledger.figures().repeats == 1
+
+
+def test_an_event_that_was_not_confirmed_may_be_delivered_or_not(ledger: Ledger) -> None:
+    ledger.confirmed.discard(1)
+    assert ledger.problems() == []
+    ledger.posts.pop(0)
+    assert ledger.problems() == []
+    assert ledger.figures().unconfirmed == 1

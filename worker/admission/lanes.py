@@ -1,0 +1,221 @@
+"""One endpoint's lane: how many attempts at once, who waits, how fast it goes."""
+
+from collections import deque
+from enum import IntEnum
+from math import inf
+from typing import NamedTuple
+
+from worker.admission.backlog import Backlog
+from worker.admission.breaker import NEVER, Breaker, BreakerRules, State
+from worker.admission.rate import TokenBucket
+from worker.delivery.ports import Turn
+from worker.domain.routing import Delivery
+from worker.domain.webhook import Webhook
+
+FIRST_LIMIT = 4
+"""Attempts at once that a new endpoint gets before it has shown anything."""
+
+SLOW_SECONDS = 2.0
+"""An attempt older than this is slow, and so is its lane."""
+
+SOON_SECONDS = 0.25
+"""What a lane expects to start within this time waits, however much it is: parking would take longer, and those
+behind it in the queue lose no more than this. A new endpoint has the benefit of the doubt for as long."""
+
+ROOM_SECONDS = 1.0
+MOST_WAITING = 100
+"""Otherwise a lane lets wait what it expects to start within ROOM_SECONDS, and never more than MOST_WAITING."""
+
+_ASSUMED_LATENCY = 0.5
+
+
+class Pool(IntEnum):
+    """What the process knows of a lane: which of its places (Places) it may use."""
+
+    QUICK = 0
+    """Its last finished attempt took no longer than SLOW_SECONDS."""
+    NEW = 1
+    """It has finished none, and none is older than that."""
+    SLOW = 2
+    """Its last finished attempt took longer, or one in flight is older."""
+
+
+class Waiter(NamedTuple):
+    since: float
+    delivery: Delivery
+    turn: Turn
+
+
+_NOBODY: deque[Waiter] = deque()  # shared and never filled: an empty deque of its own is 700 bytes a lane
+
+
+class Lane:
+    """The state of one endpoint.
+
+    `limit` moves between 1 and `cap`, as a TCP sender's window does (RFC 5681, 3.1): one more after each success until
+    the first failure, then after `limit` successes in a row; half after a failure (once for all in flight together).
+    """
+
+    __slots__ = (
+        "_done",
+        "_measured",
+        "_successes",
+        "_window",
+        "backlog",
+        "born",
+        "breaker",
+        "bucket",
+        "cap",
+        "held_until",
+        "in_flight",
+        "in_line",
+        "last_pool",
+        "last_used",
+        "latency",
+        "limit",
+        "old",
+        "pool",
+        "shrunk_at",
+        "timed",
+        "waiting",
+        "webhook",
+    )
+
+    def __init__(self, webhook: Webhook, cap: int, rules: BreakerRules, now: float) -> None:
+        self.webhook = webhook
+        self.cap = cap
+        self.born = now
+        self.limit = min(FIRST_LIMIT, cap)
+        self.breaker = Breaker(rules)
+        self.bucket: TokenBucket | None = None
+        self.backlog: Backlog | None = None
+        self.waiting = _NOBODY
+        self.in_flight = 0
+        self.old = 0  # attempts in flight that are older than SLOW_SECONDS
+        self.pool = Pool.NEW
+        self.last_pool = Pool.NEW  # what its last finished attempt says
+        self.in_line = False  # stands in one of the rings of Places
+        self.timed = False  # a wake-up for its next token is set
+        self.held_until = NEVER
+        self.shrunk_at = NEVER
+        self.last_used = now
+        self.latency = _ASSUMED_LATENCY
+        self._successes = 0
+        self._done = 0
+        self._window: float | None = None
+        self._measured: float | None = None
+
+    def ready(self, now: float) -> bool:
+        """Whether its own rules let an attempt start now; the process's places are not asked."""
+        breaker = self.breaker
+        limit = self.limit if breaker.state is State.CLOSED else self.cap
+        if self.in_flight >= limit or now < self.held_until or not breaker.permits(now):
+            return False
+        return self.bucket is None or now >= self.bucket.ready_at
+
+    def wait(self, waiter: Waiter) -> None:
+        if self.waiting is _NOBODY:
+            self.waiting = deque()
+        self.waiting.append(waiter)
+
+    def next_waiter(self, *, last: bool = False) -> Waiter:
+        waiter = self.waiting.pop() if last else self.waiting.popleft()
+        if not self.waiting:
+            self.waiting = _NOBODY
+        return waiter
+
+    def succeeded(self) -> None:
+        self._successes += 1
+        if self._successes >= self.limit or self.shrunk_at == NEVER:
+            self._successes = 0
+            if self.limit < self.cap:
+                self.limit += 1
+
+    def failed(self, started: float, now: float) -> None:
+        """An attempt that was started at `started` failed."""
+        self._successes = 0
+        if started > self.shrunk_at:
+            self.limit = max(1, self.limit // 2)
+            self.shrunk_at = now
+
+    def reopen(self) -> None:
+        """After a canary's success: one at a time, then growing."""
+        self.limit = 1
+        self._successes = 0
+
+    def acquit(self) -> None:
+        """Its receiver is another one: what the last one did is not held against it."""
+        self.breaker.reset()
+        self.held_until = NEVER
+        self.limit = max(self.limit, min(FIRST_LIMIT, self.cap))
+
+    def recap(self, cap: int) -> None:
+        self.cap = cap
+        self.limit = min(self.limit, cap)
+
+    def completed(self, seconds: float, now: float) -> None:
+        """Learn its pace from an attempt that took `seconds`."""
+        self.latency += (1.0 if self.last_pool is Pool.NEW else 0.2) * (seconds - self.latency)
+        self.last_pool = Pool.QUICK if seconds <= SLOW_SECONDS else Pool.SLOW
+        self.last_used = now
+        if self.waiting:
+            self._measure(now)
+        else:
+            self._window = self._measured = None
+
+    @property
+    def rate(self) -> float:
+        """Completions a second that it can be expected to make.
+
+        Limit over latency, or fewer if that is what it made while somebody was always waiting (the process
+        was full); never more than its rate limit.
+        """
+        rate = self.limit / max(self.latency, 0.001)
+        if self._measured is not None:
+            rate = min(rate, self._measured)
+        return rate if self.bucket is None else min(rate, self.bucket.per_second)
+
+    def soon(self, now: float) -> float:
+        """How many it can be expected to start within SOON_SECONDS; fewer the longer nothing has ended."""
+        if now < self.born + SOON_SECONDS and self.bucket is None and not self.breaker.consecutive:
+            return inf
+        return min(self.rate, self.limit / max(self._stalled(now), 0.001)) * SOON_SECONDS
+
+    def room(self, most: int, now: float) -> int:
+        """How many may wait: what starts within ROOM_SECONDS, at least `limit`, at most `most`.
+
+        One alone where nothing has ended for a second, and for twice as long as it should take: who waits holds a
+        message of the broker, and twenty endpoints that hang would hold half of them.
+        """
+        if self._stalled(now) > max(ROOM_SECONDS, 2 * self.latency):
+            return 1
+        return max(1, min(max(self.limit, int(self.rate * ROOM_SECONDS)), MOST_WAITING, most))
+
+    @property
+    def empty(self) -> bool:
+        return not (self.in_flight or self.waiting)
+
+    def idle(self, now: float) -> bool:
+        """Empty, and nothing that forgetting it would lose but its pace."""
+        if not self.empty or now < self.held_until or not self.breaker.clean(now):
+            return False
+        if self.backlog is not None:
+            self.backlog.expire(now)
+            if self.backlog.total:
+                return False
+        return self.bucket is None or self.bucket.full(now)
+
+    def _stalled(self, now: float) -> float:
+        """Seconds for which nothing has ended that should."""
+        return now - self.last_used if self.in_flight else 0.0
+
+    def _measure(self, now: float) -> None:
+        if self._window is None:
+            self._window, self._done = now, 0
+            return
+        self._done += 1
+        elapsed = now - self._window
+        if elapsed >= 1.0:
+            rate = self._done / elapsed
+            self._measured = rate if self._measured is None else (self._measured + rate) / 2
+            self._window, self._done = now, 0

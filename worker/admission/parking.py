@@ -1,0 +1,84 @@
+"""Why a delivery cannot be taken in now, and for how long it is parked."""
+
+from worker.admission.backlog import Backlog
+from worker.admission.breaker import State
+from worker.admission.lanes import ROOM_SECONDS, Lane, Pool
+from worker.admission.places import Places
+from worker.delivery.ports import Clock
+from worker.domain.backoff import Schedule, circuit_open_hold
+from worker.domain.outcome import Parked, Reason
+from worker.domain.routing import Delivery
+
+LONGEST_WAIT = 5.0
+"""Seconds in a lane's waiting room, as long as the shortest delay queue: beyond it, parking is no worse."""
+
+SLOW_HOLD_SECONDS = 135.0
+"""Nobody is parked for longer than the step that covers this because of an endpoint that hangs: its pace says nothing
+of the moment when it is well again."""
+
+CANARY_SECONDS = 45.0
+"""While a canary is out its verdict is near: nobody is parked for longer than the step that covers this."""
+
+
+class Refusals:
+    """The rows of `of` stand in the order in which they are asked.
+
+    | reason | when | delay covers |
+    | --- | --- | --- |
+    | retry_after | the endpoint asked for a pause | the rest of the pause |
+    | circuit_open | open | the rest of the open time, or a tenth of the delivery's age |
+    | circuit_open | a canary is out or waits for its place | a tenth of the age, 45 s at most |
+    | rate_limited | its token is not due shortly | its turn among all that is parked |
+    | endpoint_busy | the waiting room is full | its turn among all that is parked |
+    """
+
+    def __init__(self, schedule: Schedule, places: Places, now: Clock) -> None:
+        self._schedule = schedule
+        self._places = places
+        self._now = now
+
+    def of(self, lane: Lane, delivery: Delivery, now: float) -> Parked | None:
+        """None: it may wait in the lane."""
+        if now < lane.held_until:
+            return self.held(lane, now)
+        state = lane.breaker.state
+        if state is not State.CLOSED and (lane.waiting or not lane.breaker.permits(now)):
+            return self.circuit_open(lane, delivery, now)
+        if lane.bucket is not None:
+            wait = lane.bucket.wait(now, len(lane.waiting))
+            if wait > (ROOM_SECONDS if lane.waiting else LONGEST_WAIT):
+                return self.busy(lane, now)
+        return None if self._places.has_seat(lane, now) else self.busy(lane, now)
+
+    def sent_away(self, lane: Lane, delivery: Delivery, now: float) -> Parked:
+        """For one that waited and shall not wait longer."""
+        return self.of(lane, delivery, now) or self.busy(lane, now)
+
+    def held(self, lane: Lane, now: float) -> Parked:
+        return Parked(Reason.RETRY_AFTER, self._schedule.covering(lane.held_until - now))
+
+    def circuit_open(self, lane: Lane, delivery: Delivery, now: float) -> Parked:
+        hold = circuit_open_hold(self._now() - delivery.history.first_seen)
+        remaining = lane.breaker.open_until - now
+        if lane.breaker.state is State.OPEN and remaining > 0:
+            return Parked(Reason.CIRCUIT_OPEN, self._schedule.covering(max(remaining, hold)))
+        return Parked(Reason.CIRCUIT_OPEN, self._schedule.covering(min(CANARY_SECONDS, hold)))
+
+    def busy(self, lane: Lane, now: float) -> Parked:
+        if lane.backlog is None:
+            lane.backlog = Backlog()
+        ahead = float(len(lane.waiting) + lane.in_flight)
+        reason = Reason.ENDPOINT_BUSY
+        if lane.bucket is not None and (wait := lane.bucket.wait(now, len(lane.waiting))) > 0:
+            reason = Reason.RATE_LIMITED
+            ahead = max(ahead, wait * lane.rate)
+        if reason is Reason.ENDPOINT_BUSY and lane.pool is Pool.NEW:
+            return Parked(reason, self._schedule.covering(0))  # it has shown no pace yet, and will have by then
+        step = lane.backlog.park(now, lane.rate, ahead, self._schedule)
+        if lane.pool is Pool.SLOW:
+            step = min(step, self._schedule.covering(SLOW_HOLD_SECONDS))
+        return Parked(reason, step)
+
+    def self_fault(self, seconds: float) -> Parked:
+        """`seconds`: how long nobody has been reached. As behind an open circuit, a tenth of that."""
+        return Parked(Reason.SELF_FAULT, self._schedule.covering(circuit_open_hold(seconds)))

@@ -1,0 +1,228 @@
+"""One channel with its consumers: takings, acks, the bytes that are held."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel
+
+from worker.broker.barrier import queue_knows
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors
+from worker.broker.consuming.acks import AckLedger
+from worker.broker.consuming.redeliveries import Redeliveries
+from worker.broker.consuming.taking import Taking
+from worker.broker.declare import open_channel
+from worker.broker.frames import acknowledge, consume, depth
+
+log = logging.getLogger(__name__)
+
+ACK_PERIOD_SECONDS = 0.005
+"""Settled tags are told together this often: one frame for many, and a straggler within two periods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """One queue to consume, with how many of its messages may be un-acked at once."""
+
+    queue: str
+    prefetch: int
+
+
+class Consumption:
+    """One channel with its consumers: what it took, and what it has told the broker."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        take: Callable[[Taking], None],
+        held: "Held",
+        changed: Callable[[], None],
+        redeliveries: Redeliveries[Taking],
+    ) -> None:
+        """`changed` is called when `healthy` may have become untrue."""
+        channel.closing.add_done_callback(lambda _: self._gone())
+        channel.on_consumer_cancel_callbacks.add(lambda _: changed())
+        self._channel = channel
+        self._changed = changed
+        self._take = take
+        self._held = held
+        self._redeliveries = redeliveries
+        self._ledger = AckLedger()
+        self._open: dict[int, Taking] = {}
+        self._untold: list[Taking] = []
+        self._tags: dict[str, str] = {}
+        self._delivering: set[str] = set()  # queues that something came from
+        self._nacks: list[int] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._bytes = 0
+        self.closed = False
+
+    async def consume(self, consumers: Iterable[Consumer], share: float) -> None:
+        """Begin, with a share of each prefetch (one message at the least)."""
+        for consumer in consumers:
+            # On a quorum queue prefetch is a consumer's, set by the last qos before its consume.
+            await self._channel.basic_qos(prefetch_count=max(1, round(consumer.prefetch * share)))
+            heard = partial(self._on_message, consumer.queue)
+            self._tags[consumer.queue] = await consume(self._channel, consumer.queue, heard)
+
+    async def cancel(self) -> None:
+        """Stop the deliveries; what was taken stays ours to settle."""
+        tags, self._tags = self._tags, {}
+        for tag in tags.values():
+            await self._channel.basic_cancel(tag)
+
+    @property
+    def healthy(self) -> bool:
+        """The channel is open, and the broker has cancelled none of its consumers."""
+        return (
+            not self.closed
+            and not self._channel.is_closed
+            and all(tag in self._channel.consumers for tag in self._tags.values())
+        )
+
+    @property
+    def taken(self) -> int:
+        """Messages that it has taken out of its queues: settled, or in hand while the channel lasts."""
+        return self._ledger.settled if self.closed else self._ledger.kept
+
+    def ack(self, taking: Taking) -> None:
+        self._ledger.ack(taking.tag)
+        if self.closed:
+            self._redeliveries.ended(taking, settled=True)
+            return
+        self._settled(taking)
+        self._untold.append(taking)
+        self._flush_soon()
+
+    def hand_back(self, taking: Taking) -> None:
+        if self.closed:
+            self._redeliveries.ended(taking, settled=False)
+            return
+        self._settled(taking)
+        self._nacks.append(taking.tag)
+        self._flush_soon()
+
+    def close(self) -> None:
+        """The channel is gone: the broker has everything back that was not acked."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._flushing is not None:
+            self._flushing.cancel()  # the channel may live a moment longer: what is remembered must not be told too
+        self._redeliveries.broken()
+        self._held.less(self._bytes)
+        self._bytes = 0
+        for taking in self._untold:
+            self._redeliveries.ended(taking, settled=True)
+        for taking in self._open.values():
+            if taking.begun:
+                self._redeliveries.lost(taking)
+        self._untold.clear()
+        self._open.clear()
+
+    async def flushed(self) -> None:
+        """Waits until the queues know everything settled so far. Call it last: what comes meanwhile stays un-acked."""
+        while self._flushing is not None and not self._flushing.done():
+            await asyncio.wait({self._flushing})
+        if self.healthy:
+            for queue in tuple(self._delivering):
+                await queue_knows(self._channel, queue)
+
+    def _gone(self) -> None:
+        self.close()
+        self._changed()
+
+    async def _on_message(self, queue: str, delivered: DeliveredMessage) -> None:
+        if self.closed:
+            return  # aiormq still passes on what it had read; nobody would ever settle it
+        self._delivering.add(queue)
+        taking = Taking(self, queue, delivered)
+        self._ledger.taken(taking.tag)
+        size = len(taking.body)
+        self._bytes += size
+        self._held.more(size)
+        self._open[taking.tag] = taking
+        if not (taking.redelivered and self._known_again(taking)):
+            self._take(taking)
+
+    def _known_again(self, taking: Taking) -> bool:
+        before = self._redeliveries.under_way(taking)
+        if before is not None:
+            before.goes_on_as(taking)
+            self._open[taking.tag] = before
+            return True
+        if self._redeliveries.was_settled(taking):
+            taking.ack()
+            return True
+        return False
+
+    def _settled(self, taking: Taking) -> None:
+        del self._open[taking.tag]
+        self._bytes -= len(taking.body)
+        self._held.less(len(taking.body))
+
+    def _flush_soon(self) -> None:
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
+    async def _flush(self) -> None:
+        try:
+            while self._ledger.pending or self._nacks:
+                await asyncio.sleep(ACK_PERIOD_SECONDS)
+                with as_broker_errors():
+                    await self._tell()
+        except BROKER_ERRORS as error:
+            # The channel is gone; the broker redelivers what it was not told of.
+            log.info("settled messages could not be acked: %s", error)
+
+    async def _tell(self) -> None:
+        # Acks first: one that is lost repeats a delivery, while what is not nacked comes back all the same.
+        acks = self._ledger.take()
+        waiting = self._ledger.waiting
+        self._untold = [taking for taking in self._untold if taking.tag in waiting]
+        if acks:
+            await acknowledge(self._channel, acks)
+        nacks, self._nacks = self._nacks, []
+        for tag in nacks:
+            # nack, not reject: from RabbitMQ 4.3 on only reject counts towards the delivery limit.
+            await self._channel.basic_nack(tag, requeue=True, wait=False)
+            self._ledger.handed_back(tag)
+
+
+async def consumer_missing(connection: AbstractConnection, queues: Iterable[str]) -> str | None:
+    """The first queue that has no consumer by what the broker says, in words; or why it could not say."""
+    channel = await open_channel(connection)
+    try:
+        for queue in queues:
+            if not (await depth(channel, queue)).consumers:
+                return f"the queue {queue} has no consumer"
+    except BROKER_ERRORS as error:
+        return f"the broker could not say who consumes: {error}"
+    await channel.close()
+    return None
+
+
+class Held:
+    """The bytes of all un-acked messages, against WORKER_MAX_BYTES."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+
+    def more(self, size: int) -> None:
+        self.bytes += size
+
+    def less(self, size: int) -> None:
+        self.bytes -= size
+
+    @property
+    def too_many(self) -> bool:
+        return self.bytes > self.limit
+
+    @property
+    def few_again(self) -> bool:
+        return self.bytes < self.limit / 2

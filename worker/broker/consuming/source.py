@@ -1,0 +1,249 @@
+"""Consume: what is taken, how much of it, and the watchdog that keeps it so."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from aio_pika.abc import AbstractConnection
+from aiormq.channel import Channel
+
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors, said
+from worker.broker.consuming.consumption import Consumer, Consumption, Held, consumer_missing
+from worker.broker.consuming.inbox import Inbox
+from worker.broker.consuming.redeliveries import Redeliveries
+from worker.broker.consuming.taking import Taking
+from worker.broker.declare import open_channel
+from worker.delivery.ports import Clock
+
+log = logging.getLogger(__name__)
+
+Groups = tuple[tuple[Consumer, ...], ...]
+"""Consumers by channel: one channel for each group."""
+
+WATCH_SECONDS = 5.0
+"""How often the watchdog looks after the consumers."""
+
+PROBE_SECONDS = 30.0
+"""How often it asks the broker as well: which queues there are, and whether they have consumers."""
+
+PAUSED_WATCH_SECONDS = 0.1
+
+ANSWER_SECONDS = 3.0
+"""How long a broker that does not answer can hold up the shutdown, at its beginning and again at its end."""
+
+LEAST_SHARE = 1e-6
+"""A prefetch of one message for each consumer: a probe."""
+
+
+class Source:
+    """Consumes groups of queues and hands every message to `handle`, in order of arrival, never from a callback.
+
+    `prepare` makes the topology exist on a new connection; `groups` names the consumers, asked on each
+    connection and every 30 s (Evolution's own queues may appear later). `max_bytes` bounds un-acked bodies.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[Taking], None],
+        prepare: Callable[[AbstractConnection], Awaitable[None]],
+        groups: Callable[[AbstractConnection], Awaitable[Groups]],
+        max_bytes: int,
+        on_state: Callable[[bool], None],
+        also_healthy: Callable[[], bool] = lambda: True,
+        monotonic: Clock = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
+        self._also_healthy = also_healthy
+        self._prepare = prepare
+        self._groups = groups
+        self._on_state = on_state
+        self._held = Held(max_bytes)
+        self._inbox = Inbox(handle)
+        self._redeliveries = Redeliveries[Taking](monotonic)
+        self._connection: AbstractConnection | None = None
+        self._consumptions: list[Consumption] = []
+        self._taken_before: Counter[int] = Counter()
+        self._applied: tuple[float, Groups] = (0.0, ())
+        self._share = 1.0
+        self._paused = self._slow = self._stopped = False
+        self._look = asyncio.Event()
+        self._changing = asyncio.Lock()
+        self._stopping: asyncio.Future[None] | None = None
+
+    # What the supervisor calls.
+
+    async def opened(self, connection: AbstractConnection) -> None:
+        self._forget()
+        await self._prepare(connection)
+        self._connection = connection
+        self._redeliveries.reconnected()
+        await self._adjust(await self._groups(connection))
+
+    async def broken(self) -> None:
+        groups, probed = self._applied[1], self._monotonic()
+        while self._healthy():
+            await self._next_look()
+            # By the clock: while it pauses it looks much more often, and a probe may ask for dozens of queues.
+            if self._connection is not None and self._monotonic() >= probed + PROBE_SECONDS:
+                if not await self._known_to_broker():
+                    return
+                groups, probed = await self._groups(self._connection), self._monotonic()
+            await self._adjust(groups)
+
+    def state(self, connected: bool) -> None:
+        if not connected:
+            self._connection = None
+            self._forget()
+        self._on_state(connected)
+
+    # What the application calls.
+
+    @property
+    def connection(self) -> AbstractConnection | None:
+        """The connection while there is one."""
+        return self._connection
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of un-acked message bodies."""
+        return self._held.bytes
+
+    @property
+    def consuming(self) -> bool:
+        """Whether messages are being taken: what readiness asks."""
+        return self._connection is not None and not self._stopped
+
+    @property
+    def taking(self) -> bool:
+        """Whether the broker has consumers of ours now: not while too many bytes are held either."""
+        return self.consuming and self._applied[0] > 0
+
+    @property
+    def first_queues(self) -> tuple[str, ...]:
+        """The queues of first attempts (the first group) that are consumed now."""
+        return tuple(consumer.queue for consumer in next(iter(self._applied[1]), ()))
+
+    def taken(self, group: int) -> int:
+        """Messages that a group's queues have lost to this process since its start, without those that went back."""
+        now = self._consumptions[group].taken if group < len(self._consumptions) else 0
+        return self._taken_before[group] + now
+
+    def slow_down(self, slow: bool) -> None:
+        """To a probe of one message at a time for each consumer, and back."""
+        self._slow = slow
+        self._look.set()
+
+    async def stop(self) -> None:
+        """Take nothing more and hand back what has not started. What is under way can still be acked."""
+        self._stopped = True
+        self._inbox.hand_back()
+        self._stopping = asyncio.ensure_future(self._cancel_consumers())
+        # Not cancelled: that would close the channel, and what is under way could not be acked any more.
+        await asyncio.wait({self._stopping}, timeout=ANSWER_SECONDS)
+
+    async def flushed(self) -> None:
+        """Waits until the broker was told of everything settled so far, if it still listens."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                with as_broker_errors():
+                    for consumption in self._consumptions:
+                        await consumption.flushed()
+        except BROKER_ERRORS as error:
+            log.warning("RabbitMQ did not answer to the last acks, it may deliver them again: %s", said(error))
+
+    async def _cancel_consumers(self) -> None:
+        try:
+            with as_broker_errors():
+                await self._adjust(self._applied[1])
+        except BROKER_ERRORS as error:
+            log.info("the broker was gone when consuming stopped: %s", said(error))
+
+    # Taking.
+
+    def _take(self, taking: Taking) -> None:
+        if self._stopped or self._over_the_limit(taking):
+            taking.hand_back()
+        else:
+            self._inbox.put(taking)
+
+    def _over_the_limit(self, taking: Taking) -> bool:
+        if not self._held.too_many or self._held.bytes == len(taking.body):
+            return False  # one message larger than the limit is still taken, alone
+        if not self._paused:
+            log.warning("un-acked messages hold %d bytes: consuming pauses", self._held.bytes)
+            self._paused = True
+            # Fewer at a time afterwards: each message handed back has come one step closer to its delivery limit.
+            self._share = max(self._share / 4, LEAST_SHARE)
+            self._inbox.hand_back()
+            self._look.set()
+        return True
+
+    def _forget(self) -> None:
+        self._inbox.clear()
+        for group, consumption in enumerate(self._consumptions):
+            consumption.close()
+            self._taken_before[group] += consumption.taken
+        self._consumptions = []
+        self._applied = (0.0, ())
+
+    # Consuming.
+
+    async def _adjust(self, groups: Groups) -> None:
+        """Make the consumers what they should be now: which queues, and which share of their prefetch."""
+        if self._paused and self._held.few_again:
+            self._paused = False
+        async with self._changing:
+            wanted = (self._wanted_share(), groups)
+            if wanted == self._applied or self._connection is None:
+                return
+            for consumption in self._consumptions:
+                await consumption.cancel()
+            while len(self._consumptions) < len(groups):
+                channel = await open_channel(self._connection)
+                self._consumptions.append(self._consumption_on(channel))
+            if wanted[0] > 0:
+                for consumption, group in zip(self._consumptions, groups, strict=False):
+                    await consumption.consume(group, wanted[0])
+            self._applied = wanted
+
+    def _consumption_on(self, channel: Channel) -> Consumption:
+        return Consumption(channel, self._take, self._held, self._look.set, self._redeliveries)
+
+    def _wanted_share(self) -> float:
+        if self._stopped or self._paused:
+            return 0.0
+        return LEAST_SHARE if self._slow else self._share
+
+    # Watching.
+
+    async def _next_look(self) -> None:
+        try:
+            async with asyncio.timeout(PAUSED_WATCH_SECONDS if self._paused else WATCH_SECONDS):
+                await self._look.wait()
+        except TimeoutError:
+            # Calm: back to the whole prefetch, a little at a time.
+            self._share = self._share if self._paused else min(1.0, self._share * 1.2)
+        self._look.clear()
+
+    def _healthy(self) -> bool:
+        if not (self._also_healthy() and all(consumption.healthy for consumption in self._consumptions)):
+            log.warning("a consumer or its channel is gone: connecting anew")
+            return False
+        return True
+
+    async def _known_to_broker(self) -> bool:
+        """Whether the broker sees a consumer on each queue that we believe to consume.
+
+        It tells no more than how many there are: one that only the broker has lost is noticed when it was the
+        queue's last. With more replicas theirs count as well, and the queue is served by them.
+        """
+        share, groups = self._applied
+        if self._connection is None or share == 0:
+            return True
+        queues = [consumer.queue for group in groups for consumer in group]
+        problem = await consumer_missing(self._connection, queues)
+        if problem:
+            log.warning("%s: connecting anew", problem)
+        return problem is None

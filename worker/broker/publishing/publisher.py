@@ -1,0 +1,132 @@
+"""Confirmed and routed publishes to our own queues (ports.Publisher)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
+from typing import Any
+
+from aio_pika.abc import AbstractConnection
+
+from worker.broker.declare import open_channel
+from worker.broker.publishing.alarm import watch_alarm
+from worker.broker.publishing.outbox import Outbox, Publish, QueueMissing, QueueRefused
+from worker.broker.publishing.rejections import Rejections
+from worker.broker.topology import Topology
+from worker.delivery.ports import Clock, PublishFailed
+from worker.domain.history import PREFIX, Headers, History
+
+log = logging.getLogger(__name__)
+
+
+class Publisher:
+    """One channel with confirms on a connection of its own: a publisher that is blocked must not stop acks.
+
+    A confirm has no deadline: behind a memory alarm it comes late but comes, and publishing again meanwhile would
+    repeat the delivery.
+    `on_blocked` hears of such an alarm, and of its end. `trace` gives each message further headers.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        prepare: Callable[[AbstractConnection], Awaitable[None]],
+        on_state: Callable[[bool], None],
+        on_blocked: Callable[[bool], None] = lambda _: None,
+        trace: Callable[[], Mapping[str, str]] | None = None,
+        monotonic: Clock = time.monotonic,
+    ) -> None:
+        self._topology = topology
+        self._prepare = prepare
+        self._on_state = on_state
+        self._on_blocked = on_blocked
+        self._monotonic = monotonic
+        self._trace = trace
+        self._rejections = Rejections()
+        self._unconfirmed: dict[Publish, float] = {}  # begun at, in that order
+        self._connection: AbstractConnection | None = None
+        self._outbox: Outbox | None = None
+        self._closing: asyncio.Future[Any] | None = None
+        self._numbers = count(1)
+        self._unfit = asyncio.Event()
+
+    # What the supervisor calls.
+
+    async def opened(self, connection: AbstractConnection) -> None:
+        await self._prepare(connection)
+        self._unfit.clear()
+        channel = await open_channel(connection, confirms=True)
+        self._closing = channel.closing
+        self._outbox = Outbox(channel)
+        self._connection = connection
+
+    async def broken(self) -> None:
+        assert self._closing is not None
+        assert self._connection is not None
+        closing = asyncio.ensure_future(self._closing)
+        unfit = asyncio.ensure_future(self._unfit.wait())
+        alarm = asyncio.ensure_future(watch_alarm(self._connection, self._on_blocked))
+        try:
+            await asyncio.wait({closing, unfit, alarm}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for watching in (closing, unfit, alarm):
+                watching.cancel()
+
+    def state(self, connected: bool) -> None:
+        if not connected:
+            if self._outbox is not None:
+                self._outbox.close()
+            self._outbox = self._closing = self._connection = None
+            self._on_blocked(False)
+        self._on_state(connected)
+
+    @property
+    def connection(self) -> AbstractConnection | None:
+        """The current one, for others who publish; None while it is away."""
+        return self._connection
+
+    @property
+    def oldest_unconfirmed(self) -> float:
+        """Seconds since the beginning of the oldest publish that waits for its confirm; 0 without any."""
+        begun = next(iter(self._unconfirmed.values()), None)
+        return 0.0 if begun is None else self._monotonic() - begun
+
+    # What the delivery calls.
+
+    def retry(self, body: bytes, history: History, delay: int) -> asyncio.Future[object]:
+        return self.publish(self._topology.retry_queue(delay), body, history.headers())
+
+    def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> asyncio.Future[object]:
+        headers = history.headers() | {PREFIX + name: value for name, value in facts.items()}
+        return self.publish(self._topology.dead, body, headers)
+
+    def publish(self, queue: str, body: bytes, headers: Headers) -> asyncio.Future[object]:
+        """Persistent, confirmed, routed. The future raises PublishFailed, also when the queue is full or missing."""
+        if self._outbox is None:
+            failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            failed.set_exception(PublishFailed("no connection to RabbitMQ"))
+            return failed
+        if self._trace is not None:
+            headers = {**headers, **self._trace()}
+        publish = self._outbox.publish(queue, body, headers, str(next(self._numbers)))
+        self._unconfirmed[publish] = self._monotonic()
+        publish.add_done_callback(self._ended)
+        return publish
+
+    def _ended(self, publish: Publish) -> None:
+        del self._unconfirmed[publish]
+        if publish.cancelled():
+            return
+        match publish.exception():
+            case None:
+                self._rejections.accepted(publish.queue)
+            case QueueMissing():
+                self._unfit.set()  # a new connection declares it again
+            case QueueRefused():
+                self._refused(publish.queue)
+
+    def _refused(self, queue: str) -> None:
+        if self._rejections.refused(queue, self._monotonic()):
+            log.warning("the queue %s goes on refusing: trying it on a new connection", queue)
+            self._unfit.set()

@@ -1,0 +1,220 @@
+"""`webhook-worker dead list|show|redrive|purge`, behind the arguments of dead_arguments."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol, TextIO
+
+import orjson
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelNotFoundEntity
+from yarl import URL
+
+from worker.broker.connection import BROKER_ERRORS, close, connect, masked, while_open
+from worker.broker.topology import Topology, topology
+from worker.cli.dead_arguments import filter_of, problem_with
+from worker.deadletters import shown as output
+from worker.deadletters.browse import Browser, Seen, Stalled
+from worker.deadletters.letter import Letter, read
+from worker.deadletters.listing import Choice, Listing
+from worker.deadletters.redrive import Redrive
+from worker.delivery.ports import Clock, PublishFailed
+
+FINE, FAILED, USAGE = 0, 1, 2
+
+Ask = Callable[[str], str | None]
+"""A question to the operator; None: nobody is there to answer."""
+
+
+class Output(Protocol):
+    """What a text stream does, as far as it is needed."""
+
+    @property
+    def buffer(self) -> BinaryIO: ...
+    def flush(self) -> object: ...
+    def write(self, text: str, /) -> object: ...
+    def writelines(self, lines: Iterable[str], /) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Where the commands read and write."""
+
+    out: Output = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+
+    def ask(self, question: str) -> str | None:
+        if not sys.stdin.isatty():
+            return None
+        self.err.write(question)
+        self.err.flush()
+        return sys.stdin.readline()
+
+    def fail(self, problem: str, code: int = FAILED) -> int:
+        self.err.write(f"{problem}\n")
+        return code
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What each command works with."""
+
+    arguments: argparse.Namespace
+    connection: AbstractConnection
+    topology: Topology
+    console: Console
+    now: Clock
+
+
+async def run(
+    arguments: argparse.Namespace, uri: str, prefix: str, console: Console | None = None, now: Clock = time.time
+) -> int:
+    """One command; its exit code: 0 fine, 1 it failed, 2 wrong usage. `prefix` is WORKER_QUEUE_PREFIX."""
+    console = console or Console()
+    command = arguments.dead_command
+    problem = problem_with(arguments) if command in ("redrive", "purge") else None
+    if problem:
+        return console.fail(problem, USAGE)
+    try:
+        connection = await connect(uri, f"webhook-worker dead {command}")
+    except BROKER_ERRORS as error:
+        return console.fail(f"no connection to RabbitMQ at {masked(uri)}: {_without_password(error, uri)}")
+    try:
+        scene = Scene(arguments, connection, topology(prefix, "", ()), console, now)
+        return await while_open(connection, COMMANDS[command](scene))
+    except ChannelNotFoundEntity:
+        return console.fail(
+            f"the queue {prefix}.dead does not exist: WORKER_QUEUE_PREFIX is wrong, or no worker ever ran"
+        )
+    except (PublishFailed, Stalled, *BROKER_ERRORS) as error:
+        return console.fail(f"dead {command} stopped: {_without_password(error, uri)}")
+    finally:
+        await close(connection)
+
+
+async def list_letters(scene: Scene) -> int:
+    arguments, out = scene.arguments, scene.console.out
+    listing = Listing(filter_of(arguments), arguments.limit, with_log=arguments.json)
+    async with Browser(scene.connection, scene.topology.dead) as browser:
+        await browser.run(listing.look)
+    if arguments.json:
+        out.writelines(output.as_json(listing.newest()))
+        return FINE
+    letters = listing.newest()
+    if letters:
+        out.writelines(output.table(letters))
+        out.write("\n")
+    out.write(f"{listing.summary()}\n")
+    return FINE
+
+
+async def show(scene: Scene) -> int:
+    wanted, found = scene.arguments.id, list[tuple[Letter, Seen]]()
+
+    def look(seen: Seen) -> bool:
+        letter = read(seen.headers, seen.body, seen.message_id)
+        if letter.id == wanted and not found:
+            found.append((letter, seen))
+            browser.enough()
+        return True
+
+    async with Browser(scene.connection, scene.topology.dead) as browser:
+        await browser.run(look)
+    if not found:
+        return scene.console.fail(_not_found([wanted]))
+    letter, seen = found[0]
+    _print_letter(scene, letter, seen)
+    return FINE
+
+
+def _print_letter(scene: Scene, letter: Letter, seen: Seen) -> None:
+    out = scene.console.out
+    if scene.arguments.raw:
+        out.flush()
+        with suppress(BrokenPipeError):  # whoever reads (`| head`) may leave early
+            out.buffer.write(seen.body)
+            out.buffer.flush()
+        return
+    full = output.in_full(letter, seen.headers, seen.body)
+    out.write(output.compact(full) if scene.arguments.json else output.pretty(full))
+    out.write("\n")
+
+
+async def redrive(scene: Scene) -> int:
+    chosen = filter_of(scene.arguments)
+    if scene.arguments.dry_run:
+        async with Browser(scene.connection, scene.topology.dead) as browser:
+            choice = Choice(browser, chosen, scene.arguments.limit)
+            await browser.run(choice.look)
+        return _counted(scene, "would redrive", choice.counts, choice.found)
+    moving = Redrive(scene.connection, scene.topology, chosen.matches, scene.arguments.limit, scene.now)
+    try:
+        await moving.run()
+    except BaseException:
+        # Interrupted or not, the operator hears what has been done.
+        _counted(scene, "redrove", moving.result.moved, None)
+        raise
+    code = _counted(scene, "redrove", moving.result.moved, moving.result.found)
+    if moving.result.damaged:
+        ids = ", ".join(sorted(moving.result.damaged)[:10])
+        return scene.console.fail(f"left {len(moving.result.damaged)} letters whose headers are damaged: {ids}")
+    return code
+
+
+async def purge(scene: Scene) -> int:
+    # The letters stay in our hands while the operator thinks: what is deleted is exactly what was counted.
+    async with Browser(scene.connection, scene.topology.dead) as browser:
+        choice = Choice(browser, filter_of(scene.arguments), scene.arguments.limit)
+        await browser.run(choice.look)
+        if scene.arguments.dry_run:
+            return _counted(scene, "would delete", choice.counts, choice.found)
+        refused = await _refused(scene, choice.counts)
+        if refused:
+            return scene.console.fail(refused)
+        await browser.ack_all(choice.tags)
+        await browser.settled()
+    return _counted(scene, "deleted", choice.counts, choice.found)
+
+
+async def _refused(scene: Scene, counts: Counter[str]) -> str | None:
+    if scene.arguments.yes or not counts:
+        return None
+    question = f"Delete {counts.total()} letters for good ({output.by_reason(counts)})? [y/N] "
+    answer = await asyncio.to_thread(scene.console.ask, question)
+    if answer is None:
+        return "dead purge: nobody can answer here; --yes deletes without asking"
+    return None if answer.strip().lower() in ("y", "yes") else "nothing was deleted"
+
+
+def _counted(scene: Scene, verb: str, counts: Counter[str], found: set[str] | None) -> int:
+    console, total = scene.console, counts.total()
+    if scene.arguments.json:
+        console.out.write(orjson.dumps({"count": total, "by_reason": dict(counts)}).decode() + "\n")
+    else:
+        details = f": {output.by_reason(counts)}" if counts else ""
+        console.out.write(f"{verb} {total} {'letter' if total == 1 else 'letters'}{details}\n")
+    missing = sorted(set(scene.arguments.id or ()) - found) if found is not None else []
+    complete = scene.arguments.limit is None or total < scene.arguments.limit
+    return console.fail(_not_found(missing)) if missing and complete else FINE
+
+
+def _not_found(ids: list[str]) -> str:
+    return f"no letter with the id {', '.join(ids)} (another `dead` command may hold it at this moment)"
+
+
+def _without_password(error: Exception, uri: str) -> str:
+    text, password = str(error) or type(error).__name__, URL(uri).password
+    return text.replace(password, output.MASK) if password else text
+
+
+COMMANDS: Mapping[str, Callable[[Scene], Coroutine[Any, Any, int]]] = {
+    "list": list_letters,
+    "show": show,
+    "redrive": redrive,
+    "purge": purge,
+}

@@ -1,0 +1,158 @@
+"""Letters as people and programs read them: a table, JSON, one letter in full. No secret leaves unmasked. Pure."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from worker.deadletters.letter import Letter
+
+MASK = "***"
+_SECRET_KEYS = re.compile(
+    r"api[-_]?key|authorization|jwt[-_]?key|password|passwd|secret|token|cookie|signature|private[-_]?key",
+    re.IGNORECASE,
+)
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@\"']+@")
+_SECRET_TEXT = re.compile(
+    rf'("[^"\\]{{0,60}}(?:{_SECRET_KEYS.pattern})[^"\\]{{0,60}}"\s*:\s*)"(?:[^"\\]|\\.)*+"?', re.IGNORECASE
+)
+
+COLUMNS = ("dead_since", "reason", "instance", "event", "webhook", "attempts", "last_status", "id", "error")
+WIDEST = 60
+
+
+def scrubbed(text: str) -> str:
+    """Without the credentials of URLs."""
+    return _CREDENTIALS.sub(MASK + "@", text) if "@" in text else text
+
+
+def shown(letter: Letter) -> dict[str, object]:
+    """The object of `--json`."""
+    return {
+        "id": _clean(letter.id),
+        "reason": _clean(letter.reason),
+        "instance": _clean(letter.instance),
+        "event": _clean(letter.event),
+        "webhook": _clean(letter.webhook),
+        "attempts": letter.attempts,
+        "last_status": letter.last_status,
+        "last_error": _clean(letter.last_error),
+        "error": _clean(letter.error),
+        "first_seen": _iso(letter.first_seen),
+        "dead_since": _iso(letter.dead_since),
+        "exchange": _clean(letter.exchange),
+        "routing_key": _clean(letter.routing_key),
+        "log": [scrubbed(entry) for entry in letter.log],
+    }
+
+
+def as_json(letters: Iterable[Letter]) -> Iterable[str]:
+    """An array, one letter a line, a piece at a time."""
+    lead = "["
+    for letter in letters:
+        yield f"{lead}\n{orjson.dumps(shown(letter)).decode()}"
+        lead = ","
+    yield "[]\n" if lead == "[" else "\n]\n"
+
+
+def table(letters: Sequence[Letter]) -> Iterable[str]:
+    """One letter a line, columns as wide as their widest cell (60 at most, the error excepted)."""
+    widths = [len(column) for column in COLUMNS]
+    for letter in letters:
+        widths = [max(width, len(cell)) for width, cell in zip(widths, _row(letter), strict=True)]
+    yield _line([column.upper().replace("_", " ") for column in COLUMNS], widths)
+    for letter in letters:
+        yield _line(_row(letter), widths)
+
+
+def by_reason(counts: Counter[str]) -> str:
+    """`2 rejected, 1 expired`."""
+    return ", ".join(f"{count} {_printable(reason)}" for reason, count in counts.most_common())
+
+
+def in_full(letter: Letter, headers: Mapping[str, object], body: bytes) -> dict[str, object]:
+    """Everything about one letter, as JSON types, with secrets masked. A body that is not JSON is text."""
+    try:
+        content = masked(json.loads(body))
+    except (ValueError, RecursionError):
+        content = scrubbed(_SECRET_TEXT.sub(rf'\1"{MASK}"', body.decode(errors="replace")))
+    return {"letter": shown(letter), "headers": masked(_plain(dict(headers))), "body": content}
+
+
+def compact(value: object) -> str:
+    """One line of JSON, all ASCII."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def pretty(value: object) -> str:
+    """Indented JSON that any terminal can take: half an emoji stays an escape."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
+
+
+def masked(value: object, key: str = "") -> object:
+    """The value with what its keys call a secret, and the credentials of URLs, replaced."""
+    match value:
+        case Mapping():
+            return {name: masked(item, str(name)) for name, item in value.items()}
+        case list():
+            return [masked(item, key) for item in value]
+        case str() if value:
+            return MASK if _SECRET_KEYS.search(key) else scrubbed(value)
+    return MASK if value and not isinstance(value, bool) and _SECRET_KEYS.search(key) else value
+
+
+def _plain(value: object) -> object:
+    """AMQP field values as JSON types."""
+    match value:
+        case Mapping():
+            return {str(name): _plain(item) for name, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case bytes() | bytearray():
+            return value.decode(errors="replace")
+        case datetime():
+            return value.isoformat()
+        case None | bool() | int() | float() | str():
+            return value
+    return str(value)
+
+
+def _row(letter: Letter) -> list[str]:
+    fields = shown(letter)
+    cells = ["-" if fields[column] is None else _printable(str(fields[column])) for column in COLUMNS]
+    return [_short(cell) for cell in cells[:-1]] + cells[-1:]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells[:-1], widths, strict=False)) + f"  {cells[-1]}\n"
+
+
+def _short(cell: str) -> str:
+    return cell if len(cell) <= WIDEST else cell[: WIDEST - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """A name must not move an operator's cursor or recolour the terminal."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _escaped(char: str) -> str:
+    point = ord(char)
+    return f"\\u{point:04x}" if point < 0x10000 else char.encode("utf-16-be", "surrogatepass").hex()
+
+
+def _clean(text: str | None) -> str | None:
+    return None if text is None else scrubbed(text)
+
+
+def _iso(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return None

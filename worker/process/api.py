@@ -1,0 +1,129 @@
+"""The /webhook API: beside the deliveries in `run`, or alone as `webhook-worker api`."""
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+
+from aio_pika.abc import AbstractConnection
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from worker.api.health import HealthServer
+from worker.api.ports import Changed, TokenOwner
+from worker.api.webhooks import WebhookApi
+from worker.broker.announcer import Announcer, KeptConnection
+from worker.broker.connection import Supervisor
+from worker.broker.topology import config_exchange
+from worker.http.egress import refuse_url
+from worker.http.trial import TrialSender
+from worker.process import wiring
+from worker.process.lifecycle import Lifecycle
+from worker.process.sources import webhook_source
+from worker.settings.settings import Settings
+from worker.webhooks.store import StoreUnavailable, WritableStore
+
+log = logging.getLogger(__name__)
+
+STORE_SECONDS = 5.0
+"""For the store to get ready before the API answers: a store that takes longer is told of with 503s."""
+
+
+async def run_api(settings: Settings) -> int:
+    """The API alone, with /livez and /readyz, until SIGTERM or SIGINT. Returns the exit code.
+
+    Raises OSError when a port is taken.
+    """
+    life = Lifecycle()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, life.stopping.set)
+    async with AsyncExitStack() as stack:
+        source = webhook_source(settings)
+        store = source.store
+        stack.push_async_callback(store.close)
+        ready, serving = asyncio.Event(), asyncio.Event()
+        await _serve_health(settings, serving, stack)
+        kept = KeptConnection()
+        supervisor = Supervisor(settings.rabbitmq_uri, "evolution-webhook-worker api", kept, random.uniform)
+        changed = partial(announce_change, announcer(settings, lambda: kept.current))
+        await stack.enter_async_context(life.running("webhook store", until_ready(source.prepare, ready)))
+        await stack.enter_async_context(life.running("connection to RabbitMQ", supervisor.run()))
+        await serve_api(settings, store, ready, changed, stack, source.token_owner)
+        serving.set()
+        await life.stopping.wait()
+    log.info("stopped")
+    return 1 if life.failed else 0
+
+
+async def _serve_health(settings: Settings, serving: asyncio.Event, stack: AsyncExitStack) -> None:
+    """Ready while the API is served: a store that is down is told of there, in words."""
+
+    def not_ready() -> str | None:
+        return None if serving.is_set() else "not serving yet"
+
+    health = HealthServer(settings.metrics_host, settings.metrics_port, None, not_ready)
+    stack.push_async_callback(health.close)
+    port = await health.start()
+    log.info("serving health", extra={"host": settings.metrics_host, "port": port})
+
+
+async def serve_api(
+    settings: Settings,
+    store: WritableStore,
+    ready: asyncio.Event,
+    changed: Changed,
+    stack: AsyncExitStack,
+    token_owner: TokenOwner | None = None,
+) -> None:
+    """Starts it, and leaves its end to `stack`; without a key it stays off. Raises OSError when its port is taken."""
+    if not settings.authentication_api_key:
+        log.info("the /webhook API is off: AUTHENTICATION_API_KEY is empty")
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STORE_SECONDS):
+            await ready.wait()
+    policy = wiring.egress_policy(settings)
+    api = WebhookApi(
+        settings.server_host,
+        settings.server_port,
+        store,
+        settings.authentication_api_key,
+        refuse_url=lambda url: refuse_url(url, policy),
+        changed=changed,
+        send_test=TrialSender(policy, settings.webhook_request_timeout_ms / 1000).send,
+        token_owner=token_owner,
+    )
+    stack.push_async_callback(api.close)
+    try:
+        port = await api.start()
+    except OSError as error:
+        raise OSError(f"SERVER_HOST and SERVER_PORT: cannot listen: {error.strerror or error}") from error
+    log.info("serving the /webhook API", extra={"host": settings.server_host, "port": port})
+
+
+def announcer(settings: Settings, connection: Callable[[], AbstractConnection | None]) -> Announcer:
+    """`connection` gives the one that the process keeps anyway, None while it is away."""
+    return Announcer(settings.rabbitmq_uri, config_exchange(settings.worker_queue_prefix), connection)
+
+
+async def announce_change(to_others: Announcer, instance: str, revision: int) -> None:
+    """Tells every replica. Never raises: the change is stored, and a message that cannot be sent is logged."""
+    problem = await to_others.announce(instance, revision)
+    if problem:
+        text = "a change could not be told to other replicas, CACHE_TTL_SECONDS brings it: %s"
+        log.warning(text, problem, extra={"instance": instance})
+
+
+async def until_ready(prepare: Callable[[], Awaitable[object]], ready: asyncio.Event) -> None:
+    """Prepares the store until it has worked, and says so; whoever asks it meanwhile hears that it is unavailable."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(StoreUnavailable), wait=wait_random_exponential(max=15), before_sleep=_warn
+    )
+    await retrying(prepare)
+    ready.set()
+
+
+def _warn(state: RetryCallState) -> None:
+    log.warning("the webhook store is not ready: %s", state.outcome.exception() if state.outcome else "")

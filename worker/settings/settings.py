@@ -1,0 +1,234 @@
+"""Every setting of the worker: name, type, default, meaning and limits; `load` builds them from both sources.
+
+A field's name is its variable's in lower case; WEBHOOK_EVENTS_<NAME> variables gather in `webhook_events`.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import PlainValidator as Read
+
+from worker.settings import environment as given
+from worker.settings.environment import EVENTS, Given, Network, Reading, number, text, url
+from worker.stores.own.sealing import Sealer
+
+_YEAR = 31_536_000
+_INITIAL = "webhook_retry_initial_delay_seconds"
+
+Flag = Annotated[bool, Read(given.boolean)]
+Text = Annotated[str, Read(text("plain text"))]
+Prefix = Annotated[str, Read(text("the beginning of queue names, without spaces", r"\S*", 150))]
+OwnPrefix = Annotated[str, Read(text("ASCII letters, digits and . _ - :", r"(?!amq(\.|$))[A-Za-z0-9_.:-]+", 150))]
+Exchange = Annotated[str, Read(text("an exchange's name", r".+", 255))]
+Broker = Annotated[str, Read(url("amqp://<host> or amqps://<host>", "amqp", "amqps"))]
+Receiver = Annotated[str, Read(url("an http:// or https:// URL with a host", "http", "https", optional=True))]
+Host = Annotated[str, Read(text("an address or host name to listen on", r"[\w.:%-]+", 255))]
+Port = Annotated[int, Read(number(int, 0, 65_535))]
+Slots = Annotated[int, Read(number(int, 1, 100_000))]
+Seconds = Annotated[float, Read(number(float, 0, _YEAR, above=True))]
+SecondsOrZero = Annotated[float, Read(number(float, 0, _YEAR))]
+# A delay is the TTL of a queue in milliseconds, which the broker keeps in 32 bits: 30 days is safely below.
+Delay = Annotated[int, Read(number(int, 1, 2_592_000))]
+Share = Annotated[float, Read(number(float, 0, 1))]
+Status = Annotated[int, Read(number(int, 300, 599))]
+Entry = Annotated[Network, Read(given.network)]
+Items = BeforeValidator(given.entries)
+Word = BeforeValidator(given.word)
+
+
+def _is(default: Any, why: str, repr: bool = True) -> Any:  # noqa: A002
+    return Field(default, description=why, repr=repr)
+
+
+class Settings(BaseModel):
+    """Frozen; checks each value and the rules between values, and never repeats an input in an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    rabbitmq_uri: Broker = _is("amqp://guest:guest@localhost:5672/", "The broker.", repr=False)
+    rabbitmq_exchange_name: Exchange = _is("evolution_exchange", "Evolution's exchange; its example: `evolution`.")
+    rabbitmq_prefix_key: Prefix = _is("", "Prefix of Evolution's own queues; used by source `queues`.")
+    rabbitmq_source: Annotated[Literal["exchange", "queues"], Word] = _is(
+        "exchange", "`exchange`: a queue of our own; `queues`: Evolution's own queues."
+    )
+    rabbitmq_instance_exchanges: Flag = _is(False, "Also bind the exchange of each known instance.")
+    rabbitmq_declare: Flag = _is(True, "`false`: only check that queues and exchanges exist.")
+
+    worker_queue_prefix: OwnPrefix = _is("webhooks", "First part of the names of all our queues.")
+    worker_concurrency: Slots = _is(500, "Attempts at once in this process; also the prefetch.")
+    worker_endpoint_concurrency: Slots = _is(20, "Attempts at once to one endpoint.")
+    worker_global_concurrency: Slots = _is(200, "Attempts at once to the global webhook.")
+    worker_max_bytes: Annotated[int, Read(given.size)] = _is(
+        256 * 1024**2, "Un-acked bytes above which consuming pauses."
+    )
+
+    webhook_source: Annotated[Literal["own", "evolution", "file"], Word] = _is(
+        "own", "Webhooks come from our table (`own`), `evolution`'s database or a `file`."
+    )
+    webhook_file: Text = _is("webhooks.toml", "The file of source `file`.")
+    webhook_secret_key: Text = _is("", "Encrypts stored secrets and headers: 32 bytes in base64. Secret.", repr=False)
+    webhook_forward_apikey: Flag = _is(True, "`false` drops `apikey` from every body.")
+    database_connection_uri: Annotated[str, Read(given.database)] = _is(
+        "sqlite:///webhooks.db",
+        "`sqlite:///`, `postgresql://` or `mysql://`; `?schema=` as Evolution writes it.",
+        repr=False,
+    )
+    cache_ttl_seconds: Seconds = _is(60.0, "Longest time that a cached webhook goes unverified.")
+    evolution_take_all: Flag = _is(False, "Deliver every row of Evolution's, not only `worker+` ones.")
+
+    server_host: Host = _is("127.0.0.1", "Where the /webhook API listens.")
+    server_port: Port = _is(8085, "Its port; 0 takes any free one.")
+    authentication_api_key: Text = _is("", "Key of the API; empty = API off. Secret.", repr=False)
+    metrics_host: Host = _is("0.0.0.0", "Where /metrics, /livez and /readyz listen.")  # noqa: S104
+    metrics_port: Port = _is(9464, "Their port; 0 takes any free one.")
+    metrics_instances: Annotated[frozenset[str], Items] = _is(frozenset(), "Instances with metrics of their own.")
+
+    webhook_global_enabled: Flag = _is(False, "Send events of all instances to one more webhook.")
+    webhook_global_url: Receiver = _is("", "The URL of the global webhook.", repr=False)
+    webhook_global_webhook_by_events: Flag = _is(False, "Append the event's path to its URL.")
+    webhook_events: Annotated[frozenset[str], Items] = _is(frozenset(), "`true` for each event it is to get.")
+
+    # RabbitMQ closes a channel whose message is un-acked for 30 minutes: an attempt must be well below that.
+    webhook_request_timeout_ms: Annotated[int, Read(number(int, 1, 600_000))] = _is(
+        30_000, "Deadline of a whole attempt, body included."
+    )
+    worker_drain_seconds: SecondsOrZero = Field(
+        default_factory=lambda data: data["webhook_request_timeout_ms"] / 1000 + 5,
+        description="Time at shutdown for what is in flight; default: the request timeout + 5 s.",
+    )
+    # At most 100: with a small multiplier each attempt has a delay, and so a queue, of its own.
+    webhook_retry_max_attempts: Annotated[int, Read(number(int, 1, 100))] = _is(
+        12, "Attempts before a delivery becomes a dead letter."
+    )
+    webhook_retry_initial_delay_seconds: Delay = _is(5, "Delay before the second attempt.")
+    webhook_retry_multiplier: Annotated[float, Read(number(float, 1, 100))] = _is(
+        3.0, "Factor of each delay to the one before."
+    )
+    webhook_retry_max_delay_seconds: Delay = _is(21_600, "Longest delay.")
+    webhook_retry_use_exponential_backoff: Flag = _is(True, "`false`: every delay is the initial one.")
+    webhook_retry_jitter_factor: Share = _is(0.2, "Spreads in-process waits by this share.")
+    webhook_retry_non_retryable_status_codes: Annotated[frozenset[Status], Items] = _is(
+        frozenset({400, 401, 403, 404, 422}), "Answers that end a delivery at once."
+    )
+    webhook_retry_max_age_seconds: Seconds = _is(86_400.0, "Age at which any delivery expires.")
+
+    breaker_failures: Slots = _is(10, "Failures in a row that open an endpoint's circuit.")
+    breaker_failure_rate: Annotated[float, Read(number(float, 0, 1, above=True))] = _is(
+        0.5, "Share of failures in the window that opens it."
+    )
+    breaker_min_requests: Slots = _is(20, "Requests in the window before that share counts.")
+    breaker_window_seconds: Seconds = _is(60.0, "Length of the window.")
+    breaker_open_seconds: Seconds = _is(30.0, "Time until an open circuit is probed.")
+    self_fault_window_seconds: Seconds = _is(30.0, "Many hosts fail and none succeeds for this long: fault is ours.")
+    endpoint_disable_after_seconds: SecondsOrZero = _is(
+        432_000.0, "A webhook failing this long is disabled; 0 = never."
+    )
+    disabled_webhook: Annotated[Literal["skip", "dead"], Word] = _is(
+        "skip", "Events for a disabled webhook: `skip` or `dead` (dead letters)."
+    )
+    egress_allow: Annotated[tuple[Entry, ...], Items] = _is((), "Networks allowed although private or loopback.")
+    egress_deny: Annotated[tuple[Entry, ...], Items] = _is((), "Networks refused although public.")
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = _is(
+        "info", "`debug`, `info`, `warning` or `error`; `debug` logs successes too."
+    )
+    log_format: Annotated[Literal["json", "text"], Word] = _is("json", "`json` or `text`; one line a record.")
+
+    @pydantic.field_validator("*")
+    @classmethod
+    def _agrees(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        """Rules between values look only at fields above; one that failed is absent from `info.data`."""
+        others, source = info.data, info.data.get("webhook_source")
+        match info.field_name:
+            case "webhook_file" if not value and source == "file":
+                raise ValueError("a path while WEBHOOK_SOURCE is file")
+            case "webhook_secret_key":
+                Sealer(value)
+            case "database_connection_uri" if value[:6] == "sqlite" and source == "evolution":
+                raise ValueError("Evolution's postgresql:// or mysql:// while WEBHOOK_SOURCE is evolution")
+            case "metrics_port" if value and value == others.get("server_port") and _one_host(others):
+                raise ValueError("another port than SERVER_PORT, or 0, on one host")
+            case "webhook_global_url" if not value and others.get("webhook_global_enabled"):
+                raise ValueError("an http:// or https:// URL while WEBHOOK_GLOBAL_ENABLED is true")
+            case "webhook_retry_max_delay_seconds" if value < others.get(_INITIAL, 0):
+                raise ValueError("at least WEBHOOK_RETRY_INITIAL_DELAY_SECONDS")
+        return value
+
+
+def _one_host(values: Mapping[str, Any]) -> bool:
+    hosts = {values.get("server_host"), values.get("metrics_host")}
+    return len(hosts) == 1 or bool(hosts & {"0.0.0.0", "::"})  # noqa: S104
+
+
+SECRETS = frozenset({"AUTHENTICATION_API_KEY", "WEBHOOK_SECRET_KEY"})
+VARIABLES = frozenset(name.upper() for name in Settings.model_fields if name != "webhook_events")
+"""The variables that are read, apart from WEBHOOK_EVENTS_<NAME>."""
+
+
+class SettingsError(Exception):
+    """`problems` holds every one, each with its setting, its value (secrets masked) and what is allowed."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load(environ: Mapping[str, str], config: Path | None) -> tuple[Settings, list[str]]:
+    """Settings and warnings from the environment over the file `config`. Raises SettingsError."""
+    source = given.read(environ, config, VARIABLES)
+    values: dict[str, Any] = {n.lower(): v.value for n, v in source.values.items() if n in VARIABLES}
+    problems = source.problems
+    chosen = _chosen_events(source)
+    try:
+        settings = Settings.model_validate(values | {"webhook_events": chosen})
+    except pydantic.ValidationError as error:
+        problems += _explain(error, source)
+    if problems:
+        raise SettingsError(problems)
+    if settings.webhook_global_enabled and not settings.webhook_events:
+        source.warnings.append("WEBHOOK_GLOBAL_ENABLED is true, but no WEBHOOK_EVENTS_<NAME>: it gets nothing")
+    empty = [n for n in sorted(VARIABLES) if n in environ and not environ[n].strip()]
+    idle = [f"{n} is empty and counts as not set" for n in empty if getattr(settings, n.lower())]
+    return settings, source.warnings + idle
+
+
+def _chosen_events(source: Reading) -> frozenset[str]:
+    chosen = set()
+    for name, item in source.values.items():
+        try:
+            if name not in VARIABLES and given.boolean(item.value):
+                chosen.add(name.removeprefix(EVENTS))
+        except ValueError as error:
+            source.problems.append(_problem(name, item, str(error)))
+    return frozenset(chosen)
+
+
+def _explain(error: pydantic.ValidationError, source: Reading) -> list[str]:
+    """A failed request timeout also fails the drain time made from it: only the cause is told."""
+    details = [d for d in error.errors(include_url=False) if d["type"] != "default_factory_not_called"]
+    names = [str(d["loc"][0]).upper() for d in details]
+    items = [source.values.get(n, Given(d["input"], "default")) for n, d in zip(names, details, strict=True)]
+    contexts = [d.get("ctx", {}) for d in details]
+    allowed = [str(c.get("error") or c.get("expected", "valid Unicode text")) for c in contexts]
+    return [_problem(*parts) for parts in zip(names, items, allowed, strict=True)]
+
+
+def _problem(name: str, item: Given, allowed: str) -> str:
+    return f"{item.key or name}={masked(name, item.value)} ({item.origin}): must be {allowed}"
+
+
+def masked(name: str, value: object) -> str:
+    """For messages: nothing of a secret; of anything like a URL only scheme, host and port."""
+    text = given.plain(value)
+    if name in SECRETS:
+        return "'***'"
+    if name.endswith(("_URI", "_URL")) or "://" in text or "@" in text:
+        match = re.match(r"(?s)([a-zA-Z0-9+.-]*://)?(.*@)?([^:/?#@]*(?::\d{1,5}(?=[/?#]|$))?)", text)
+        scheme, credentials, host = match.groups() if match else ("", "", "")
+        rest = "…" if match and match.end() < len(text) else ""
+        text = f"{scheme or ''}{'***@' if credentials else ''}{host}{rest}"
+    return repr(text if len(text) <= 60 else text[:59] + "…")

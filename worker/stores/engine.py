@@ -1,0 +1,138 @@
+"""The SQLAlchemy engine of each database, and what its errors mean. Imports SQLAlchemy (0.4 s)."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from worker.stores.database import PRISMA_OPTIONS, Database, sqlite_problem
+from worker.stores.own.migrations import LOCK_SECONDS, LockTimeout, NewerSchema
+from worker.stores.own.sqlite_reader import connect
+from worker.webhooks.store import RightsLacking, StoreUnavailable
+
+CONNECTIONS = 4
+TIMEOUT_SECONDS = 5
+"""For connecting, and for a free connection."""
+
+
+def engine_of(database: Database, *, create: bool = False, read_only: bool = False) -> Engine:
+    """An engine that has not connected yet. `create`: SQLite's file may be made.
+
+    `read_only` (servers only): the server itself refuses every write, and a transaction sees one moment.
+    """
+    if database.path is not None:
+        return _sqlite(database.path, create=create)
+    driver, arguments, when_reading = _DRIVERS[database.dialect]
+    engine = create_engine(
+        server_url(database).set(drivername=driver),
+        connect_args=arguments | (when_reading if read_only else {}),
+        isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
+        hide_parameters=True,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+    )
+    return engine.execution_options(schema_translate_map={None: database.schema} if database.schema else {})
+
+
+def server_url(database: Database) -> URL:
+    """The URI without the options that only Evolution's client takes."""
+    return make_url(database.uri).difference_update_query(PRISMA_OPTIONS)
+
+
+_POSTGRESQL = {
+    "connect_timeout": TIMEOUT_SECONDS,
+    "options": f"-c statement_timeout={LOCK_SECONDS}s",
+    # A server that vanished without a word is noticed after 25 s instead of two hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+_POSTGRESQL_READING = {"options": f"{_POSTGRESQL['options']} -c default_transaction_read_only=on"}
+_MYSQL = {
+    "connect_timeout": TIMEOUT_SECONDS,
+    "read_timeout": LOCK_SECONDS + TIMEOUT_SECONDS,
+    "write_timeout": TIMEOUT_SECONDS,
+    "charset": "utf8mb4",
+}
+_MYSQL_READING = {"init_command": "SET SESSION TRANSACTION READ ONLY"}
+_DRIVERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "postgresql": ("postgresql+psycopg", _POSTGRESQL, _POSTGRESQL_READING),
+    "mysql": ("mysql+pymysql", _MYSQL, _MYSQL_READING),
+}
+
+
+def _sqlite(path: Path, *, create: bool) -> Engine:
+    """No pool: opening costs 0.1 ms, and a file put in the place of the old one is then always seen."""
+
+    def creator() -> SqliteConnection:
+        if create:
+            # It holds header values and secrets: its owner's alone. SQLite gives the -wal and -shm files its mode.
+            with suppress(OSError):  # connecting says what is wrong
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = connect(path, create=create)
+        if create:
+            connection.execute("PRAGMA journal_mode = WAL")
+        return connection
+
+    engine = create_engine("sqlite://", creator=creator, poolclass=NullPool, hide_parameters=True)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once when another process wrote between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+_MIGRATE = "lacks the worker's tables: run `webhook-worker migrate`"
+_RIGHTS = "its user lacks the rights to create, read and write the tables `webhook*`: grant them"
+Remedies = Mapping[str | int, str]
+"""PostgreSQL's SQLSTATE or MySQL's error number -> what is wrong and what to do."""
+
+
+def remedies(no_tables: str, no_rights: str) -> Remedies:
+    found: dict[str | int, str] = dict.fromkeys(("42P01", "3F000", 1146), no_tables)
+    return found | dict.fromkeys(_NO_RIGHTS, no_rights)
+
+
+_NO_RIGHTS = ("42501", 1142, 1143, 1044)
+
+
+OWN_REMEDIES = remedies(_MIGRATE, _RIGHTS)
+
+
+@contextmanager
+def errors_mapped(database: Database, known: Remedies = OWN_REMEDIES) -> Iterator[None]:
+    """Turns the library's errors into StoreUnavailable."""
+    try:
+        yield
+    except NewerSchema as error:
+        raise database.unavailable(
+            f"its schema has version {error}, made by a newer worker: run that version, or restore a backup"
+        ) from None
+    except LockTimeout:
+        raise database.unavailable("another process has been migrating it for too long") from None
+    except DBAPIError as error:
+        raise _unavailable(database, error.orig, known) from error
+    except SQLAlchemyError as error:
+        raise database.unavailable(f"failed: {error}") from error
+
+
+def _unavailable(database: Database, error: BaseException | None, known: Remedies) -> StoreUnavailable:
+    message = str(error).strip()
+    if database.dialect == "sqlite":
+        return database.unavailable(sqlite_problem(message))
+    codes = (getattr(error, "sqlstate", None), *(error.args[:1] if error else ()))
+    remedy = next((known[code] for code in codes if code in known), None)
+    problem = remedy or f"failed: {message.splitlines()[0] if message else 'no reason given'}"
+    lacking = any(code in _NO_RIGHTS for code in codes)
+    return database.unavailable(problem, RightsLacking if lacking else StoreUnavailable)

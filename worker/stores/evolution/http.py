@@ -1,0 +1,102 @@
+"""The webhooks of a running Evolution, over its API (1.x and 2.x), for `webhook import`."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from worker.domain.names import canonical
+from worker.domain.routing import SILENT_PREFIX
+from worker.webhooks.store import StoreUnavailable
+from worker.webhooks.transfer import Candidate, from_evolution
+
+AT_ONCE = 8
+SECONDS = 30.0
+LARGEST_ANSWER = 64 * 2**20
+
+_SPELLINGS = {
+    "by_events": ("webhookByEvents", "webhook_by_events", "byEvents"),
+    "base64": ("webhookBase64", "webhook_base64", "base64"),
+}
+
+
+async def fetch(url: str, api_key: str) -> list[Candidate]:
+    """One GET an instance, at most AT_ONCE at a time. `api_key` is the global one. Raises StoreUnavailable."""
+    timeout = aiohttp.ClientTimeout(total=SECONDS)
+    async with aiohttp.ClientSession(headers={"apikey": api_key}, timeout=timeout, trust_env=False) as session:
+        evolution = _Evolution(session, url.rstrip("/"))
+        names = _names(await evolution.get("/instance/fetchInstances"))
+        found = await asyncio.gather(*map(evolution.webhook, names))
+    return [candidate for candidate in found if candidate is not None]
+
+
+class _Evolution:
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def webhook(self, instance: str) -> Candidate | None:
+        async with self._places:
+            found = await self.get(f"/webhook/find/{quote(instance, safe='')}")
+        return candidate(instance, found)
+
+    async def get(self, path: str) -> Any:
+        """JSON; None for 404. A redirect is not followed: the key is meant for this host."""
+        try:
+            async with self._session.get(self._url + path, allow_redirects=False) as response:
+                content = await response.content.read(LARGEST_ANSWER)
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise self._failed(path, str(error) or type(error).__name__) from None
+        if status == 404:
+            return None
+        if status != 200:
+            raise self._failed(path, "the API key is refused" if status in (401, 403) else f"it answered {status}")
+        try:
+            return orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise self._failed(path, "it answered no JSON: is this Evolution's base URL?") from None
+
+    def _failed(self, path: str, problem: str) -> StoreUnavailable:
+        return StoreUnavailable(f"Evolution: GET {path}: {problem}")
+
+
+def candidate(instance: str, found: object) -> Candidate | None:
+    """The answer of `/webhook/find`; None: nothing is set."""
+    if isinstance(found, Mapping) and isinstance(found.get("webhook"), Mapping):
+        found = found["webhook"]
+    if not isinstance(found, Mapping) or not found.get("url"):
+        return None
+    url = found["url"]
+    fields: dict[str, object] = {
+        "url": url.removeprefix(SILENT_PREFIX) if isinstance(url, str) else url,
+        "enabled": found.get("enabled") is True,
+        "events": _events(found.get("events")),
+        "headers": found.get("headers") or {},
+    }
+    for name, spellings in _SPELLINGS.items():
+        fields[name] = next((found[key] for key in spellings if found.get(key) is not None), False)
+    return from_evolution(fields, instance)
+
+
+def _events(found: object) -> object:
+    """In the order and spelling that stored ones have, so that equal lists compare equal."""
+    if isinstance(found, list) and all(isinstance(name, str) for name in found):
+        return sorted(map(canonical, found))
+    return found or []
+
+
+def _names(found: object) -> list[str]:
+    """1.x: `[{"instance": {"instanceName": ...}}]`; 2.x: `[{"name": ...}]`. Raises StoreUnavailable."""
+    if not isinstance(found, list):
+        raise StoreUnavailable("Evolution: GET /instance/fetchInstances: it answered no list of instances")
+    names = []
+    for item in found:
+        match item:
+            case {"instance": {"instanceName": str() as name}} | {"name": str() as name}:
+                names.append(name)
+    return names

@@ -1,0 +1,168 @@
+"""The worker's own table as a store: SQLite, PostgreSQL, MySQL and MariaDB."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
+
+from worker.domain.webhook import Endpoint, Webhook
+from worker.stores.database import Database, parse, sqlite_problem
+from worker.stores.own.row import PLAIN, from_row, storable
+from worker.stores.own.sealing import Sealer
+from worker.stores.own.sqlite_reader import SqliteReader
+from worker.webhooks.store import Deleted, Page, Renewed, Stored, Written
+
+if TYPE_CHECKING:
+    from worker.stores.own.table import WebhookTable
+
+THREADS = 4
+"""Blocking calls at a time; as many connections to a server."""
+
+SCHEMA_VERSION = 2
+"""The number of migrations (a test holds it to migrations.VERSION, which costs SQLAlchemy's import)."""
+
+T = TypeVar("T")
+
+
+class SqlStore:
+    """A WritableStore. Nothing is opened before the first call; drivers run in threads of its own.
+
+    Raises ValueError for a URI that is none.
+    """
+
+    def __init__(self, uri: str, now_ms: Callable[[], int], sealer: Sealer = PLAIN) -> None:
+        self._database = parse(uri)
+        self._sealer = sealer
+        self._now_ms = now_ms
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+        self._making = Lock()
+        self._made: WebhookTable | None = None
+        self._reader = SqliteReader(self._database.path) if self._database.path else None
+
+    async def load(self, instance: str) -> tuple[Webhook, ...]:
+        """See port.Store."""
+        if not storable(instance):
+            return ()
+        return await self._run(lambda: self._load(instance))
+
+    async def get(self, instance: str) -> tuple[Stored, ...]:
+        """See port.WritableStore, as for all that follow."""
+        return await self._run(lambda: self._table().get(instance)) if storable(instance) else ()
+
+    async def list(self, after: Endpoint | None, limit: int) -> Page:
+        return await self._run(lambda: self._table().list(after, limit))
+
+    async def put(self, webhook: Webhook) -> Written:
+        return await self._run(lambda: self._table().put(webhook))
+
+    async def put_if_unchanged(self, webhook: Webhook, seen: int) -> Written | None:
+        return await self._run(lambda: self._table().put_if_unchanged(webhook, seen))
+
+    async def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
+        if not storable(instance):
+            return None
+        return await self._run(lambda: self._table().delete(instance, webhook_id))
+
+    async def instances(self) -> tuple[str, ...]:
+        return await self._run(self._instances)
+
+    async def disable(self, seen: Webhook, reason: str, *, if_failing: bool = False) -> int | None:
+        return await self._run(lambda: self._table().disable(seen, reason, if_failing=if_failing))
+
+    async def failing(self, seen: Webhook, since: int | None) -> int | None:
+        return await self._run(lambda: self._table().failing(seen, since))
+
+    async def reencrypt(self) -> Renewed:
+        """Every sealed column under the first key of WEBHOOK_SECRET_KEY, plain ones too. Safe to interrupt and repeat.
+
+        Nobody is told: what webhooks say does not change.
+        """
+        return await self._run(lambda: self._table().reencrypt())
+
+    async def migrate(self) -> int:
+        return await self._run(self._migrate)
+
+    async def migrated(self) -> bool:
+        """Whether the tables are there and up to date. Raises StoreUnavailable."""
+        return await self._run(self._version) == SCHEMA_VERSION
+
+    async def check(self) -> None:
+        """See port.Store. A file or table that `run` creates may be missing, its folder may not."""
+        await self._run(self._check)
+
+    async def close(self) -> None:
+        """Idle connections are closed at once; a call under way ends within its own timeout."""
+        for part in (self._reader, self._made):
+            if part is not None:
+                await asyncio.to_thread(part.close)  # not behind calls that hang
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _table(self) -> "WebhookTable":
+        with self._making:
+            if self._made is None:
+                from worker.stores.own.table import WebhookTable  # noqa: PLC0415 - see sqlite_reader.py
+
+                self._made = WebhookTable(self._database, self._now_ms, self._sealer)
+            return self._made
+
+    def _load(self, instance: str) -> tuple[Webhook, ...]:
+        if self._reader is None:
+            return tuple(stored.webhook for stored in self._table().get(instance))
+        with _sqlite_errors_mapped(self._database):
+            rows = self._reader.rows(instance)
+        return tuple(from_row(row, self._sealer).webhook for row in rows)
+
+    def _instances(self) -> tuple[str, ...]:
+        if self._reader is None:
+            return self._table().instances()
+        with _sqlite_errors_mapped(self._database):
+            return self._reader.instances()
+
+    def _migrate(self) -> int:
+        return SCHEMA_VERSION if self._version() == SCHEMA_VERSION else self._table().migrate()
+
+    def _version(self) -> int | None:
+        if self._reader is None:
+            return self._table().version()
+        with _sqlite_errors_mapped(self._database):
+            return self._reader.version()
+
+    def _check(self) -> None:
+        version = self._version()
+        if version is not None and version > SCHEMA_VERSION:
+            raise self._database.unavailable(f"its schema has version {version}, made by a newer worker")
+        if version == SCHEMA_VERSION:
+            self._check_writable()
+        elif self._database.path is not None:
+            _check_folder(self._database, self._database.path)
+
+    def _check_writable(self) -> None:
+        if self._reader is None:
+            self._table().check_writable()
+            return
+        with _sqlite_errors_mapped(self._database):
+            self._reader.check_writable()
+
+
+@contextmanager
+def _sqlite_errors_mapped(database: Database) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise database.unavailable("does not exist: run `webhook-worker migrate`, or restore it") from None
+    except (sqlite3.Error, OSError) as error:
+        raise database.unavailable(sqlite_problem(str(error))) from error
+
+
+def _check_folder(database: Database, path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise database.unavailable(sqlite_problem("unable to open"))

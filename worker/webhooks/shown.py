@@ -1,0 +1,94 @@
+"""How webhooks are shown to people and in --json: header values, secrets and URL credentials masked."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from worker.domain.trial import Trial
+from worker.domain.webhook import Webhook
+from worker.webhooks.store import Stored
+
+MASK = "***"
+
+Shown = dict[str, object]
+"""Field name -> value, in the names that `webhook set` takes."""
+
+
+def shown(webhook: Webhook) -> Shown:
+    """Every field, in the names that `set` takes, without secrets."""
+    rate = webhook.rate_limit
+    return {
+        "instance": webhook.instance,
+        "id": webhook.id,
+        "enabled": webhook.enabled,
+        "disabled_reason": webhook.disabled_reason,
+        "url": masked_url(webhook.url),
+        "by_events": webhook.by_events,
+        "events": sorted(webhook.events),
+        "headers": {name: MASK for name, _ in webhook.headers},
+        "secrets": len(webhook.secrets),
+        "old_secret_until": None if webhook.old_secret_until is None else iso(webhook.old_secret_until * 1000),
+        "base64": webhook.base64,
+        "timeout_ms": webhook.timeout_ms,
+        "concurrency": webhook.concurrency,
+        "rate_limit": {"per_second": rate.per_second, "burst": rate.burst} if rate else None,
+    }
+
+
+def masked_url(url: str) -> str:
+    """The URL with `user:password@` replaced."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return MASK
+    _, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{MASK}@{host}").geturl() if at else url
+
+
+TABLE_COLUMNS = ("instance", "id", "enabled", "url", "by_events", "events")
+
+
+def table(webhooks: Sequence[Shown]) -> str:
+    """A readable table, one webhook a line."""
+    rows = [[_cell(webhook, column) for column in TABLE_COLUMNS] for webhook in webhooks]
+    rows.insert(0, [column.upper() for column in TABLE_COLUMNS])
+    widths = [max(len(row[index]) for row in rows) for index in range(len(TABLE_COLUMNS))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(webhook: Shown, column: str) -> str:
+    value = webhook[column]
+    match value:
+        case bool():
+            reason = webhook["disabled_reason"] if column == "enabled" else None
+            return ("yes" if value else "no") + (f" ({reason})" if reason else "")
+        case list():
+            return ",".join(map(str, value)) or "all"
+    return str(value)
+
+
+def shown_stored(item: Stored) -> Shown:
+    times = {"created_at": iso(item.created_at), "updated_at": iso(item.updated_at)}
+    return {**shown(item.webhook), "revision": item.revision, **times}
+
+
+def shown_trial(webhook: Webhook, event: str, trial: Trial) -> Shown:
+    """What came of a test event; `ok`: the receiver took it."""
+    return {
+        "instance": webhook.instance,
+        "id": webhook.id,
+        "url": masked_url(webhook.url),
+        "event": event,
+        "signed": bool(webhook.secrets),
+        "ok": trial.status is not None and 200 <= trial.status < 300,
+        "status": trial.status,
+        "milliseconds": round(trial.milliseconds, 1),
+        "body": trial.body.decode(errors="replace"),
+        "error": trial.error,
+    }
+
+
+def iso(milliseconds: int) -> str:
+    """Unix milliseconds as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
