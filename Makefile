@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/ready
 TEST_READY := .venv/test-ready
-FAST_TESTS := $(wildcard tests/domain tests/delivery tests/admission tests/telemetry tests/doctor tests/settings)
+FAST_TESTS := $(wildcard tests/domain tests/delivery tests/admission tests/telemetry tests/doctor tests/settings tests/basics)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

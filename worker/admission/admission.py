@@ -10,7 +10,8 @@ from worker.admission.places import Places
 from worker.admission.registry import Caps, Registry
 from worker.admission.self_fault import OURS_PERHAPS, SelfFaultGuard, host_port
 from worker.admission.waiting import WaitingRoom
-from worker.delivery.ports import Clock, Turn
+from worker.basics.clock import Clock
+from worker.delivery.ports import Turn
 from worker.domain.backoff import LONGEST_HOLD, Schedule
 from worker.domain.outcome import Parked, Reason
 from worker.domain.routing import Delivery

@@ -4,7 +4,7 @@ from worker.admission.backlog import Backlog
 from worker.admission.breaker import State
 from worker.admission.lanes import ROOM_SECONDS, Lane, Pool
 from worker.admission.places import Places
-from worker.delivery.ports import Clock
+from worker.basics.clock import Clock
 from worker.domain.backoff import Schedule, circuit_open_hold
 from worker.domain.outcome import Parked, Reason
 from worker.domain.routing import Delivery

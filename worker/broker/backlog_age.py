@@ -3,7 +3,7 @@
 from collections import deque
 from itertools import islice
 
-from worker.delivery.ports import Clock
+from worker.basics.clock import Clock
 
 MOST_REMEMBERED = 1000
 """Looks that are kept; beyond that every second one is forgotten, which dates some messages one look late."""

@@ -13,8 +13,8 @@ from pamqp.common import FieldTable
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from yarl import URL
 
+from worker.basics.tasks import end
 from worker.broker.decoders import read_whatever_comes
-from worker.delivery.tasks import end
 
 log = logging.getLogger(__name__)
 

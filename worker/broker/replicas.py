@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from worker.delivery.ports import Clock
+from worker.basics.clock import Clock
 
 REMEMBERED_SECONDS = 300.0
 """Longer than a replica usually pauses. After a scale-down the rates stay below their limits for so long."""

@@ -15,6 +15,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
+from worker.basics.clock import Clock
 from worker.broker.connection import BROKER_ERRORS, close, connect, masked, while_open
 from worker.broker.topology import Topology, topology
 from worker.cli.dead_arguments import filter_of, problem_with
@@ -23,7 +24,7 @@ from worker.deadletters.browse import Browser, Seen, Stalled
 from worker.deadletters.letter import Letter, read
 from worker.deadletters.listing import Choice, Listing
 from worker.deadletters.redrive import Redrive
-from worker.delivery.ports import Clock, PublishFailed
+from worker.delivery.ports import PublishFailed
 
 FINE, FAILED, USAGE = 0, 1, 2
 

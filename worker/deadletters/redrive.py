@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from aio_pika.abc import AbstractConnection
 
+from worker.basics.clock import Clock
+from worker.basics.tasks import Tasks, end
 from worker.broker.connection import BROKER_ERRORS
 from worker.broker.publishing.publisher import Publisher
 from worker.broker.topology import Topology
 from worker.deadletters.browse import Browser, Seen
 from worker.deadletters.letter import Letter, read, redriven
-from worker.delivery.ports import Clock, PublishFailed
-from worker.delivery.tasks import Tasks, end
+from worker.delivery.ports import PublishFailed
 from worker.domain.event import InvalidEvent
 from worker.domain.history import TRACE_HEADERS, Headers, History
 

@@ -4,9 +4,10 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from worker.basics.clock import Clock
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.policy import Policy
-from worker.delivery.ports import Clock, Isolation, Recorder, Sender
+from worker.delivery.ports import Isolation, Recorder, Sender
 from worker.domain.outcome import DeadLettered, Outcome, Parked, Reason
 from worker.domain.request import BadHeaders, Request, build
 from worker.domain.routing import Delivery

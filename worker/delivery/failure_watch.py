@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from typing import assert_never
 
+from worker.basics.clock import Clock
+from worker.basics.tasks import Tasks
 from worker.delivery.failing import Forget, GiveUp, LongFailing, Remember
-from worker.delivery.ports import Clock, FailureMemory
-from worker.delivery.tasks import Tasks
+from worker.delivery.ports import FailureMemory
 from worker.domain.verdict import Answered, Failure, Result
 from worker.domain.webhook import Webhook
 

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from worker.basics.clock import Clock
+from worker.basics.tasks import Tasks
 from worker.delivery.attempt import LARGE_BYTES, Attempter
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.policy import Policy
-from worker.delivery.ports import Clock, ConfigUnavailable, Isolation, Message, Recorder, Webhooks
+from worker.delivery.ports import ConfigUnavailable, Isolation, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
 from worker.delivery.taken import Taken, begun, read
-from worker.delivery.tasks import Tasks
 from worker.delivery.turn import LaneTurn
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.history import History

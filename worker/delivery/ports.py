@@ -1,7 +1,7 @@
 """What the flow needs from the outside: small protocols, implemented by the adapters and by fakes in tests."""
 
 from asyncio import Future
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from worker.domain.history import History
@@ -143,7 +143,3 @@ class Recorder(Protocol):
 
     def settled(self, record: Record) -> None:
         """A delivery left this process."""
-
-
-Clock = Callable[[], float]
-"""Unix time in seconds, or a monotonic reading, as the parameter's name says."""

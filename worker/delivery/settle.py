@@ -7,9 +7,10 @@ from typing import assert_never
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_random_exponential
 
-from worker.delivery.ports import Clock, Publisher, PublishFailed, Recorder
+from worker.basics.clock import Clock
+from worker.basics.tasks import end
+from worker.delivery.ports import Publisher, PublishFailed, Recorder
 from worker.delivery.taken import Taken
-from worker.delivery.tasks import end
 from worker.domain.event import Event
 from worker.domain.history import History, sendable
 from worker.domain.outcome import DeadLettered, Delivered, Outcome, Parked, Reason, Retried, Skipped

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from worker.delivery.tasks import end
+from worker.basics.tasks import end
 from worker.http.egress import EgressPolicy, Resolve, refuse_url
 
 LOOKUPS_AT_ONCE = 50

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 
+from worker.basics.tasks import end
 from worker.delivery.ports import ConfigUnavailable
-from worker.delivery.tasks import end
 from worker.domain.webhook import Endpoint, Webhook
 from worker.lookup.entries import Entries, Entry, Webhooks
 from worker.lookup.gone import Refused, disabled

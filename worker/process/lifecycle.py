@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from worker.delivery.tasks import end
+from worker.basics.tasks import end
 
 log = logging.getLogger(__name__)
 

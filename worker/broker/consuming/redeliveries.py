@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from math import inf
 from typing import Generic, TypeVar
 
-from worker.delivery.ports import Clock, Message
+from worker.basics.clock import Clock
+from worker.delivery.ports import Message
 from worker.domain.history import PREFIX
 
 REMEMBERED_SECONDS = 300.0

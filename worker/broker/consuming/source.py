@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from aio_pika.abc import AbstractConnection
 from aiormq.channel import Channel
 
+from worker.basics.clock import Clock
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, said
 from worker.broker.consuming.consumption import Consumer, Consumption, Held, consumer_missing
 from worker.broker.consuming.inbox import Inbox
 from worker.broker.consuming.redeliveries import Redeliveries
 from worker.broker.consuming.taking import Taking
 from worker.broker.declare import open_channel
-from worker.delivery.ports import Clock
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from aio_pika.abc import AbstractConnection
 
+from worker.basics.clock import Clock
 from worker.broker.declare import open_channel
 from worker.broker.publishing.alarm import watch_alarm
 from worker.broker.publishing.outbox import Outbox, Publish, QueueMissing, QueueRefused
 from worker.broker.publishing.rejections import Rejections
 from worker.broker.topology import Topology
-from worker.delivery.ports import Clock, PublishFailed
+from worker.delivery.ports import PublishFailed
 from worker.domain.history import PREFIX, Headers, History
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from worker.delivery import tasks as module
-from worker.delivery.tasks import Tasks, end
+from worker.basics import tasks as module
+from worker.basics.tasks import Tasks, end
 
 
 async def stubborn(times: int, swallowed: list[int]) -> None:

@@ -1,0 +1,1 @@
+"""The ground floor: small tools that any room may use and that know no room."""
