@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.alerts import DEPLOY, HEALTHY, RULES, TRAFFIC, Case, alerts, case, unit_tests
-from tests.deploy.markdown import anchors
+from tests.support.markdown import anchors
 from tests.support.prometheus import promtool
 
 BURN = "WebhookWorkerSloBurn"

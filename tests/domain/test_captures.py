@@ -21,7 +21,7 @@ BASE = "http://127.0.0.1:9100"
 
 @dataclass(frozen=True)
 class Setup:
-    """The configuration that CONTRACT.md gives for one capture."""
+    """What Evolution was configured with when one capture was recorded."""
 
     own: Webhook
     everybodys: Webhook

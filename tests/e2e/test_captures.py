@@ -27,7 +27,7 @@ Post = tuple[str, str, bytes]
 
 @dataclass(frozen=True)
 class Setup:
-    """The configuration that CONTRACT.md gives for one capture; `own` is without its base URL."""
+    """What Evolution was configured with when one capture was recorded; `own` is without its base URL."""
 
     own: Webhook
     own_path: str

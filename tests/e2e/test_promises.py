@@ -1,4 +1,4 @@
-"""Promises 1 to 5 of DESIGN.md on the running worker. Promises 6 to 8: test_promises_input.py and
+"""Promises 1 to 5 of the README on the running worker. Promises 6 to 8: test_promises_input.py and
 test_promises_secrets.py; promise 9: test_shutdown.py."""
 
 from __future__ import annotations

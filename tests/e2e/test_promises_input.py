@@ -1,4 +1,4 @@
-"""Promises 6 and 8 of DESIGN.md: the producer's bytes as they are, and bad input that costs nobody but itself."""
+"""Promises 6 and 8 of the README: the producer's bytes as they are, and bad input that costs nobody but itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promise 7 of DESIGN.md: every kind of secret is marked with one string, every outcome is provoked, and the string
+"""Promise 7 of the README: every kind of secret is marked with one string, every outcome is provoked, and the string
 is looked for wherever operators look."""
 
 from __future__ import annotations

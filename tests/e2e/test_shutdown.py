@@ -1,4 +1,4 @@
-"""Promise 9 of DESIGN.md: what is done is not repeated, what is not done is not lost; and how it ends."""
+"""Promise 9 of the README: what is done is not repeated, what is not done is not lost; and how it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict table of DESIGN.md, a test for each row: outcome, reason, the queue it lies in, what it carries."""
+"""The verdict table, a test for each row: outcome, reason, the queue it lies in, what it carries."""
 
 from __future__ import annotations
 

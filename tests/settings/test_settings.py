@@ -1,6 +1,6 @@
-"""Settings: both sources, every limit, every wrong name; and code, config/worker.toml and README in step.
+"""Settings: both sources, every limit, every wrong name; and code, config/worker.toml and docs/settings.md in step.
 
-`python -m tests.domain.test_settings` prints the README's table.
+`python -m tests.settings.test_settings` prints the page's table.
 """
 
 import re
@@ -58,10 +58,10 @@ def table() -> str:
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
 
 
-def test_readme_has_a_row_with_name_and_default_for_each_setting() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_page_of_settings_has_a_row_with_name_and_default_for_each_setting() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
     rows = [row.rpartition(" | ")[0] for row in table().splitlines()[2:]]
-    assert [row for row in rows if row not in readme] == []
+    assert [row for row in rows if row not in page] == []
 
 
 def test_shipped_file_is_valid_and_changes_nothing() -> None:

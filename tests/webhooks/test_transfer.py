@@ -71,7 +71,7 @@ async def test_what_others_write_between_plan_and_change_stays(store: SqlStore) 
 
 
 class FakeEvolution:
-    """GET /instance/fetchInstances and /webhook/find/{instance}, as CONTRACT describes them."""
+    """GET /instance/fetchInstances and /webhook/find/{instance}, as Evolution 1.x and 2.x answer them."""
 
     def __init__(self, instances: list[Any], webhooks: dict[str, Any]) -> None:
         self.instances = instances

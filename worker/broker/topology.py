@@ -1,4 +1,4 @@
-"""The queues and exchanges as data: one place for names and arguments (DESIGN.md, Broker topology)."""
+"""The queues and exchanges as data: one place for names and arguments."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """What the worker declares. `events` are the queues of first attempts, `bindings` (queue, exchange, key)."""
+    """What the worker declares. `events` is the queue of first attempts."""
 
     exchange: str
     config_exchange: str

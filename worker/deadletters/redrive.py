@@ -19,7 +19,7 @@ from worker.domain.event import InvalidEvent
 from worker.domain.history import TRACE_HEADERS, Headers, History
 
 WINDOW = 200
-"""Letters in flight. Confirms one at a time make 1,100/s, 200 in flight 4,000 to 8,000/s (FACTS)."""
+"""Letters in flight. Confirms one at a time make 1,100/s, 200 in flight 4,000 to 8,000/s."""
 
 MOST_BYTES = 64 * 1024 * 1024
 """Bodies in memory. A letter that comes when there is no room waits un-acked for the next pass."""

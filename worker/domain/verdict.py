@@ -63,7 +63,7 @@ class Rules:
 
 
 def judge(result: Result, attempt: int, rules: Rules) -> Outcome:
-    """The outcome of attempt number `attempt` (from 1). The rows stand in DESIGN's order."""
+    """The outcome of attempt number `attempt` (from 1)."""
     match result:
         case Answered(status=status) if 200 <= status < 300:
             return Delivered()

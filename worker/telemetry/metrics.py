@@ -1,4 +1,4 @@
-"""Prometheus metrics (DESIGN.md names them): bound children, every known series at zero from the start.
+"""Prometheus metrics: bound children, every known series at zero from the start.
 
 No label grows with instances, URLs or statuses; METRICS_INSTANCES opts chosen instances in.
 """

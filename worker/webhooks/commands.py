@@ -1,4 +1,4 @@
-"""`webhook-worker webhook set|get|list|delete`: functions that return data; cli.py parses and prints."""
+"""`webhook-worker webhook set|get|list|delete`: functions that return data; the command line parses and prints."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""`make bench`: every figure that the README quotes, from one run on this machine, as one page of tables.
+"""`make bench`: every figure of docs/benchmark.md, from one run on this machine, as one page of tables.
 
 Usage: python -m tests.proof.bench [--only NAME ...] [--quick] [--out FILE] (make bench ARGS="--only latency --quick").
 What is measured runs on core 0, all else on core 1; BENCH_CORE and BENCH_SERVERS_CORE name others. Every scenario

@@ -35,7 +35,7 @@ def details(report: Report) -> Iterable[str]:
 
 
 def summary(reports: Sequence[Report]) -> Iterable[str]:
-    """How often each fault was met, the seeds that violated something, and the table of the README."""
+    """How often each fault was met, the seeds that violated something, and the table of docs/ledger.md."""
     yield ""
     met = Counter(step.fault.name for report in reports for step in report.plan.steps)
     missed = Counter(name for report in reports for name in report.missed)

@@ -1,4 +1,4 @@
-"""The dashboard's queries on a real and lively run, and its main panels drawn for the README.
+"""The dashboard's queries on a real and lively run, and its main panels drawn for docs/operating.md.
 
     make picture                                                       # about three minutes
     .venv/bin/python -m tests.proof.picture --keep answers.json              # keeps what Prometheus answered
