@@ -9,7 +9,12 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/ready
 TEST_READY := .venv/test-ready
-FAST_TESTS := $(wildcard tests/domain tests/delivery tests/admission tests/telemetry tests/doctor tests/settings tests/basics)
+# Every test that starts no server; the ignored ones need what only requirements/test.txt installs.
+UNIT_TESTS := -m "not servers" $(addprefix --ignore=,tests/e2e tests/deploy tests/proof tests/api/test_schema.py)
+# Three processes, each with servers of its own, also on two processors: most tests wait.
+ALL_TESTS := -n 3 --dist worksteal
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,15 +46,15 @@ test-setup:
 	@PYTHON="$(PYTHON)" .ci/debian-packages test
 	@$(MAKE) --no-print-directory $(TEST_READY)
 
-check: setup ## format, lint, types, import contracts, unit tests
+check: setup ## format, lint, types, import contracts, every test that needs no server
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest --quiet $(FAST_TESTS)
+	@$(BIN)/python -m pytest --quiet -n 2 --dist worksteal $(UNIT_TESTS)
 
-test: ## set-up, then every test, against real servers
-	@.ci/run
+test: test-setup ## set-up, then every test, against real servers; ARGS="-n 0 tests/http" for some
+	@$(BIN)/python -m pytest $(ALL_TESTS) $(ARGS)
 
 demo: demo-setup ## see it work, in about 20 seconds
 	@$(BIN)/python -m tests.proof.demo
@@ -83,8 +88,6 @@ lock: $(BIN)/uv ## compile requirements/*.txt anew from pyproject.toml
 	@$(COMPILE) --all-extras --output-file requirements/run.txt
 	@$(COMPILE) --all-extras --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
 	@$(COMPILE) --all-extras --group test --constraints requirements/dev.txt --output-file requirements/test.txt
-COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header
 
 format: setup ## rewrite the code in the one format
 	@$(BIN)/ruff format .

@@ -18,6 +18,27 @@ from tests.support.worker import PROGRAM, Worker
 
 StartWorker = Callable[..., Awaitable[Worker]]
 
+SERVERS = frozenset({"broker", "postgres", "mariadb", "postgresql", Postgres, MariaDB})
+"""Fixtures that start a server, and values of parameters that stand for one (`uri[postgresql]`)."""
+
+WITH_SERVERS = ("e2e", "deploy", "proof")
+"""Folders whose tests start further ones themselves, or use programs that only `make test` installs."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a server, so that `make check` (`-m "not servers"`) runs all the rest."""
+    for item in items:
+        if _needs_servers(item):
+            item.add_marker(pytest.mark.servers)
+
+
+def _needs_servers(item: pytest.Item) -> bool:
+    if item.path.relative_to(Path(__file__).parent).parts[0] in WITH_SERVERS:
+        return True
+    parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+    used = {*getattr(item, "fixturenames", ()), *(one for one in parameters if isinstance(one, str | type))}
+    return not SERVERS.isdisjoint(used)
+
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[LocalBroker]:

@@ -7,8 +7,8 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.broker import backlog_age
-from worker.broker.backlog_age import BacklogAge
+from worker.broker import census
+from worker.broker.census import BacklogAge
 
 LOOK = 5.0
 
@@ -125,10 +125,10 @@ def test_what_goes_back_is_not_taken() -> None:
 
 def test_what_is_remembered_is_bounded_and_the_oldest_is_kept() -> None:
     world = World()
-    for _ in range(3 * backlog_age.MOST_REMEMBERED):
+    for _ in range(3 * census.MOST_REMEMBERED):
         world.arrive(1)
         world.look()
-    assert len(world.age._arrivals) <= backlog_age.MOST_REMEMBERED
+    assert len(world.age._arrivals) <= census.MOST_REMEMBERED
     assert world.age.seconds() == world.truth - LOOK
     world.take(1500)
     world.look()

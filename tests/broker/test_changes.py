@@ -11,8 +11,7 @@ import pytest
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.waiting import Facts
-from worker.broker.announcer import announce_once
-from worker.broker.changes import ChangeListener
+from worker.broker.announcements import ChangeListener, announce_once
 from worker.broker.declare import open_channel
 from worker.broker.frames import declare_exchange
 

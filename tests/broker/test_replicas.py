@@ -1,6 +1,6 @@
 """The number that the rate limits are shared by."""
 
-from worker.broker.replicas import REMEMBERED_SECONDS, Replicas
+from worker.broker.census import REMEMBERED_SECONDS, Replicas
 
 
 class World:

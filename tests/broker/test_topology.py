@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.broker.connection import masked
-from worker.broker.consuming.intake import MOST_PREFETCH, EvolutionQueues, Intake, evolution_queues
+from worker.broker.consuming.plan import MOST_PREFETCH, ConsumptionPlan, EvolutionQueues, evolution_queues
 from worker.broker.topology import Topology, topology
 from worker.domain.names import KNOWN
 
@@ -57,20 +57,20 @@ def test_the_queue_of_dead_letters_is_declared_before_those_that_lead_to_it(queu
     assert queues.queues[0].name == queues.dead
 
 
-async def consumed(intake: Intake) -> dict[str, int]:
-    groups = await intake.groups(NO_CONNECTION)
+async def consumed(plan: ConsumptionPlan) -> dict[str, int]:
+    groups = await plan.groups(NO_CONNECTION)
     return {consumer.queue: consumer.prefetch for group in groups for consumer in group}
 
 
 @pytest.mark.parametrize("concurrency", [2, 5, 10, 500, 2500])
 async def test_prefetches_sum_to_the_concurrency_and_retries_get_a_fifth(queues: Topology, concurrency: int) -> None:
-    prefetches = await consumed(Intake(queues, concurrency, declares=True))
+    prefetches = await consumed(ConsumptionPlan(queues, concurrency, declares=True))
     assert sum(prefetches.values()) == concurrency
     assert prefetches[queues.retries] == max(1, concurrency // 5)
 
 
 async def test_no_prefetch_is_above_what_the_broker_gives(queues: Topology) -> None:
-    prefetches = await consumed(Intake(queues, 100_000, declares=True))
+    prefetches = await consumed(ConsumptionPlan(queues, 100_000, declares=True))
     assert set(prefetches.values()) == {MOST_PREFETCH}
 
 

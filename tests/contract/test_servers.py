@@ -8,7 +8,7 @@ import pytest
 from tests.contract.conftest import Clock
 from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
-from worker.doctor.server import server_facts
+from worker.doctor.asking.server import server_facts
 from worker.domain.webhook import Webhook
 from worker.stores.database import parse
 from worker.stores.own.store import SqlStore
@@ -72,6 +72,7 @@ async def test_a_server_that_is_not_there_is_an_outage(scheme: str, opened: list
         assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.servers
 async def test_a_restart_of_the_server_needs_none_of_the_worker(opened: list[SqlStore]) -> None:
     with Postgres() as server:
         store = open_store(server.create_database("own"), opened)

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import Any
 
 from worker.broker.topology import topology
+from worker.doctor.asking.management import Binding, QueueFacts
 from worker.doctor.commands import Commands
-from worker.doctor.management import Binding, QueueFacts
 from worker.doctor.view import BrokerView, EvolutionQueue, evolution_queues
 
 EXCHANGE = "evolution_exchange"

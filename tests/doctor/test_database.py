@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worker.doctor.database import MYSQL_HOST, OWN_TABLES, creation, grants, store
 from worker.doctor.finding import Finding, many, needs_doing, size, some
+from worker.process.sources import KINDS
 from worker.stores.database import parse
 from worker.stores.own.schema import REVISIONS, SCHEMA, WEBHOOKS
 from worker.webhooks.store import RightsLacking, StoreUnavailable
@@ -28,13 +29,13 @@ def test_names_in_grants_are_quoted() -> None:
 
 
 def test_only_lacking_rights_are_answered_with_grants() -> None:
-    lacking = store(RightsLacking("no"), "own", POSTGRESQL)
-    away = store(StoreUnavailable("no"), "own", POSTGRESQL)
-    file = store(StoreUnavailable("no"), "file", None)
+    lacking = store(RightsLacking("no"), KINDS["own"], POSTGRESQL)
+    away = store(StoreUnavailable("no"), KINDS["own"], POSTGRESQL)
+    file = store(StoreUnavailable("no"), KINDS["file"], None)
     assert (lacking.name, away.name, file.name) == ("database rights", "webhook store", "webhook store")
     assert "GRANT" in lacking.fix
     assert "GRANT" not in away.fix + file.fix
-    assert store(None, "own", POSTGRESQL).level == "ok"
+    assert store(None, KINDS["own"], POSTGRESQL).level == "ok"
     assert "hunter2" not in repr(lacking)
 
 

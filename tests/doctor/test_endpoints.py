@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from worker.doctor.asking.reach import Failure, Place, Probe, Reach
 from worker.doctor.endpoints import TOLD, bad_urls, by_place, dns, endpoints, outage
-from worker.doctor.reach import Failure, Place, Probe, Reach
 from worker.domain.webhook import Webhook
 
 ACME = Webhook("acme", "https://h.example/x?key=secret")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.doctor.builders import COMMANDS, EXCHANGE, QUORUM, bound, queue, theirs, view
-from worker.broker.consuming.intake import evolution_queues as known_names
+from worker.broker.consuming.plan import evolution_queues as known_names
+from worker.doctor.asking.management import QueueFacts
 from worker.doctor.commands import Commands, Needs
 from worker.doctor.evolution import Origins, consumed, modes, orphans, strangers, undefined, unread
-from worker.doctor.management import QueueFacts
 from worker.doctor.view import prefix_of
 
 FED = (bound("messages.upsert", "messages.upsert"),)

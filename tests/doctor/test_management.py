@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.receiver import Answer, Receiver
-from worker.doctor import management as module
-from worker.doctor.management import Management, ManagementUnavailable, management_address
+from worker.doctor.asking import management as module
+from worker.doctor.asking.management import Management, ManagementUnavailable, management_address
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from tests.doctor.builders import COMMANDS, EXCHANGE, TOPOLOGY, bound, own_queues, queue, view
-from worker.broker.consuming.intake import evolution_queues
+from worker.broker.consuming.plan import evolution_queues
 from worker.doctor.commands import Needs
 from worker.doctor.own import binding, dead_letters, leftovers, limits, policies, readers, rights
 from worker.doctor.version import message_size, parsed, version

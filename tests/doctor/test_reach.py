@@ -14,8 +14,8 @@ from tests.http.egress_support import DEFAULT, FakeDNS
 from tests.http.sender_support import LOOPBACK
 from tests.support.receiver import Receiver
 from tests.support.tls import Authority
-from worker.doctor import reach as module
-from worker.doctor.reach import Place, Probe, Reach, place_of, reach
+from worker.doctor.asking import reach as module
+from worker.doctor.asking.reach import Place, Probe, Reach, place_of, reach
 
 LOCAL = "127.0.0.1"
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from worker.doctor import refusals as module
-from worker.doctor.refusals import LOOKUPS_AT_ONCE, refusals
+from worker.doctor.asking import refusals as module
+from worker.doctor.asking.refusals import LOOKUPS_AT_ONCE, refusals
 from worker.http.egress import EgressPolicy
 
 

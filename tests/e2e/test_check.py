@@ -82,6 +82,23 @@ async def test_what_is_missing_is_named_when_the_worker_may_not_declare_it(worke
         assert name in problem
 
 
+async def test_a_user_without_rights_is_a_problem_and_no_traceback(
+    worker: StartWorker, broker: LocalBroker, names: Names
+) -> None:
+    user = f"{names.prefix}-user"
+    await asyncio.to_thread(broker.ctl, "add_user", user, "hunter2")
+    try:
+        await asyncio.to_thread(broker.ctl, "set_permissions", user, "^$", "^$", "^$")
+        code, output = await check(worker, RABBITMQ_URI=broker.uri.replace("guest:guest", f"{user}:hunter2"))
+    finally:
+        await asyncio.to_thread(broker.ctl, "delete_user", user)
+    assert code == 1
+    (problem,) = problems(output)
+    assert "ACCESS_REFUSED" in problem
+    assert "ok      RabbitMQ" in output
+    assert "Traceback" not in output
+
+
 async def test_evolutions_queues_are_looked_for(worker: StartWorker, amqp: Amqp, names: Names) -> None:
     settings = {"RABBITMQ_SOURCE": "queues", "RABBITMQ_PREFIX_KEY": names.prefix}
     code, output = await check(worker, **settings)

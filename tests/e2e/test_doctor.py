@@ -27,9 +27,9 @@ from tests.support.local_process import free_port
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
 from tests.support.waiting import eventually
+from worker.doctor.asking.management import Management, QueueFacts, management_address
 from worker.doctor.commands import Commands
 from worker.doctor.examination import examine
-from worker.doctor.management import Management, QueueFacts, management_address
 from worker.domain.webhook import Webhook
 from worker.settings.settings import load
 

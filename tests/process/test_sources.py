@@ -3,13 +3,14 @@
 import importlib.util
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from worker.domain.webhook import Webhook
-from worker.process.sources import webhook_source
+from worker.process import sources
+from worker.process.sources import KINDS, source_kind, webhook_source
 from worker.settings.settings import Settings
-from worker.stores import sources
 from worker.stores.file.store import FileStore
 from worker.webhooks.store import StoreReadOnly, StoreUnavailable
 
@@ -64,3 +65,21 @@ def test_a_missing_driver_is_named_with_the_remedy(
     with pytest.raises(StoreUnavailable, match=f"driver {driver} is not installed: .*{extra}") as caught:
         webhook_source(settings(webhook_source=kind, database_connection_uri=uri))
     assert "hunter2" not in str(caught.value)
+
+
+def test_every_choice_of_the_setting_has_a_kind() -> None:
+    (choices, *_) = get_args(Settings.model_fields["webhook_source"].rebuild_annotation())
+    assert set(get_args(choices)) == set(KINDS)
+    assert all(kind.name == name for name, kind in KINDS.items())
+
+
+def test_a_kind_answers_although_the_driver_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "find_spec", lambda _: None)
+    evolution = settings(webhook_source="evolution", database_connection_uri=POSTGRESQL)
+    kind = source_kind(evolution)
+    assert (kind.own_table, kind.in_database, kind.lists_every_instance) == (False, True, True)
+    where = kind.database(evolution)
+    assert where is not None
+    assert where.dialect == "postgresql"
+    assert source_kind(settings()).own_table
+    assert source_kind(settings(webhook_source="file", webhook_file="x.toml")).database(evolution) is None

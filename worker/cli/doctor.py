@@ -21,8 +21,8 @@ def add_to(commands: Subparsers) -> None:
 
 
 async def _doctor(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.doctor.asking.management import management_address  # noqa: PLC0415
     from worker.doctor.examination import examine  # noqa: PLC0415 - heavy; see cli/__init__.py
-    from worker.doctor.management import management_address  # noqa: PLC0415
 
     try:
         address = management_address(settings.rabbitmq_uri, options.management_url)

@@ -12,9 +12,9 @@ def add_to(commands: Subparsers) -> None:
 
 
 async def _migrate(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.process.sources import own_store  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.process.sources import own_store, source_kind  # noqa: PLC0415 - heavy; see cli/__init__.py
 
-    if settings.webhook_source != "own":
+    if not source_kind(settings).own_table:
         version, said = None, f"nothing to migrate with WEBHOOK_SOURCE={settings.webhook_source}"
     else:
         store = own_store(settings)

@@ -36,7 +36,7 @@ async def announce(settings: Settings, *changes: tuple[str, int]) -> None:
 
     The changes themselves are made, so a broker that is away is no failure.
     """
-    from worker.broker.announcer import announce_all  # noqa: PLC0415
+    from worker.broker.announcements import announce_all  # noqa: PLC0415
     from worker.broker.topology import config_exchange  # noqa: PLC0415
 
     exchange = config_exchange(settings.worker_queue_prefix)

@@ -34,9 +34,10 @@ def add_to(actions: Subparsers) -> None:
 
 
 async def _import(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.webhooks import transfer  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.process.sources import source_kind  # noqa: PLC0415 - heavy; see cli/__init__.py
+    from worker.webhooks import transfer  # noqa: PLC0415
 
-    if settings.webhook_source != "own":
+    if not source_kind(settings).own_table:
         return complain(f"import writes the worker's own table, and WEBHOOK_SOURCE is {settings.webhook_source}")
     try:
         candidates = await _candidates(options, settings)

@@ -5,14 +5,11 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
 
-from worker.broker.connection import BROKER_ERRORS, close, connect, masked, said
-from worker.broker.consuming.intake import evolution_queues as known_names
-from worker.broker.declare import mismatch, missing
+from worker.broker.connection import BROKER_ERRORS, close, masked, said
+from worker.broker.consuming.plan import evolution_queues as known_names
 from worker.broker.topology import Topology
 from worker.doctor import evolution, own, version
-from worker.doctor.commands import Commands, Needs
-from worker.doctor.finding import Finding, some
-from worker.doctor.management import (
+from worker.doctor.asking.management import (
     Binding,
     Management,
     ManagementAddress,
@@ -20,7 +17,10 @@ from worker.doctor.management import (
     QueueFacts,
     Reading,
 )
-from worker.doctor.survey import depths, server_version
+from worker.doctor.asking.survey import depths, server_version
+from worker.doctor.check import NoConnection, connected, topology_seen
+from worker.doctor.commands import Commands, Needs
+from worker.doctor.finding import Finding, some
 from worker.doctor.view import UNDEFINED, BrokerView, EvolutionQueue, evolution_queues, prefix_of
 from worker.process import wiring
 from worker.settings.settings import Settings
@@ -40,7 +40,8 @@ class BrokerExamination:
         self._address = address
         self._given = given
         self._commands = Commands(address.vhost, settings.worker_queue_prefix)
-        self._topology: Topology = wiring.queue_topology(settings)
+        self._topology: Topology = wiring.queue_topology(settings, wiring.retry_schedule(settings))
+        self._plan = wiring.consumption_plan(settings, self._topology)
         self._queues: list[QueueFacts] = []
         self._bindings: list[Binding] | None = None
         self.reading: Reading | None = None
@@ -49,10 +50,9 @@ class BrokerExamination:
         """`instances`: all that Evolution has, if that is known."""
         uri = self._settings.rabbitmq_uri
         try:
-            connection = await connect(uri, "evolution-webhook-worker doctor")
-        except (*BROKER_ERRORS, ValueError) as error:
-            what = f"no connection to {masked(uri)}: {said(error)}"
-            yield Finding("problem", "RabbitMQ", what, "RABBITMQ_URI: host, port, user, password, virtual host")
+            connection = await connected(uri, "evolution-webhook-worker doctor")
+        except NoConnection as error:
+            yield Finding("problem", "RabbitMQ", str(error), "RABBITMQ_URI: host, port, user, password, virtual host")
             return
         try:
             yield Finding("ok", "RabbitMQ", f"connected to {masked(uri)}")
@@ -74,28 +74,24 @@ class BrokerExamination:
         except ChannelAccessRefused as error:
             needs = Needs(
                 settings.rabbitmq_exchange_name,
-                settings.rabbitmq_prefix_key if settings.rabbitmq_source == "queues" else None,
+                self._plan.evolution_prefix,
                 instance_exchanges=settings.rabbitmq_instance_exchanges,
                 declares=settings.rabbitmq_declare,
             )
             return own.rights(said(error), self._address.user, needs, self._commands)
 
     async def _declared(self, connection: AbstractConnection, name: str) -> Finding:
-        settings = self._settings
-        absent = await missing(connection, self._topology, bind=settings.rabbitmq_source == "exchange")
-        if not settings.rabbitmq_declare:
-            if not absent:
-                return Finding("ok", name, "all exist")
-            what = f"missing with RABBITMQ_DECLARE=false: {some(absent)}"
-            return Finding("problem", name, what, "create them, or RABBITMQ_DECLARE=true", tuple(absent))
-        other = await mismatch(connection, self._topology, absent)
-        if other:
+        seen = await topology_seen(connection, self._topology, self._plan, declares=self._settings.rabbitmq_declare)
+        problem, absent = seen.problem(some), tuple(seen.absent)
+        if problem is not None and seen.declares:
             fix = "delete it when it is empty, choose another WORKER_QUEUE_PREFIX, or RABBITMQ_DECLARE=false"
-            return Finding("problem", name, f"one exists with other arguments: {other}", fix)
+            return Finding("problem", name, problem, fix)
+        if problem is not None:
+            return Finding("problem", name, problem, "create them, or RABBITMQ_DECLARE=true", absent)
         if absent:
             what = f"{len(absent)} are created at the first start; events published before it are lost"
-            return Finding("advice", name, what, "webhook-worker run, before Evolution starts", tuple(absent))
-        return Finding("ok", name, "all exist as they should")
+            return Finding("advice", name, what, "webhook-worker run, before Evolution starts", absent)
+        return Finding("ok", name, "all exist as they should" if seen.declares else "all exist")
 
     async def _ask_management(self) -> Finding:
         name, shown = "management API", self._address.shown
@@ -144,7 +140,7 @@ class BrokerExamination:
 
     def _judged(self, view: BrokerView, instances: Collection[str] | None) -> list[Finding]:
         settings, topology, commands = self._settings, self._topology, self._commands
-        own_queue = settings.rabbitmq_source == "exchange"
+        own_queue = self._plan.binds_exchange
         prefixes = {settings.rabbitmq_prefix_key, *self._tenants}
         theirs = evolution_queues(view, settings.rabbitmq_exchange_name, prefixes, settings.worker_queue_prefix)
         found = [
@@ -168,7 +164,7 @@ class BrokerExamination:
     ) -> list[Finding | None]:
         settings, commands = self._settings, self._commands
         exchange = settings.rabbitmq_exchange_name
-        own_queue = settings.rabbitmq_source == "exchange"
+        own_queue = self._plan.binds_exchange
         origins = evolution.Origins(exchange, instances, settings.rabbitmq_prefix_key, reads=not own_queue)
         return [
             *(

@@ -1,15 +1,20 @@
-"""The checks of `webhook-worker check`: each says what is wrong and what to do. Nothing is changed."""
+"""The doctor's first chapter: the store, the connection to RabbitMQ, and the queues and exchanges there.
+
+`webhook-worker check` says it in one line each and stops there; the examination goes on. Nothing is changed.
+"""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 
 from aio_pika.abc import AbstractConnection
 
 from worker.broker.connection import BROKER_ERRORS, close, connect, masked, said
-from worker.broker.consuming.intake import evolution_queues
-from worker.broker.declare import mismatch, missing, queue_exists
-from worker.doctor.refusals import host_of, refusals
+from worker.broker.consuming.plan import ConsumptionPlan
+from worker.broker.declare import mismatch, missing
+from worker.broker.topology import Topology
+from worker.doctor.asking.refusals import host_of, refusals
 from worker.domain.webhook import Webhook
 from worker.process import wiring
 from worker.process.sources import webhook_source
@@ -19,31 +24,57 @@ from worker.webhooks.store import StoreUnavailable
 from worker.webhooks.transfer import everything
 
 EXAMPLES = 10
-READ_SECONDS = 8.0
+"""Refused webhooks that are named."""
 
-Finding = tuple[str, str | None]
+READ_SECONDS = 8.0
+"""For reading all webhooks."""
+
+Line = tuple[str, str | None]
 """What was looked at, and the problem with it (None: there is none)."""
 
 
-async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """One finding after another, settings first (they are right, or this would not run)."""
+class NoConnection(Exception):
+    """RabbitMQ cannot be connected to; the text names its address without the password, and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopologySeen:
+    """Our queues and exchanges on the broker: the names that are `absent`, all that the worker `declares` itself.
+
+    `other` is what RabbitMQ says of the first that exists with other arguments than the worker declares.
+    """
+
+    declares: bool
+    absent: Sequence[str]
+    other: str | None
+
+    def problem(self, named: Callable[[Sequence[str]], str] = ", ".join) -> str | None:
+        """Why the worker cannot consume; None: it can, after declaring what is absent. `named` lists names."""
+        if self.declares:
+            return None if self.other is None else f"one exists with other arguments: {self.other}"
+        return f"missing with RABBITMQ_DECLARE=false: {named(self.absent)}" if self.absent else None
+
+
+async def findings(settings: Settings) -> AsyncIterator[Line]:
+    """One line after another, settings first (they are right, or this would not run)."""
     yield "settings", None
     if settings_traces.endpoint(os.environ) is not None:
         yield "traces", settings_traces.problem(os.environ)
     problem, webhooks = await look_through(settings)
     yield "webhook store", None if problem is None else str(problem)
     if problem is None:
-        yield await _egress_finding(settings, webhooks)
-    uri = settings.rabbitmq_uri
+        yield await _egress(settings, webhooks)
     try:
-        connection = await connect(uri, "evolution-webhook-worker check")
-    except (*BROKER_ERRORS, ValueError) as error:
-        yield "RabbitMQ", f"no connection to {masked(uri)}: {said(error)}; see RABBITMQ_URI"
+        connection = await connected(settings.rabbitmq_uri, "evolution-webhook-worker check")
+    except NoConnection as error:
+        yield "RabbitMQ", f"{error}; see RABBITMQ_URI"
         return
     try:
         yield "RabbitMQ", None
-        async for finding in _broker_findings(settings, connection):
-            yield finding
+        async for line in _broker(settings, connection):
+            yield line
+    except BROKER_ERRORS as error:
+        yield "RabbitMQ", f"could not be asked further: {said(error)}"
     finally:
         await close(connection)
 
@@ -69,7 +100,24 @@ async def look_through(settings: Settings) -> tuple[StoreUnavailable | None, lis
         await store.close()
 
 
-async def _egress_finding(settings: Settings, webhooks: list[Webhook] | None) -> Finding:
+async def connected(uri: str, name: str) -> AbstractConnection:
+    """A connection that the broker's own lists show by `name`. Raises NoConnection."""
+    try:
+        return await connect(uri, name)
+    except (*BROKER_ERRORS, ValueError) as error:
+        raise NoConnection(f"no connection to {masked(uri)}: {said(error)}") from error
+
+
+async def topology_seen(
+    connection: AbstractConnection, topology: Topology, plan: ConsumptionPlan, *, declares: bool
+) -> TopologySeen:
+    """Declares nothing. Raises what a broken connection raises, and ChannelAccessRefused without the rights."""
+    absent = await missing(connection, topology, bind=plan.binds_exchange)
+    other = await mismatch(connection, topology, absent) if declares else None
+    return TopologySeen(declares, absent, other)
+
+
+async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:
     """Webhooks that get nothing because of the egress rules; receivers inside the cluster are common."""
     operators = wiring.global_webhook(settings)
     enabled = [webhook for webhook in (*(webhooks or ()), *filter(None, [operators])) if webhook.enabled]
@@ -90,19 +138,15 @@ def _example(webhook: Webhook, reason: str) -> str:
     return f"{who} {host_of(webhook.url)}: {reason.removesuffix('; allow it with EGRESS_ALLOW')}"
 
 
-async def _broker_findings(settings: Settings, connection: AbstractConnection) -> AsyncIterator[Finding]:
-    queues = wiring.queue_topology(settings)
-    bind = settings.rabbitmq_source == "exchange"
-    absent = await missing(connection, queues, bind=bind)
-    if settings.rabbitmq_declare:
-        created = f" ({len(absent)} are created at the first start)" if absent else ""
-        other = await mismatch(connection, queues, absent)
-        fix = "delete it when it is empty, choose another name, or set RABBITMQ_DECLARE=false"
-        yield f"queues and exchanges{created}", f"one exists with other arguments: {other}; {fix}" if other else None
-    else:
-        yield "queues and exchanges", f"missing with RABBITMQ_DECLARE=false: {', '.join(absent)}" if absent else None
-    if not bind:
-        names = evolution_queues(settings.rabbitmq_prefix_key)
-        found = [name for name in names if await queue_exists(connection, name)]
-        problem = None if found else "none exists: see RABBITMQ_PREFIX_KEY, and RABBITMQ_GLOBAL_ENABLED in Evolution"
-        yield f"Evolution's own queues ({len(found)} found)", problem
+async def _broker(settings: Settings, connection: AbstractConnection) -> AsyncIterator[Line]:
+    topology = wiring.queue_topology(settings, wiring.retry_schedule(settings))
+    plan = wiring.consumption_plan(settings, topology)
+    seen = await topology_seen(connection, topology, plan, declares=settings.rabbitmq_declare)
+    created = f" ({len(seen.absent)} are created at the first start)" if seen.declares and seen.absent else ""
+    fix = "; delete it when it is empty, choose another name, or set RABBITMQ_DECLARE=false" if seen.declares else ""
+    problem = seen.problem()
+    yield f"queues and exchanges{created}", problem and problem + fix
+    if not plan.binds_exchange:
+        found = await plan.present(connection)
+        missing_all = "none exists: see RABBITMQ_PREFIX_KEY, and RABBITMQ_GLOBAL_ENABLED in Evolution"
+        yield f"Evolution's own queues ({len(found)} found)", None if found else missing_all

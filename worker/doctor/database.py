@@ -3,6 +3,7 @@
 from urllib.parse import unquote, urlsplit
 
 from worker.doctor.finding import Finding
+from worker.process.sources import SourceKind
 from worker.stores.database import Database
 from worker.webhooks.store import RightsLacking, StoreUnavailable
 
@@ -13,12 +14,12 @@ EVOLUTION_TABLES = ("Instance", "Webhook")
 MYSQL_HOST = " -- '%' may be another host: SELECT user, host FROM mysql.user"
 
 
-def store(error: StoreUnavailable | None, source: str, database: Database | None) -> Finding:
+def store(error: StoreUnavailable | None, kind: SourceKind, database: Database | None) -> Finding:
     """`database` None: the webhooks are in a file."""
     if error is None:
-        return Finding("ok", NAME, f"WEBHOOK_SOURCE={source}")
+        return Finding("ok", NAME, f"WEBHOOK_SOURCE={kind.name}")
     if isinstance(error, RightsLacking) and database is not None:
-        return Finding("problem", RIGHTS, str(error), grants(database, own=source == "own"))
+        return Finding("problem", RIGHTS, str(error), grants(database, own=kind.own_table))
     return Finding("problem", NAME, str(error), "mend it, then: webhook-worker check")
 
 

@@ -3,8 +3,8 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
+from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of
 from worker.doctor.finding import Finding, Level, many, some
-from worker.doctor.reach import Failure, Place, Probe, Reach, place_of
 from worker.domain.webhook import Webhook
 
 NAME = "endpoints"

@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
 from worker.doctor import clock, database, endpoints
+from worker.doctor.asking.management import ManagementAddress
+from worker.doctor.asking.reach import reach
 from worker.doctor.broker import BrokerExamination
 from worker.doctor.check import look_through
 from worker.doctor.finding import Finding
-from worker.doctor.management import ManagementAddress
-from worker.doctor.reach import reach
 from worker.domain.webhook import Webhook
 from worker.process import wiring
-from worker.process.sources import webhook_source
+from worker.process.sources import SourceKind, source_kind, webhook_source
 from worker.settings import traces as settings_traces
 from worker.settings.settings import Settings
-from worker.stores.database import Database, parse
+from worker.stores.database import Database
 from worker.webhooks.store import StoreUnavailable
 
 SERVER_SECONDS = 15.0
@@ -49,17 +49,18 @@ async def examine(settings: Settings, address: ManagementAddress, *, given: bool
 
 async def _stored(settings: Settings, webhooks: list[Webhook], ahead: dict[str, clock.Ahead]) -> AsyncIterator[Finding]:
     """Puts all webhooks into `webhooks`, and the server's clock into `ahead`."""
-    where = None if settings.webhook_source == "file" else parse(settings.database_connection_uri)
+    kind = source_kind(settings)
+    where = kind.database(settings)
     error, found = await look_through(settings)
     webhooks += [*(found or ()), *filter(None, [wiring.global_webhook(settings)])]
-    yield database.store(error, settings.webhook_source, where)
+    yield database.store(error, kind, where)
     if error is not None or where is None:
         return
-    yield await _server(where, ahead, own=settings.webhook_source == "own", made=found is not None)
+    yield await _server(where, ahead, kind, made=found is not None)
 
 
-async def _server(where: Database, ahead: dict[str, clock.Ahead], *, own: bool, made: bool) -> Finding:
-    from worker.doctor.server import server_facts  # noqa: PLC0415 - SQLAlchemy, see sqlite_reader.py
+async def _server(where: Database, ahead: dict[str, clock.Ahead], kind: SourceKind, *, made: bool) -> Finding:
+    from worker.doctor.asking.server import server_facts  # noqa: PLC0415 - SQLAlchemy, see sqlite_reader.py
 
     try:
         async with asyncio.timeout(SERVER_SECONDS):
@@ -68,17 +69,17 @@ async def _server(where: Database, ahead: dict[str, clock.Ahead], *, own: bool, 
         what = f"{where.shown} did not tell the time within {SERVER_SECONDS:g} s"
         return Finding("warning", database.NAME, what, "its load and locks, the network")
     except StoreUnavailable as error:
-        return database.store(error, "own" if own else "evolution", where)
+        return database.store(error, kind, where)
     if facts is not None:
         ahead["the database"] = clock.Ahead(facts.ahead, facts.uncertain)
-    if not own:
+    if not kind.own_table:
         return Finding("ok", database.RIGHTS, "Evolution's tables can be read")
     return database.creation(where, facts.may_create if facts else None, made=made)
 
 
 async def _instances(settings: Settings) -> Collection[str] | None:
     """All that Evolution has. Other sources only know those with a webhook."""
-    if settings.webhook_source != "evolution":
+    if not source_kind(settings).lists_every_instance:
         return None
     try:
         store = webhook_source(settings).store

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 
 from worker.broker.topology import BROWSE_LIMIT, DELIVERY_LIMIT, Topology
+from worker.doctor.asking.management import QueueFacts
 from worker.doctor.commands import Commands, Needs
 from worker.doctor.finding import Finding, many, some
-from worker.doctor.management import QueueFacts
 from worker.doctor.version import FIRST_WITH_A_LIMIT, LIMIT_OF_4, parsed
 from worker.doctor.view import BrokerView
 

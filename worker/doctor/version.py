@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from worker.doctor.asking.management import QueueFacts
 from worker.doctor.finding import Finding, size
-from worker.doctor.management import QueueFacts
 
 OLDEST = (3, 10)
 """Quorum queues that dead-letter at least once."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from worker.doctor.management import Binding, QueueFacts
+from worker.doctor.asking.management import Binding, QueueFacts
 from worker.domain.names import KNOWN, WIRE_NAMES, canonical, queue_spellings
 
 UNDEFINED = "undefined"

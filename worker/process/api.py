@@ -11,15 +11,15 @@ from functools import partial
 from aio_pika.abc import AbstractConnection
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from worker.api.health import HealthServer
 from worker.api.ports import Changed, TokenOwner
 from worker.api.webhooks import WebhookApi
-from worker.broker.announcer import Announcer, KeptConnection
+from worker.broker.announcements import Announcer, KeptConnection
 from worker.broker.connection import Supervisor
 from worker.broker.topology import config_exchange
 from worker.http.egress import refuse_url
 from worker.http.trial import TrialSender
 from worker.process import wiring
+from worker.process.health import serve_health
 from worker.process.lifecycle import Lifecycle
 from worker.process.sources import webhook_source
 from worker.settings.settings import Settings
@@ -44,7 +44,8 @@ async def run_api(settings: Settings) -> int:
         store = source.store
         stack.push_async_callback(store.close)
         ready, serving = asyncio.Event(), asyncio.Event()
-        await _serve_health(settings, serving, stack)
+        # Ready while the API is served: a store that is down is told of there, in words.
+        await serve_health(settings, None, lambda: None if serving.is_set() else "not serving yet", stack)
         kept = KeptConnection()
         supervisor = Supervisor(settings.rabbitmq_uri, "evolution-webhook-worker api", kept, random.uniform)
         changed = partial(announce_change, announcer(settings, lambda: kept.current))
@@ -55,18 +56,6 @@ async def run_api(settings: Settings) -> int:
         await life.stopping.wait()
     log.info("stopped")
     return 1 if life.failed else 0
-
-
-async def _serve_health(settings: Settings, serving: asyncio.Event, stack: AsyncExitStack) -> None:
-    """Ready while the API is served: a store that is down is told of there, in words."""
-
-    def not_ready() -> str | None:
-        return None if serving.is_set() else "not serving yet"
-
-    health = HealthServer(settings.metrics_host, settings.metrics_port, None, not_ready)
-    stack.push_async_callback(health.close)
-    port = await health.start()
-    log.info("serving health", extra={"host": settings.metrics_host, "port": port})
 
 
 async def serve_api(

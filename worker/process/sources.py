@@ -1,28 +1,82 @@
-"""From WEBHOOK_SOURCE to a store. Apart from wiring.py, so that the `webhook` commands load nothing else."""
+"""WEBHOOK_SOURCE: what each kind of source can do, and the store that it makes. One entry in `KINDS` each.
 
+Apart from wiring.py, so that the `webhook` commands load nothing else; nothing is opened here.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from worker.domain.webhook import Webhook
 from worker.settings.settings import Settings
+from worker.stores.database import SETTING, Database, parse
+from worker.stores.own.sealing import Sealer
 from worker.stores.own.store import SqlStore
-from worker.stores.sources import Source, evolution_source, file_source, own_source, own_table
+from worker.stores.read_only import ReadOnly
+from worker.webhooks.store import WatchedStore, WritableStore
 from worker.webhooks.transfer import everything
 
+_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 
-def webhook_source(settings: Settings) -> Source:
-    """Nothing is opened yet. Raises StoreUnavailable when the database's driver is not installed."""
-    match settings.webhook_source:
-        case "file":
-            return file_source(Path(settings.webhook_file))
-        case "evolution":
-            return evolution_source(settings.database_connection_uri, take_all=settings.evolution_take_all)
-        case "own":
-            return own_source(settings.database_connection_uri, settings.webhook_secret_key)
+
+@dataclass(frozen=True, slots=True)
+class WebhookSource:
+    """`store` refuses writes by the name of the setting when it is `watched` (others write it).
+
+    `prepare` is repeated until it works; `at_start` must work before anything else does. `migrated` says, without
+    changing anything, whether `prepare` has nothing left to make.
+    """
+
+    store: WritableStore
+    prepare: Callable[[], Awaitable[object]]
+    watched: WatchedStore | None = None
+    token_owner: Callable[[str], Awaitable[str | None]] | None = None
+    at_start: Callable[[], Awaitable[None]] | None = None
+    migrated: Callable[[], Awaitable[bool]] | None = None
+
+    @property
+    def writable(self) -> WritableStore | None:
+        """Where webhooks can be changed, or None."""
+        return self.store if self.watched is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """What is known of a source before its store is made, so also when its driver is missing.
+
+    `own_table`: the webhooks are in the worker's own table, which it migrates and writes. `in_database`: they are in
+    the database of DATABASE_CONNECTION_URI. `lists_every_instance`: also those without a webhook.
+    `make` opens nothing. It raises StoreUnavailable when the database's driver is not installed.
+    """
+
+    name: str
+    make: Callable[[Settings], WebhookSource]
+    own_table: bool = False
+    in_database: bool = True
+    lists_every_instance: bool = False
+
+    def database(self, settings: Settings) -> Database | None:
+        """Where the webhooks are; None: in no database."""
+        return parse(settings.database_connection_uri) if self.in_database else None
+
+
+def source_kind(settings: Settings) -> SourceKind:
+    """The kind that WEBHOOK_SOURCE names."""
+    return KINDS[settings.webhook_source]
+
+
+def webhook_source(settings: Settings) -> WebhookSource:
+    """The source that WEBHOOK_SOURCE names. Raises StoreUnavailable when the database's driver is not installed."""
+    return source_kind(settings).make(settings)
 
 
 def own_store(settings: Settings) -> SqlStore:
     """The worker's own table, whatever WEBHOOK_SOURCE says. Raises StoreUnavailable without its driver."""
-    return own_table(settings.database_connection_uri, settings.webhook_secret_key)
+    require_driver(settings.database_connection_uri)
+    sealer = Sealer(settings.webhook_secret_key)
+    return SqlStore(settings.database_connection_uri, lambda: int(time.time() * 1000), sealer)
 
 
 async def evolution_webhooks(uri: str) -> list[Webhook]:
@@ -33,3 +87,50 @@ async def evolution_webhooks(uri: str) -> list[Webhook]:
         return [item.webhook for item in await everything(source.store)]
     finally:
         await source.store.close()
+
+
+def evolution_source(uri: str, *, take_all: bool, setting: str = SETTING) -> WebhookSource:
+    """Evolution's own tables. Raises StoreUnavailable without the driver, ValueError for what is no such URI."""
+    from worker.stores.evolution.store import EvolutionStore  # noqa: PLC0415 - only for this source
+
+    require_driver(uri)
+    evolution = EvolutionStore(uri, take_all=take_all, clock=time.monotonic, setting=setting)
+    store = ReadOnly(evolution, "evolution", "use Evolution's own POST /webhook/set/{instance}")
+    return WebhookSource(store, evolution.check, watched=evolution, token_owner=evolution.token_owner)
+
+
+def require_driver(uri: str) -> None:
+    """Raises StoreUnavailable that names the missing package."""
+    database = parse(uri)
+    driver = _DRIVERS.get(database.dialect)
+    if driver and find_spec(driver) is None:
+        extra = f"pip install 'evolution-webhook-worker[{database.dialect}]'"
+        raise database.unavailable(f"the driver {driver} is not installed: {extra}")
+
+
+def _own(settings: Settings) -> WebhookSource:
+    store = own_store(settings)
+    return WebhookSource(store, store.migrate, migrated=store.migrated)
+
+
+def _evolution(settings: Settings) -> WebhookSource:
+    return evolution_source(settings.database_connection_uri, take_all=settings.evolution_take_all)
+
+
+def _file(settings: Settings) -> WebhookSource:
+    """A TOML file. A broken one stops the start: nothing else would say that no webhook is served."""
+    from worker.stores.file.store import FileStore  # noqa: PLC0415 - only for this source
+
+    path = Path(settings.webhook_file)
+    file = FileStore(path)
+    return WebhookSource(ReadOnly(file, "file", f"edit {path}"), file.check, watched=file, at_start=file.check)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        SourceKind("own", _own, own_table=True),
+        SourceKind("evolution", _evolution, lists_every_instance=True),
+        SourceKind("file", _file, in_database=False),
+    )
+}

@@ -7,26 +7,33 @@ from collections.abc import Callable
 from worker.admission.admission import EndpointIsolation
 from worker.admission.breaker import BreakerRules
 from worker.admission.registry import Caps
-from worker.broker.consuming.intake import EvolutionQueues, Intake
+from worker.broker.consuming.instances import InstanceExchanges
+from worker.broker.consuming.plan import ConsumptionPlan, EvolutionQueues
 from worker.broker.topology import Topology, topology
-from worker.delivery.attempt import AttemptRules
+from worker.delivery.attempt import Attempter, AttemptRules
+from worker.delivery.duplicates import Duplicates
 from worker.delivery.failing import LongFailing
 from worker.delivery.failure_watch import FailureWatch
+from worker.delivery.pipeline import Pipeline
 from worker.delivery.policy import Policy
+from worker.delivery.ports import Publisher, Sender
+from worker.delivery.settle import Settler
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.verdict import Rules
 from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.http.egress import EgressPolicy
 from worker.lookup.cache import Cache, LookupResult
 from worker.lookup.long_failing import StoredFailures
+from worker.process.sources import WebhookSource
 from worker.settings import traces as settings_traces
 from worker.settings.settings import Settings
-from worker.stores.sources import Source
 from worker.telemetry.recorder import Telemetry
 from worker.telemetry.tracing import Tracing
+from worker.webhooks.store import ListableStore
 
 
 def retry_schedule(settings: Settings) -> Schedule:
+    """WEBHOOK_RETRY_*: the delays between attempts, which queues, decisions and admission share."""
     return schedule(
         settings.webhook_retry_max_attempts,
         settings.webhook_retry_initial_delay_seconds,
@@ -35,22 +42,21 @@ def retry_schedule(settings: Settings) -> Schedule:
     )
 
 
-def queue_topology(settings: Settings) -> Topology:
-    steps = retry_schedule(settings).steps
-    return topology(settings.worker_queue_prefix, settings.rabbitmq_exchange_name, steps)
+def queue_topology(settings: Settings, retries: Schedule) -> Topology:
+    return topology(settings.worker_queue_prefix, settings.rabbitmq_exchange_name, retries.steps)
 
 
-def policy(settings: Settings) -> Policy:
+def policy(settings: Settings, retries: Schedule) -> Policy:
     return Policy(
-        schedule=retry_schedule(settings),
+        schedule=retries,
         max_age=settings.webhook_retry_max_age_seconds,
         dead_when_disabled=settings.disabled_webhook == "dead",
     )
 
 
-def attempt_rules(settings: Settings) -> AttemptRules:
+def attempt_rules(settings: Settings, retries: Schedule) -> AttemptRules:
     return AttemptRules(
-        rules=Rules(retry_schedule(settings), settings.webhook_retry_non_retryable_status_codes),
+        rules=Rules(retries, settings.webhook_retry_non_retryable_status_codes),
         timeout=settings.webhook_request_timeout_ms / 1000,
         forward_apikey=settings.webhook_forward_apikey,
     )
@@ -73,14 +79,24 @@ def egress_policy(settings: Settings) -> EgressPolicy:
     return EgressPolicy(settings.egress_allow, settings.egress_deny)
 
 
-def intake(settings: Settings, queues: Topology) -> Intake:
+def consumption_plan(settings: Settings, queues: Topology) -> ConsumptionPlan:
+    """By RABBITMQ_SOURCE, which is asked for nowhere else: the plan answers."""
     concurrency, declares = settings.worker_concurrency, settings.rabbitmq_declare
     if settings.rabbitmq_source == "queues":
         return EvolutionQueues(queues, concurrency, declares=declares, prefix=settings.rabbitmq_prefix_key)
-    return Intake(queues, concurrency, declares=declares)
+    return ConsumptionPlan(queues, concurrency, declares=declares)
 
 
-def isolation(settings: Settings, on_self_fault: Callable[[bool], None]) -> EndpointIsolation:
+def instance_exchanges(settings: Settings, queues: Topology, store: ListableStore, cache: Cache) -> InstanceExchanges:
+    """The instances that have a webhook, and those whose events have come."""
+
+    async def instances() -> set[str]:
+        return {*await store.instances(), *cache.instances()}
+
+    return InstanceExchanges(queues, instances, time.monotonic, declares=settings.rabbitmq_declare)
+
+
+def isolation(settings: Settings, retries: Schedule, on_self_fault: Callable[[bool], None]) -> EndpointIsolation:
     return EndpointIsolation(
         Caps(settings.worker_concurrency, settings.worker_endpoint_concurrency, settings.worker_global_concurrency),
         BreakerRules(
@@ -90,7 +106,7 @@ def isolation(settings: Settings, on_self_fault: Callable[[bool], None]) -> Endp
             window_seconds=settings.breaker_window_seconds,
             open_seconds=settings.breaker_open_seconds,
         ),
-        retry_schedule(settings),
+        retries,
         monotonic=time.monotonic,
         now=time.time,
         on_self_fault=on_self_fault,
@@ -98,7 +114,45 @@ def isolation(settings: Settings, on_self_fault: Callable[[bool], None]) -> Endp
     )
 
 
-def cache(settings: Settings, source: Source, telemetry: Telemetry) -> Cache:
+def pipeline(
+    settings: Settings,
+    retries: Schedule,
+    tracing: Tracing,
+    telemetry: Telemetry,
+    *,
+    webhooks: Cache,
+    isolation: EndpointIsolation,
+    sender: Sender,
+    publisher: Publisher,
+    failures: FailureWatch | None,
+) -> Pipeline:
+    """The way of an event, traced where traces are on."""
+    recorder, chosen = tracing.recorder(telemetry), policy(settings, retries)
+    attempter = Attempter(
+        attempt_rules(settings, retries),
+        chosen,
+        isolation,
+        tracing.sender(sender),
+        recorder,
+        time.time,
+        time.monotonic,
+        failures,
+    )
+    return Pipeline(
+        policy=chosen,
+        webhooks=webhooks,
+        global_webhook=global_webhook(settings),
+        isolation=tracing.isolation(isolation),
+        attempter=attempter,
+        settler=Settler(publisher, recorder, time.time),
+        recorder=recorder,
+        now=time.time,
+        monotonic=time.monotonic,
+        duplicates=Duplicates() if settings.rabbitmq_instance_exchanges else None,
+    )
+
+
+def cache(settings: Settings, source: WebhookSource, telemetry: Telemetry) -> Cache:
     return Cache(
         source.store,
         clock=time.monotonic,
@@ -118,7 +172,7 @@ def tracing() -> Tracing:
     return otel(endpoint)
 
 
-def failure_watch(settings: Settings, source: Source, cache: Cache) -> FailureWatch | None:
+def failure_watch(settings: Settings, source: WebhookSource, cache: Cache) -> FailureWatch | None:
     """None: nobody is disabled for failing for long. Read-only sources have no place to remember it in."""
     limit = settings.endpoint_disable_after_seconds
     if not limit or source.writable is None:

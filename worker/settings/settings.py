@@ -40,8 +40,9 @@ Items = BeforeValidator(given.entries)
 Word = BeforeValidator(given.word)
 
 
-def _is(default: Any, why: str, repr: bool = True) -> Any:  # noqa: A002
-    return Field(default, description=why, repr=repr)
+def setting(default: Any, meaning: str, repr: bool = True) -> Any:  # noqa: A002
+    """A setting's default and its meaning in one line; `repr=False` keeps what may hold a secret out of tracebacks."""
+    return Field(default, description=meaning, repr=repr)
 
 
 class Settings(BaseModel):
@@ -49,51 +50,53 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
-    rabbitmq_uri: Broker = _is("amqp://guest:guest@localhost:5672/", "The broker.", repr=False)
-    rabbitmq_exchange_name: Exchange = _is("evolution_exchange", "Evolution's exchange; its example: `evolution`.")
-    rabbitmq_prefix_key: Prefix = _is("", "Prefix of Evolution's own queues; used by source `queues`.")
-    rabbitmq_source: Annotated[Literal["exchange", "queues"], Word] = _is(
+    rabbitmq_uri: Broker = setting("amqp://guest:guest@localhost:5672/", "The broker.", repr=False)
+    rabbitmq_exchange_name: Exchange = setting("evolution_exchange", "Evolution's exchange; its example: `evolution`.")
+    rabbitmq_prefix_key: Prefix = setting("", "Prefix of Evolution's own queues; used by source `queues`.")
+    rabbitmq_source: Annotated[Literal["exchange", "queues"], Word] = setting(
         "exchange", "`exchange`: a queue of our own; `queues`: Evolution's own queues."
     )
-    rabbitmq_instance_exchanges: Flag = _is(False, "Also bind the exchange of each known instance.")
-    rabbitmq_declare: Flag = _is(True, "`false`: only check that queues and exchanges exist.")
+    rabbitmq_instance_exchanges: Flag = setting(False, "Also bind the exchange of each known instance.")
+    rabbitmq_declare: Flag = setting(True, "`false`: only check that queues and exchanges exist.")
 
-    worker_queue_prefix: OwnPrefix = _is("webhooks", "First part of the names of all our queues.")
-    worker_concurrency: Slots = _is(500, "Attempts at once in this process; also the prefetch.")
-    worker_endpoint_concurrency: Slots = _is(20, "Attempts at once to one endpoint.")
-    worker_global_concurrency: Slots = _is(200, "Attempts at once to the global webhook.")
-    worker_max_bytes: Annotated[int, Read(given.size)] = _is(
+    worker_queue_prefix: OwnPrefix = setting("webhooks", "First part of the names of all our queues.")
+    worker_concurrency: Slots = setting(500, "Attempts at once in this process; also the prefetch.")
+    worker_endpoint_concurrency: Slots = setting(20, "Attempts at once to one endpoint.")
+    worker_global_concurrency: Slots = setting(200, "Attempts at once to the global webhook.")
+    worker_max_bytes: Annotated[int, Read(given.size)] = setting(
         256 * 1024**2, "Un-acked bytes above which consuming pauses."
     )
 
-    webhook_source: Annotated[Literal["own", "evolution", "file"], Word] = _is(
+    webhook_source: Annotated[Literal["own", "evolution", "file"], Word] = setting(
         "own", "Webhooks come from our table (`own`), `evolution`'s database or a `file`."
     )
-    webhook_file: Text = _is("webhooks.toml", "The file of source `file`.")
-    webhook_secret_key: Text = _is("", "Encrypts stored secrets and headers: 32 bytes in base64. Secret.", repr=False)
-    webhook_forward_apikey: Flag = _is(True, "`false` drops `apikey` from every body.")
-    database_connection_uri: Annotated[str, Read(given.database)] = _is(
+    webhook_file: Text = setting("webhooks.toml", "The file of source `file`.")
+    webhook_secret_key: Text = setting(
+        "", "Encrypts stored secrets and headers: 32 bytes in base64. Secret.", repr=False
+    )
+    webhook_forward_apikey: Flag = setting(True, "`false` drops `apikey` from every body.")
+    database_connection_uri: Annotated[str, Read(given.database)] = setting(
         "sqlite:///webhooks.db",
         "`sqlite:///`, `postgresql://` or `mysql://`; `?schema=` as Evolution writes it.",
         repr=False,
     )
-    cache_ttl_seconds: Seconds = _is(60.0, "Longest time that a cached webhook goes unverified.")
-    evolution_take_all: Flag = _is(False, "Deliver every row of Evolution's, not only `worker+` ones.")
+    cache_ttl_seconds: Seconds = setting(60.0, "Longest time that a cached webhook goes unverified.")
+    evolution_take_all: Flag = setting(False, "Deliver every row of Evolution's, not only `worker+` ones.")
 
-    server_host: Host = _is("127.0.0.1", "Where the /webhook API listens.")
-    server_port: Port = _is(8085, "Its port; 0 takes any free one.")
-    authentication_api_key: Text = _is("", "Key of the API; empty = API off. Secret.", repr=False)
-    metrics_host: Host = _is("0.0.0.0", "Where /metrics, /livez and /readyz listen.")  # noqa: S104
-    metrics_port: Port = _is(9464, "Their port; 0 takes any free one.")
-    metrics_instances: Annotated[frozenset[str], Items] = _is(frozenset(), "Instances with metrics of their own.")
+    server_host: Host = setting("127.0.0.1", "Where the /webhook API listens.")
+    server_port: Port = setting(8085, "Its port; 0 takes any free one.")
+    authentication_api_key: Text = setting("", "Key of the API; empty = API off. Secret.", repr=False)
+    metrics_host: Host = setting("0.0.0.0", "Where /metrics, /livez and /readyz listen.")  # noqa: S104
+    metrics_port: Port = setting(9464, "Their port; 0 takes any free one.")
+    metrics_instances: Annotated[frozenset[str], Items] = setting(frozenset(), "Instances with metrics of their own.")
 
-    webhook_global_enabled: Flag = _is(False, "Send events of all instances to one more webhook.")
-    webhook_global_url: Receiver = _is("", "The URL of the global webhook.", repr=False)
-    webhook_global_webhook_by_events: Flag = _is(False, "Append the event's path to its URL.")
-    webhook_events: Annotated[frozenset[str], Items] = _is(frozenset(), "`true` for each event it is to get.")
+    webhook_global_enabled: Flag = setting(False, "Send events of all instances to one more webhook.")
+    webhook_global_url: Receiver = setting("", "The URL of the global webhook.", repr=False)
+    webhook_global_webhook_by_events: Flag = setting(False, "Append the event's path to its URL.")
+    webhook_events: Annotated[frozenset[str], Items] = setting(frozenset(), "`true` for each event it is to get.")
 
     # RabbitMQ closes a channel whose message is un-acked for 30 minutes: an attempt must be well below that.
-    webhook_request_timeout_ms: Annotated[int, Read(number(int, 1, 600_000))] = _is(
+    webhook_request_timeout_ms: Annotated[int, Read(number(int, 1, 600_000))] = setting(
         30_000, "Deadline of a whole attempt, body included."
     )
     worker_drain_seconds: SecondsOrZero = Field(
@@ -101,42 +104,44 @@ class Settings(BaseModel):
         description="Time at shutdown for what is in flight; default: the request timeout + 5 s.",
     )
     # At most 100: with a small multiplier each attempt has a delay, and so a queue, of its own.
-    webhook_retry_max_attempts: Annotated[int, Read(number(int, 1, 100))] = _is(
+    webhook_retry_max_attempts: Annotated[int, Read(number(int, 1, 100))] = setting(
         12, "Attempts before a delivery becomes a dead letter."
     )
-    webhook_retry_initial_delay_seconds: Delay = _is(5, "Delay before the second attempt.")
-    webhook_retry_multiplier: Annotated[float, Read(number(float, 1, 100))] = _is(
+    webhook_retry_initial_delay_seconds: Delay = setting(5, "Delay before the second attempt.")
+    webhook_retry_multiplier: Annotated[float, Read(number(float, 1, 100))] = setting(
         3.0, "Factor of each delay to the one before."
     )
-    webhook_retry_max_delay_seconds: Delay = _is(21_600, "Longest delay.")
-    webhook_retry_use_exponential_backoff: Flag = _is(True, "`false`: every delay is the initial one.")
-    webhook_retry_jitter_factor: Share = _is(0.2, "Spreads in-process waits by this share.")
-    webhook_retry_non_retryable_status_codes: Annotated[frozenset[Status], Items] = _is(
+    webhook_retry_max_delay_seconds: Delay = setting(21_600, "Longest delay.")
+    webhook_retry_use_exponential_backoff: Flag = setting(True, "`false`: every delay is the initial one.")
+    webhook_retry_jitter_factor: Share = setting(0.2, "Spreads in-process waits by this share.")
+    webhook_retry_non_retryable_status_codes: Annotated[frozenset[Status], Items] = setting(
         frozenset({400, 401, 403, 404, 422}), "Answers that end a delivery at once."
     )
-    webhook_retry_max_age_seconds: Seconds = _is(86_400.0, "Age at which any delivery expires.")
+    webhook_retry_max_age_seconds: Seconds = setting(86_400.0, "Age at which any delivery expires.")
 
-    breaker_failures: Slots = _is(10, "Failures in a row that open an endpoint's circuit.")
-    breaker_failure_rate: Annotated[float, Read(number(float, 0, 1, above=True))] = _is(
+    breaker_failures: Slots = setting(10, "Failures in a row that open an endpoint's circuit.")
+    breaker_failure_rate: Annotated[float, Read(number(float, 0, 1, above=True))] = setting(
         0.5, "Share of failures in the window that opens it."
     )
-    breaker_min_requests: Slots = _is(20, "Requests in the window before that share counts.")
-    breaker_window_seconds: Seconds = _is(60.0, "Length of the window.")
-    breaker_open_seconds: Seconds = _is(30.0, "Time until an open circuit is probed.")
-    self_fault_window_seconds: Seconds = _is(30.0, "Many hosts fail and none succeeds for this long: fault is ours.")
-    endpoint_disable_after_seconds: SecondsOrZero = _is(
+    breaker_min_requests: Slots = setting(20, "Requests in the window before that share counts.")
+    breaker_window_seconds: Seconds = setting(60.0, "Length of the window.")
+    breaker_open_seconds: Seconds = setting(30.0, "Time until an open circuit is probed.")
+    self_fault_window_seconds: Seconds = setting(
+        30.0, "Many hosts fail and none succeeds for this long: fault is ours."
+    )
+    endpoint_disable_after_seconds: SecondsOrZero = setting(
         432_000.0, "A webhook failing this long is disabled; 0 = never."
     )
-    disabled_webhook: Annotated[Literal["skip", "dead"], Word] = _is(
+    disabled_webhook: Annotated[Literal["skip", "dead"], Word] = setting(
         "skip", "Events for a disabled webhook: `skip` or `dead` (dead letters)."
     )
-    egress_allow: Annotated[tuple[Entry, ...], Items] = _is((), "Networks allowed although private or loopback.")
-    egress_deny: Annotated[tuple[Entry, ...], Items] = _is((), "Networks refused although public.")
+    egress_allow: Annotated[tuple[Entry, ...], Items] = setting((), "Networks allowed although private or loopback.")
+    egress_deny: Annotated[tuple[Entry, ...], Items] = setting((), "Networks refused although public.")
 
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = _is(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = setting(
         "info", "`debug`, `info`, `warning` or `error`; `debug` logs successes too."
     )
-    log_format: Annotated[Literal["json", "text"], Word] = _is("json", "`json` or `text`; one line a record.")
+    log_format: Annotated[Literal["json", "text"], Word] = setting("json", "`json` or `text`; one line a record.")
 
     @pydantic.field_validator("*")
     @classmethod

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.proof.chaos.subscriptions import Subscription
 from tests.support.postgres import Postgres
-from worker.broker.announcer import announce_once
+from worker.broker.announcements import announce_once
 from worker.domain.webhook import Webhook
 from worker.stores.own.store import SqlStore
 

@@ -1,4 +1,4 @@
-"""Consume: what is taken, how much of it, and the watchdog that keeps it so."""
+"""The consumers of a worker: which queues, how many messages at once, and a watchdog that keeps it so."""
 
 import asyncio
 import logging
@@ -37,8 +37,8 @@ LEAST_SHARE = 1e-6
 """A prefetch of one message for each consumer: a probe."""
 
 
-class Source:
-    """Consumes groups of queues and hands every message to `handle`, in order of arrival, never from a callback.
+class Consumers:
+    """Consumes groups of queues and hands every message to `handle`, in order of arrival, never from aiormq's callback.
 
     `prepare` makes the topology exist on a new connection; `groups` names the consumers, asked on each
     connection and every 30 s (Evolution's own queues may appear later). `max_bytes` bounds un-acked bodies.

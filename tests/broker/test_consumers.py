@@ -14,10 +14,10 @@ from tests.support.local_broker import LocalBroker
 from tests.support.proxy import CONSUME, Proxy, Way
 from tests.support.waiting import Facts
 from worker.broker.connection import Supervisor
-from worker.broker.consuming import source as module
+from worker.broker.consuming import consumers as module
+from worker.broker.consuming.consumers import Consumers
 from worker.broker.consuming.consumption import Consumption
-from worker.broker.consuming.intake import EvolutionQueues, Intake
-from worker.broker.consuming.source import Source
+from worker.broker.consuming.plan import ConsumptionPlan, EvolutionQueues
 from worker.broker.consuming.taking import Taking
 from worker.broker.topology import topology
 
@@ -25,19 +25,19 @@ CHANNEL_OPEN = b"\x00\x14\x00\x0a"
 
 
 class Consuming:
-    """A Source under its supervisor, acking all that comes; `states` has each change of the connection."""
+    """Consumers under their supervisor, acking all that comes; `states` has each change of the connection."""
 
-    def __init__(self, uri: str, intake: Intake) -> None:
+    def __init__(self, uri: str, plan: ConsumptionPlan) -> None:
         self.bodies: list[bytes] = []
         self.states: list[bool] = []
         self.facts = Facts()
-        self.source = Source(self._handle, intake.prepare, intake.groups, 1 << 20, self._state)
-        supervisor = Supervisor(uri, "test worker consume", self.source, lambda low, high: low)
+        self.consumers = Consumers(self._handle, plan.prepare, plan.groups, 1 << 20, self._state)
+        supervisor = Supervisor(uri, "test worker consume", self.consumers, lambda low, high: low)
         self.task = asyncio.create_task(supervisor.run())
 
     @property
     def first(self) -> Consumption:
-        return self.source._consumptions[0]
+        return self.consumers._consumptions[0]
 
     async def wait_body(self, body: bytes) -> None:
         await self.facts.wait_for(lambda: body in self.bodies, 15, lambda: f"consumed {self.bodies}")
@@ -68,8 +68,10 @@ async def consume(broker: LocalBroker, names: Names, monkeypatch: pytest.MonkeyP
     running: list[Consuming] = []
     queues = topology(names.prefix, names.exchange, (5,))
 
-    def start(uri: str = broker.uri, intake: Callable[..., Intake] = Intake, **options: str) -> Consuming:
-        running.append(Consuming(uri, intake(queues, 10, declares=True, **options)))
+    def start(
+        uri: str = broker.uri, plan: Callable[..., ConsumptionPlan] = ConsumptionPlan, **options: str
+    ) -> Consuming:
+        running.append(Consuming(uri, plan(queues, 10, declares=True, **options)))
         return running[-1]
 
     yield start
@@ -115,7 +117,7 @@ async def test_a_connection_that_stalls_while_the_broker_is_asked_does_not_end_t
 
 
 async def test_an_evolution_queue_that_appears_later_is_consumed(consume: Any, amqp: Amqp, names: Names) -> None:
-    consuming = consume(intake=EvolutionQueues, prefix=names.prefix)
+    consuming = consume(plan=EvolutionQueues, prefix=names.prefix)
     await consuming.wait_states(True)
     queue = f"{names.prefix}.send.message"
     await amqp.declare_queue(queue)
@@ -147,9 +149,9 @@ async def test_while_it_pauses_the_broker_is_asked_no_more_often(monkeypatch: py
         await facts.wait_for(lambda: looks[0] >= wanted, 10, lambda: f"{looks}")
 
     unused: Any = None
-    source = Source(unused, unused, groups, 0, unused, looked, lambda: now[0])
-    source._connection, source._paused, source._held.bytes = AsyncMock(), True, 1
-    watching = asyncio.create_task(source.broken())
+    consumers = Consumers(unused, unused, groups, 0, unused, looked, lambda: now[0])
+    consumers._connection, consumers._paused, consumers._held.bytes = AsyncMock(), True, 1
+    watching = asyncio.create_task(consumers.broken())
     await more_looks()
     assert probes == [0]
     now[0] += module.PROBE_SECONDS

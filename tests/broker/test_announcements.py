@@ -13,9 +13,8 @@ from tests.support.local_broker import LocalBroker
 from tests.support.local_process import free_port
 from tests.support.proxy import Proxy, Way
 from tests.support.waiting import Facts, eventually
-from worker.broker import announcer as module
-from worker.broker.announcer import Announcer, KeptConnection, announce_all
-from worker.broker.changes import ChangeListener
+from worker.broker import announcements as module
+from worker.broker.announcements import Announcer, ChangeListener, KeptConnection, announce_all
 from worker.broker.connection import Supervisor, close, connect
 from worker.broker.declare import open_channel
 from worker.broker.frames import declare_exchange

@@ -1,0 +1,97 @@
+"""RABBITMQ_SOURCE: which queues a worker consumes, and how it shares its prefetch among them."""
+
+import logging
+from collections.abc import Sequence
+from typing import ClassVar
+
+from aio_pika.abc import AbstractConnection
+
+from worker.broker.consuming.consumers import Groups
+from worker.broker.consuming.consumption import Consumer
+from worker.broker.declare import declare, queue_exists, verify
+from worker.broker.topology import Topology
+from worker.domain.names import KNOWN, queue_spellings
+
+log = logging.getLogger(__name__)
+
+RETRIES_PART = 5
+"""A fifth of the prefetch is for retries: they never starve first attempts, nor the other way round."""
+
+MOST_PREFETCH = 2000
+"""The most that RabbitMQ gives a consumer of a quorum queue."""
+
+
+class ConsumptionPlan:
+    """RABBITMQ_SOURCE=exchange: a queue of our own, bound to Evolution's exchange.
+
+    Makes the topology exist and names the consumers; their prefetches sum to `concurrency`.
+    """
+
+    binds_exchange: ClassVar[bool] = True
+    """Whether our queue of events is bound to Evolution's exchange; else Evolution's own queues are read."""
+
+    def __init__(self, topology: Topology, concurrency: int, *, declares: bool) -> None:
+        self._topology = topology
+        self._declares = declares
+        self._retries = max(1, concurrency // RETRIES_PART)
+        self._first = max(1, concurrency - self._retries)
+
+    async def prepare(self, connection: AbstractConnection) -> None:
+        """Everything before the first event. Raises TopologyMismatch."""
+        make_sure = declare if self._declares else verify
+        await make_sure(connection, self._topology, bind=self.binds_exchange)
+
+    @property
+    def evolution_prefix(self) -> str | None:
+        """What stands before the names of Evolution's queues ("" for nothing); None: they are not read."""
+        return None
+
+    async def present(self, _: AbstractConnection) -> Sequence[str]:
+        """Evolution's queues that this plan reads and that exist. Raises what a broken connection raises."""
+        return ()
+
+    async def groups(self, _: AbstractConnection) -> Groups:
+        """Consumers by channel: first attempts, then retries. Raises what a broken connection raises."""
+        return (self._share((self._topology.events,)), self._of_retries())
+
+    def _of_retries(self) -> tuple[Consumer, ...]:
+        return (Consumer(self._topology.retries, min(self._retries, MOST_PREFETCH)),)
+
+    def _share(self, queues: Sequence[str]) -> tuple[Consumer, ...]:
+        each = min(max(1, self._first // max(1, len(queues))), MOST_PREFETCH)
+        return tuple(Consumer(queue, each) for queue in queues)
+
+
+class EvolutionQueues(ConsumptionPlan):
+    """RABBITMQ_SOURCE=queues: Evolution's own global queues, never declared by us, as far as they exist."""
+
+    binds_exchange = False
+
+    def __init__(self, topology: Topology, concurrency: int, *, declares: bool, prefix: str) -> None:
+        super().__init__(topology, concurrency, declares=declares)
+        self._prefix = prefix
+        self._names = evolution_queues(prefix)
+
+    @property
+    def evolution_prefix(self) -> str:
+        return self._prefix
+
+    async def groups(self, connection: AbstractConnection) -> Groups:
+        present = await self.present(connection)
+        if not present:
+            log.warning("none of Evolution's queues exists yet: is RABBITMQ_GLOBAL_ENABLED set there?")
+        # Our own queue too: redriven letters and instances' exchanges lead there.
+        return (self._share([self._topology.events, *present]), self._of_retries())
+
+    async def present(self, connection: AbstractConnection) -> list[str]:
+        """As ConsumptionPlan.present. Each probe has a channel of its own: asking for a missing queue closes it."""
+        return [name for name in self._names if await queue_exists(connection, name)]
+
+
+def evolution_queues(prefix: str) -> list[str]:
+    """Every name that Evolution's global queues have had, known events in all spellings.
+
+    Without a prefix, 2.x's init also makes `undefined.<event>` queues, which it never feeds: left out.
+    """
+    spellings = sorted({spelling for kind in KNOWN for spelling in queue_spellings(kind)})
+    return [f"{prefix}.{name}" if prefix else name for name in spellings]
