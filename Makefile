@@ -67,7 +67,7 @@ bench: test-setup ## throughput and latency, side by side with others
 
 chaos: test-setup ## the ledger under faults
 	@$(BIN)/python -m tests.proof.chaos
-	@STORE_OUTAGE_SECONDS=60 $(BIN)/python -m pytest --quiet tests/e2e/test_store_outage.py
+	@STORE_OUTAGE_SECONDS=60 $(BIN)/python -m pytest --quiet tests/e2e/faults/test_store_outage.py
 
 rolling: test-setup ## ten rolling updates under load
 	@$(BIN)/python -m tests.proof.chaos.rolling

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 import pytest_asyncio
 
-from tests.e2e.verdict_bench import KEY, Bench, assert_history, assert_letter, environment
+from tests.e2e.promises.verdict_bench import KEY, Bench, assert_history, assert_letter, environment
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.local_broker import LocalBroker
