@@ -1,4 +1,4 @@
-"""RabbitMQ's management API, and whatever else answers in its place; tests/e2e/commands/test_doctor.py asks a real one."""
+"""RabbitMQ's management API, and whatever answers in its place; e2e/commands/test_doctor.py asks a real one."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ async def test_a_user_without_rights_is_a_problem_and_no_traceback(
     await asyncio.to_thread(broker.ctl, "add_user", user, "hunter2")
     try:
         await asyncio.to_thread(broker.ctl, "set_permissions", user, "^$", "^$", "^$")
-        code, output = await check(worker, RABBITMQ_URI=broker.uri.replace("guest:guest", f"{user}:hunter2"))
+        uri = broker.uri.replace("guest:guest", f"{user}:hunter2")
+        code, output = await check(worker, RABBITMQ_URI=uri, RABBITMQ_EXCHANGE_NAME="amq.topic")
     finally:
         await asyncio.to_thread(broker.ctl, "delete_user", user)
     assert code == 1

@@ -1,6 +1,6 @@
 """The webhooks' database is stopped under load and started again: nothing is lost, nothing goes to a wrong URL.
 
-For a minute instead of seconds, as `make chaos` does: STORE_OUTAGE_SECONDS=60 pytest tests/e2e/faults/test_store_outage.py
+For a minute instead of seconds, as `make chaos` does: `STORE_OUTAGE_SECONDS=60 pytest` and the name of this file.
 """
 
 from __future__ import annotations
