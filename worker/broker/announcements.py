@@ -18,13 +18,13 @@ from worker.broker.frames import declare_exchange
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 2.0
-"""For a confirm on the connection that is there: one that hangs may be dead without anybody knowing yet."""
+"""For a confirm on the process's own connection: one that hangs may be dead before its heartbeat says so."""
 
 OWN_SECONDS = 5.0
 """For the same over a new connection, from opening it to the last confirm."""
 
 CLOSE_SECONDS = 1.0
-"""RabbitMQ reads nothing from who publishes behind a memory alarm, not even a goodbye."""
+"""For closing it: behind a memory alarm RabbitMQ reads nothing from a publisher, Connection.Close included."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -53,12 +53,12 @@ class ChangeListener:
 
     @property
     def healthy(self) -> bool:
-        """Nobody has closed its channel or cancelled its consumer; true as well without the rights to listen."""
+        """Whether the broker still sends changes here. True as well where the user lacks the rights to listen."""
         channel = self._channel
         return channel is None or (not channel.is_closed and self._tag in channel.consumers)
 
     async def listen(self, connection: AbstractConnection) -> None:
-        """Begin on a new connection. Without the rights for it, changes arrive by CACHE_TTL_SECONDS only."""
+        """Consumes on a new connection. Without the rights for it, changes arrive by CACHE_TTL_SECONDS only."""
         self._channel = None
         channel = await open_channel(connection)
         try:
@@ -81,7 +81,7 @@ class ChangeListener:
 
 
 class Announcer:
-    """Tells changes through the fanout exchange. `connection` gives the process's own one, or None while it is away.
+    """Publishes changes to the fanout exchange. `connection` gives the process's own one, or None while it is away.
 
     On a channel of its own there: what the broker refuses closes the channel, and deliveries must not feel that.
     """
@@ -95,22 +95,22 @@ class Announcer:
         self._channel: Channel | None = None
 
     async def announce(self, instance: str, revision: int) -> str | None:
-        """The problem, or None; within eight seconds. Telling a change twice does no harm."""
+        """Publishes one change, within eight seconds; the problem, or None. A change that comes twice does no harm."""
         connection = self._connection()
-        if connection is not None and await self._told(connection, instance, revision):
+        if connection is not None and await self._published(connection, instance, revision):
             return None
         return await announce_once(self._uri, self._exchange, instance, revision)
 
-    async def _told(self, connection: AbstractConnection, instance: str, revision: int) -> bool:
+    async def _published(self, connection: AbstractConnection, instance: str, revision: int) -> bool:
         try:
             with as_broker_errors():
                 async with asyncio.timeout(KEPT_SECONDS):
-                    await while_open(connection, self._tell(connection, instance, revision))
+                    await while_open(connection, self._publish(connection, instance, revision))
         except BROKER_ERRORS:
             return False
         return True
 
-    async def _tell(self, connection: AbstractConnection, instance: str, revision: int) -> None:
+    async def _publish(self, connection: AbstractConnection, instance: str, revision: int) -> None:
         async with self._opening:
             if self._channel is None or self._channel.is_closed or self._on is not connection:
                 self._channel, self._on = await open_channel(connection, confirms=True), connection
@@ -137,23 +137,23 @@ class KeptConnection:
 
 
 async def announce(channel: Channel, exchange: str, instance: str, revision: int) -> None:
-    """Tell every replica. Raises what a broken connection raises."""
+    """Publishes one change and waits for its confirm. Raises what a broken connection raises."""
     await channel.basic_publish(_encode(Change(instance, revision)), exchange=exchange)
 
 
 async def announce_once(uri: str, exchange: str, instance: str, revision: int) -> str | None:
-    """The same over a connection of its own; the problem, or None."""
+    """Publishes one change over a connection of its own; the problem, or None."""
     return await announce_all(uri, exchange, [(instance, revision)])
 
 
 async def announce_all(uri: str, exchange: str, changes: Iterable[tuple[str, int]]) -> str | None:
-    """Many changes (instance and revision) over one connection of their own; the problem, or None.
+    """Publishes many changes (instance and revision) over one connection of their own; the problem, or None.
 
     The exchange is a worker's to declare (or, with RABBITMQ_DECLARE=false, the operator's): without it nobody listens.
     """
     try:
         async with asyncio.timeout(OWN_SECONDS):
-            await _connected(uri, exchange, changes)
+            await _publish_all(uri, exchange, changes)
     except aiormq.exceptions.ChannelNotFoundEntity:
         return None  # no worker has run yet, so there is nobody to tell
     except TimeoutError:
@@ -163,7 +163,7 @@ async def announce_all(uri: str, exchange: str, changes: Iterable[tuple[str, int
     return None
 
 
-async def _connected(uri: str, exchange: str, changes: Iterable[tuple[str, int]]) -> None:
+async def _publish_all(uri: str, exchange: str, changes: Iterable[tuple[str, int]]) -> None:
     connection = await connect(uri, "evolution-webhook-worker command")
     try:
         with as_broker_errors():

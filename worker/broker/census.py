@@ -25,10 +25,10 @@ FIRST_LOOK_SECONDS = 0.5
 """The same while there is no connection yet."""
 
 REMEMBERED_SECONDS = 300.0
-"""Longer than a replica usually pauses. After a scale-down the rates stay below their limits for so long."""
+"""Longer than a replica usually pauses. Trade-off: after a scale-down rates stay below their limits for so long."""
 
 MOST_REMEMBERED = 1000
-"""Looks that are kept; beyond that every second one is forgotten, which dates some messages one look late."""
+"""Counts that BacklogAge keeps. Trade-off: beyond that every second one goes, and some ages are one count short."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from worker.webhooks.store import StoreUnavailable, WritableStore
 log = logging.getLogger(__name__)
 
 STORE_SECONDS = 5.0
-"""For the store to get ready before the API answers: a store that takes longer is told of with 503s."""
+"""For the store to get ready before the API listens. While it takes longer, calls are answered 503."""
 
 
 async def run_api(settings: Settings) -> int:
@@ -66,7 +66,7 @@ async def serve_api(
     stack: AsyncExitStack,
     token_owner: TokenOwner | None = None,
 ) -> None:
-    """Starts it, and leaves its end to `stack`; without a key it stays off. Raises OSError when its port is taken."""
+    """Starts the API; `stack` stops it. Without AUTHENTICATION_API_KEY it is off. Raises OSError: port taken."""
     if not settings.authentication_api_key:
         log.info("the /webhook API is off: AUTHENTICATION_API_KEY is empty")
         return
@@ -93,12 +93,12 @@ async def serve_api(
 
 
 def announcer(settings: Settings, connection: Callable[[], AbstractConnection | None]) -> Announcer:
-    """`connection` gives the one that the process keeps anyway, None while it is away."""
+    """What publishes changes, over the process's own `connection` while there is one."""
     return Announcer(settings.rabbitmq_uri, config_exchange(settings.worker_queue_prefix), connection)
 
 
 async def announce_change(to_others: Announcer, instance: str, revision: int) -> None:
-    """Tells every replica. Never raises: the change is stored, and a message that cannot be sent is logged."""
+    """Publishes a change to every replica. Never raises: the change is stored, and a failed publish is logged."""
     problem = await to_others.announce(instance, revision)
     if problem:
         text = "a change could not be told to other replicas, CACHE_TTL_SECONDS brings it: %s"
@@ -106,7 +106,7 @@ async def announce_change(to_others: Announcer, instance: str, revision: int) ->
 
 
 async def until_ready(prepare: Callable[[], Awaitable[object]], ready: asyncio.Event) -> None:
-    """Prepares the store until it has worked, and says so; whoever asks it meanwhile hears that it is unavailable."""
+    """Prepares the store until that has worked, then sets `ready`. Meanwhile the store raises StoreUnavailable."""
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(StoreUnavailable), wait=wait_random_exponential(max=15), before_sleep=_warn
     )

@@ -36,7 +36,7 @@ class Lifecycle:
 
     @asynccontextmanager
     async def running(self, name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-        """`work` as a task for as long as the block lasts. Half a worker is worse than none: its failure ends all."""
+        """Runs `work` as a task for as long as the block lasts. When it fails, all ends: half a worker is worse."""
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         try:
@@ -53,7 +53,7 @@ class Lifecycle:
 
 
 def calm_garbage_collection() -> None:
-    """What start-up made lives as long as the process: never look at it again, and look more rarely at the rest.
+    """Takes what start-up made out of garbage collection, and lets the collector look at the rest more rarely.
 
     Measured: 5 to 8 % of the CPU of a delivery.
     """

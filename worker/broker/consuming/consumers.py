@@ -34,7 +34,7 @@ ANSWER_SECONDS = 3.0
 """How long a broker that does not answer can hold up the shutdown, at its beginning and again at its end."""
 
 LEAST_SHARE = 1e-6
-"""A prefetch of one message for each consumer: a probe."""
+"""Share of the prefetch that leaves one message for each consumer: a probe."""
 
 
 class Consumers:
@@ -126,7 +126,7 @@ class Consumers:
         return tuple(consumer.queue for consumer in next(iter(self._applied[1]), ()))
 
     def taken(self, group: int) -> int:
-        """Messages that a group's queues have lost to this process since its start, without those that went back."""
+        """Messages of a group's queues that this process has taken since its start, without those given back."""
         now = self._consumptions[group].taken if group < len(self._consumptions) else 0
         return self._taken_before[group] + now
 
@@ -144,7 +144,7 @@ class Consumers:
         await asyncio.wait({self._stopping}, timeout=ANSWER_SECONDS)
 
     async def flushed(self) -> None:
-        """Waits until the broker was told of everything settled so far, if it still listens."""
+        """Waits until the acks of everything settled so far are written; at most 3 s, as the broker may be gone."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 with as_broker_errors():

@@ -1,4 +1,4 @@
-"""Messages between the channel's callback, which only enqueues, and whoever handles them."""
+"""The queue in memory between aiormq's callback, which only appends, and the pipeline, which handles messages."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ With 16 an endpoint that gets half of all events fills its lane, and what waits 
 
 
 class Inbox:
-    """Hands on in order of arrival, never from a callback; what was lost with its channel is left out."""
+    """Passes messages to `handle` in order of arrival, never from aiormq's callback; skips those of a broken channel."""
 
     def __init__(self, handle: Callable[[Taking], None]) -> None:
         self._handle = handle
@@ -27,12 +27,12 @@ class Inbox:
             asyncio.get_running_loop().call_soon(self._drain)
 
     def hand_back(self) -> None:
-        """Whatever has not been handed on."""
+        """Requeues every message that `handle` has not been given."""
         while self._waiting:
             self._waiting.popleft().hand_back()
 
     def clear(self) -> None:
-        """The channels are gone, and the broker has everything back."""
+        """Forgets all messages: their channels are closed, and the broker has requeued them."""
         self._waiting.clear()
 
     def _drain(self) -> None:
