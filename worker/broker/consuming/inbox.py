@@ -13,7 +13,7 @@ With 16 an endpoint that gets half of all events fills its lane, and what waits 
 
 
 class Inbox:
-    """Passes messages to `handle` in order of arrival, never from aiormq's callback; skips those of a broken channel."""
+    """Passes messages to `handle` in order of arrival, never from aiormq's callback; skips a broken channel's."""
 
     def __init__(self, handle: Callable[[Taking], None]) -> None:
         self._handle = handle
