@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
+from worker.broker.aiormq_internals import closing_of, connection_beneath, is_registered
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, said, while_open
 from worker.broker.declare import open_channel
 from worker.broker.frames import declare_exchange
@@ -55,7 +56,7 @@ class ChangeListener:
     def healthy(self) -> bool:
         """Whether the broker still sends changes here. True as well where the user lacks the rights to listen."""
         channel = self._channel
-        return channel is None or (not channel.is_closed and self._tag in channel.consumers)
+        return channel is None or (not channel.is_closed and is_registered(channel, self._tag))
 
     async def listen(self, connection: AbstractConnection) -> None:
         """Consumes on a new connection. Without the rights for it, changes arrive by CACHE_TTL_SECONDS only."""
@@ -128,8 +129,9 @@ class KeptConnection:
         self.current = connection
 
     async def broken(self) -> None:
-        if self.current is not None and self.current.transport is not None:
-            await asyncio.wait((self.current.transport.connection.closing,))
+        beneath = None if self.current is None else connection_beneath(self.current)
+        if beneath is not None:
+            await asyncio.wait((closing_of(beneath),))
 
     def state(self, connected: bool) -> None:
         if not connected:

@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from yarl import URL
 
 from worker.basics.tasks import end
+from worker.broker.aiormq_internals import closing_of, connection_beneath
 from worker.broker.decoders import read_whatever_comes
 
 log = logging.getLogger(__name__)
@@ -90,11 +91,12 @@ async def while_open(connection: AbstractConnection, work: Coroutine[Any, Any, T
 
     aiormq never wakes who waits for room in the write queue (ten frames) of a connection that died meanwhile.
     """
-    if connection.transport is None:
+    beneath = connection_beneath(connection)
+    if beneath is None:
         work.close()
         raise ConnectionError("the connection was closed")
     working = asyncio.ensure_future(work)
-    closing = connection.transport.connection.closing
+    closing = closing_of(beneath)
     try:
         await asyncio.wait({working, closing}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({working}, timeout=NOTICE_SECONDS)  # most work notices, and can say more of it

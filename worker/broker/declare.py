@@ -6,6 +6,7 @@ import aiormq
 from aio_pika.abc import AbstractConnection
 from aiormq.channel import Channel
 
+from worker.broker.aiormq_internals import channel_on, connection_beneath
 from worker.broker.connection import TopologyMismatch
 from worker.broker.frames import bind_queue, declare_exchange, declare_queue, unbind_queue
 from worker.broker.topology import Topology
@@ -104,14 +105,7 @@ async def _exists(connection: AbstractConnection, *, queue: str = "", exchange: 
 
 async def open_channel(connection: AbstractConnection, *, confirms: bool = False) -> Channel:
     """A channel beneath aio-pika: consuming and acking on it costs half the CPU of aio-pika's own."""
-    if connection.transport is None:
+    beneath = connection_beneath(connection)
+    if beneath is None:
         raise ConnectionError("the connection to RabbitMQ is closed")
-    channel = await connection.transport.connection.channel(
-        publisher_confirms=confirms, on_return_raises=True, frame_buffer_size=CHANNEL_FRAME_BUFFER
-    )
-    assert isinstance(channel, Channel)
-    return channel
-
-
-CHANNEL_FRAME_BUFFER = 1024
-"""Frames read ahead of a channel's reader task; aiormq's 10 makes two tasks take turns for every message."""
+    return await channel_on(beneath, confirms=confirms)

@@ -8,17 +8,21 @@ ends before anybody has seen the message, and RabbitMQ delivers it again to the 
 from pamqp import decode
 from pamqp.common import FieldValue
 
+from worker.broker.pamqp_internals import decode_field, replace_decoders
+
 DEEPEST = 32
 """Tables and arrays within each other; what is nested deeper stays bytes. (Python's stack ends at about 500.)"""
 
 
 def read_whatever_comes() -> None:
-    """Replaces pamqp's decoders, for this whole process: they stand in two tables that all connections share.
+    """Replaces pamqp's decoders, for this whole process.
 
     Called where a connection is opened: none of ours can be without it, and an import changes nothing.
     """
-    decode.METHODS.update(shortstr=_short_str, timestamp=_timestamp, table=_table, array=_array)
-    decode.TABLE_MAPPING.update({b"T": _timestamp, b"F": _table, b"A": _array})
+    replace_decoders(
+        {"shortstr": _short_str, "timestamp": _timestamp, "table": _table, "array": _array},
+        {b"T": _timestamp, b"F": _table, b"A": _array},
+    )
 
 
 def _short_str(value: bytes) -> tuple[int, str]:
@@ -73,7 +77,7 @@ def _field(value: bytes, depth: int) -> tuple[int, FieldValue]:
         if kind in _NESTED:
             size, found = _NESTED[kind](rest, depth + 1)
         else:
-            size, found = decode.TABLE_MAPPING[kind](rest)
+            size, found = decode_field(kind, rest)
     except (KeyError, ValueError):
         return len(value), value
     return 1 + size, found

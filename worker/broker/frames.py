@@ -9,35 +9,17 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from uuid import uuid4
 
-from aiormq.abc import ChannelFrame, ConsumerCallback
+from aiormq.abc import ConsumerCallback
 from aiormq.channel import Channel
 from aiormq.exceptions import ChannelInvalidStateError
-from pamqp.commands import Basic, Exchange, Queue
 
-
-class _ExchangeDeclare(Exchange.Declare):
-    def validate(self) -> None: ...
-
-
-class _QueueDeclare(Queue.Declare):
-    def validate(self) -> None: ...
-
-
-class _QueueBind(Queue.Bind):
-    def validate(self) -> None: ...
-
-
-class _QueueUnbind(Queue.Unbind):
-    def validate(self) -> None: ...
-
-
-class _Consume(Basic.Consume):
-    def validate(self) -> None: ...
+from worker.broker.aiormq_internals import register_consumer, write
+from worker.broker.pamqp_internals import BasicConsume, ExchangeDeclare, QueueBind, QueueDeclare, QueueUnbind
 
 
 async def declare_exchange(channel: Channel, name: str, kind: str = "topic", *, passive: bool = False) -> None:
     """Durable; `passive` only asks whether it exists."""
-    await channel.rpc(_ExchangeDeclare(exchange=name, exchange_type=kind, durable=True, passive=passive))
+    await channel.rpc(ExchangeDeclare(exchange=name, exchange_type=kind, durable=True, passive=passive))
 
 
 class Depth(NamedTuple):
@@ -49,7 +31,7 @@ class Depth(NamedTuple):
 
 async def depth(channel: Channel, name: str) -> Depth:
     """Of a queue that exists; otherwise its channel is closed (ChannelNotFoundEntity)."""
-    answer = await channel.rpc(_QueueDeclare(queue=name, durable=True, passive=True))
+    answer = await channel.rpc(QueueDeclare(queue=name, durable=True, passive=True))
     return Depth(answer.message_count or 0, answer.consumer_count or 0)
 
 
@@ -57,25 +39,25 @@ async def declare_queue(
     channel: Channel, name: str, arguments: Mapping[str, str | int] | None = None, *, passive: bool = False
 ) -> int:
     """Durable; `passive` only asks whether it exists. Returns how many consumers it has."""
-    declare = _QueueDeclare(queue=name, durable=True, passive=passive, arguments=dict(arguments or {}))
+    declare = QueueDeclare(queue=name, durable=True, passive=passive, arguments=dict(arguments or {}))
     return (await channel.rpc(declare)).consumer_count or 0
 
 
 async def bind_queue(channel: Channel, queue: str, exchange: str) -> None:
     """Every routing key of a topic exchange."""
-    await channel.rpc(_QueueBind(queue=queue, exchange=exchange, routing_key="#"))
+    await channel.rpc(QueueBind(queue=queue, exchange=exchange, routing_key="#"))
 
 
 async def unbind_queue(channel: Channel, queue: str, exchange: str) -> None:
     """Undoes `bind_queue`; without such a binding or exchange nothing happens."""
-    await channel.rpc(_QueueUnbind(queue=queue, exchange=exchange, routing_key="#"))
+    await channel.rpc(QueueUnbind(queue=queue, exchange=exchange, routing_key="#"))
 
 
 async def consume(channel: Channel, queue: str, callback: ConsumerCallback) -> str:
     """Returns the consumer's tag."""
     tag = f"ctag{channel.number}.{uuid4().hex}"
-    channel.consumers[tag] = callback
-    await channel.rpc(_Consume(queue=queue, consumer_tag=tag))
+    register_consumer(channel, tag, callback)
+    await channel.rpc(BasicConsume(queue=queue, consumer_tag=tag))
     return tag
 
 
@@ -91,8 +73,3 @@ async def acknowledge(channel: Channel, acks: Iterable[tuple[int, bool]]) -> Non
         raise ChannelInvalidStateError(f"{channel!r} closed")
     payload = b"".join(_ACK.pack(1, channel.number, 13, 60, 80, tag, multiple, 0xCE) for tag, multiple in acks)
     await write(channel, payload)
-
-
-async def write(channel: Channel, payload: bytes) -> None:
-    """Frames that are marshalled already, in one write; waits while the connection's queue is full."""
-    await channel.write_queue.put(ChannelFrame(payload=payload, should_close=False))

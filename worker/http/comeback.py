@@ -8,8 +8,6 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 import aiohttp
-from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.connector import Connection
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -19,7 +17,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from worker.http.connections import Origin
+from worker.http.aiohttp_internals import Connection, ConnectionKey, Origin
 from worker.http.egress import egress_refusal
 
 Connect = Callable[[Origin, float], Awaitable[Connection]]

@@ -9,12 +9,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 import aiohttp
-from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError, RawResponseMessage
-from aiohttp.streams import StreamReader
 from yarl import URL
 
-from worker.http.connections import Protocol, abort, protocol_of, reusable
+from worker.http.aiohttp_internals import (
+    Connection,
+    HttpProcessingError,
+    Protocol,
+    RawResponseMessage,
+    StreamReader,
+    protocol_of,
+)
+from worker.http.connections import abort, reusable
 
 LONGEST_HEADER_BYTES = 16 * 1024
 PIECE_BYTES = 128 * 1024
@@ -61,14 +66,9 @@ async def exchange(connection: Connection, head: bytes, body: bytes, deadline: f
     broke); the connection is closed then.
     """
     protocol = protocol_of(connection)
-    expiry = protocol._loop.call_at(deadline, protocol.expire)
+    expiry = protocol.expire_at(deadline)
     try:
-        protocol.set_response_params(
-            read_until_eof=True,
-            auto_decompress=False,  # the body is never used, so a gzip bomb stays packed
-            max_line_size=LONGEST_HEADER_BYTES,
-            max_field_size=LONGEST_HEADER_BYTES,
-        )
+        protocol.expect_answer(LONGEST_HEADER_BYTES)
         if len(body) <= PIECE_BYTES:
             _transport(protocol).write(head + body)
             return Answer(connection, *await _answered(protocol))
@@ -126,4 +126,4 @@ async def _write(protocol: Protocol, body: bytes) -> None:
     with suppress(OSError):  # told by the protocol to whoever waits for the answer
         for start in range(0, len(view), PIECE_BYTES):
             _transport(protocol).write(view[start : start + PIECE_BYTES])
-            await protocol._drain_helper()
+            await protocol.writable()

@@ -13,14 +13,12 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
-from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError
-from yarl import URL
 
 from worker.domain.request import Request
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
+from worker.http.aiohttp_internals import Connection, HttpProcessingError, Origin, origin_of
 from worker.http.comeback import Comeback
-from worker.http.connections import Connector, Origin
+from worker.http.connections import Connections
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
 from worker.http.exchange import Answer, exchange, head_of
 from worker.http.target import target
@@ -50,7 +48,7 @@ class Sender:
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._resolver = GuardedResolver(policy, names or aiohttp.DefaultResolver())
-        self._connector = Connector(
+        self._connector = Connections(
             limit=0,  # the lanes bound what is in flight
             resolver=self._resolver,
             ttl_dns_cache=DNS_CACHE_SECONDS,
@@ -83,7 +81,7 @@ class Sender:
         url, authorization = target(request.url)
         origin = self._origin(url.scheme, url.raw_authority)
         headers = _with_authorization(request.headers, authorization)
-        head = head_of(url, origin.request.headers[hdrs.HOST], headers, len(request.body))
+        head = head_of(url, origin.host, headers, len(request.body))
         answer = await self._exchanged(origin, head, request.body, deadline)
         self._comeback.answered(origin)
         return answer
@@ -104,9 +102,7 @@ class Sender:
             return await self._connector.fresh(origin)
 
     def _new_origin(self, scheme: str, authority: str) -> Origin:
-        url = URL.build(scheme=scheme, authority=authority, encoded=True)
-        request = aiohttp.ClientRequest(hdrs.METH_POST, url, loop=self._loop)
-        return Origin(request, request.connection_key)
+        return origin_of(scheme, authority, self._loop)
 
     def _retry_after(self, answer: Answer) -> float | None:
         text = answer.message.headers.get(hdrs.RETRY_AFTER)

@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
+from worker.broker.aiormq_internals import closing_of, is_registered, on_consumer_cancelled
 from worker.broker.barrier import queue_knows
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.consuming.acks import AckLedger
@@ -44,8 +45,8 @@ class Consumption:
         redeliveries: Redeliveries[Taking],
     ) -> None:
         """`changed` is called when `healthy` may have become untrue."""
-        channel.closing.add_done_callback(lambda _: self._gone())
-        channel.on_consumer_cancel_callbacks.add(lambda _: changed())
+        closing_of(channel).add_done_callback(lambda _: self._gone())
+        on_consumer_cancelled(channel, changed)
         self._channel = channel
         self._changed = changed
         self._take = take
@@ -81,7 +82,7 @@ class Consumption:
         return (
             not self.closed
             and not self._channel.is_closed
-            and all(tag in self._channel.consumers for tag in self._tags.values())
+            and all(is_registered(self._channel, tag) for tag in self._tags.values())
         )
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from aio_pika.abc import AbstractConnection
 
+from worker.broker.aiormq_internals import connection_beneath, publishes_taken
+
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
@@ -13,9 +15,10 @@ LOOK_SECONDS = 1.0
 
 async def watch_alarm(connection: AbstractConnection, on_change: Callable[[bool], None]) -> None:
     """Until cancelled, or the connection is closed. aiormq keeps the state and tells nobody: it is asked."""
-    if connection.transport is None:
+    beneath = connection_beneath(connection)
+    if beneath is None:
         return
-    ready = connection.transport.connection.ready
+    ready = publishes_taken(beneath)
     while not connection.is_closed:
         waiting = asyncio.ensure_future(ready())
         try:

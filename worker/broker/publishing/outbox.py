@@ -15,8 +15,8 @@ from aiormq.exceptions import DeliveryError, PublishError
 from pamqp import frame
 from pamqp.commands import Basic
 
+from worker.broker.aiormq_internals import closing_of, expect_confirm, forget_confirms, forget_return, write
 from worker.broker.connection import said
-from worker.broker.frames import write
 from worker.broker.publishing.content import body_frames, content_header
 from worker.delivery.ports import PublishFailed
 from worker.domain.history import Headers
@@ -78,7 +78,7 @@ class Outbox:
         self._unconfirmed: set[Publish] = set()
         self._writing: asyncio.Task[None] | None = None
         self._method = lru_cache(maxsize=1024)(self._marshalled_method)
-        channel.closing.add_done_callback(self._channel_closed)
+        closing_of(channel).add_done_callback(self._channel_closed)
 
     def publish(self, queue: str, body: bytes, headers: Headers, message_id: str) -> Publish:
         """To a queue, mandatory. Cancelled before it is sent, it is not sent.
@@ -103,11 +103,11 @@ class Outbox:
             self._writing.cancel()  # aiormq never wakes who waits for room in the queue of a connection that died
         for publish in tuple(self._unconfirmed):
             publish.set_exception(ConnectionError(reason))
-        self._channel.confirmations.clear()  # aiormq never does: all bodies would live until the collector comes
+        forget_confirms(self._channel)
 
     def _ended(self, publish: Publish) -> None:
         self._unconfirmed.discard(publish)
-        self._channel.message_id_delivery_tag.pop(publish.message_id, None)
+        forget_return(self._channel, publish.message_id)
 
     def _channel_closed(self, closing: asyncio.Future[Any]) -> None:
         error = None if closing.cancelled() else closing.exception()
@@ -134,17 +134,10 @@ class Outbox:
                 # Not numbered: without being sent, it would shift all confirms after it.
                 publish.set_exception(error)
                 continue
-            self._expect(publish)
+            expect_confirm(self._channel, publish, publish.message_id)
             pieces += frames
             size += len(publish.body)
         return b"".join(pieces)
-
-    def _expect(self, publish: Publish) -> None:
-        """The confirm, or the return."""
-        channel = self._channel
-        channel.delivery_tag += 1
-        channel.confirmations[channel.delivery_tag] = publish
-        channel.message_id_delivery_tag[publish.message_id] = channel.delivery_tag
 
     def _frames(self, publish: Publish) -> list[bytes]:
         body, number = publish.body, self._channel.number

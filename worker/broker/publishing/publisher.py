@@ -10,6 +10,7 @@ from typing import Any
 from aio_pika.abc import AbstractConnection
 
 from worker.basics.clock import Clock
+from worker.broker.aiormq_internals import closing_of
 from worker.broker.declare import open_channel
 from worker.broker.publishing.alarm import watch_alarm
 from worker.broker.publishing.outbox import Outbox, Publish, QueueMissing, QueueRefused
@@ -58,7 +59,7 @@ class Publisher:
         await self._prepare(connection)
         self._unfit.clear()
         channel = await open_channel(connection, confirms=True)
-        self._closing = channel.closing
+        self._closing = closing_of(channel)
         self._outbox = Outbox(channel)
         self._connection = connection
 

@@ -1,0 +1,131 @@
+"""Each name that broker/aiormq_internals.py finds inside aiormq; one that has moved fails by its name."""
+
+import asyncio
+
+import aio_pika
+import aiormq
+import pytest
+from aiormq.abc import ChannelFrame, DeliveredMessage
+from aiormq.channel import Channel
+from aiormq.exceptions import DeliveryError, PublishError
+from pamqp import frame
+from pamqp.commands import Basic
+
+from tests.support.amqp import Amqp, Names
+from tests.support.internals import Internal, gone_from, problem_with
+from tests.support.local_broker import LocalBroker
+from worker.broker.aiormq_internals import (
+    channel_on,
+    closing_of,
+    connection_beneath,
+    expect_confirm,
+    forget_confirms,
+    forget_return,
+    is_registered,
+    on_consumer_cancelled,
+    publishes_taken,
+    register_consumer,
+    write,
+)
+from worker.broker.frames import consume, declare_queue
+from worker.broker.publishing.content import body_frames, content_header
+
+INTERNALS = (
+    Internal(aiormq.Connection, "channel", ("publisher_confirms", "frame_buffer_size")),
+    Internal(aiormq.Connection, "ready"),
+    Internal(aiormq.Connection, "closing"),
+    Internal(Channel, "__init__", ("connector", "number", "publisher_confirms", "frame_buffer", "on_return_raises")),
+    Internal(Channel, "closing"),
+    Internal(Channel, "is_closed"),
+    Internal(Channel, "rpc", ("frame",)),
+    Internal(Channel, "basic_cancel", ("consumer_tag",)),
+    Internal(Channel, "basic_nack", ("delivery_tag", "requeue", "wait")),
+    Internal(Channel, "basic_qos", ("prefetch_count",)),
+    Internal(ChannelFrame, "__init__", ("payload", "should_close")),
+    Internal(aiormq.exceptions, "InvalidFrameError"),
+    Internal(aiormq.exceptions, "ChannelInvalidStateError"),
+)
+
+OF_A_CHANNEL = (
+    "confirmations",
+    "consumers",
+    "delivery_tag",
+    "max_content_size",
+    "message_id_delivery_tag",
+    "number",
+    "on_consumer_cancel_callbacks",
+    "write_queue",
+)
+
+
+@pytest.mark.parametrize("internal", INTERNALS, ids=str)
+def test_a_name_inside_aiormq_is_where_we_look_for_it(internal: Internal) -> None:
+    assert problem_with(internal) is None
+
+
+async def test_a_channel_keeps_its_state_where_we_reach_for_it(broker: LocalBroker) -> None:
+    connection = await aio_pika.connect(broker.uri)
+    try:
+        beneath = connection_beneath(connection)
+        assert beneath is not None
+        channel = await channel_on(beneath, confirms=True)
+        assert gone_from(channel, OF_A_CHANNEL) == []
+        assert (channel.confirmations, channel.delivery_tag, channel.message_id_delivery_tag) == ({}, 0, {})
+        async with asyncio.timeout(5):
+            await publishes_taken(beneath)()
+        assert closing_of(channel) is not closing_of(channel), "cancelling one would cancel what others wait for"
+    finally:
+        await connection.close()
+    assert connection_beneath(connection) is None
+
+
+async def test_a_consumer_is_registered_until_the_broker_cancels_it(
+    broker: LocalBroker, amqp: Amqp, names: Names
+) -> None:
+    connection = await aio_pika.connect(broker.uri)
+    try:
+        beneath = connection_beneath(connection)
+        assert beneath is not None
+        channel = await channel_on(beneath, confirms=False)
+        await declare_queue(channel, names.events, {"x-queue-type": "quorum"})
+        cancelled = asyncio.Event()
+        on_consumer_cancelled(channel, cancelled.set)
+        tag = await consume(channel, names.events, _ignore)
+        assert is_registered(channel, tag)
+        await amqp.delete(names)
+        async with asyncio.timeout(10):
+            await cancelled.wait()
+        assert not is_registered(channel, tag)
+        register_consumer(channel, tag, _ignore)
+        assert is_registered(channel, tag)
+    finally:
+        await connection.close()
+
+
+async def _ignore(_: DeliveredMessage) -> None: ...
+
+
+async def test_a_confirm_and_a_return_end_the_future_that_expects_them(broker: LocalBroker) -> None:
+    connection = await aio_pika.connect(broker.uri)
+    try:
+        beneath = connection_beneath(connection)
+        assert beneath is not None
+        channel = await channel_on(beneath, confirms=True)
+        returned: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        expect_confirm(channel, returned, "1")
+        assert dict(channel.confirmations) == {1: returned}
+        method = frame.marshal(
+            Basic.Publish(exchange="", routing_key="nobody-declared-this", mandatory=True), channel.number
+        )
+        content = (content_header(channel.number, 2, {}, "1"), *body_frames(channel.number, b"{}", 1024))
+        await write(channel, b"".join((method, *content)))
+        with pytest.raises(PublishError):
+            await asyncio.wait_for(returned, 10)
+        assert issubclass(PublishError, DeliveryError)
+        forget_return(channel, "1")
+        assert not channel.message_id_delivery_tag
+        expect_confirm(channel, asyncio.get_running_loop().create_future(), "2")
+        forget_confirms(channel)
+        assert not channel.confirmations
+    finally:
+        await connection.close()
