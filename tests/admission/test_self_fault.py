@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.admission.world import BROKEN, NO_CONNECT, OK, TIMEOUT, World
-from worker.admission.self_fault import SelfFaultGuard, host_port
+from worker.admission.self_fault import SelfFaultGuard
 from worker.domain.outcome import Parked, Reason
+from worker.domain.target import target_of
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 
 
@@ -29,9 +30,9 @@ def test_our_dns_outage_is_noticed_at_the_fifth_host() -> None:
 
 def test_one_shared_host_never_triggers_it() -> None:
     guard = SelfFaultGuard()
-    assert not any(guard.failed(host_port(f"https://Hooks.example/{n}"), float(n)) for n in range(100))
-    assert host_port("http://a.example:8080/x") == ("a.example", 8080)
-    assert host_port("http://a.example/x") == ("a.example", 80)
+    assert not any(guard.failed(target_of(f"https://Hooks.example/{n}").place, float(n)) for n in range(100))
+    assert target_of("http://a.example:8080/x").place == ("a.example", 8080)
+    assert target_of("http://a.example/x").place == ("a.example", 80)
 
 
 def test_five_dead_receivers_among_healthy_ones_are_theirs() -> None:

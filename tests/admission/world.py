@@ -10,6 +10,7 @@ from worker.domain.event import Event
 from worker.domain.history import History
 from worker.domain.outcome import Parked
 from worker.domain.routing import Delivery
+from worker.domain.target import parsed
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import Webhook
 
@@ -82,7 +83,7 @@ class World:
         """A delivery that was first seen `age` seconds ago asks to be admitted."""
         to = webhook(to) if isinstance(to, str) else to
         seen = UNIX + self.clock - age
-        delivery = Delivery("msg", EVENT, to, to.url, to.url, History("id", seen, "exchange", "key"))
+        delivery = Delivery("msg", EVENT, to, parsed(to.url), to.url, History("id", seen, "exchange", "key"))
         ticket = Ticket(delivery, self.clock, self)
         parked = self.isolation.admit(delivery, ticket)
         if parked is not None:

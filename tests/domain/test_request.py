@@ -232,9 +232,9 @@ def test_a_signature_holds_for_its_own_body_id_time_and_secret(now: float) -> No
     request = built(now=now, secrets=(NEW_SECRET,))
     headers = dict(request.headers)
     forged = [
-        Request(request.url, headers, request.body + b" "),
-        Request(request.url, headers | {"webhook-id": "msg_other"}, request.body),
-        Request(request.url, headers | {"webhook-timestamp": str(int(now) + 1)}, request.body),
+        Request(request.target, headers, request.body + b" "),
+        Request(request.target, headers | {"webhook-id": "msg_other"}, request.body),
+        Request(request.target, headers | {"webhook-timestamp": str(int(now) + 1)}, request.body),
     ]
     for one in forged:
         with pytest.raises(WebhookVerificationError):

@@ -11,7 +11,8 @@ from worker.domain.event import Event, parse
 from worker.domain.history import History
 from worker.domain.names import KNOWN, WIRE_NAMES, canonical, path_of
 from worker.domain.outcome import DeadLettered, Reason, Skipped
-from worker.domain.routing import BadUrl, Delivery, delivery_id, plain_url, route, target_url
+from worker.domain.routing import Delivery, delivery_id, route
+from worker.domain.target import BadUrl, plain_url, target_url
 from worker.domain.webhook import GLOBAL_ID, Endpoint, Webhook
 
 EVENT = parse(b'{"event":"messages.upsert","instance":"acme","data":{}}')

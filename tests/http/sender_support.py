@@ -19,6 +19,7 @@ from tests.http.egress_support import policy
 from tests.support.receiver import HostileReceiver, read_request
 from tests.support.waiting import eventually
 from worker.domain.request import Request
+from worker.domain.target import parsed
 from worker.domain.verdict import Failure, Result, Unanswered
 from worker.http.egress import EgressPolicy
 from worker.http.sender import Sender
@@ -63,7 +64,7 @@ class Pool(Sender):
     async def post(
         self, url: str, body: bytes = b"{}", timeout: float = PATIENCE, headers: Mapping[str, str] = HEADERS
     ) -> Result:
-        return await self.send(Request(url, headers, body), timeout)
+        return await self.send(Request(parsed(url), headers, body), timeout)
 
     @property
     def in_use(self) -> int:

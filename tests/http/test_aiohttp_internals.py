@@ -65,10 +65,10 @@ async def test_a_pool_keeps_its_idle_connections_and_makes_our_protocols() -> No
 
 
 async def test_an_origin_is_the_key_of_idle_connections() -> None:
-    origin = origin_of("https", "hooks.example:8443", asyncio.get_running_loop())
+    origin = origin_of("https://hooks.example:8443", asyncio.get_running_loop())
     assert (origin.key.host, origin.key.port, origin.key.is_ssl) == ("hooks.example", 8443, True)
     assert origin.host == "hooks.example:8443"
-    assert origin == origin_of("https", "hooks.example:8443", asyncio.get_running_loop())._replace(
+    assert origin == origin_of("https://hooks.example:8443", asyncio.get_running_loop())._replace(
         request=origin.request
     )
     assert origin.request.url == URL("https://hooks.example:8443")

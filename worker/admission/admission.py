@@ -8,7 +8,7 @@ from worker.admission.lanes import SLOW_SECONDS, Lane, Pool, Waiter
 from worker.admission.parking import LONGEST_WAIT, Refusals
 from worker.admission.places import Places
 from worker.admission.registry import Caps, Registry
-from worker.admission.self_fault import OURS_PERHAPS, SelfFaultGuard, host_port
+from worker.admission.self_fault import OURS_PERHAPS, SelfFaultGuard
 from worker.admission.waiting import WaitingRoom
 from worker.basics.clock import Clock
 from worker.delivery.ports import Turn
@@ -53,9 +53,7 @@ class EndpointIsolation:
         now = self._monotonic()
         lane = self._registry.lane(delivery.webhook, now)
         startable = not lane.waiting and lane.ready(now) and self._places.free(lane.pool)
-        if self._guard.frozen_at is not None and not (
-            startable and self._guard.may_probe(host_port(delivery.url), now)
-        ):
+        if self._guard.frozen_at is not None and not (startable and self._guard.may_probe(delivery.target.place, now)):
             return self.self_fault_parking()
         if startable:
             self._start(lane, delivery, turn, now)
@@ -163,7 +161,7 @@ class EndpointIsolation:
         if lane.bucket is not None:
             lane.bucket.take(now)
         if self._guard.frozen_at is not None:
-            self._guard.started(attempt, host_port(delivery.url), now)
+            self._guard.started(attempt, delivery.target.place, now)
         turn.start()
 
     def _end(self, delivery: Delivery) -> Attempt:
@@ -191,7 +189,7 @@ class EndpointIsolation:
             if self._guard.answered(now):
                 self._forgive()
                 self._on_self_fault(False)
-        elif result.failure in OURS_PERHAPS and self._guard.failed(host_port(attempt.delivery.url), now):
+        elif result.failure in OURS_PERHAPS and self._guard.failed(attempt.delivery.target.place, now):
             self._room.empty(self.self_fault_parking(), now)
             self._on_self_fault(True)
         if self._guard.frozen_at is not None:

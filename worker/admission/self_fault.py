@@ -4,7 +4,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
-from urllib.parse import urlsplit
 
 from worker.domain.verdict import Failure
 
@@ -16,12 +15,6 @@ REMEMBERED_HOSTS = 1000
 
 GRACE_SECONDS = 2.0
 """A refused connect is known sooner than an answer: after a quiet hour the dead come first. They get time."""
-
-
-def host_port(url: str) -> tuple[str, int]:
-    """`https://Host/x` -> `("host", 443)`."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme.lower() == "https" else 80)
 
 
 @dataclass(slots=True)

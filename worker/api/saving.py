@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from worker.api.dialects import Asked
 from worker.api.errors import invalid
 from worker.api.ports import Changed, RefuseUrl
-from worker.domain.routing import plain_url
+from worker.domain.target import plain_url
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.changing import change, find
 from worker.webhooks.fields import (

@@ -80,7 +80,7 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _refused(url: str | None, settings: Settings) -> tuple[str, ...]:
     """A warning, where the API refuses: the workers may have other egress rules than this shell."""
-    from worker.domain.routing import plain_url  # noqa: PLC0415
+    from worker.domain.target import plain_url  # noqa: PLC0415
     from worker.http.egress import refuse_url  # noqa: PLC0415
     from worker.process import wiring  # noqa: PLC0415
 

@@ -13,6 +13,7 @@ import orjson
 
 from worker import __version__
 from worker.domain.routing import Delivery
+from worker.domain.target import Target
 from worker.domain.webhook import Webhook
 
 USER_AGENT = f"evolution-webhook-worker/{__version__}"
@@ -58,9 +59,13 @@ _JWT_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}')
 class Request:
     """One POST, ready to send. Any part of it may hold a secret, so none appears in a repr."""
 
-    url: str = field(repr=False)
+    target: Target = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        return self.target.url
 
 
 class BadHeaders(ValueError):
@@ -89,7 +94,7 @@ def build(delivery: Delivery, now: float, *, forward_apikey: bool = True) -> Req
     headers["x-instance-name"] = _percent_encoded(delivery.event.instance)
     headers["x-event-type"] = _percent_encoded(delivery.event.name)
     headers["webhook-attempt"] = str(delivery.attempt)
-    return Request(delivery.url, headers, content)
+    return Request(delivery.target, headers, content)
 
 
 def body(fields: Mapping[str, msgspec.Raw | bytes], destination: str, *, forward_apikey: bool = True) -> bytes:

@@ -1,43 +1,35 @@
-"""Who gets an event, at which URL, under which id."""
+"""Which webhooks get an event: where it is POSTed, under which id, and what its body names as destination."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import sha256
-from ipaddress import IPv4Address
-from urllib.parse import urlsplit
-
-from yarl import URL
 
 from worker.domain.event import Event
 from worker.domain.history import History
-from worker.domain.names import path_of
 from worker.domain.outcome import DeadLettered, Reason, Skipped
+from worker.domain.target import SILENT_PREFIX, BadUrl, Target, target_of
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
-
-SILENT_PREFIX = "worker+"
-"""Evolution 2.3+ stores any URL and sends only http(s): `worker+https://...` is silent there, ours here."""
-
-
-class BadUrl(ValueError):
-    """The webhook's URL cannot be POSTed to; the text says why, without credentials."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One event on its way to one webhook: the unit of retry, dead letter, id and metrics.
 
-    `url` is where it is POSTed, `destination` what its body names (either may hold credentials, so neither
+    `target` is where it is POSTed, `destination` the URL that its body names (either may hold credentials, so neither
     appears in a repr), `history.attempts` how often it was tried.
     """
 
     id: str
     event: Event
     webhook: Webhook
-    url: str = field(repr=False)
+    target: Target = field(repr=False)
     destination: str = field(repr=False)
     history: History
+
+    @property
+    def url(self) -> str:
+        """With the event's path, if the webhook has one for each event, and with credentials."""
+        return self.target.url
 
     @property
     def endpoint(self) -> Endpoint:
@@ -71,14 +63,14 @@ def route(
     if not webhook.wants(event.kind):
         return Skipped(Reason.EVENT_NOT_ENABLED)
     try:
-        url = target_url(webhook.url, event.kind) if webhook.by_events else plain_url(webhook.url)
+        target = target_of(webhook.url, event.kind) if webhook.by_events else target_of(webhook.url)
     except BadUrl as error:
         return DeadLettered(Reason.BAD_URL, str(error))
     return Delivery(
         id=delivery_id(history.event_id, event.instance, webhook.id),
         event=event,
         webhook=webhook,
-        url=url,
+        target=target,
         destination=destination(webhook, event.kind, neighbours),
         history=history.for_webhook(webhook.id),
     )
@@ -100,59 +92,4 @@ def destination(webhook: Webhook, kind: str, neighbours: Sequence[Webhook]) -> s
     own = next((found for found in neighbours if found.id == DEFAULT_ID and found.url), None)
     if own is not None:
         return own.url.removeprefix(SILENT_PREFIX)
-    return target_url(webhook.url, kind)
-
-
-_FORBIDDEN = re.compile("[\x00-\x20\x7f\ud800-\udfff]")
-
-
-@lru_cache(maxsize=16384)
-def plain_url(url: str) -> str:
-    """The URL itself, checked. Raises BadUrl."""
-    url = url.removeprefix(SILENT_PREFIX)
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:  # its text quotes the URL
-        raise BadUrl("the webhook's URL is malformed, or its port is not a number up to 65535") from None
-    if port == 0:
-        raise BadUrl("the port of the webhook's URL is 0, at which nobody can listen")
-    if parts.scheme.lower() not in ("http", "https"):
-        raise BadUrl("the webhook's URL must begin with http:// or https://")
-    if not host:
-        raise BadUrl("the webhook's URL has no host")
-    _check_host(host)
-    if _FORBIDDEN.search(url) or "\\" in parts.netloc:
-        raise BadUrl("the webhook's URL has a space, a control character or, in its host, a backslash")
-    return url
-
-
-def _check_host(host: str) -> None:
-    """What no HTTP client can connect to: found here, it is told of as the webhook's fault and not as ours."""
-    if host.replace(".", "").isdigit() and not _is_ipv4(host):
-        raise BadUrl("the host of the webhook's URL is a number, but no IPv4 address")
-    if "%" in host and ":" not in host:  # an IPv6 address may have a zone
-        raise BadUrl("the host of the webhook's URL is not a valid name: it has a %")
-    try:
-        host.encode("idna")  # RFC 3490: labels of 1 to 63 characters that a resolver can be asked for
-        _ = URL.build(scheme="http", host=host).host  # and what the HTTP client makes of it
-    except ValueError:  # UnicodeError is one
-        raise BadUrl("the host of the webhook's URL is not a valid name") from None
-
-
-def _is_ipv4(host: str) -> bool:
-    try:
-        IPv4Address(host)
-    except ValueError:
-        return False
-    return True
-
-
-@lru_cache(maxsize=16384)
-def target_url(url: str, kind: str) -> str:
-    """The URL of one event: its path is appended to the URL's path, the query is kept. Raises BadUrl.
-
-    Evolution appends to the whole string, which breaks queries and doubles a trailing slash; this does not.
-    """
-    parts = urlsplit(plain_url(url))
-    return parts._replace(path=f"{parts.path.rstrip('/')}/{path_of(kind)}").geturl()
+    return target_of(webhook.url, kind).url

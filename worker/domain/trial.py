@@ -10,7 +10,8 @@ from worker.domain.event import identity, parse
 from worker.domain.history import History
 from worker.domain.names import WIRE_NAMES
 from worker.domain.request import Request, build
-from worker.domain.routing import Delivery, delivery_id, plain_url, target_url
+from worker.domain.routing import Delivery, delivery_id
+from worker.domain.target import target_of
 from worker.domain.webhook import Webhook
 
 KIND = "APPLICATION_STARTUP"
@@ -44,13 +45,12 @@ def request_of_test(webhook: Webhook, body: bytes, now: float) -> Request:
     """
     event = parse(body)
     event_id = identity(body, None)
-    url = target_url(webhook.url, event.kind) if webhook.by_events else plain_url(webhook.url)
     delivery = Delivery(
         id=delivery_id(event_id, event.instance, webhook.id),
         event=event,
         webhook=webhook,
-        url=url,
-        destination=plain_url(webhook.url),
+        target=target_of(webhook.url, event.kind) if webhook.by_events else target_of(webhook.url),
+        destination=target_of(webhook.url).url,
         history=History(event_id, now, "", "", webhook.id),
     )
     return build(delivery, now)

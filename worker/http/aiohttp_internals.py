@@ -48,9 +48,9 @@ class Origin(NamedTuple):
         return self.request.headers[hdrs.HOST]
 
 
-def origin_of(scheme: str, authority: str, loop: asyncio.AbstractEventLoop) -> Origin:
-    url = URL.build(scheme=scheme, authority=authority, encoded=True)
-    request = aiohttp.ClientRequest(hdrs.METH_POST, url, loop=loop)
+def origin_of(origin: str, loop: asyncio.AbstractEventLoop) -> Origin:
+    """`https://hooks.example:8443`, percent-encoded as it is to be sent. Raises ValueError."""
+    request = aiohttp.ClientRequest(hdrs.METH_POST, URL(origin, encoded=True), loop=loop)
     return Origin(request, request.connection_key)
 
 

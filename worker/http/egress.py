@@ -16,6 +16,8 @@ from aiohttp import AddrInfoType, SocketFactoryType
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from worker.domain.target import is_literal
+
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -202,7 +204,7 @@ async def refuse_url(url: str, policy: EgressPolicy, resolve: Resolve = system_a
         return "not a valid URL"
     if not host:
         return "the URL has no host"
-    if ":" in host or host.replace(".", "").isdigit():
+    if is_literal(host):
         return policy.refusal(host)
     if host.endswith(".."):  # as aiohttp's connector does
         host = host.rstrip(".") + "."

@@ -7,26 +7,29 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC
-from functools import lru_cache
-from urllib.parse import urlsplit
+from functools import lru_cache, partial
 
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
+from yarl import URL
 
 from worker.domain.request import Request
+from worker.domain.target import Target
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
 from worker.http.aiohttp_internals import Connection, HttpProcessingError, Origin, origin_of
 from worker.http.comeback import Comeback
 from worker.http.connections import Connections
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
 from worker.http.exchange import Answer, exchange, head_of
-from worker.http.target import target
 
 KEEP_ALIVE_SECONDS = 75.0
 """Longer than most receivers keep a connection (nginx: 75, Node: 5), so that it is they who close it."""
 
 DNS_CACHE_SECONDS = 10
+
+MOST_ORIGINS = 16_384
+"""Whose form for aiohttp is kept: making one takes as long as all else that a POST costs here."""
 
 
 class Sender:
@@ -56,7 +59,7 @@ class Sender:
             socket_factory=guarded_socket_factory(policy),
             ssl=trusted or True,
         )
-        self._origin = lru_cache(maxsize=16384)(self._new_origin)
+        self._origin = lru_cache(maxsize=MOST_ORIGINS)(partial(origin_of, loop=self._loop))
         self._comeback = Comeback(self._connected, jitter)
 
     async def close(self) -> None:
@@ -71,17 +74,16 @@ class Sender:
             return Unanswered(Failure.TIMEOUT, f"no answer within {timeout:g} s")
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             error.__traceback__ = None  # its frames hold it, and the body, until the collector comes
-            return unanswered(error, request.url)
+            return unanswered(error, request.target)
         await answer.drain(deadline)
         status = answer.message.code
         return Answered(status, self._retry_after(answer) if status in HONOURS_RETRY_AFTER else None)
 
     async def _answer(self, request: Request, deadline: float) -> Answer:
         """The answer's head."""
-        url, authorization = target(request.url)
-        origin = self._origin(url.scheme, url.raw_authority)
-        headers = _with_authorization(request.headers, authorization)
-        head = head_of(url, origin.host, headers, len(request.body))
+        url = sendable_url(request.target)
+        origin = self._origin(request.target.origin)
+        head = head_of(url, origin.host, headers_with_credentials(request), len(request.body))
         answer = await self._exchanged(origin, head, request.body, deadline)
         self._comeback.answered(origin)
         return answer
@@ -101,19 +103,24 @@ class Sender:
         async with asyncio.timeout_at(deadline):
             return await self._connector.fresh(origin)
 
-    def _new_origin(self, scheme: str, authority: str) -> Origin:
-        return origin_of(scheme, authority, self._loop)
-
     def _retry_after(self, answer: Answer) -> float | None:
         text = answer.message.headers.get(hdrs.RETRY_AFTER)
         return None if text is None else retry_after(text, self._now())
 
 
-def _with_authorization(headers: Mapping[str, str], authorization: str | None) -> Mapping[str, str]:
-    """Credentials of the URL, unless the webhook has a header for them."""
-    if authorization is None or any(name.lower() == "authorization" for name in headers):
-        return headers
-    return {**headers, "Authorization": authorization}
+def sendable_url(target: Target) -> URL:
+    """Raises ValueError for one that the HTTP client cannot send."""
+    if target.sent is None:
+        raise ValueError("not an HTTP URL")
+    return target.sent
+
+
+def headers_with_credentials(request: Request) -> Mapping[str, str]:
+    """The request's headers, and the credentials of its URL unless the webhook has a header for them."""
+    authorization = request.target.authorization
+    if authorization is None or any(name.lower() == "authorization" for name in request.headers):
+        return request.headers
+    return {**request.headers, "Authorization": authorization}
 
 
 def retry_after(text: str, now: float) -> float | None:
@@ -131,14 +138,14 @@ def retry_after(text: str, now: float) -> float | None:
 _CUT = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
 
 
-def unanswered(error: Exception, url: str) -> Unanswered:
+def unanswered(error: Exception, target: Target) -> Unanswered:
     """Library errors, named in our own words: theirs may hold URLs with credentials."""
     refused = egress_refusal(error)
     if refused is not None:
         return Unanswered(Failure.REFUSED, refused.reason)
     if isinstance(error, ValueError) and not isinstance(error, ssl.SSLError):
         return Unanswered(Failure.REFUSED, "the HTTP client cannot use the webhook's URL or headers")
-    host = urlsplit(url).hostname
+    host = target.host
     match error:
         case aiohttp.ClientConnectorDNSError():
             return Unanswered(Failure.DNS, f"{host} does not resolve: {_reason(error)}")

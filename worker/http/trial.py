@@ -8,13 +8,12 @@ import aiohttp
 
 from worker.domain.event import InvalidEvent
 from worker.domain.request import BadHeaders, Request
-from worker.domain.routing import BadUrl
+from worker.domain.target import BadUrl
 from worker.domain.trial import Trial, request_of_test
 from worker.domain.webhook import Webhook
 from worker.http.egress import EgressPolicy, GuardedResolver, guarded_socket_factory
 from worker.http.exchange import DRAIN_SECONDS
-from worker.http.sender import unanswered
-from worker.http.target import target
+from worker.http.sender import headers_with_credentials, sendable_url, unanswered
 
 KEPT_BYTES = 1024
 """Of the answer's body."""
@@ -49,7 +48,7 @@ class TrialSender:
         except TimeoutError:
             return self._unanswered(started, f"no answer within {seconds:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return self._unanswered(started, unanswered(error, request.url).error)
+            return self._unanswered(started, unanswered(error, request.target).error)
         return Trial(status, self._milliseconds(started), body)
 
     def _unanswered(self, started: float, error: str) -> Trial:
@@ -59,10 +58,8 @@ class TrialSender:
         return 1000 * (self._monotonic() - started)
 
     async def _post(self, request: Request) -> tuple[int, bytes]:
-        url, authorization = target(request.url)
-        headers = dict(request.headers)
-        if authorization is not None and not any(name.lower() == "authorization" for name in headers):
-            headers["Authorization"] = authorization
+        url = sendable_url(request.target)
+        headers = headers_with_credentials(request)
         resolver = GuardedResolver(self._policy, aiohttp.DefaultResolver())
         connector = aiohttp.TCPConnector(resolver=resolver, socket_factory=guarded_socket_factory(self._policy))
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=None)

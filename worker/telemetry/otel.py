@@ -218,7 +218,7 @@ class _Sender:
         taking, attempt = _TAKING.get(), _ATTEMPT.get()
         if taking is None or attempt is None:
             return await self._inner.send(request, timeout)  # no delivery of the flow's
-        facts = {**attempt.facts, **of_request(request.url)}
+        facts = {**attempt.facts, **of_request(request.target)}
         attempt.span = span = self._tracer.start_span("POST", taking.context, SpanKind.CLIENT, facts)
         try:
             result = await self._inner.send(_traced(request, span), timeout)

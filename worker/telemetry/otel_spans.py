@@ -4,8 +4,6 @@ Texts are made encodable: one unpaired surrogate would spoil the export of a who
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
-from urllib.parse import urlsplit
 
 from opentelemetry.trace import Span, Status, StatusCode
 
@@ -13,6 +11,7 @@ from worker.delivery.ports import Message
 from worker.domain.history import TRACE_HEADERS, sendable
 from worker.domain.record import Record
 from worker.domain.routing import Delivery
+from worker.domain.target import Target
 from worker.domain.verdict import Answered, Result
 
 Facts = Mapping[str, str | int]
@@ -55,20 +54,14 @@ def of_delivery(delivery: Delivery) -> Facts:
     return facts
 
 
-@lru_cache(maxsize=16384)
-def of_request(url: str) -> Facts:
-    """The path stays, credentials, query and fragment go. What cannot be split, the sender will refuse."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return {"http.request.method": "POST"}
-    netloc = parts.netloc.rpartition("@")[2]
+def of_request(target: Target) -> Facts:
+    """The path stays, credentials, query and fragment go."""
+    host, port = target.place
     return {
         "http.request.method": "POST",
         "server.address": sendable(host),
-        "server.port": port or (443 if parts.scheme == "https" else 80),
-        "url.full": sendable(parts._replace(netloc=netloc, query="", fragment="").geturl()),
+        "server.port": port,
+        "url.full": sendable(target.bare),
     }
 
 

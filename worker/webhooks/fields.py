@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from worker.domain.names import KNOWN, SYNONYMS, canonical
 from worker.domain.request import NOT_OVERRIDABLE, header_problem
-from worker.domain.routing import BadUrl, plain_url
+from worker.domain.target import BadUrl, target_of
 from worker.domain.webhook import DEFAULT_ID, GLOBAL_ID, RateLimit, Webhook
 from worker.webhooks.signing import SecretEntry, SecretFields, secret_entries, value_of
 from worker.webhooks.store import LONGEST_ID, LONGEST_INSTANCE
@@ -133,7 +133,7 @@ _ALLOWED = f"there are {', '.join(sorted(KNOWN))}"
 
 def _url(url: str) -> str:
     try:
-        plain_url(url)
+        target_of(url)
     except BadUrl as error:
         raise ValueError(str(error).removeprefix("the webhook's URL ")) from None
     return _text(url)

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from worker.domain.routing import plain_url
+from worker.domain.target import is_literal, plain_url
 from worker.http.egress import EgressPolicy, EgressRefused, GuardedResolver
 
 AT_ONCE = 20
@@ -109,7 +109,7 @@ async def _probe(place: Place, policy: EgressPolicy, resolver: AbstractResolver,
     lookup: float | None = None
     try:
         async with asyncio.timeout(SECONDS):
-            if ":" in place.host or place.host.replace(".", "").isdigit():
+            if is_literal(place.host):
                 refusal = policy.refusal(place.host)
                 if refusal is not None:
                     return Probe("egress", refusal)

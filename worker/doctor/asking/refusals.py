@@ -9,6 +9,7 @@ import aiohttp
 from yarl import URL
 
 from worker.basics.tasks import end
+from worker.domain.target import is_literal
 from worker.http.egress import EgressPolicy, Resolve, refuse_url
 
 LOOKUPS_AT_ONCE = 50
@@ -54,7 +55,7 @@ async def refusals(urls: Iterable[str], policy: EgressPolicy, resolve: Resolve |
 def _by_name(item: tuple[str, str]) -> bool:
     """Addresses come first: they need no lookup, whatever time is left."""
     host, _ = item
-    return not (":" in host or host.replace(".", "").isdigit())
+    return not is_literal(host)
 
 
 async def _look_up(by_host: dict[str, str], policy: EgressPolicy, resolve: Resolve) -> Refusals:

@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 
 from worker.domain.names import canonical
-from worker.domain.routing import SILENT_PREFIX
+from worker.domain.target import SILENT_PREFIX
 from worker.webhooks.store import StoreUnavailable
 from worker.webhooks.transfer import Candidate, from_evolution
 

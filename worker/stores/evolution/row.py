@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from worker.domain.names import canonical
-from worker.domain.routing import SILENT_PREFIX
+from worker.domain.target import SILENT_PREFIX
 from worker.domain.webhook import Webhook
 from worker.webhooks.store import RowDamaged, Stored
 

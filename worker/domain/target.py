@@ -1,0 +1,140 @@
+"""Where a delivery is POSTed: a webhook's URL, checked and taken apart once."""
+
+import re
+from base64 import b64encode
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Address
+from urllib.parse import urlsplit
+
+from yarl import URL
+
+from worker.domain.names import path_of
+
+SILENT_PREFIX = "worker+"
+"""Evolution 2.3+ stores any URL and sends only http(s): `worker+https://...` is silent there, ours here."""
+
+MOST_TARGETS = 16_384
+"""Kept parsed: those of the webhooks that are in use, times the events of those that have a path for each."""
+
+_FORBIDDEN = re.compile("[\x00-\x20\x7f\ud800-\udfff]")
+_SENDABLE = re.compile(r"https?://[\w.~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)  # RFC 3986's characters
+
+
+class BadUrl(ValueError):
+    """The webhook's URL cannot be POSTed to; the text says why, without credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL with its parts. Credentials stand in `url` and `authorization` alone, which no repr shows.
+
+    `sent` is the URL as the HTTP client sends it, None: it cannot. `authorization` is the URL's credentials as the
+    header of that name (RFC 7617), `origin` its scheme, host and port (RFC 9110, 4.3.1), `place` what is connected
+    to: the host in lower case, without brackets, and the port.
+    """
+
+    url: str = field(repr=False)
+    place: tuple[str, int]
+    sent: URL | None = field(repr=False)
+    authorization: str | None = field(repr=False)
+    origin: str
+
+    @property
+    def host(self) -> str:
+        return self.place[0]
+
+    @property
+    def bare(self) -> str:
+        """The URL without credentials, query and fragment, each of which may hold a secret."""
+        parts = urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+@lru_cache(maxsize=MOST_TARGETS)
+def target_of(url: str, kind: str | None = None) -> Target:
+    """A webhook's target, for the event `kind` if it has a path for each. Raises BadUrl."""
+    return parsed(plain_url(url) if kind is None else target_url(url, kind))
+
+
+def plain_url(url: str) -> str:
+    """The URL itself, checked. Raises BadUrl."""
+    url = url.removeprefix(SILENT_PREFIX)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # its text quotes the URL
+        raise BadUrl("the webhook's URL is malformed, or its port is not a number up to 65535") from None
+    if port == 0:
+        raise BadUrl("the port of the webhook's URL is 0, at which nobody can listen")
+    if parts.scheme.lower() not in ("http", "https"):
+        raise BadUrl("the webhook's URL must begin with http:// or https://")
+    if not host:
+        raise BadUrl("the webhook's URL has no host")
+    _check_host(host)
+    if _FORBIDDEN.search(url) or "\\" in parts.netloc:
+        raise BadUrl("the webhook's URL has a space, a control character or, in its host, a backslash")
+    return url
+
+
+def target_url(url: str, kind: str) -> str:
+    """The URL of one event: its path is appended to the URL's path, the query is kept. Raises BadUrl.
+
+    Evolution appends to the whole string, which breaks queries and doubles a trailing slash; this does not.
+    """
+    parts = urlsplit(plain_url(url))
+    return parts._replace(path=f"{parts.path.rstrip('/')}/{path_of(kind)}").geturl()
+
+
+def parsed(url: str) -> Target:
+    """Any text, taken apart and not checked: what cannot be split has no host and cannot be sent."""
+    try:
+        parts = urlsplit(url)
+        place = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return Target(url, ("", 0), None, None, "")
+    try:
+        sent, authorization = _as_sent(url)
+    except ValueError:
+        return Target(url, place, None, None, "")
+    return Target(url, place, sent, authorization, f"{sent.scheme}://{sent.raw_authority}")
+
+
+def is_literal(host: str) -> bool:
+    """An address, or a number that HTTP clients take for one: no name server is asked for it."""
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _as_sent(url: str) -> tuple[URL, str | None]:
+    """Without its credentials, and those as `Authorization`. Raises ValueError.
+
+    A URL that can be sent as it is keeps its bytes (yarl would turn `%2F` of a signed query into `/`).
+    """
+    found = URL(url, encoded=_SENDABLE.fullmatch(url) is not None)
+    if found.scheme not in ("http", "https"):
+        raise ValueError("not an HTTP URL")
+    if found.raw_user is None and found.raw_password is None:
+        return found, None
+    pair = f"{found.user or ''}:{found.password or ''}".encode()
+    return found.with_user(None), "Basic " + b64encode(pair).decode()
+
+
+def _check_host(host: str) -> None:
+    """What no HTTP client can connect to: found here, it is told of as the webhook's fault and not as ours."""
+    if ":" not in host and is_literal(host) and not _is_ipv4(host):
+        raise BadUrl("the host of the webhook's URL is a number, but no IPv4 address")
+    if "%" in host and ":" not in host:  # an IPv6 address may have a zone
+        raise BadUrl("the host of the webhook's URL is not a valid name: it has a %")
+    try:
+        host.encode("idna")  # RFC 3490: labels of 1 to 63 characters that a resolver can be asked for
+        _ = URL.build(scheme="http", host=host).host  # and what the HTTP client makes of it
+    except ValueError:  # UnicodeError is one
+        raise BadUrl("the host of the webhook's URL is not a valid name") from None
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
