@@ -13,8 +13,8 @@ import pytest
 from yarl import URL
 
 from worker.api.webhooks import WebhookApi
-from worker.domain.trial import Trial
 from worker.domain.webhook import Webhook
+from worker.domain.webhook_test import WebhookTest
 from worker.http.egress import EgressPolicy, refuse_url
 from worker.stores.own.store import SqlStore
 
@@ -42,7 +42,7 @@ class Api:
     changes: list[tuple[str, int]] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     sent: list[tuple[Webhook, bytes]] = field(default_factory=list)
-    trial: Trial = field(default_factory=lambda: Trial(200, 12.34, b"thanks"))
+    trial: WebhookTest = field(default_factory=lambda: WebhookTest(200, 12.34, b"thanks"))
     monotonic: float = 1000.0
     server: WebhookApi = field(init=False)
     session: aiohttp.ClientSession = field(init=False)
@@ -96,13 +96,13 @@ class Api:
     async def find(self, instance: str, query: str = "") -> Answered:
         return await self.call("GET", f"/webhook/find/{instance}{query}")
 
-    async def _refuse_url(self, url: str) -> str | None:
+    async def _refuse_url(self, url: str) -> object | None:
         return await refuse_url(url, EgressPolicy(), _addresses)
 
     async def _changed(self, instance: str, revision: int) -> None:
         self.changes.append((instance, revision))
 
-    async def _send_test(self, webhook: Webhook, event: bytes) -> Trial:
+    async def _send_test(self, webhook: Webhook, event: bytes) -> WebhookTest:
         self.sent.append((webhook, event))
         return self.trial
 

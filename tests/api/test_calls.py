@@ -6,8 +6,8 @@ import pytest
 
 from tests.api.conftest import KEY, Api, MakeApi
 from tests.api.documents import URL, V1, V2_ANSWER, V20, V21
-from worker.domain.trial import Trial
 from worker.domain.webhook import Webhook
+from worker.domain.webhook_test import WebhookTest
 from worker.stores.own.store import SqlStore
 from worker.stores.read_only import ReadOnly
 from worker.webhooks.store import StoreUnavailable
@@ -98,7 +98,7 @@ async def test_a_test_event_goes_out_and_the_answer_is_shown(api: Api, store: Sq
 
 async def test_a_test_names_its_event_and_tells_a_failure(api: Api, store: SqlStore) -> None:
     await store.put(Webhook("acme", URL, id="b"))
-    api.trial = Trial(None, 3.0, error="h.example does not resolve")
+    api.trial = WebhookTest(None, 3.0, error="h.example does not resolve")
     found = await api.call("POST", "/webhook/test/acme", {"event": "messages.upsert", "id": "b"})
     assert (found.json["ok"], found.json["status"], found.json["error"]) == (False, None, "h.example does not resolve")
     assert json.loads(api.sent[0][1])["event"] == "messages.upsert"

@@ -15,7 +15,7 @@ from schemathesis.config import SchemathesisConfig
 from tests.api.conftest import KEY
 from worker.api.openapi import document
 from worker.api.webhooks import WebhookApi
-from worker.domain.trial import Trial
+from worker.domain.webhook_test import WebhookTest
 from worker.stores.own.store import SqlStore
 
 CHECKS = {
@@ -58,8 +58,8 @@ async def _nothing(*_: Any) -> None:
     return None
 
 
-async def _answered(*_: Any) -> Trial:
-    return Trial(200, 1.0, b"ok")
+async def _answered(*_: Any) -> WebhookTest:
+    return WebhookTest(200, 1.0, b"ok")
 
 
 @SCHEMA.parametrize()

@@ -18,7 +18,7 @@ from worker.broker.connection import (
     TopologyMismatch,
     as_broker_errors,
     connect,
-    said,
+    in_words,
     while_open,
 )
 
@@ -159,8 +159,8 @@ async def test_our_own_cancellation_and_deadlines_stay_what_they_are() -> None:
 
 
 def test_an_error_without_words_is_named() -> None:
-    assert said(TimeoutError()) == "TimeoutError"
-    assert said(OSError("no route")) == "no route"
+    assert in_words(TimeoutError()) == "TimeoutError"
+    assert in_words(OSError("no route")) == "no route"
 
 
 @pytest.mark.parametrize("said_before", [b"", b"\x01\x00\x00", b"\x01\x00\x00\x00\x00\x00\x40half of a frame"])

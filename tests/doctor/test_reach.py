@@ -43,7 +43,7 @@ async def test_names_are_resolved_as_deliveries_do(receiver: Receiver) -> None:
     assert found.lookup is not None
     assert names.closed
     refused = (await reach([named], DEFAULT, names=FakeDNS([LOCAL]))).probes[named]
-    assert (refused.failure, refused.error) == ("egress", "loopback address 127.0.0.1; allow it with EGRESS_ALLOW")
+    assert (refused.failure, refused.error) == ("egress", "loopback address 127.0.0.1")
 
 
 async def test_the_second_address_counts_when_the_first_is_dead(receiver: Receiver, closed_port: int) -> None:

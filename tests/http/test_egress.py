@@ -17,7 +17,7 @@ from tests.http.egress_vectors import (
     REFUSED_SPELLINGS,
     REFUSED_URLS,
 )
-from worker.http.egress import EgressPolicy, EgressRefused, egress_refusal, refuse_url
+from worker.http.egress import EgressPolicy, EgressRefused, Refusal, Remedy, egress_refusal, refuse_url
 
 
 @pytest.mark.parametrize(("address", "source"), REFUSED_IPV4 + REFUSED_IPV6 + REFUSED_SPELLINGS)
@@ -45,11 +45,11 @@ async def test_a_url_to_an_internal_address_is_refused_when_set_and_gets_no_sock
 
 
 def test_the_reason_names_the_kind_the_address_and_the_setting() -> None:
-    assert DEFAULT.refusal("10.0.0.1") == "private address 10.0.0.1; allow it with EGRESS_ALLOW"
-    assert DEFAULT.refusal("::ffff:127.0.0.1") == (
+    assert str(DEFAULT.refusal("10.0.0.1")) == "private address 10.0.0.1; allow it with EGRESS_ALLOW"
+    assert str(DEFAULT.refusal("::ffff:127.0.0.1")) == (
         "loopback address 127.0.0.1 (inside ::ffff:7f00:1); allow it with EGRESS_ALLOW"
     )
-    assert policy(deny=["8.8.8.0/24"]).refusal("8.8.8.8") == "address 8.8.8.8 is named in EGRESS_DENY"
+    assert str(policy(deny=["8.8.8.0/24"]).refusal("8.8.8.8")) == "address 8.8.8.8 is named in EGRESS_DENY"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ async def test_a_name_that_does_not_resolve_now_is_not_refused() -> None:
     ],
 )
 async def test_a_url_without_a_usable_host_is_refused_without_repeating_it(url: str, reason: str) -> None:
-    assert await refuse_url(url, DEFAULT) == reason
+    assert str(await refuse_url(url, DEFAULT)) == reason
 
 
 async def test_the_resolver_is_asked_for_the_name_that_the_connect_would_ask_for() -> None:
@@ -183,10 +183,18 @@ async def test_the_resolver_is_asked_for_the_name_that_the_connect_would_ask_for
 
 
 def test_a_refusal_is_found_through_causes_and_groups_and_only_there() -> None:
-    refused, failed = EgressRefused("private address 10.0.0.1"), ConnectionRefusedError("no")
+    refused, failed = EgressRefused(Refusal("private address 10.0.0.1", Remedy.ALLOW)), ConnectionRefusedError("no")
     wrapped = RuntimeError("retries used up")
     wrapped.__cause__ = refused
     assert egress_refusal(wrapped) is refused
     assert egress_refusal(ExceptionGroup("all", [wrapped, refused])) is refused
     assert egress_refusal(ExceptionGroup("mixed", [refused, failed])) is None
     assert egress_refusal(failed) is None
+
+
+def test_a_reader_who_is_told_of_the_setting_anyway_reads_the_reason_alone() -> None:
+    private, metadata = DEFAULT.refusal("10.0.0.1"), DEFAULT.refusal("169.254.169.254")
+    assert private == Refusal("private address 10.0.0.1", Remedy.ALLOW)
+    assert private.without(Remedy.ALLOW) == "private address 10.0.0.1"
+    assert metadata == Refusal("cloud metadata address 169.254.169.254", Remedy.CHANGE_WEBHOOK)
+    assert metadata.without(Remedy.ALLOW) == "cloud metadata address 169.254.169.254; change the webhook"

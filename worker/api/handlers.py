@@ -18,11 +18,11 @@ from worker.api.errors import ApiError, invalid, json_answer, unauthorized
 from worker.api.ports import Changed, SendTest
 from worker.api.saving import Saving
 from worker.domain.names import KNOWN, canonical
-from worker.domain.trial import KIND, event_of_test
 from worker.domain.webhook import DEFAULT_ID, Endpoint
+from worker.domain.webhook_test import KIND, event_of_test
 from worker.webhooks.changing import find
 from worker.webhooks.fields import ID, Problem
-from worker.webhooks.shown import shown_trial
+from worker.webhooks.shown import shown_test
 from worker.webhooks.store import WritableStore
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Handlers:
         if stored is None:
             raise _missing(instance, webhook_id)
         trial = await self._send_test(stored.webhook, event_of_test(instance, event, self._now()))
-        return json_answer(shown_trial(stored.webhook, event, trial))
+        return json_answer(shown_test(stored.webhook, event, trial))
 
 
 def _instance(request: web.Request) -> str:

@@ -2,14 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from worker.domain.trial import Trial
 from worker.domain.webhook import Webhook
+from worker.domain.webhook_test import WebhookTest
 
-SendTest = Callable[[Webhook, bytes], Awaitable[Trial]]
+SendTest = Callable[[Webhook, bytes], Awaitable[WebhookTest]]
 """Sends an event's bytes to the webhook, built and signed like any delivery, in one attempt. Never raises."""
 
-RefuseUrl = Callable[[str], Awaitable[str | None]]
-"""Why the egress rules refuse a URL, with the setting to change, or None."""
+RefuseUrl = Callable[[str], Awaitable[object | None]]
+"""Why the egress rules refuse a URL, whose `str` says so with the setting to change; None: they do not."""
 
 Changed = Callable[[str, int], Awaitable[None]]
 """Tells every replica that an instance is at this revision now. Returns soon and never raises: a message that

@@ -12,7 +12,7 @@ from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.broker.aiormq_internals import closing_of, connection_beneath, is_registered
-from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, said, while_open
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, in_words, while_open
 from worker.broker.declare import open_channel
 from worker.broker.frames import declare_exchange
 
@@ -161,7 +161,7 @@ async def announce_all(uri: str, exchange: str, changes: Iterable[tuple[str, int
     except TimeoutError:
         return f"RabbitMQ did not take it within {OWN_SECONDS:g} s"
     except (*BROKER_ERRORS, ValueError) as error:
-        return said(error)
+        return in_words(error)
     return None
 
 

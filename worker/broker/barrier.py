@@ -8,7 +8,7 @@ from worker.broker.frames import consume
 ROUNDS = 3
 
 
-async def queue_knows(channel: Channel, queue: str) -> None:
+async def wait_until_acks_are_stored(channel: Channel, queue: str) -> None:
     """Returns when the queue knows every ack of this channel.
 
     A channel that closes forgets the acks which RabbitMQ has not passed on to a quorum queue yet: it holds them

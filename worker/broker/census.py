@@ -11,7 +11,7 @@ from typing import Protocol
 from aio_pika.abc import AbstractConnection
 
 from worker.basics.clock import Clock
-from worker.broker.connection import BROKER_ERRORS, as_broker_errors, said
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors, in_words
 from worker.broker.declare import open_channel
 from worker.broker.frames import depth
 from worker.broker.topology import Topology
@@ -99,7 +99,7 @@ class Census:
                     with as_broker_errors():
                         depths = await look(connection, self._topology, self._consumers.first_queues)
                 except BROKER_ERRORS as error:
-                    log.info("the broker could not say how much waits: %s", said(error))
+                    log.info("the broker could not say how much waits: %s", in_words(error))
                 else:
                     self._counted(depths)
             await asyncio.sleep(LOOK_SECONDS if connection else FIRST_LOOK_SECONDS)

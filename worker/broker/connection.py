@@ -54,7 +54,7 @@ def as_broker_errors() -> Iterator[None]:
         raise ConnectionError("the connection was closed") from error
 
 
-def said(error: BaseException | None) -> str:
+def in_words(error: BaseException | None) -> str:
     """An error in words: some have none but their name (TimeoutError)."""
     return str(error) or type(error).__name__
 
@@ -148,7 +148,7 @@ class Supervisor:
             with as_broker_errors():
                 await self._client.broken()
         except BROKER_ERRORS as error:
-            log.info("RabbitMQ: %s", said(error), extra={"connection": self._name})
+            log.info("RabbitMQ: %s", in_words(error), extra={"connection": self._name})
 
     async def _open_until_it_works(self) -> AbstractConnection:
         retrying = AsyncRetrying(
@@ -174,7 +174,7 @@ class Supervisor:
     def _log(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         text = "cannot work with RabbitMQ at %s: %s" if isinstance(error, TopologyMismatch) else NO_CONNECTION
-        log.warning(text, masked(self._uri), said(error), extra={"connection": self._name})
+        log.warning(text, masked(self._uri), in_words(error), extra={"connection": self._name})
 
 
 async def close(connection: AbstractConnection, seconds: float = 5) -> None:

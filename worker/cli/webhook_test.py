@@ -18,12 +18,12 @@ def add_to(actions: Subparsers) -> None:
 
 async def _test(options: argparse.Namespace, settings: Settings) -> int:
     from worker.domain.names import KNOWN, canonical  # noqa: PLC0415
-    from worker.domain.trial import KIND, event_of_test  # noqa: PLC0415
     from worker.domain.webhook import Endpoint  # noqa: PLC0415
-    from worker.http.trial import TrialSender  # noqa: PLC0415
+    from worker.domain.webhook_test import KIND, event_of_test  # noqa: PLC0415
+    from worker.http.webhook_test import WebhookTester  # noqa: PLC0415
     from worker.process import wiring  # noqa: PLC0415 - heavy; see cli/__init__.py
     from worker.webhooks.changing import find  # noqa: PLC0415
-    from worker.webhooks.shown import shown_trial  # noqa: PLC0415
+    from worker.webhooks.shown import shown_test  # noqa: PLC0415
 
     kind = canonical(options.event or KIND)
     if kind not in KNOWN:
@@ -33,9 +33,9 @@ async def _test(options: argparse.Namespace, settings: Settings) -> int:
         stored = await find(store, Endpoint(options.instance, options.id))
     if stored is None:
         return complain(f"{options.instance!r} has no webhook {options.id!r}; `webhook-worker webhook list` shows all")
-    sender = TrialSender(wiring.egress_policy(settings), settings.webhook_request_timeout_ms / 1000)
+    sender = WebhookTester(wiring.egress_policy(settings), settings.webhook_request_timeout_ms / 1000)
     trial = await sender.send(stored.webhook, event_of_test(options.instance, kind, time.time()))
-    found = shown_trial(stored.webhook, kind, trial)
+    found = shown_test(stored.webhook, kind, trial)
     if options.json:
         say_json(found)
     else:

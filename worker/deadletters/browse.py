@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
-from worker.broker.barrier import queue_knows
+from worker.broker.barrier import wait_until_acks_are_stored
 from worker.broker.declare import open_channel
 
 MOST_PREFETCH = 2000
@@ -127,7 +127,7 @@ class Browser:
 
     async def settled(self) -> None:
         """Returns when the queue knows every ack."""
-        await queue_knows(self._channel, self._queue)
+        await wait_until_acks_are_stored(self._channel, self._queue)
 
     @property
     def _done(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
 
-from worker.broker.connection import BROKER_ERRORS, close, masked, said
+from worker.broker.connection import BROKER_ERRORS, close, in_words, masked
 from worker.broker.consuming.plan import evolution_queues as known_names
 from worker.broker.topology import Topology
 from worker.doctor import evolution, own, version
@@ -60,7 +60,7 @@ class BrokerExamination:
                 yield finding
             view = await self._view(connection)
         except BROKER_ERRORS as error:
-            yield Finding("problem", "RabbitMQ", f"could not be asked further: {said(error)}", "again, or its log")
+            yield Finding("problem", "RabbitMQ", f"could not be asked further: {in_words(error)}", "again, or its log")
             return
         finally:
             await close(connection)
@@ -78,7 +78,7 @@ class BrokerExamination:
                 instance_exchanges=settings.rabbitmq_instance_exchanges,
                 declares=settings.rabbitmq_declare,
             )
-            return own.rights(said(error), self._address.user, needs, self._commands)
+            return own.rights(in_words(error), self._address.user, needs, self._commands)
 
     async def _declared(self, connection: AbstractConnection, name: str) -> Finding:
         seen = await topology_seen(connection, self._topology, self._plan, declares=self._settings.rabbitmq_declare)

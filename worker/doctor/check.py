@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from aio_pika.abc import AbstractConnection
 
-from worker.broker.connection import BROKER_ERRORS, close, connect, masked, said
+from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, masked
 from worker.broker.consuming.plan import ConsumptionPlan
 from worker.broker.declare import mismatch, missing
 from worker.broker.topology import Topology
 from worker.doctor.asking.refusals import host_of, refusals
 from worker.domain.webhook import Webhook
+from worker.http.egress import Refusal, Remedy
 from worker.process import wiring
 from worker.process.sources import webhook_source
 from worker.settings import traces as settings_traces
@@ -74,7 +75,7 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
         async for line in _broker(settings, connection):
             yield line
     except BROKER_ERRORS as error:
-        yield "RabbitMQ", f"could not be asked further: {said(error)}"
+        yield "RabbitMQ", f"could not be asked further: {in_words(error)}"
     finally:
         await close(connection)
 
@@ -105,7 +106,7 @@ async def connected(uri: str, name: str) -> AbstractConnection:
     try:
         return await connect(uri, name)
     except (*BROKER_ERRORS, ValueError) as error:
-        raise NoConnection(f"no connection to {masked(uri)}: {said(error)}") from error
+        raise NoConnection(f"no connection to {masked(uri)}: {in_words(error)}") from error
 
 
 async def topology_seen(
@@ -133,9 +134,9 @@ async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:
     return name, f"{len(refused)} refused: {'; '.join(examples)}{more}. See EGRESS_ALLOW and EGRESS_DENY"
 
 
-def _example(webhook: Webhook, reason: str) -> str:
+def _example(webhook: Webhook, refusal: Refusal) -> str:
     who = f"{webhook.instance}/{webhook.id}" if webhook.instance else "WEBHOOK_GLOBAL_URL"
-    return f"{who} {host_of(webhook.url)}: {reason.removesuffix('; allow it with EGRESS_ALLOW')}"
+    return f"{who} {host_of(webhook.url)}: {refusal.without(Remedy.ALLOW)}"
 
 
 async def _broker(settings: Settings, connection: AbstractConnection) -> AsyncIterator[Line]:

@@ -86,7 +86,7 @@ def _one(place: Place, probe: Probe, webhooks: Sequence[Webhook]) -> Finding:
     names = tuple(who(webhook) for webhook in webhooks)
     assert probe.failure is not None
     level, meaning, fix = _remedy(probe.failure, place, webhooks[0])
-    what = f"{place} {meaning}: {probe.error.removesuffix('; allow it with EGRESS_ALLOW')} ({some(names)})"
+    what = f"{place} {meaning}: {probe.error} ({some(names)})"
     return Finding(level, NAME, what, fix, names)
 
 

@@ -10,6 +10,7 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp import AddrInfoType, SocketFactoryType
@@ -87,16 +88,38 @@ _KINDS: dict[int, tuple[tuple[IPNetwork, str | None], ...]] = {
 }
 
 
+class Remedy(Enum):
+    """What to do about a refusal."""
+
+    ALLOW = "allow it with EGRESS_ALLOW"
+    CHANGE_WEBHOOK = "change the webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an address or a URL must not be connected to; None as remedy where the reason says it all."""
+
+    reason: str
+    remedy: Remedy | None = None
+
+    def __str__(self) -> str:
+        return self.reason if self.remedy is None else f"{self.reason}; {self.remedy.value}"
+
+    def without(self, remedy: Remedy) -> str:
+        """In words, for a reader who is told of this remedy anyway."""
+        return self.reason if self.remedy is remedy else str(self)
+
+
 class EgressRefused(OSError):
     """A connect that the policy refused, before a socket was made.
 
-    The text never differs, `reason` names the address: when all attempts fail aiohappyeyeballs raises one of
+    The text never differs, `refusal` names the address: when all attempts fail aiohappyeyeballs raises one of
     their exceptions only if the texts are equal, else a plain OSError that joins them.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, refusal: Refusal) -> None:
         super().__init__(errno.EACCES, "refused by the egress rules")
-        self.reason = reason
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,23 +137,23 @@ class EgressPolicy:
         object.__setattr__(self, "allow", tuple(map(_as_connected, self.allow)))
         object.__setattr__(self, "deny", tuple(map(_as_connected, self.deny)))
 
-    def refusal(self, address: str | IPAddress) -> str | None:
-        """Why this address must not be connected to, with the setting to change, or None."""
+    def refusal(self, address: str | IPAddress) -> Refusal | None:
+        """None: this address may be connected to."""
         try:
             outer = ip_address(address)
         except ValueError:
-            return f"not an IP address in its usual form: {address!r:.80}"
+            return Refusal(f"not an IP address in its usual form: {address!r:.80}")
         if isinstance(outer, IPv6Address) and outer.scope_id is not None:
             outer = IPv6Address(int(outer))
         faces = (*_embedded(outer), outer)
         for face in faces:
             if any(face in network for network in self.deny):
-                return f"address {_named(face, outer)} is named in EGRESS_DENY"
+                return Refusal(f"address {_named(face, outer)} is named in EGRESS_DENY")
         for face in faces:
             kind = _kind(face)
             if kind is not None and not any(face in network for network in self.allow):
-                fix = "; change the webhook" if kind == METADATA else "; allow it with EGRESS_ALLOW"
-                return f"{kind} address {_named(face, outer)}{fix}"
+                remedy = Remedy.CHANGE_WEBHOOK if kind == METADATA else Remedy.ALLOW
+                return Refusal(f"{kind} address {_named(face, outer)}", remedy)
         return None
 
 
@@ -152,9 +175,9 @@ def guarded_socket_factory(policy: EgressPolicy) -> SocketFactoryType:
 
     def make_socket(addr_info: AddrInfoType) -> socket.socket:
         family, type_, proto, _, address = addr_info
-        reason = policy.refusal(address[0])
-        if reason is not None:
-            raise EgressRefused(reason)
+        refusal = policy.refusal(address[0])
+        if refusal is not None:
+            raise EgressRefused(refusal)
         return socket.socket(family, type_, proto)
 
     return make_socket
@@ -176,11 +199,11 @@ class GuardedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         answer = await self._inner.resolve(host, port, family)
-        reasons = [self._policy.refusal(result["host"]) for result in answer]
-        refused = _common_refusal(reasons)
+        refusals = [self._policy.refusal(result["host"]) for result in answer]
+        refused = _common_refusal(refusals)
         if refused is not None:
             raise EgressRefused(refused)
-        return [result for result, reason in zip(answer, reasons, strict=True) if reason is None]
+        return [result for result, refusal in zip(answer, refusals, strict=True) if refusal is None]
 
     async def close(self) -> None:
         await self._inner.close()
@@ -192,7 +215,7 @@ async def system_addresses(host: str) -> list[str]:
     return [str(info[4][0]) for info in infos]
 
 
-async def refuse_url(url: str, policy: EgressPolicy, resolve: Resolve = system_addresses) -> str | None:
+async def refuse_url(url: str, policy: EgressPolicy, resolve: Resolve = system_addresses) -> Refusal | None:
     """Why a delivery to this URL would be refused now, or None. Of the URL, only the host is ever repeated.
 
     A number that is no plain IPv4 address is refused, as aiohttp does; a name when all its addresses are. A
@@ -201,25 +224,25 @@ async def refuse_url(url: str, policy: EgressPolicy, resolve: Resolve = system_a
     try:
         host = URL(url).raw_host
     except ValueError:
-        return "not a valid URL"
+        return Refusal("not a valid URL")
     if not host:
-        return "the URL has no host"
+        return Refusal("the URL has no host")
     if is_literal(host):
         return policy.refusal(host)
     if host.endswith(".."):  # as aiohttp's connector does
         host = host.rstrip(".") + "."
     try:
-        reasons = [policy.refusal(address) for address in await resolve(host)]
+        refusals = [policy.refusal(address) for address in await resolve(host)]
     except UnicodeError:
-        return "the URL's host is not a valid name"
+        return Refusal("the URL's host is not a valid name")
     except OSError:
         return None
-    return _common_refusal(reasons)
+    return _common_refusal(refusals)
 
 
-def _common_refusal(reasons: Sequence[str | None]) -> str | None:
-    """An answer's refusal: its first address's reason if every address has one."""
-    return reasons[0] if reasons and None not in reasons else None
+def _common_refusal(refusals: Sequence[Refusal | None]) -> Refusal | None:
+    """An answer's refusal: its first address's if every address has one."""
+    return refusals[0] if refusals and None not in refusals else None
 
 
 def _kind(address: IPAddress) -> str | None:

@@ -18,10 +18,10 @@ from worker.domain.request import Request
 from worker.domain.target import Target
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
 from worker.http.aiohttp_internals import Connection, HttpProcessingError, Origin, origin_of
-from worker.http.comeback import Comeback
 from worker.http.connections import Connections
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
 from worker.http.exchange import Answer, exchange, head_of
+from worker.http.refused_connects import RefusedConnects
 
 KEEP_ALIVE_SECONDS = 75.0
 """Longer than most receivers keep a connection (nginx: 75, Node: 5), so that it is they who close it."""
@@ -60,7 +60,7 @@ class Sender:
             ssl=trusted or True,
         )
         self._origin = lru_cache(maxsize=MOST_ORIGINS)(partial(origin_of, loop=self._loop))
-        self._comeback = Comeback(self._connected, jitter)
+        self._refused = RefusedConnects(self._connected, jitter)
 
     async def close(self) -> None:
         await self._connector.close()
@@ -85,7 +85,7 @@ class Sender:
         origin = self._origin(request.target.origin)
         head = head_of(url, origin.host, headers_with_credentials(request), len(request.body))
         answer = await self._exchanged(origin, head, request.body, deadline)
-        self._comeback.answered(origin)
+        self._refused.answered(origin)
         return answer
 
     async def _exchanged(self, origin: Origin, head: bytes, body: bytes, deadline: float) -> Answer:
@@ -96,7 +96,7 @@ class Sender:
                 return await exchange(kept, head, body, deadline)
             except _CUT:
                 pass  # the receiver had closed the kept connection (RFC 9112, 9.3.1)
-        connection = await self._comeback.connection(origin, deadline)
+        connection = await self._refused.connection(origin, deadline)
         return await exchange(connection, head, body, deadline)
 
     async def _connected(self, origin: Origin, deadline: float) -> Connection:
@@ -142,7 +142,7 @@ def unanswered(error: Exception, target: Target) -> Unanswered:
     """Library errors, named in our own words: theirs may hold URLs with credentials."""
     refused = egress_refusal(error)
     if refused is not None:
-        return Unanswered(Failure.REFUSED, refused.reason)
+        return Unanswered(Failure.REFUSED, str(refused.refusal))
     if isinstance(error, ValueError) and not isinstance(error, ssl.SSLError):
         return Unanswered(Failure.REFUSED, "the HTTP client cannot use the webhook's URL or headers")
     host = target.host

@@ -17,7 +17,7 @@ from worker.broker.announcements import Announcer, KeptConnection
 from worker.broker.connection import Supervisor
 from worker.broker.topology import config_exchange
 from worker.http.egress import refuse_url
-from worker.http.trial import TrialSender
+from worker.http.webhook_test import WebhookTester
 from worker.process import wiring
 from worker.process.health import serve_health
 from worker.process.lifecycle import Lifecycle
@@ -81,7 +81,7 @@ async def serve_api(
         settings.authentication_api_key,
         refuse_url=lambda url: refuse_url(url, policy),
         changed=changed,
-        send_test=TrialSender(policy, settings.webhook_request_timeout_ms / 1000).send,
+        send_test=WebhookTester(policy, settings.webhook_request_timeout_ms / 1000).send,
         token_owner=token_owner,
     )
     stack.push_async_callback(api.close)

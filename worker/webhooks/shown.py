@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from worker.domain.trial import Trial
 from worker.domain.webhook import Webhook
+from worker.domain.webhook_test import WebhookTest
 from worker.webhooks.store import Stored
 
 MASK = "***"
@@ -73,7 +73,7 @@ def shown_stored(item: Stored) -> Shown:
     return {**shown(item.webhook), "revision": item.revision, **times}
 
 
-def shown_trial(webhook: Webhook, event: str, trial: Trial) -> Shown:
+def shown_test(webhook: Webhook, event: str, trial: WebhookTest) -> Shown:
     """What came of a test event; `ok`: the receiver took it."""
     return {
         "instance": webhook.instance,

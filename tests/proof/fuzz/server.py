@@ -12,8 +12,8 @@ import time
 
 from tests.api.conftest import KEY
 from worker.api.webhooks import WebhookApi
-from worker.domain.trial import Trial, request_of_test
 from worker.domain.webhook import Webhook
+from worker.domain.webhook_test import WebhookTest, request_of_test
 from worker.http.egress import EgressPolicy, refuse_url
 from worker.stores.own.store import SqlStore
 
@@ -35,7 +35,7 @@ async def main(file: str) -> None:
     await asyncio.Event().wait()
 
 
-async def _refuse_url(url: str) -> str | None:
+async def _refuse_url(url: str) -> object | None:
     return await refuse_url(url, EgressPolicy(), _addresses)
 
 
@@ -51,9 +51,9 @@ async def _at_once(seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-async def _send_test(webhook: Webhook, event: bytes) -> Trial:
+async def _send_test(webhook: Webhook, event: bytes) -> WebhookTest:
     request_of_test(webhook, event, time.time())  # raises when what the API had accepted cannot be sent
-    return Trial(200, 1.0, b"ok")
+    return WebhookTest(200, 1.0, b"ok")
 
 
 if __name__ == "__main__":

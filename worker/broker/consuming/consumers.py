@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.channel import Channel
 
 from worker.basics.clock import Clock
-from worker.broker.connection import BROKER_ERRORS, as_broker_errors, said
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors, in_words
 from worker.broker.consuming.consumption import Consumer, Consumption, Held, consumer_missing
 from worker.broker.consuming.inbox import Inbox
 from worker.broker.consuming.redeliveries import Redeliveries
@@ -151,14 +151,14 @@ class Consumers:
                     for consumption in self._consumptions:
                         await consumption.flushed()
         except BROKER_ERRORS as error:
-            log.warning("RabbitMQ did not answer to the last acks, it may deliver them again: %s", said(error))
+            log.warning("RabbitMQ did not answer to the last acks, it may deliver them again: %s", in_words(error))
 
     async def _cancel_consumers(self) -> None:
         try:
             with as_broker_errors():
                 await self._adjust(self._applied[1])
         except BROKER_ERRORS as error:
-            log.info("the broker was gone when consuming stopped: %s", said(error))
+            log.info("the broker was gone when consuming stopped: %s", in_words(error))
 
     # Taking.
 

@@ -11,7 +11,7 @@ from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.broker.aiormq_internals import closing_of, is_registered, on_consumer_cancelled
-from worker.broker.barrier import queue_knows
+from worker.broker.barrier import wait_until_acks_are_stored
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.consuming.acks import AckLedger
 from worker.broker.consuming.redeliveries import Redeliveries
@@ -131,7 +131,7 @@ class Consumption:
             await asyncio.wait({self._flushing})
         if self.healthy:
             for queue in tuple(self._delivering):
-                await queue_knows(self._channel, queue)
+                await wait_until_acks_are_stored(self._channel, queue)
 
     def _gone(self) -> None:
         self.close()

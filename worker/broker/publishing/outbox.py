@@ -16,7 +16,7 @@ from pamqp import frame
 from pamqp.commands import Basic
 
 from worker.broker.aiormq_internals import closing_of, expect_confirm, forget_confirms, forget_return, write
-from worker.broker.connection import said
+from worker.broker.connection import in_words
 from worker.broker.publishing.content import body_frames, content_header
 from worker.delivery.ports import PublishFailed
 from worker.domain.history import Headers
@@ -63,7 +63,7 @@ class Publish(asyncio.Future[object]):
             case DeliveryError():
                 failure = QueueRefused(f"the queue {self.queue} refused it: at its length limit, or not available")
             case _:
-                failure = PublishFailed(f"publishing to {self.queue}: {said(error)}")
+                failure = PublishFailed(f"publishing to {self.queue}: {in_words(error)}")
         failure.__cause__ = error
         return failure
 

@@ -14,7 +14,7 @@ from worker.broker.aiormq_internals import closing_of
 from worker.broker.declare import open_channel
 from worker.broker.publishing.alarm import watch_alarm
 from worker.broker.publishing.outbox import Outbox, Publish, QueueMissing, QueueRefused
-from worker.broker.publishing.rejections import Rejections
+from worker.broker.publishing.refusing_queues import RefusingQueues
 from worker.broker.topology import Topology
 from worker.delivery.ports import PublishFailed
 from worker.domain.history import PREFIX, Headers, History
@@ -45,7 +45,7 @@ class Publisher:
         self._on_blocked = on_blocked
         self._monotonic = monotonic
         self._trace = trace
-        self._rejections = Rejections()
+        self._refusing = RefusingQueues()
         self._unconfirmed: dict[Publish, float] = {}  # begun at, in that order
         self._connection: AbstractConnection | None = None
         self._outbox: Outbox | None = None
@@ -122,13 +122,13 @@ class Publisher:
             return
         match publish.exception():
             case None:
-                self._rejections.accepted(publish.queue)
+                self._refusing.accepted(publish.queue)
             case QueueMissing():
                 self._unfit.set()  # a new connection declares it again
             case QueueRefused():
                 self._refused(publish.queue)
 
     def _refused(self, queue: str) -> None:
-        if self._rejections.refused(queue, self._monotonic()):
+        if self._refusing.refused(queue, self._monotonic()):
             log.warning("the queue %s goes on refusing: trying it on a new connection", queue)
             self._unfit.set()

@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from worker.domain.target import is_literal, plain_url
-from worker.http.egress import EgressPolicy, EgressRefused, GuardedResolver
+from worker.http.egress import EgressPolicy, EgressRefused, GuardedResolver, Remedy
 
 AT_ONCE = 20
 SECONDS = 5.0
@@ -112,7 +112,7 @@ async def _probe(place: Place, policy: EgressPolicy, resolver: AbstractResolver,
             if is_literal(place.host):
                 refusal = policy.refusal(place.host)
                 if refusal is not None:
-                    return Probe("egress", refusal)
+                    return Probe("egress", refusal.without(Remedy.ALLOW))
                 addresses = [place.host]
             else:
                 started = time.monotonic()
@@ -122,7 +122,7 @@ async def _probe(place: Place, policy: EgressPolicy, resolver: AbstractResolver,
     except TimeoutError:
         return Probe("timeout", f"no connection within {SECONDS:g} s", lookup)
     except EgressRefused as error:
-        return Probe("egress", error.reason)
+        return Probe("egress", error.refusal.without(Remedy.ALLOW))
     except (OSError, UnicodeError) as error:
         return Probe("dns", _said(error))
 

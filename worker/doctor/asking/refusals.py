@@ -10,7 +10,7 @@ from yarl import URL
 
 from worker.basics.tasks import end
 from worker.domain.target import is_literal
-from worker.http.egress import EgressPolicy, Resolve, refuse_url
+from worker.http.egress import EgressPolicy, Refusal, Resolve, refuse_url
 
 LOOKUPS_AT_ONCE = 50
 LOOKUP_SECONDS = 5.0
@@ -23,7 +23,7 @@ class Refusals:
     """`reasons` by host, of those that are refused; `unanswered` hosts could not be looked up in time."""
 
     hosts: int
-    reasons: dict[str, str]
+    reasons: dict[str, Refusal]
     unanswered: int
 
 
@@ -60,7 +60,7 @@ def _by_name(item: tuple[str, str]) -> bool:
 
 async def _look_up(by_host: dict[str, str], policy: EgressPolicy, resolve: Resolve) -> Refusals:
     waiting = iter(sorted(by_host.items(), key=_by_name))
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Refusal] = {}
     answered = 0
 
     async def work() -> None:
@@ -68,12 +68,12 @@ async def _look_up(by_host: dict[str, str], policy: EgressPolicy, resolve: Resol
         for host, url in waiting:
             try:
                 async with asyncio.timeout(LOOKUP_SECONDS):
-                    reason = await refuse_url(url, policy, resolve)
+                    refusal = await refuse_url(url, policy, resolve)
             except TimeoutError:
                 continue
             answered += 1
-            if reason is not None:
-                reasons[host] = reason
+            if refusal is not None:
+                reasons[host] = refusal
 
     tasks = [asyncio.create_task(work()) for _ in range(min(LOOKUPS_AT_ONCE, len(by_host)))]
     if tasks:

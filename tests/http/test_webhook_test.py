@@ -9,17 +9,17 @@ from standardwebhooks import Webhook as Verifier
 
 from tests.http.egress_support import policy
 from tests.support.receiver import Answer, HostileReceiver, Receiver, read_request
-from worker.domain.trial import KIND, Trial, event_of_test
 from worker.domain.webhook import Webhook
-from worker.http import trial
-from worker.http.trial import KEPT_BYTES, TrialSender
+from worker.domain.webhook_test import KIND, WebhookTest, event_of_test
+from worker.http import webhook_test
+from worker.http.webhook_test import KEPT_BYTES, WebhookTester
 
 SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 EVENT = event_of_test("acme", KIND, 1_795_000_000.0)
 
 
-def sender(*allowed: str, timeout: float = 10.0) -> TrialSender:
-    return TrialSender(policy(*(allowed or ("127.0.0.0/8",))), timeout)
+def sender(*allowed: str, timeout: float = 10.0) -> WebhookTester:
+    return WebhookTester(policy(*(allowed or ("127.0.0.0/8",))), timeout)
 
 
 async def test_it_is_signed_and_carries_the_webhooks_headers(receiver: Receiver) -> None:
@@ -61,7 +61,7 @@ async def test_no_answer_in_time_says_so(receiver: Receiver) -> None:
 
 
 async def test_a_status_counts_whatever_becomes_of_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "DRAIN_SECONDS", 0.05)
+    monkeypatch.setattr(webhook_test, "DRAIN_SECONDS", 0.05)
 
     async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -82,7 +82,7 @@ async def test_a_status_counts_whatever_becomes_of_the_body(monkeypatch: pytest.
 )
 async def test_what_cannot_be_sent_says_why(webhook: Webhook, words: str) -> None:
     found = await sender().send(webhook, EVENT)
-    assert isinstance(found, Trial)
+    assert isinstance(found, WebhookTest)
     assert words in (found.error or "")
 
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from tests.http.sender_support import until
-from worker.http.comeback import Comeback
+from worker.http.refused_connects import RefusedConnects
 
 ORIGIN: Any = SimpleNamespace(key="receiver:80")
 OTHER: Any = SimpleNamespace(key="other:80")
@@ -32,7 +32,7 @@ class Receiver:
         self.hangs: set[int] = set()
         self.hanging = asyncio.Event()
         self.room = 10**6
-        self.comeback = Comeback(self.connect, 0.2, patience, uniform)
+        self.shared = RefusedConnects(self.connect, 0.2, patience, uniform)
 
     async def connect(self, origin: Any, deadline: float) -> Any:
         self.connects += 1
@@ -47,7 +47,7 @@ class Receiver:
         return f"connection {number}"
 
     def wait(self, deadline: float = FAR) -> asyncio.Task[Any]:
-        return asyncio.create_task(self.comeback.connection(ORIGIN, deadline))
+        return asyncio.create_task(self.shared.connection(ORIGIN, deadline))
 
     async def leading(self) -> asyncio.Task[Any]:
         """One who has been refused and tries again for all who come now."""
@@ -62,7 +62,7 @@ class Receiver:
         await until(lambda: self.refusals >= times, f"{times} refusals")
 
     async def forgotten(self) -> None:
-        await until(lambda: len(self.comeback) == 0, "nothing is kept of the receiver")
+        await until(lambda: len(self.shared) == 0, "nothing is kept of the receiver")
 
 
 async def ended(task: asyncio.Task[Any]) -> None:
@@ -84,7 +84,7 @@ async def test_of_a_hundred_who_wait_one_tries_and_all_are_connected_when_it_lis
     receiver.listens = True
     assert len(set(await asyncio.gather(*waiting))) == 100
     assert receiver.connects == 103
-    assert len(receiver.comeback) == 0
+    assert len(receiver.shared) == 0
 
 
 async def test_who_waits_in_vain_is_told_a_refusal_of_his_own() -> None:
@@ -105,11 +105,11 @@ async def test_not_all_who_wait_in_vain_give_up_at_the_same_moment() -> None:
 
 async def test_a_restart_within_the_patience_fails_nobody_however_many_come() -> None:
     receiver = Receiver(patience=0.5)
-    receiver.comeback.answered(OTHER)
+    receiver.shared.answered(OTHER)
 
     async def lane() -> None:
         while not receiver.listens:
-            await receiver.comeback.connection(ORIGIN, FAR)
+            await receiver.shared.connection(ORIGIN, FAR)
 
     lanes = [asyncio.create_task(lane()) for _ in range(20)]
     asyncio.get_running_loop().call_later(0.35, setattr, receiver, "listens", True)
@@ -120,7 +120,7 @@ async def test_a_restart_within_the_patience_fails_nobody_however_many_come() ->
 async def test_a_receiver_that_is_down_for_longer_holds_nobody_who_comes_later() -> None:
     receiver = Receiver(patience=0.5)
     leading = await receiver.leading()
-    receiver.comeback.answered(OTHER)
+    receiver.shared.answered(OTHER)
     with pytest.raises(aiohttp.ClientConnectorError):
         await leading
     connects = receiver.connects
@@ -132,7 +132,7 @@ async def test_a_receiver_that_is_down_for_longer_holds_nobody_who_comes_later()
 
 async def test_while_nobody_answers_each_waits_anew_because_the_fault_may_be_ours() -> None:
     receiver = Receiver(patience=0.5)
-    receiver.comeback.answered(OTHER)
+    receiver.shared.answered(OTHER)
     with pytest.raises(aiohttp.ClientConnectorError):
         await receiver.wait()
     later = receiver.wait()
@@ -169,8 +169,8 @@ async def test_one_who_is_let_in_ends_what_is_remembered_of_a_refusal() -> None:
 async def test_so_does_an_answer_on_a_connection_that_was_kept() -> None:
     receiver = Receiver()
     await ended(await receiver.leading())
-    receiver.comeback.answered(ORIGIN)
-    assert len(receiver.comeback) == 0
+    receiver.shared.answered(ORIGIN)
+    assert len(receiver.shared) == 0
 
 
 async def test_one_who_comes_later_and_is_let_in_calls_those_who_wait() -> None:
@@ -181,7 +181,7 @@ async def test_one_who_comes_later_and_is_let_in_calls_those_who_wait() -> None:
     waiting = [receiver.wait() for _ in range(4)]
     await receiver.tried(2)
     receiver.listens = True
-    receiver.comeback.answered(ORIGIN)  # he need not wait
+    receiver.shared.answered(ORIGIN)  # he need not wait
     assert await receiver.wait()
     async with asyncio.timeout(5):
         assert len(set(await asyncio.gather(*waiting))) == 4
@@ -196,7 +196,7 @@ async def test_who_was_not_called_in_time_tries_himself_when_others_were_let_in(
     waiting = receiver.wait()
     await receiver.tried(2)
     receiver.listens = True
-    receiver.comeback.answered(ORIGIN)
+    receiver.shared.answered(ORIGIN)
     assert await waiting
     await ended(hanging)
 

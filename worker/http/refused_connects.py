@@ -49,7 +49,7 @@ class _Outage(NamedTuple):
     refused: aiohttp.ClientConnectorError
 
 
-class Comeback:
+class RefusedConnects:
     """Of all who wait for one origin, one tries to connect; whoever is let in calls two of them.
 
     A connect that is refused costs 0.4 ms: hundreds who tried would take from the healthy what their own POSTs cost,

@@ -9,8 +9,8 @@ import aiohttp
 from worker.domain.event import InvalidEvent
 from worker.domain.request import BadHeaders, Request
 from worker.domain.target import BadUrl
-from worker.domain.trial import Trial, request_of_test
 from worker.domain.webhook import Webhook
+from worker.domain.webhook_test import WebhookTest, request_of_test
 from worker.http.egress import EgressPolicy, GuardedResolver, guarded_socket_factory
 from worker.http.exchange import DRAIN_SECONDS
 from worker.http.sender import headers_with_credentials, sendable_url, unanswered
@@ -19,7 +19,7 @@ KEPT_BYTES = 1024
 """Of the answer's body."""
 
 
-class TrialSender:
+class WebhookTester:
     """Sends test events under the egress rules. `timeout` in seconds, for webhooks without one of their own."""
 
     def __init__(
@@ -34,12 +34,12 @@ class TrialSender:
         self._now = now
         self._monotonic = monotonic
 
-    async def send(self, webhook: Webhook, event: bytes) -> Trial:
+    async def send(self, webhook: Webhook, event: bytes) -> WebhookTest:
         """One attempt with an event's bytes, whether the webhook is enabled or not. Never raises."""
         try:
             request = request_of_test(webhook, event, self._now())
         except (InvalidEvent, BadUrl, BadHeaders) as error:
-            return Trial(None, 0.0, error=str(error))
+            return WebhookTest(None, 0.0, error=str(error))
         seconds = self._timeout if webhook.timeout_ms is None else webhook.timeout_ms / 1000
         started = self._monotonic()
         try:
@@ -49,10 +49,10 @@ class TrialSender:
             return self._unanswered(started, f"no answer within {seconds:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return self._unanswered(started, unanswered(error, request.target).error)
-        return Trial(status, self._milliseconds(started), body)
+        return WebhookTest(status, self._milliseconds(started), body)
 
-    def _unanswered(self, started: float, error: str) -> Trial:
-        return Trial(None, self._milliseconds(started), error=error)
+    def _unanswered(self, started: float, error: str) -> WebhookTest:
+        return WebhookTest(None, self._milliseconds(started), error=error)
 
     def _milliseconds(self, started: float) -> float:
         return 1000 * (self._monotonic() - started)

@@ -19,7 +19,7 @@ KIND = "APPLICATION_STARTUP"
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class WebhookTest:
     """What became of it: the receiver's answer (`body`: its first bytes), or why there is none."""
 
     status: int | None

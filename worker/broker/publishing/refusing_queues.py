@@ -7,7 +7,7 @@ PAUSE_SECONDS = 15.0
 """Who is refused tries again within 5 s: refusals further apart belong to different troubles."""
 
 
-class Rejections:
+class RefusingQueues:
     """Pure. Which queues refuse, since when and until when that is borne; monotonic seconds.
 
     RabbitMQ 3.10 goes on refusing a channel after the queue's length limit was removed, but takes the same from
