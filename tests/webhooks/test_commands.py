@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from worker.basics.masking import without_credentials
 from worker.domain.request import secret_key
 from worker.domain.webhook import RateLimit, Webhook
 from worker.stores.own.store import SqlStore
@@ -20,7 +21,7 @@ from worker.webhooks.commands import (
     set_webhook,
 )
 from worker.webhooks.fields import InvalidWebhook
-from worker.webhooks.shown import masked_url, table
+from worker.webhooks.shown import table
 from worker.webhooks.store import RowDamaged
 
 URL = "https://h.example/x"
@@ -216,4 +217,4 @@ async def test_the_table_is_readable(store: SqlStore) -> None:
                        ("https://[u:p@h", "***")],
 )  # fmt: skip
 def test_url_credentials_are_masked(url: str, shown: str) -> None:
-    assert masked_url(url) == shown
+    assert without_credentials(url) == shown

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from worker.api.dialects import Asked
 from worker.api.errors import invalid
 from worker.api.ports import Changed, RefuseUrl
+from worker.basics.masking import MASK, without_credentials
 from worker.domain.target import plain_url
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.changing import change, find
@@ -22,7 +23,6 @@ from worker.webhooks.fields import (
     warnings,
     webhook_from,
 )
-from worker.webhooks.shown import MASK, masked_url
 from worker.webhooks.store import RowDamaged, Stored, WritableStore
 
 EGRESS_SECONDS = 5.0
@@ -136,7 +136,7 @@ def merged(asked: Asked, existing: Webhook | None, secret: str | None) -> dict[s
     if fields.get("enabled") is False:
         fields["events"] = []  # as Evolution: a disabled webhook keeps no list
         fields["url"] = fields.get("url") or stored.get("url") or ""
-    if existing and "url" in fields and fields["url"] == masked_url(existing.url):
+    if existing and "url" in fields and fields["url"] == without_credentials(existing.url):
         fields["url"] = existing.url
     headers = fields.get("headers")
     if isinstance(headers, dict):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from worker.basics.masking import MASK
 from worker.domain.names import KNOWN, SYNONYMS
 from worker.webhooks.fields import MOST_EVENTS
 from worker.webhooks.store import LONGEST_ID, LONGEST_INSTANCE
@@ -95,7 +96,7 @@ def _naming_instance() -> Json:
 _V2_PROPERTIES: Json = {
     "id": _TEXT,
     "url": _TEXT,
-    "headers": {"type": "object", "additionalProperties": {"const": "***"}},
+    "headers": {"type": "object", "additionalProperties": {"const": MASK}},
     "enabled": _FLAG,
     "events": _TEXTS,
     "webhookByEvents": _FLAG,

@@ -13,6 +13,7 @@ from pamqp.common import FieldTable
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from yarl import URL
 
+from worker.basics.masking import MASK
 from worker.basics.tasks import end
 from worker.broker.aiormq_internals import closing_of, connection_beneath
 from worker.broker.decoders import read_whatever_comes
@@ -66,7 +67,7 @@ class TopologyMismatch(Exception):
 def masked(uri: str) -> str:
     """An AMQP URI without its password, for logs and errors."""
     url = URL(uri)
-    return str(url.with_password("***") if url.password else url)
+    return str(url.with_password(MASK) if url.password else url)
 
 
 async def connect(uri: str, name: str) -> AbstractConnection:

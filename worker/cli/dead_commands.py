@@ -16,7 +16,8 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
 from worker.basics.clock import Clock
-from worker.broker.connection import BROKER_ERRORS, close, connect, masked, while_open
+from worker.basics.masking import without
+from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, masked, while_open
 from worker.broker.topology import Topology, topology
 from worker.cli.dead_arguments import filter_of, problem_with
 from worker.deadletters import shown as output
@@ -209,8 +210,7 @@ def _not_found(ids: list[str]) -> str:
 
 
 def _without_password(error: Exception, uri: str) -> str:
-    text, password = str(error) or type(error).__name__, URL(uri).password
-    return text.replace(password, output.MASK) if password else text
+    return without(URL(uri).password, in_words(error))
 
 
 COMMANDS: Mapping[str, Callable[[Scene], Coroutine[Any, Any, int]]] = {

@@ -2,8 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from worker.basics.moments import moment_of
 from worker.deadletters.letter import Letter
 from worker.domain.names import canonical
 
@@ -53,7 +53,6 @@ def since(text: str, now: float) -> float:
     if age:
         return now - int(age[1]) * _SECONDS[age[2]]
     try:
-        found = datetime.fromisoformat(text.strip())
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        return moment_of(text.strip())
     except (ValueError, OverflowError):
         raise ValueError(f"must be an age (90s, 30m, 2h, 3d) or an ISO time, not {text!r}") from None

@@ -6,10 +6,11 @@ Three kinds lie in the queue: the worker's own (`x-delivery-reason` says why), t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec.structs import replace
 
+from worker.basics.moments import iso_with_offset, moment_of
 from worker.domain.event import InvalidEvent, identity, parse
 from worker.domain.history import KEPT_ENTRIES, PREFIX, History, from_headers
 from worker.domain.outcome import REASONS, DeadLettered, Reason
@@ -85,7 +86,7 @@ def redriven(headers: Table, body: bytes, message_id: str | None, now: float) ->
     Raises InvalidEvent when its headers are damaged, so that nobody can say which webhook it was for.
     """
     past = from_headers(headers) or _begun(body, message_id, broker_death(headers))
-    entry = f"{datetime.fromtimestamp(now, UTC).isoformat(timespec='milliseconds')} redriven"
+    entry = f"{iso_with_offset(now)} redriven"
     return replace(
         past,
         first_seen=now,
@@ -141,10 +142,9 @@ def _dead_since(headers: Table, death: Table) -> float | None:
     written, died = _text(headers, "dead-since"), death.get("time")
     if written:
         try:
-            found = datetime.fromisoformat(written)
+            return moment_of(written)
         except ValueError:
             return None
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     return died.timestamp() if isinstance(died, datetime) else None
 
 

@@ -4,29 +4,24 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import orjson
 
+from worker.basics.masking import MASK, text_without_credentials
+from worker.basics.moments import iso
 from worker.deadletters.letter import Letter
 
-MASK = "***"
 _SECRET_KEYS = re.compile(
     r"api[-_]?key|authorization|jwt[-_]?key|password|passwd|secret|token|cookie|signature|private[-_]?key",
     re.IGNORECASE,
 )
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@\"']+@")
 _SECRET_TEXT = re.compile(
     rf'("[^"\\]{{0,60}}(?:{_SECRET_KEYS.pattern})[^"\\]{{0,60}}"\s*:\s*)"(?:[^"\\]|\\.)*+"?', re.IGNORECASE
 )
 
 COLUMNS = ("dead_since", "reason", "instance", "event", "webhook", "attempts", "last_status", "id", "error")
 WIDEST = 60
-
-
-def scrubbed(text: str) -> str:
-    """Without the credentials of URLs."""
-    return _CREDENTIALS.sub(MASK + "@", text) if "@" in text else text
 
 
 def shown(letter: Letter) -> dict[str, object]:
@@ -45,7 +40,7 @@ def shown(letter: Letter) -> dict[str, object]:
         "dead_since": _iso(letter.dead_since),
         "exchange": _clean(letter.exchange),
         "routing_key": _clean(letter.routing_key),
-        "log": [scrubbed(entry) for entry in letter.log],
+        "log": [text_without_credentials(entry) for entry in letter.log],
     }
 
 
@@ -78,7 +73,7 @@ def in_full(letter: Letter, headers: Mapping[str, object], body: bytes) -> dict[
     try:
         content = masked(json.loads(body))
     except (ValueError, RecursionError):
-        content = scrubbed(_SECRET_TEXT.sub(rf'\1"{MASK}"', body.decode(errors="replace")))
+        content = text_without_credentials(_SECRET_TEXT.sub(rf'\1"{MASK}"', body.decode(errors="replace")))
     return {"letter": shown(letter), "headers": masked(_plain(dict(headers))), "body": content}
 
 
@@ -101,7 +96,7 @@ def masked(value: object, key: str = "") -> object:
         case list():
             return [masked(item, key) for item in value]
         case str() if value:
-            return MASK if _SECRET_KEYS.search(key) else scrubbed(value)
+            return MASK if _SECRET_KEYS.search(key) else text_without_credentials(value)
     return MASK if value and not isinstance(value, bool) and _SECRET_KEYS.search(key) else value
 
 
@@ -146,13 +141,13 @@ def _escaped(char: str) -> str:
 
 
 def _clean(text: str | None) -> str | None:
-    return None if text is None else scrubbed(text)
+    return None if text is None else text_without_credentials(text)
 
 
 def _iso(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return iso(seconds)
     except (OverflowError, ValueError, OSError):
         return None

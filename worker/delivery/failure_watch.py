@@ -1,9 +1,9 @@
 """Carries out what failing.py decides, beside the flow: nothing waits for it, nothing fails by it."""
 
-from datetime import UTC, datetime
 from typing import assert_never
 
 from worker.basics.clock import Clock
+from worker.basics.moments import iso
 from worker.basics.tasks import Tasks
 from worker.delivery.failing import Forget, GiveUp, LongFailing, Remember
 from worker.delivery.ports import FailureMemory
@@ -53,8 +53,7 @@ class FailureWatch:
             case Forget():
                 self._writing.start(self._memory.recovered(webhook))
             case GiveUp(since=since):
-                began = datetime.fromtimestamp(since / 1000, UTC).isoformat(timespec="seconds")
-                reason = f"every attempt failed since {began.replace('+00:00', 'Z')}"
+                reason = f"every attempt failed since {iso(since / 1000, 'seconds')}"
                 self._writing.start(self._memory.give_up(webhook, reason))
             case _:
                 assert_never(decision)

@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 from typing import assert_never
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_random_exponential
 
 from worker.basics.clock import Clock
+from worker.basics.moments import iso_with_offset
 from worker.basics.tasks import end
 from worker.delivery.ports import Publisher, PublishFailed, Recorder
 from worker.delivery.taken import Taken
@@ -162,7 +162,7 @@ class Settler:
         return f"{self._iso()} {what}"
 
     def _iso(self) -> str:
-        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
+        return iso_with_offset(self._now())
 
 
 class _Leaving:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
+from worker.basics.masking import without_secrets
 from worker.domain.names import path_of
 
 SILENT_PREFIX = "worker+"
@@ -47,8 +48,7 @@ class Target:
     @property
     def bare(self) -> str:
         """The URL without credentials, query and fragment, each of which may hold a secret."""
-        parts = urlsplit(self.url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+        return without_secrets(self.url)
 
 
 @lru_cache(maxsize=MOST_TARGETS)

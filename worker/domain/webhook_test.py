@@ -1,11 +1,11 @@
 """A test event: what it says, the request it becomes, and what came of it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import orjson
 
 from worker import __version__
+from worker.basics.moments import iso
 from worker.domain.event import identity, parse
 from worker.domain.history import History
 from worker.domain.names import WIRE_NAMES
@@ -33,7 +33,7 @@ def event_of_test(instance: str, kind: str, now: float) -> bytes:
 
     `now`: Unix time in seconds.
     """
-    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = iso(now)
     data = {"test": True, "message": f"a test by evolution-webhook-worker {__version__}"}
     return orjson.dumps({"event": WIRE_NAMES[kind], "instance": instance, "data": data, "date_time": moment})
 

@@ -3,7 +3,6 @@
 A field's name is its variable's in lower case; WEBHOOK_EVENTS_<NAME> variables gather in `webhook_events`.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import PlainValidator as Read
 
+from worker.basics.masking import MASK, authority_alone
 from worker.settings import environment as given
 from worker.settings.environment import EVENTS, Given, Network, Reading, number, text, url
 from worker.stores.own.sealing import Sealer
@@ -230,10 +230,7 @@ def masked(name: str, value: object) -> str:
     """For messages: nothing of a secret; of anything like a URL only scheme, host and port."""
     text = given.plain(value)
     if name in SECRETS:
-        return "'***'"
+        return repr(MASK)
     if name.endswith(("_URI", "_URL")) or "://" in text or "@" in text:
-        match = re.match(r"(?s)([a-zA-Z0-9+.-]*://)?(.*@)?([^:/?#@]*(?::\d{1,5}(?=[/?#]|$))?)", text)
-        scheme, credentials, host = match.groups() if match else ("", "", "")
-        rest = "…" if match and match.end() < len(text) else ""
-        text = f"{scheme or ''}{'***@' if credentials else ''}{host}{rest}"
+        text = authority_alone(text)
     return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -6,11 +6,11 @@ import logging
 import sys
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TextIO
 
 import orjson
 
+from worker.basics.moments import iso_with_offset
 from worker.domain.outcome import DeadLettered, Delivered, Parked, Reason, Skipped
 from worker.domain.record import Record
 
@@ -75,7 +75,7 @@ def _facts(record: logging.LogRecord) -> dict[str, object]:
 
 def _line(created: float, level: str, logger: str, message: str) -> dict[str, object]:
     return {
-        "time": datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds"),
+        "time": iso_with_offset(created),
         "level": level.lower(),
         "logger": logger,
         "message": message,

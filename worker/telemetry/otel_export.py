@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from worker import __version__
+from worker.basics.masking import without, without_secrets
 from worker.telemetry.otel import Otel
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def otel(endpoint: str) -> Otel:
         await _shut_down(provider)
         words.listen_no_more()
 
-    log.info("sending traces", extra={"endpoint": _public(endpoint)})
+    log.info("sending traces", extra={"endpoint": without_secrets(endpoint)})
     return Otel(provider.get_tracer("evolution-webhook-worker", __version__), time.time_ns, close)
 
 
@@ -94,7 +95,9 @@ class Reporting(SpanExporter):
             self._lost = 0
             return result
         if not self._lost:
-            log.warning("traces cannot be sent to %s, deliveries go on: %s", _public(self._endpoint), self._reason())
+            log.warning(
+                "traces cannot be sent to %s, deliveries go on: %s", without_secrets(self._endpoint), self._reason()
+            )
         self._lost += len(spans)
         return result
 
@@ -107,7 +110,7 @@ class Reporting(SpanExporter):
     def _reason(self) -> str:
         query = urlsplit(self._endpoint).query
         reason = self._words.reason or "no reason given"
-        return (reason.replace(query, "***") if query else reason)[:300]
+        return without(query, reason)[:300]
 
 
 class _Words(logging.Handler):
@@ -140,8 +143,3 @@ class _Words(logging.Handler):
         if now - self._said.get(words, -REPEAT_SECONDS) >= REPEAT_SECONDS:
             self._said[words] = now
             log.warning("OpenTelemetry: %s", words)
-
-
-def _public(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -4,10 +4,10 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from worker.basics.moments import iso
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.changing import change
 from worker.webhooks.fields import new_secret
-from worker.webhooks.shown import iso
 from worker.webhooks.store import WritableStore
 
 
@@ -38,7 +38,7 @@ async def rotate_secret(
     if changed is None:
         return None
     until = changed.webhook.old_secret_until
-    return Rotated(secret, None if until is None else iso(until * 1000), changed.written.revision)
+    return Rotated(secret, None if until is None else iso(until), changed.written.revision)
 
 
 def with_new_secret(webhook: Webhook, secret: str, expire_old: int, now: float) -> Webhook:

@@ -1,14 +1,12 @@
 """How webhooks are shown to people and in --json: header values, secrets and URL credentials masked."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
+from worker.basics.masking import MASK, without_credentials
+from worker.basics.moments import iso
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest
 from worker.webhooks.store import Stored
-
-MASK = "***"
 
 Shown = dict[str, object]
 """Field name -> value, in the names that `webhook set` takes."""
@@ -22,27 +20,17 @@ def shown(webhook: Webhook) -> Shown:
         "id": webhook.id,
         "enabled": webhook.enabled,
         "disabled_reason": webhook.disabled_reason,
-        "url": masked_url(webhook.url),
+        "url": without_credentials(webhook.url),
         "by_events": webhook.by_events,
         "events": sorted(webhook.events),
         "headers": {name: MASK for name, _ in webhook.headers},
         "secrets": len(webhook.secrets),
-        "old_secret_until": None if webhook.old_secret_until is None else iso(webhook.old_secret_until * 1000),
+        "old_secret_until": None if webhook.old_secret_until is None else iso(webhook.old_secret_until),
         "base64": webhook.base64,
         "timeout_ms": webhook.timeout_ms,
         "concurrency": webhook.concurrency,
         "rate_limit": {"per_second": rate.per_second, "burst": rate.burst} if rate else None,
     }
-
-
-def masked_url(url: str) -> str:
-    """The URL with `user:password@` replaced."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return MASK
-    _, at, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{MASK}@{host}").geturl() if at else url
 
 
 TABLE_COLUMNS = ("instance", "id", "enabled", "url", "by_events", "events")
@@ -69,7 +57,7 @@ def _cell(webhook: Shown, column: str) -> str:
 
 
 def shown_stored(item: Stored) -> Shown:
-    times = {"created_at": iso(item.created_at), "updated_at": iso(item.updated_at)}
+    times = {"created_at": iso(item.created_at / 1000), "updated_at": iso(item.updated_at / 1000)}
     return {**shown(item.webhook), "revision": item.revision, **times}
 
 
@@ -78,7 +66,7 @@ def shown_test(webhook: Webhook, event: str, trial: WebhookTest) -> Shown:
     return {
         "instance": webhook.instance,
         "id": webhook.id,
-        "url": masked_url(webhook.url),
+        "url": without_credentials(webhook.url),
         "event": event,
         "signed": bool(webhook.secrets),
         "ok": trial.status is not None and 200 <= trial.status < 300,
@@ -87,8 +75,3 @@ def shown_test(webhook: Webhook, event: str, trial: WebhookTest) -> Shown:
         "body": trial.body.decode(errors="replace"),
         "error": trial.error,
     }
-
-
-def iso(milliseconds: int) -> str:
-    """Unix milliseconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

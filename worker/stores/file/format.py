@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
+from worker.basics.masking import without_credentials
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.fields import InvalidWebhook, fields_of, webhook_from
-from worker.webhooks.shown import masked_url
 
 LARGEST = 16 * 2**20
 """Bytes: 10,000 webhooks take two million."""
@@ -119,7 +119,7 @@ def exported(webhook: Webhook, *, with_secrets: bool) -> Table:
     """Fields by name; what is empty, and without `with_secrets` what may be secret, is left out."""
     fields: Table = {"instance": webhook.instance, "id": webhook.id, **fields_of(webhook)}
     if not with_secrets:
-        fields["url"] = masked_url(webhook.url)
+        fields["url"] = without_credentials(webhook.url)
     hidden = () if with_secrets else SECRET_FIELDS
     return {name: value for name, value in fields.items() if value not in (None, [], {}) and name not in hidden}
 
@@ -127,7 +127,7 @@ def exported(webhook: Webhook, *, with_secrets: bool) -> Table:
 def _table(webhook: Webhook, *, with_secrets: bool) -> str:
     shown = exported(webhook, with_secrets=with_secrets)
     left_out = [] if with_secrets else [name for name in SECRET_FIELDS if getattr(webhook, name)]
-    if not with_secrets and masked_url(webhook.url) != webhook.url:
+    if not with_secrets and without_credentials(webhook.url) != webhook.url:
         left_out.append("credentials of the URL")
     lines = ["[[webhook]]", *(f"{name} = {_value(value)}" for name, value in shown.items())]
     return "\n".join([*lines, *(f"# {name}: left out" for name in left_out)]) + "\n"
