@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.broker.history_headers import PREFIX, headers_of
 from worker.deadletters import shown as output
 from worker.deadletters.filter import Filter, since
 from worker.deadletters.letter import DELIVERY_LIMIT, LETTER_REASONS, UNKNOWN, read, redriven
 from worker.domain.event import InvalidEvent, identity
-from worker.domain.history import PREFIX, History
+from worker.domain.history import History
 from worker.domain.routing import delivery_id
 
 BODY = b'{"event":"messages.upsert","instance":"acme","data":{"n":1},"apikey":"K-SECRET"}'
@@ -29,7 +30,7 @@ DIED = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 
 def headers(history: History = PAST, **facts: object) -> dict[str, object]:
-    return history.headers() | {PREFIX + key: value for key, value in (FACTS | facts).items() if value is not None}
+    return headers_of(history) | {PREFIX + key: value for key, value in (FACTS | facts).items() if value is not None}
 
 
 def death(reason: str = "delivery_limit", queue: str = "webhooks.events") -> dict[str, object]:
@@ -58,7 +59,7 @@ def test_the_brokers_letter_shows_the_delivery_limit_and_what_its_body_names() -
 
 
 def test_the_brokers_letter_of_a_retry_keeps_its_webhook() -> None:
-    letter = read(PAST.headers() | {"x-death": [death(queue="webhooks.retries")]}, BODY, None)
+    letter = read(headers_of(PAST) | {"x-death": [death(queue="webhooks.retries")]}, BODY, None)
     assert (letter.reason, letter.webhook, letter.attempts) == (DELIVERY_LIMIT, "default", 3)
     assert letter.id == delivery_id("e" * 64, "acme", "default")
 

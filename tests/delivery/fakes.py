@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from worker.broker.history_headers import Headers, headers_of, history_in, trace_in
 from worker.delivery.ports import ConfigUnavailable, PublishFailed, Turn
-from worker.domain.history import Headers, History
+from worker.domain.history import History
 from worker.domain.outcome import Parked
 from worker.domain.record import Record
 from worker.domain.request import Request
@@ -40,6 +41,14 @@ class FakeMessage:
     lost: bool = False
     ends: list[str] = field(default_factory=list)
 
+    @property
+    def history(self) -> History | None:
+        return history_in(self.headers)
+
+    @property
+    def trace(self) -> Mapping[str, str]:
+        return trace_in(self.headers)
+
     def ack(self) -> None:
         self.ends.append("ack")
 
@@ -68,10 +77,10 @@ class FakePublisher:
         self.release.set()
 
     def retry(self, body: bytes, history: History, delay: int) -> asyncio.Future[object]:
-        return asyncio.ensure_future(self._confirm(Published(delay, body, history.headers())))
+        return asyncio.ensure_future(self._confirm(Published(delay, body, headers_of(history))))
 
     def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> asyncio.Future[object]:
-        return asyncio.ensure_future(self._confirm(Published("dead", body, history.headers(), facts)))
+        return asyncio.ensure_future(self._confirm(Published("dead", body, headers_of(history), facts)))
 
     async def _confirm(self, published: Published) -> object:
         self.tries += 1

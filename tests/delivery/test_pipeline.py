@@ -7,6 +7,7 @@ import pytest
 from tests.delivery.conftest import MakeRig, Rig, calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
+from worker.broker.history_headers import headers_of
 from worker.domain.event import identity
 from worker.domain.history import History
 from worker.domain.outcome import Parked, Reason
@@ -25,7 +26,7 @@ def retried(webhook_id: str | None, rig: Rig, *, age: float = 0.0, attempts: int
     history = History(identity(body, None), rig.clock.now - age, "evolution_exchange", "messages.upsert", webhook_id)
     for _ in range(attempts):
         history = history.failed(500, "the receiver answered 500", "then 500")
-    return FakeMessage(body, history.headers(), message_id="7", exchange="", routing_key="webhooks.retries")
+    return FakeMessage(body, headers_of(history), message_id="7", exchange="", routing_key="webhooks.retries")
 
 
 # Delivered

@@ -6,6 +6,7 @@ import pytest
 
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
+from worker.broker.history_headers import headers_of
 from worker.delivery.taken import Taken, read
 from worker.domain.event import Event, InvalidEvent, identity
 from worker.domain.history import History
@@ -44,12 +45,12 @@ def test_the_history_begins_now_with_the_identity_of_the_event() -> None:
 
 def test_the_history_is_carried_along_whatever_the_broker_says_of_the_last_hop() -> None:
     carried = HISTORY.for_webhook("audit").failed(500, "the receiver answered 500", "then 500")
-    message = FakeMessage(event(), carried.headers(), message_id="17", exchange="", routing_key="webhooks.retries")
+    message = FakeMessage(event(), headers_of(carried), message_id="17", exchange="", routing_key="webhooks.retries")
     assert read(message, 99.0)[0] == carried
 
 
 def test_damaged_headers_are_an_invalid_event_with_a_new_history() -> None:
-    message = FakeMessage(event(), {**HISTORY.headers(), "x-delivery-attempts": "many"})
+    message = FakeMessage(event(), {**headers_of(HISTORY), "x-delivery-attempts": "many"})
     history, problem = read(message, 5.0)
     assert isinstance(problem, InvalidEvent)
     assert "x-delivery-attempts" in str(problem)
@@ -57,7 +58,7 @@ def test_damaged_headers_are_an_invalid_event_with_a_new_history() -> None:
 
 
 def test_a_body_that_is_no_event_keeps_the_history_it_came_with() -> None:
-    message = FakeMessage(b"[", HISTORY.for_webhook("default").headers())
+    message = FakeMessage(b"[", headers_of(HISTORY.for_webhook("default")))
     history, problem = read(message, 5.0)
     assert isinstance(problem, InvalidEvent)
     assert history.event_id in (HISTORY.event_id, identity(b"[", None))

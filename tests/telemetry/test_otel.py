@@ -293,7 +293,7 @@ async def test_a_message_whose_span_cannot_be_made_is_delivered_untraced(
 
     found = traced(ACME)
     with monkeypatch.context() as fault:
-        fault.setattr("worker.telemetry.otel.from_headers", broken)
+        fault.setattr("worker.telemetry.otel.of_message", broken)
         await found.take(message(), message())
     assert len(found.sender.sent) == 2
     assert found.spans == []

@@ -11,8 +11,9 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from worker.basics.moments import iso_with_offset, moment_of
+from worker.broker.history_headers import PREFIX, history_in
 from worker.domain.event import InvalidEvent, identity, parse
-from worker.domain.history import KEPT_ENTRIES, PREFIX, History, from_headers
+from worker.domain.history import KEPT_ENTRIES, History
 from worker.domain.outcome import REASONS, DeadLettered, Reason
 from worker.domain.routing import delivery_id
 
@@ -58,7 +59,7 @@ def read(headers: Table, body: bytes, message_id: str | None) -> Letter:
     if not (instance and event) and reason != Reason.INVALID_EVENT.value:
         instance, event = _named_in(body)
     try:
-        past = from_headers(headers) or _begun(body, message_id, death)
+        past = history_in(headers) or _begun(body, message_id, death)
         damage = None
     except InvalidEvent as problem:
         past, damage = _begun(body, message_id, death), str(problem)
@@ -85,7 +86,7 @@ def redriven(headers: Table, body: bytes, message_id: str | None, now: float) ->
 
     Raises InvalidEvent when its headers are damaged, so that nobody can say which webhook it was for.
     """
-    past = from_headers(headers) or _begun(body, message_id, broker_death(headers))
+    past = history_in(headers) or _begun(body, message_id, broker_death(headers))
     entry = f"{iso_with_offset(now)} redriven"
     return replace(
         past,

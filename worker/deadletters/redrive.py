@@ -10,13 +10,14 @@ from aio_pika.abc import AbstractConnection
 from worker.basics.clock import Clock
 from worker.basics.tasks import Tasks, end
 from worker.broker.connection import BROKER_ERRORS
+from worker.broker.history_headers import TRACE_HEADERS, Headers, headers_of
 from worker.broker.publishing.publisher import Publisher
 from worker.broker.topology import Topology
 from worker.deadletters.browse import Browser, Seen
 from worker.deadletters.letter import Letter, read, redriven
 from worker.delivery.ports import PublishFailed
 from worker.domain.event import InvalidEvent
-from worker.domain.history import TRACE_HEADERS, Headers, History
+from worker.domain.history import History
 
 WINDOW = 200
 """Letters in flight. Confirms one at a time make 1,100/s, 200 in flight 4,000 to 8,000/s."""
@@ -130,7 +131,7 @@ class Redrive:
         # Who never reached a webhook fans out anew; the others go to their one webhook.
         target = self._topology.events if history.webhook_id is None else self._topology.retries
         try:
-            await self._publisher.publish(target, seen.body, history.headers() | _trace_of(seen.headers))
+            await self._publisher.publish(target, seen.body, headers_of(history) | _trace_of(seen.headers))
             assert self._browser is not None
             await self._browser.ack(seen.tag)
         except (PublishFailed, *BROKER_ERRORS) as error:

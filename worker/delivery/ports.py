@@ -27,7 +27,16 @@ class Message(Protocol):
     @property
     def body(self) -> bytes: ...
     @property
-    def headers(self) -> Mapping[str, object]: ...
+    def history(self) -> History | None:
+        """What it carries of an earlier taking; None for an event that comes from Evolution itself.
+
+        Raises InvalidEvent when that is damaged: somebody else published to our queue.
+        """
+
+    @property
+    def trace(self) -> Mapping[str, str]:
+        """The W3C trace context that came with it."""
+
     @property
     def message_id(self) -> str | None: ...
     @property

@@ -2,7 +2,7 @@
 
 from worker.delivery.ports import Message
 from worker.domain.event import Event, InvalidEvent, identity, parse
-from worker.domain.history import History, from_headers
+from worker.domain.history import History
 
 
 class Taken:
@@ -38,7 +38,7 @@ class Taken:
 def read(message: Message, now: float) -> tuple[History, Event | InvalidEvent]:
     """Its history (carried along, or begun `now`) and the event, or what is wrong with the message."""
     try:
-        carried = from_headers(message.headers)
+        carried = message.history
         if carried is not None:
             return carried, parse(message.body)
         return begun(message, now), parse(message.body)

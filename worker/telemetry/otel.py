@@ -19,12 +19,13 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from worker.delivery.ports import Isolation, Message, Recorder, Sender, Turn
+from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, Parked
 from worker.domain.record import Record
 from worker.domain.request import Request
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Result
-from worker.telemetry.otel_spans import Facts, from_headers, of_delivery, of_message, of_request, of_result, outcome_of
+from worker.telemetry.otel_spans import Facts, of_delivery, of_message, of_request, of_result, outcome_of
 from worker.telemetry.tracing import Take, Tracing
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class Otel(Tracing):
             return None
 
     def _begun(self, message: Message) -> _Taking:
-        parent = W3C.extract(from_headers(message.headers), Context())
+        parent = W3C.extract(message.trace, Context())
         name, facts = f"process {message.queue}", of_message(message)
         return _Taking(self._tracer.start_span(name, parent, SpanKind.CONSUMER, facts))
 
@@ -145,17 +146,24 @@ def _injected(context: Context) -> dict[str, str]:
 class _Message:
     """ports.Message: notes that it was settled."""
 
-    __slots__ = ("_inner", "_taking", "body", "exchange", "headers", "message_id", "queue", "routing_key")
+    __slots__ = ("_inner", "_taking", "body", "exchange", "message_id", "queue", "routing_key")
 
     def __init__(self, inner: Message, taking: _Taking) -> None:
         self._inner = inner
         self._taking = taking
         self.body = inner.body
-        self.headers = inner.headers
         self.message_id = inner.message_id
         self.exchange = inner.exchange
         self.routing_key = inner.routing_key
         self.queue = inner.queue
+
+    @property
+    def history(self) -> History | None:
+        return self._inner.history
+
+    @property
+    def trace(self) -> Mapping[str, str]:
+        return self._inner.trace
 
     @property
     def lost(self) -> bool:

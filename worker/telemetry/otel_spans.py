@@ -8,20 +8,13 @@ from collections.abc import Mapping
 from opentelemetry.trace import Span, Status, StatusCode
 
 from worker.delivery.ports import Message
-from worker.domain.history import TRACE_HEADERS, sendable
+from worker.domain.history import sendable
 from worker.domain.record import Record
 from worker.domain.routing import Delivery
 from worker.domain.target import Target
 from worker.domain.verdict import Answered, Result
 
 Facts = Mapping[str, str | int]
-
-
-def from_headers(headers: Mapping[str, object]) -> dict[str, str]:
-    """The W3C trace context among a message's AMQP headers, where text can also be a byte array."""
-    found = {name: headers.get(name) for name in TRACE_HEADERS} if headers else {}
-    texts = {name: text.decode("latin-1") if isinstance(text, bytes) else text for name, text in found.items()}
-    return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
 def of_message(message: Message) -> Facts:

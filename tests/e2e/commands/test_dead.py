@@ -20,13 +20,14 @@ from tests.support.local_broker import LocalBroker, free_port
 from tests.support.waiting import eventually
 from tests.support.worker import ROOT
 from worker.broker.declare import declare
+from worker.broker.history_headers import PREFIX, headers_of, history_in
 from worker.broker.topology import topology
 from worker.cli.dead_arguments import add_arguments
 from worker.cli.dead_commands import Console, run
 from worker.deadletters import redrive as dead_redrive
 from worker.deadletters.browse import Browser, Seen
 from worker.domain.event import identity
-from worker.domain.history import PREFIX, History, from_headers
+from worker.domain.history import History
 from worker.domain.routing import delivery_id
 
 BODY = b'{"event":"messages.upsert","instance":"acme","data":{"n":1},"apikey":"K-SECRET"}'
@@ -87,7 +88,7 @@ def letter(number: int = 0, history: History | None = None, **facts: object) -> 
     )
     known = {"reason": "rejected", "error": "the receiver answered 400", "instance": "acme", "event": "messages.upsert"}
     known |= {"id": delivery_id(past.event_id, "acme", past.webhook_id or ""), "dead-since": _stamp(number)}
-    return past.headers() | {PREFIX + key: value for key, value in (known | facts).items() if value is not None}
+    return headers_of(past) | {PREFIX + key: value for key, value in (known | facts).items() if value is not None}
 
 
 def _stamp(number: int) -> str:
@@ -242,7 +243,7 @@ async def test_redrive_begins_a_new_life_at_the_one_webhook_with_the_same_id(
     (message,) = await amqp.drain(names.retries)
     assert (message.body, message.delivery_mode) == (BODY, 2)
     assert not [name for name in message.headers if "death" in name or name == PREFIX + "reason"]
-    history = from_headers(message.headers)
+    history = history_in(message.headers)
     assert history is not None
     assert (history.event_id, history.webhook_id, history.attempts, history.parkings) == (f"{1:064x}", "default", 0, 0)
     assert history.first_seen > 1.79e9
@@ -259,7 +260,7 @@ async def test_a_letter_that_never_reached_a_webhook_goes_back_to_the_events(
     await put(amqp, names.dead, letter(1, event, reason="expired", id=None))
     assert (await dead("redrive", "--id", "evt_" + "a" * 32)).out == "redrove 1 letter: 1 expired\n"
     (message,) = await amqp.drain(names.events)
-    history = from_headers(message.headers)
+    history = history_in(message.headers)
     assert history is not None
     assert (history.event_id, history.webhook_id) == ("a" * 64, None)
 
@@ -270,7 +271,7 @@ async def test_what_the_broker_gave_up_is_shown_and_redriven_as_what_it_was(
 ) -> None:
     source = names.retries if retry else names.events
     past = History("b" * 64, 1.0, "evolution_exchange", "messages.upsert", "global", 2)
-    await amqp.publish("", source, BODY, message_id="m-1", headers=past.headers() if retry else {})
+    await amqp.publish("", source, BODY, message_id="m-1", headers=headers_of(past) if retry else {})
     await _wear_out(amqp, source, names.dead)
     (found,) = json.loads((await dead("list", "--json", "--reason", "delivery_limit")).out)
     assert (found["instance"], found["event"], found["webhook"]) == (
@@ -281,7 +282,7 @@ async def test_what_the_broker_gave_up_is_shown_and_redriven_as_what_it_was(
     assert found["dead_since"] is not None
     assert (await dead("redrive", "--id", found["id"])).code == 0
     (message,) = await amqp.drain(source)
-    history = from_headers(message.headers)
+    history = history_in(message.headers)
     assert history is not None
     assert history.event_id == ("b" * 64 if retry else identity(BODY, "m-1"))
     assert history.webhook_id == ("global" if retry else None)

@@ -19,6 +19,7 @@ from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.receiver import Answer, Receiver
 from tests.support.waiting import eventually
+from worker.broker.history_headers import headers_of
 from worker.domain.history import History
 from worker.domain.webhook import Webhook
 
@@ -213,7 +214,7 @@ async def test_a_flood_of_due_retries_does_not_hold_up_first_attempts(flow: Flow
     now = time.time()
     past = (History(f"{number:064}", now, names.exchange, "messages.upsert", "default", 1) for number in range(2000))
     body = event(instance="hangs")
-    await asyncio.gather(*(amqp.publish("", names.retries, body, headers=one.headers()) for one in past))
+    await asyncio.gather(*(amqp.publish("", names.retries, body, headers=headers_of(one)) for one in past))
     await receiver.wait_for(1, path="/hangs")
     started = time.monotonic()
     await flow.publish(*(event(instance="well", data=number) for number in range(50)))

@@ -14,6 +14,7 @@ from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process
 from tests.proof.bench.queues import Message
 from tests.proof.bench.rig import Rig
 from tests.proof.bench.sampling import event, spread
+from worker.broker.history_headers import headers_of
 from worker.domain.history import History
 
 ENDPOINTS = 200
@@ -130,6 +131,6 @@ def _retry(rig: Rig, number: int, due: float) -> Message:
         routing_key="messages.upsert",
         webhook_id="default",
     ).failed(503, "503", "503")
-    headers: dict[str, Any] = dict(history.headers())
+    headers: dict[str, Any] = dict(headers_of(history))
     left = max(0, round((due - time.monotonic()) * 1000))
     return body, Basic.Properties(delivery_mode=2, headers=headers, expiration=str(left), message_id="retry")

@@ -1,12 +1,13 @@
 """Messages that the broker delivers again although this process has them, or is done with them."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from worker.basics.clock import Clock
+from worker.broker.history_headers import PREFIX
 from worker.delivery.ports import Message
-from worker.domain.history import PREFIX
 
 REMEMBERED_SECONDS = 300.0
 """After the reconnect."""
@@ -20,7 +21,14 @@ LARGEST_BYTES = 256 * 1024
 _CHANGED_BY_BROKER = PREFIX + "count"  # RabbitMQ's x-delivery-count
 
 
-T = TypeVar("T", bound=Message)
+class Headed(Message, Protocol):
+    """A message whose AMQP headers can be compared."""
+
+    @property
+    def headers(self) -> Mapping[str, object]: ...
+
+
+T = TypeVar("T", bound=Headed)
 
 
 class Redeliveries(Generic[T]):
@@ -101,7 +109,7 @@ class Redeliveries(Generic[T]):
         return found
 
 
-def _mark(message: Message) -> int:
+def _mark(message: Headed) -> int:
     headers = message.headers
     ours = tuple(repr((key, headers[key])) for key in headers if key.startswith(PREFIX) and key != _CHANGED_BY_BROKER)
     return hash((message.body, message.exchange, message.routing_key, message.message_id, ours))

@@ -5,6 +5,9 @@ from typing import Protocol
 
 from aiormq.abc import DeliveredMessage
 
+from worker.broker.history_headers import history_in, trace_in
+from worker.domain.history import History
+
 
 class Channel(Protocol):
     """Where a message came from, and where it is settled."""
@@ -47,6 +50,14 @@ class Taking:
         self._channel = channel
         # Settled once: a second ack of a tag is an error that would close the channel for all.
         self._open = True
+
+    @property
+    def history(self) -> History | None:
+        return history_in(self.headers)
+
+    @property
+    def trace(self) -> Mapping[str, str]:
+        return trace_in(self.headers)
 
     @property
     def lost(self) -> bool:

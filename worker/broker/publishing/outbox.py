@@ -17,9 +17,9 @@ from pamqp.commands import Basic
 
 from worker.broker.aiormq_internals import closing_of, expect_confirm, forget_confirms, forget_return, write
 from worker.broker.connection import in_words
+from worker.broker.history_headers import Headers
 from worker.broker.publishing.content import body_frames, content_header
 from worker.delivery.ports import PublishFailed
-from worker.domain.history import Headers
 
 WRITE_BYTES = 256 * 1024
 """Joined for one write, and the last message: while RabbitMQ takes nothing, no more than that is held twice."""

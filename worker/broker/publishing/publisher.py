@@ -12,12 +12,13 @@ from aio_pika.abc import AbstractConnection
 from worker.basics.clock import Clock
 from worker.broker.aiormq_internals import closing_of
 from worker.broker.declare import open_channel
+from worker.broker.history_headers import PREFIX, Headers, headers_of
 from worker.broker.publishing.alarm import watch_alarm
 from worker.broker.publishing.outbox import Outbox, Publish, QueueMissing, QueueRefused
 from worker.broker.publishing.refusing_queues import RefusingQueues
 from worker.broker.topology import Topology
 from worker.delivery.ports import PublishFailed
-from worker.domain.history import PREFIX, Headers, History
+from worker.domain.history import History
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +98,10 @@ class Publisher:
     # What the delivery calls.
 
     def retry(self, body: bytes, history: History, delay: int) -> asyncio.Future[object]:
-        return self.publish(self._topology.retry_queue(delay), body, history.headers())
+        return self.publish(self._topology.retry_queue(delay), body, headers_of(history))
 
     def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> asyncio.Future[object]:
-        headers = history.headers() | {PREFIX + name: value for name, value in facts.items()}
+        headers = headers_of(history) | {PREFIX + name: value for name, value in facts.items()}
         return self.publish(self._topology.dead, body, headers)
 
     def publish(self, queue: str, body: bytes, headers: Headers) -> asyncio.Future[object]:

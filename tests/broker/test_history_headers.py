@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import decode, encode
 
+from worker.broker.history_headers import PREFIX, headers_of, history_in
 from worker.domain.event import InvalidEvent
-from worker.domain.history import KEPT_ENTRIES, KEPT_TEXT, PREFIX, History, from_headers
+from worker.domain.history import KEPT_ENTRIES, KEPT_TEXT, History
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 COUNT = st.integers(0, 2**31 - 1)
@@ -33,18 +34,18 @@ def through_amqp(headers: dict[str, object]) -> dict[str, object]:
 
 @given(HISTORIES)
 def test_headers_round_trip(history: History) -> None:
-    assert from_headers(history.headers()) == history
+    assert history_in(headers_of(history)) == history
 
 
 @given(HISTORIES)
 def test_headers_round_trip_through_amqp(history: History) -> None:
-    assert from_headers(through_amqp(history.headers())) == history
+    assert history_in(through_amqp(headers_of(history))) == history
 
 
 @pytest.mark.parametrize("count", [0, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32])
 def test_every_size_of_integer_survives_amqp(count: int) -> None:
     history = History("id", count / 1000, "", "", attempts=count, parkings=count)
-    assert from_headers(through_amqp(history.headers())) == history
+    assert history_in(through_amqp(headers_of(history))) == history
 
 
 @given(HISTORIES)
@@ -54,28 +55,28 @@ def test_strings_that_arrive_as_bytes_are_read(history: History) -> None:
 
     headers = {
         key: [raw(entry) for entry in value] if isinstance(value, list) else raw(value)
-        for key, value in history.headers().items()
+        for key, value in headers_of(history).items()
     }
-    assert from_headers(headers) == history
+    assert history_in(headers) == history
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-death": [{"count": 1}]}, {PREFIX + "attempts": 3}])
 def test_an_event_from_evolution_has_no_history(headers: dict[str, object]) -> None:
-    assert from_headers(headers) is None
+    assert history_in(headers) is None
 
 
 def test_foreign_headers_do_not_replace_ours() -> None:
     foreign = {"attempts": 99, "exchange": "other", "log": "x", "webhook": "y", "x-death": [{"count": 1}]}
-    assert from_headers(FIRST.headers() | foreign) == FIRST
-    assert from_headers(foreign | FIRST.headers()) == FIRST
+    assert history_in(headers_of(FIRST) | foreign) == FIRST
+    assert history_in(foreign | headers_of(FIRST)) == FIRST
 
 
 @pytest.mark.parametrize("missing", ["first-seen", "exchange", "routing-key", "attempts", "parkings"])
 def test_a_missing_header_is_named(missing: str) -> None:
-    headers = FIRST.headers()
+    headers = headers_of(FIRST)
     del headers[PREFIX + missing]
     with pytest.raises(InvalidEvent, match=f"{PREFIX}{missing} is missing or damaged"):
-        from_headers(headers)
+        history_in(headers)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +106,10 @@ def test_a_missing_header_is_named(missing: str) -> None:
 )
 def test_a_damaged_header_is_named_and_not_quoted(key: str, value: object) -> None:
     with pytest.raises(InvalidEvent, match=f"^the message's header {PREFIX}{key} is missing or damaged$"):
-        from_headers({**FIRST.headers(), PREFIX + key: value})
+        history_in({**headers_of(FIRST), PREFIX + key: value})
 
 
-FIELDS = st.sampled_from([key.removeprefix(PREFIX) for key in FIRST.headers()] + ["webhook", "last-error", "log"])
+FIELDS = st.sampled_from([key.removeprefix(PREFIX) for key in headers_of(FIRST)] + ["webhook", "last-error", "log"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 VALUES = SCALARS | st.lists(SCALARS, max_size=3)
 
@@ -116,7 +117,7 @@ VALUES = SCALARS | st.lists(SCALARS, max_size=3)
 @given(st.dictionaries(FIELDS.map(PREFIX.__add__), VALUES))
 def test_any_headers_are_read_or_refused(headers: dict[str, object]) -> None:
     try:
-        history = from_headers({**FIRST.headers(), **headers})
+        history = history_in({**headers_of(FIRST), **headers})
     except InvalidEvent as error:
         str(error).encode()
     else:
@@ -145,6 +146,6 @@ def test_whatever_a_receiver_sends_the_headers_can_be_sent_in_one_frame() -> Non
     for _ in range(KEPT_ENTRIES):
         history = history.failed(500, "\udcff😀" * 100_000, "\udcff😀" * 100_000)
     assert len(history.last_error or "") == KEPT_TEXT
-    table = encode.field_table(history.headers())
+    table = encode.field_table(headers_of(history))
     assert len(table) < 64 * 1024
-    assert from_headers(dict(decode.field_table(table)[1])) == history
+    assert history_in(dict(decode.field_table(table)[1])) == history
