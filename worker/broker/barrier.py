@@ -1,4 +1,4 @@
-"""Wait until a quorum queue knows every ack: none has an answer of its own in AMQP."""
+"""Wait until a quorum queue has stored every ack: AMQP has no answer to an ack."""
 
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
@@ -9,7 +9,7 @@ ROUNDS = 3
 
 
 async def wait_until_acks_are_stored(channel: Channel, queue: str) -> None:
-    """Returns when the queue knows every ack of this channel.
+    """Returns when the queue has stored every ack that was sent on this channel.
 
     A channel that closes forgets the acks which RabbitMQ has not passed on to a quorum queue yet: it holds them
     back beyond 32 commands on their way (of 1000 acks just before a close 937 were lost on 3.10.8). Consume and

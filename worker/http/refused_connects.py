@@ -1,4 +1,4 @@
-"""Waiting for a receiver that refuses connections: its restart often takes less than a second."""
+"""Attempts whose connect was refused wait for the receiver: its restart often takes less than a second."""
 
 import asyncio
 import random
@@ -24,25 +24,25 @@ Connect = Callable[[Origin, float], Awaitable[Connection]]
 
 PATIENCE_SECONDS = 2.0
 PATIENCE_SPREAD = 1.2
-"""How long a refused connect is tried again within one attempt, and up to how many times as long, so that not all who
-wait give up together: a receiver's restart often takes less."""
+"""How long one attempt tries a refused connect again: PATIENCE_SECONDS, times a random factor up to PATIENCE_SPREAD so
+that the attempts that wait do not give up together. A receiver's restart often takes less."""
 
 FIRST_WAIT_SECONDS = 0.1
 HANGING_SECONDS = 1.0
-"""After which a connect that neither succeeds nor is refused keeps nobody else from trying."""
+"""A connect that has neither succeeded nor been refused after so long keeps no other attempt from connecting."""
 
 
 class Call(Enum):
-    """What one who waits is told."""
+    """Why an attempt that waits is woken."""
 
     CONNECT = auto()
-    """Somebody was let in."""
+    """Another attempt was connected."""
     LEAD = auto()
-    """Nobody tries any more."""
+    """No attempt tries to connect any more: this one shall."""
 
 
 class _Outage(NamedTuple):
-    """Of an origin: its first and its last refusal since it was last reached, on the event loop's clock."""
+    """An origin's first and last refused connect since it was last reached, on the event loop's clock."""
 
     since: float
     last: float
@@ -50,16 +50,16 @@ class _Outage(NamedTuple):
 
 
 class RefusedConnects:
-    """Of all who wait for one origin, one tries to connect; whoever is let in calls two of them.
+    """Lets one attempt at a time connect to an origin that refuses; each that is connected wakes two that wait.
 
-    A connect that is refused costs 0.4 ms: hundreds who tried would take from the healthy what their own POSTs cost,
-    and one that lets in a single connection would be asked by all at once. So who comes within FIRST_WAIT_SECONDS of a
-    refusal does not try either.
+    A refused connect costs 0.4 ms: hundreds of them would take from the healthy what their own POSTs cost, and a
+    receiver with room for one connection would be asked by all at once. So an attempt that starts within
+    FIRST_WAIT_SECONDS of a refused connect waits without connecting.
 
-    Who comes when an origin has refused for PATIENCE_SECONDS, while others answered, does not wait: if each waited
-    anew, a host that is down would hold all its places, and its circuits would open late. Given up: circuits open when
-    a receiver's restart takes longer. While nobody answers the fault may be ours, and each waits. An origin that
-    refused nobody for as long is waited for again. `jitter` (0..1) spreads the tries.
+    Once an origin has refused connects for PATIENCE_SECONDS while other origins answered, new attempts fail at once:
+    if each waited anew, a host that is down would hold all its places, and its circuits would open late. Trade-off: a
+    restart longer than that opens circuits. While no origin answers the fault may be ours, and every attempt waits.
+    An origin that has refused no connect for PATIENCE_SECONDS is waited for again. `jitter` (0..1) spreads the tries.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class RefusedConnects:
         return len(self._outages.keys() | self._leading.keys() | self._waiting.keys())
 
     async def connection(self, origin: Origin, deadline: float) -> Connection:
-        """Raises what `connect` raises, a refusal only when nobody was let in in time.
+        """A new connection. Raises what `connect` raises, a refused connect only when none succeeded in time.
 
-        `deadline` is on the event loop's clock. A refusal is told before it: it must not pass for a timeout.
+        `deadline` is on the event loop's clock. A refused connect is raised before it: it must not pass for a timeout.
         """
         refused = self._just_refused(origin.key)
         if refused is None:
@@ -99,12 +99,12 @@ class RefusedConnects:
         return await self._waited(origin, self._until(origin.key, deadline), deadline, refused)
 
     def answered(self, origin: Origin) -> None:
-        """Our own side works, and this one is up, though it may refuse more connections than it has."""
+        """The origin has answered: our side works, and it is up, though it may refuse more connections than it has."""
         self._answered = asyncio.get_running_loop().time()
         self._outages.pop(origin.key, None)
 
     def _just_refused(self, key: ConnectionKey) -> aiohttp.ClientConnectorError | None:
-        """A refusal of the last FIRST_WAIT_SECONDS, for one more to raise."""
+        """The refused connect of the last FIRST_WAIT_SECONDS, as a new exception for another attempt."""
         outage = self._outages.get(key)
         if outage is None or asyncio.get_running_loop().time() - outage.last > FIRST_WAIT_SECONDS:
             return None
@@ -139,7 +139,7 @@ class RefusedConnects:
         return min(now + self._patience * self._uniform(1, PATIENCE_SPREAD), (now + deadline) / 2)
 
     async def _waited(self, origin: Origin, until: float, deadline: float, refused: OSError) -> Connection:
-        """Raises a refusal if nobody listens by then; else what `connect` raises."""
+        """Raises `refused` if nobody listens until `until`; else what `connect` raises."""
         key, now = origin.key, asyncio.get_running_loop().time
         try:
             while until > now():
@@ -156,7 +156,7 @@ class RefusedConnects:
                     if not may_come_back(error):
                         raise
             raise refused
-        except BaseException:  # cancelled too: somebody else must try
+        except BaseException:  # cancelled too: another attempt must try to connect
             if key not in self._leading:
                 self._call(key, 1, Call.LEAD)
             raise
@@ -179,7 +179,7 @@ class RefusedConnects:
             )
             connection: Connection = await again(self._watched, origin, deadline, lambda: step_down(1))
         finally:
-            step_down()  # `_waited` calls the next one
+            step_down()  # `_waited` wakes the next one
         return connection
 
     async def _watched(self, origin: Origin, deadline: float, hangs: Callable[[], None]) -> Connection:
@@ -190,7 +190,7 @@ class RefusedConnects:
             hanging.cancel()
 
     async def _called(self, key: ConnectionKey, seconds: float) -> Call | None:
-        """Waits; None when nobody called in time."""
+        """Waits to be woken, for so many seconds at most; None: no attempt has called."""
         turn: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
         line = self._waiting.setdefault(key, deque())
         line.append(turn)
@@ -203,7 +203,7 @@ class RefusedConnects:
         return turn.result() if turn.done() else None
 
     def _call(self, key: ConnectionKey, count: int, call: Call) -> None:
-        """The first `count` of those who wait."""
+        """Wake the first `count` of the attempts that wait for this origin."""
         line = self._waiting.get(key, deque())
         for _ in range(min(count, len(line))):
             line.popleft().set_result(call)

@@ -1,4 +1,4 @@
-"""One channel with its consumers: takings, acks, the bytes that are held."""
+"""One channel with its consumers: the messages taken, their acks and nacks, the bytes that are held."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ from worker.broker.frames import acknowledge, consume, depth
 log = logging.getLogger(__name__)
 
 ACK_PERIOD_SECONDS = 0.005
-"""Settled tags are told together this often: one frame for many, and a straggler within two periods."""
+"""Acks are batched for this long. A tag that cannot join a `multiple` ack is sent alone after two periods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Consumer:
 
 
 class Consumption:
-    """One channel with its consumers: what it took, and what it has told the broker."""
+    """One channel with its consumers: the messages they took, and which of them the broker knows to be settled."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Consumption:
         self.closed = False
 
     async def consume(self, consumers: Iterable[Consumer], share: float) -> None:
-        """Begin, with a share of each prefetch (one message at the least)."""
+        """Start the consumers, each with this share of its prefetch (one message at the least)."""
         for consumer in consumers:
             # On a quorum queue prefetch is a consumer's, set by the last qos before its consume.
             await self._channel.basic_qos(prefetch_count=max(1, round(consumer.prefetch * share)))
@@ -71,7 +71,7 @@ class Consumption:
             self._tags[consumer.queue] = await consume(self._channel, consumer.queue, heard)
 
     async def cancel(self) -> None:
-        """Stop the deliveries; what was taken stays ours to settle."""
+        """Cancel the consumers; what was taken stays ours to settle."""
         tags, self._tags = self._tags, {}
         for tag in tags.values():
             await self._channel.basic_cancel(tag)
@@ -139,7 +139,7 @@ class Consumption:
 
     async def _on_message(self, queue: str, delivered: DeliveredMessage) -> None:
         if self.closed:
-            return  # aiormq still passes on what it had read; nobody would ever settle it
+            return  # aiormq still passes on frames it had read; a message taken now would never be settled
         self._delivering.add(queue)
         taking = Taking(self, queue, delivered)
         self._ledger.taken(taking.tag)

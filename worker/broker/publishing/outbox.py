@@ -25,8 +25,8 @@ WRITE_BYTES = 256 * 1024
 """Joined for one write, and the last message: while RabbitMQ takes nothing, no more than that is held twice."""
 
 GATHER_SECONDS = 0.010
-"""What is published within this time goes out in one write, and comes to RabbitMQ together. The price: a message that
-is parked, retried or given up holds its place in the prefetch so much longer; a small WORKER_CONCURRENCY feels it."""
+"""What is published within this time goes out in one write, and reaches RabbitMQ together. Trade-off: a message that is
+parked, retried or dead-lettered holds its place in the prefetch so much longer; a small WORKER_CONCURRENCY feels it."""
 
 
 class QueueMissing(PublishFailed):

@@ -1,14 +1,14 @@
-"""When a publish channel is to be replaced because a queue goes on refusing (reject-publish)."""
+"""When to replace a publish channel because a queue nacks every publish (reject-publish)."""
 
 PATIENCE_SECONDS = 30.0
 LONGEST_PATIENCE_SECONDS = 600.0
 
 PAUSE_SECONDS = 15.0
-"""Who is refused tries again within 5 s: refusals further apart belong to different troubles."""
+"""A nacked publish is tried again within 5 s: nacks further apart than this belong to different troubles."""
 
 
 class RefusingQueues:
-    """Pure. Which queues refuse, since when and until when that is borne; monotonic seconds.
+    """The queues that nack, and how long a channel is kept all the same. Pure; monotonic seconds.
 
     RabbitMQ 3.10 goes on refusing a channel after the queue's length limit was removed, but takes the same from
     a new one. A queue that is really full refuses that one too: the patience doubles each time.
