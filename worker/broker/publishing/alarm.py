@@ -14,7 +14,7 @@ LOOK_SECONDS = 1.0
 
 
 async def watch_alarm(connection: AbstractConnection, on_change: Callable[[bool], None]) -> None:
-    """Calls `on_change` when an alarm begins and ends, until the connection closes. aiormq is polled: it tells nobody."""
+    """Calls `on_change` as an alarm begins and ends, until the connection closes. aiormq is polled: it tells nobody."""
     beneath = connection_beneath(connection)
     if beneath is None:
         return
