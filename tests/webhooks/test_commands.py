@@ -20,7 +20,8 @@ from worker.webhooks.commands import (
     set_webhook,
 )
 from worker.webhooks.fields import InvalidWebhook
-from worker.webhooks.shown import masked_url, table
+from worker.webhooks.masking import masked_url
+from worker.webhooks.shown import table
 from worker.webhooks.store import RowDamaged
 
 URL = "https://h.example/x"

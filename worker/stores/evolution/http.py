@@ -10,6 +10,7 @@ import orjson
 
 from worker.domain.names import canonical
 from worker.domain.routing import SILENT_PREFIX
+from worker.webhooks.declaration import BY_NAME
 from worker.webhooks.store import StoreUnavailable
 from worker.webhooks.transfer import Candidate, from_evolution
 
@@ -17,10 +18,8 @@ AT_ONCE = 8
 SECONDS = 30.0
 LARGEST_ANSWER = 64 * 2**20
 
-_SPELLINGS = {
-    "by_events": ("webhookByEvents", "webhook_by_events", "byEvents"),
-    "base64": ("webhookBase64", "webhook_base64", "base64"),
-}
+_SPELLINGS = {name: BY_NAME[name].spellings for name in ("by_events", "base64")}
+"""The fields that each version of Evolution answers under another name."""
 
 
 async def fetch(url: str, api_key: str) -> list[Candidate]:

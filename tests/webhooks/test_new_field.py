@@ -1,0 +1,49 @@
+"""One more field is its declaration, its attribute with the default, and its column: done for real in a copy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+from tests.webhooks.with_order import DATABASE
+from worker.domain.webhook import Webhook
+from worker.stores.own.store import SqlStore
+
+ROOT = Path(__file__).parents[2]
+
+DECLARATION = """    Field(
+        name="order",
+        kind=Choice(("none", "chat", "instance")),
+        help="which events of the webhook wait for the one before",
+    ),
+"""
+
+CHANGES = (
+    ("worker/webhooks/declaration.py", "scalars import Flag", "scalars import Choice, Flag"),
+    ("worker/webhooks/declaration.py", ')\n"""In the order of files', DECLARATION + ')\n"""In the order of files'),
+    ("worker/domain/webhook.py", "    failing_since: int", '    order: str = "none"\n    failing_since: int'),
+    ("worker/stores/own/steps.py", 'AddColumn("failing_since"))', 'AddColumn("failing_since"), AddColumn("order"))'),
+)
+"""File, what stands there, and what stands there with the field: all that it takes but its use."""
+
+
+async def test_a_new_field_is_its_declaration_its_default_and_its_column(tmp_path: Path) -> None:
+    copytree(ROOT / "worker", tmp_path / "worker", ignore=ignore_patterns("__pycache__"))
+    for name, before, after in CHANGES:
+        path = tmp_path / name
+        assert path.read_text().count(before) == 1, (name, before)
+        path.write_text(path.read_text().replace(before, after))
+    store = SqlStore(f"sqlite:///{tmp_path / DATABASE}", lambda: 1)
+    await store.migrate()
+    await store.put(Webhook("old", "https://h.example/old"))
+    await store.close()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
+        "DATABASE_CONNECTION_URI": f"sqlite:///{tmp_path / DATABASE}",
+        "RABBITMQ_URI": "amqp://127.0.0.1:1",  # nobody is told
+    }
+    program = [sys.executable, str(ROOT / "tests" / "webhooks" / "with_order.py")]
+    ended = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "order works"), ended.stdout + ended.stderr
