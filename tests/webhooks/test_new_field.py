@@ -1,4 +1,4 @@
-"""One more field is its declaration, its attribute with the default, and its column: done for real in a copy."""
+"""One more field is its declaration, its attribute with the default, and its column: two are added to a copy."""
 
 import os
 import subprocess
@@ -6,26 +6,40 @@ import sys
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
-from tests.webhooks.with_order import DATABASE
+from tests.webhooks.with_new_fields import DATABASE
 from worker.domain.webhook import Webhook
 from worker.stores.own.store import SqlStore
 
 ROOT = Path(__file__).parents[2]
 
-DECLARATION = """    Field(
+DECLARATIONS = """    Field(
         name="order",
         kind=Choice(("none", "chat", "instance")),
         help="which events of the webhook wait for the one before",
     ),
+    Field(
+        name="client_certificate",
+        kind=Text(50, checks.storable_text),
+        help="PEM of a certificate and its key",
+        secret=True,
+    ),
+"""
+
+ATTRIBUTES = """    order: str = "none"
+    client_certificate: str | None = field(default=None, repr=False)
 """
 
 CHANGES = (
-    ("worker/webhooks/declaration.py", "scalars import Flag", "scalars import Choice, Flag"),
-    ("worker/webhooks/declaration.py", ')\n"""In the order of files', DECLARATION + ')\n"""In the order of files'),
-    ("worker/domain/webhook.py", "    failing_since: int", '    order: str = "none"\n    failing_since: int'),
-    ("worker/stores/own/steps.py", 'AddColumn("failing_since"))', 'AddColumn("failing_since"), AddColumn("order"))'),
+    ("worker/webhooks/declaration.py", "scalars import Flag", "scalars import Choice, Text, Flag"),
+    ("worker/webhooks/declaration.py", ')\n"""In the order of files', DECLARATIONS + ')\n"""In the order of files'),
+    ("worker/domain/webhook.py", "    failing_since: int", ATTRIBUTES + "    failing_since: int"),
+    (
+        "worker/stores/own/steps.py",
+        'AddColumn("failing_since"))',
+        '*map(AddColumn, ("failing_since", "order", "client_certificate")))',
+    ),
 )
-"""File, what stands there, and what stands there with the field: all that it takes but its use."""
+"""File, what stands there, and what stands there with the fields: all that it takes but its use."""
 
 
 async def test_a_new_field_is_its_declaration_its_default_and_its_column(tmp_path: Path) -> None:
@@ -42,8 +56,9 @@ async def test_a_new_field_is_its_declaration_its_default_and_its_column(tmp_pat
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(tmp_path),
         "DATABASE_CONNECTION_URI": f"sqlite:///{tmp_path / DATABASE}",
+        "WEBHOOK_SECRET_KEY": "A" * 43 + "=",
         "RABBITMQ_URI": "amqp://127.0.0.1:1",  # nobody is told
     }
-    program = [sys.executable, str(ROOT / "tests" / "webhooks" / "with_order.py")]
+    program = [sys.executable, str(ROOT / "tests" / "webhooks" / "with_new_fields.py")]
     ended = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (0, "order works"), ended.stdout + ended.stderr
+    assert (ended.returncode, ended.stdout) == (0, "they work"), ended.stdout + ended.stderr

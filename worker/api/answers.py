@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from worker.api.dialects import Style
 from worker.domain.webhook import Webhook
-from worker.webhooks.declaration import BY_NAME, FIELDS
+from worker.webhooks.declaration import BY_NAME, FIELDS, RESPELLED
 from worker.webhooks.shown import Shown, shown, shown_stored
 from worker.webhooks.store import Stored
 
@@ -16,9 +16,6 @@ EVOLUTIONS = {
 
 OURS = tuple(field.name for field in FIELDS if field.name not in EVOLUTIONS)
 """The fields that follow, by their own names."""
-
-RESPELLED = tuple(field for field in FIELDS if field.evolution and field.evolution.v1 != field.evolution.v20)
-"""The fields that clients of 1.x look for under another name."""
 
 
 def after_set(style: Style, webhook: Webhook, stored: Stored | None) -> Shown:
@@ -40,7 +37,7 @@ def with_notes(answer: Shown, warnings: Sequence[str], new_secret: str | None) -
 def superset(stored: Stored) -> Shown:
     """One object that clients of 1.x and of 2.x can read."""
     found = shown(stored.webhook)
-    both = {field.evolution.v1: found[field.name] for field in RESPELLED if field.evolution}
+    both = {spelling.v1: found[name] for name, spelling in RESPELLED.items()}
     return {**_object(found, stored), **both}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from worker.domain.webhook import DEFAULT_ID
 from worker.webhooks import declaration
-from worker.webhooks.declaration import ADDRESS, BY_NAME
+from worker.webhooks.declaration import ADDRESS, BY_NAME, RESPELLED
 from worker.webhooks.fields import Problem
 
 
@@ -31,9 +31,10 @@ READ_ONLY = frozenset({"createdAt", "updatedAt", "instanceId", "disabled_reason"
 """What answers hold beside those: so that what `find` answered can be sent back."""
 
 _NAMED = {spelling: name for name, spellings in FIELDS.items() for spelling in spellings}
-_EVOLUTIONS = [field.evolution for field in declaration.FIELDS if field.evolution]
-_CAMEL = {name for known in _EVOLUTIONS for name in (known.v20, known.v21) if not name.islower()} | {"instanceId"}
-_SNAKE = {known.v1 for known in _EVOLUTIONS if known.v1 != known.v20}
+_SNAKE = {spelling.v1 for spelling in RESPELLED.values()}
+_CAMEL = {"instanceId"} | {
+    name for spelling in RESPELLED.values() for name in (spelling.v20, spelling.v21) if not name.islower()
+}
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ from typing import Any
 from worker import __version__
 from worker.api.dialects import FIELDS
 from worker.api.schemas import SCHEMAS
-from worker.webhooks.declaration import CONTENT, Kept
+from worker.webhooks.declaration import CONTENT, ID, Kept
+from worker.webhooks.store import LONGEST_ID
 
 Json = dict[str, Any]
 
@@ -133,7 +134,8 @@ def _list() -> Json:
 
 
 def _delete() -> Json:
-    which = {"type": "string", "pattern": r"^([A-Za-z0-9._-]{1,64}|\*)$"}
+    one = ID.pattern.removesuffix("+")
+    which = {"type": "string", "pattern": rf"^({one}{{1,{LONGEST_ID}}}|\*)$"}
     return _operation(
         "Delete a webhook",
         _good("200", "How many went, and the ids of those that remain", "Deleted"),

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from worker.api.answers import EVOLUTIONS, OURS, RESPELLED
+from worker.api.answers import EVOLUTIONS, OURS
 from worker.domain.names import KNOWN
-from worker.webhooks.declaration import ADDRESS, BY_NAME, CONTENT, Field, Kept
+from worker.webhooks.declaration import ADDRESS, BY_NAME, CONTENT, RESPELLED, Field, Kept
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ _V2_PROPERTIES: Json = {
     **{name: _shown(BY_NAME[name]) for name in OURS},
     "disabled_reason": _nullable(_TEXT),
 }
-_V1: Json = {field.evolution.v1: _shown(field) for field in RESPELLED if field.evolution}
+_V1: Json = {spelling.v1: _shown(BY_NAME[name]) for name, spelling in RESPELLED.items()}
 _NOTES: Json = {
     "warnings": {**_TEXTS, "description": "accepted, but without the effect that may be expected"},
     "secret": {**_TEXT, "description": "the signing secret that was generated now, shown only this once"},

@@ -227,3 +227,8 @@ CONTENT: tuple[Field, ...] = tuple(field for field in FIELDS if field.name not i
 """All others: what the webhook says."""
 
 BY_NAME = {field.name: field for field in FIELDS}
+
+RESPELLED: dict[str, Spelling] = {
+    field.name: field.evolution for field in FIELDS if field.evolution and field.evolution.v1 != field.evolution.v20
+}
+"""The fields that Evolution's versions call by different names."""

@@ -10,7 +10,7 @@ import orjson
 
 from worker.domain.names import canonical
 from worker.domain.routing import SILENT_PREFIX
-from worker.webhooks.declaration import BY_NAME
+from worker.webhooks.declaration import BY_NAME, RESPELLED
 from worker.webhooks.store import StoreUnavailable
 from worker.webhooks.transfer import Candidate, from_evolution
 
@@ -18,8 +18,7 @@ AT_ONCE = 8
 SECONDS = 30.0
 LARGEST_ANSWER = 64 * 2**20
 
-_SPELLINGS = {name: BY_NAME[name].spellings for name in ("by_events", "base64")}
-"""The fields that each version of Evolution answers under another name."""
+_SPELLINGS = {name: BY_NAME[name].spellings for name in RESPELLED}
 
 
 async def fetch(url: str, api_key: str) -> list[Candidate]:
