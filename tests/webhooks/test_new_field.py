@@ -13,33 +13,36 @@ from worker.stores.own.store import SqlStore
 ROOT = Path(__file__).parents[2]
 
 DECLARATIONS = """    Field(
-        name="order",
+        name="group",
         kind=Choice(("none", "chat", "instance")),
         help="which events of the webhook wait for the one before",
     ),
     Field(
-        name="client_certificate",
+        name="sealed_note",
         kind=Text(50, checks.storable_text),
-        help="PEM of a certificate and its key",
+        help="a secret of the operator",
         secret=True,
     ),
 """
 
-ATTRIBUTES = """    order: str = "none"
-    client_certificate: str | None = field(default=None, repr=False)
+ATTRIBUTES = """    group: str = "none"
+    sealed_note: str | None = field(default=None, repr=False)
+"""
+
+STEPS = """STEPS += (AddColumn("group"), AddColumn("sealed_note"))
 """
 
 CHANGES = (
-    ("worker/webhooks/declaration.py", "scalars import Flag", "scalars import Choice, Text, Flag"),
+    (
+        "worker/webhooks/declaration.py",
+        "\nclass Kept",
+        "\nfrom worker.webhooks.scalars import Choice, Text\n\nclass Kept",
+    ),
     ("worker/webhooks/declaration.py", ')\n"""In the order of files', DECLARATIONS + ')\n"""In the order of files'),
     ("worker/domain/webhook.py", "    failing_since: int", ATTRIBUTES + "    failing_since: int"),
-    (
-        "worker/stores/own/steps.py",
-        'AddColumn("failing_since"))',
-        '*map(AddColumn, ("failing_since", "order", "client_certificate")))',
-    ),
+    ("worker/stores/own/steps.py", "SCHEMA_VERSION = ", STEPS + "SCHEMA_VERSION = "),
 )
-"""File, what stands there, and what stands there with the fields: all that it takes but its use."""
+"""File, what stands there, and what stands there with the fields: all that it takes but their use."""
 
 
 async def test_a_new_field_is_its_declaration_its_default_and_its_column(tmp_path: Path) -> None:
