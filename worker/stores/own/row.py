@@ -57,7 +57,10 @@ def from_row(values: Sequence[object], sealer: Sealer = PLAIN) -> Stored:
             if stored is not None:
                 attributes[column] = read(stored)
         for column in _STORED:
-            noted[column] = kind.whole(row[column])
+            number = row[column]
+            if not isinstance(number, int):
+                raise kind.Damaged
+            noted[column] = number
     except kind.Damaged:
         raise RowDamaged(
             f"column `{column}` of webhook {row['id']!r} of instance {row['instance']!r} is damaged: "
