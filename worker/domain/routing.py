@@ -13,7 +13,7 @@ from yarl import URL
 from worker.domain.event import Event
 from worker.domain.history import History
 from worker.domain.names import path_of
-from worker.domain.outcome import DeadLettered, Reason, Skipped
+from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 
 SILENT_PREFIX = "worker+"
@@ -66,14 +66,14 @@ def route(
     """Filter and resolve one webhook. `neighbours` are the instance's webhooks, for the global's destination."""
     if not webhook.enabled:
         if dead_when_disabled and webhook.disabled_reason:
-            return DeadLettered(Reason.DISABLED, f"the webhook is disabled: {webhook.disabled_reason}")
-        return Skipped(Reason.DISABLED)
+            return DeadLettered(DeadReason.DISABLED, f"the webhook is disabled: {webhook.disabled_reason}")
+        return Skipped(SkipReason.DISABLED)
     if not webhook.wants(event.kind):
-        return Skipped(Reason.EVENT_NOT_ENABLED)
+        return Skipped(SkipReason.EVENT_NOT_ENABLED)
     try:
         url = target_url(webhook.url, event.kind) if webhook.by_events else plain_url(webhook.url)
     except BadUrl as error:
-        return DeadLettered(Reason.BAD_URL, str(error))
+        return DeadLettered(DeadReason.BAD_URL, str(error))
     return Delivery(
         id=delivery_id(history.event_id, event.instance, webhook.id),
         event=event,

@@ -7,18 +7,18 @@ import pytest
 
 from tests.lookup.fakes import DOWN, FakeWritableStore, Rig
 from worker.domain.webhook import Webhook
-from worker.lookup.long_failing import StoredFailures
+from worker.lookup.receivers import StoredReceivers
 
 ACME = Webhook("acme", "http://h/acme")
 OTHER = replace(ACME, id="other")
 
 
-async def known(*rows: Webhook) -> tuple[FakeWritableStore, Rig, StoredFailures]:
+async def known(*rows: Webhook) -> tuple[FakeWritableStore, Rig, StoredReceivers]:
     """A store with these rows, all of them cached."""
     store = FakeWritableStore(*rows)
     rig = Rig(store, writable=True)
     await rig.cache.find("acme")
-    return store, rig, StoredFailures(store, rig.cache)  # type: ignore[arg-type]
+    return store, rig, rig.receivers
 
 
 def cached(rig: Rig) -> dict[str, tuple[bool, int | None]]:
@@ -26,37 +26,37 @@ def cached(rig: Rig) -> dict[str, tuple[bool, int | None]]:
 
 
 async def test_the_start_is_written_and_known_here_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    store, rig, failures = await known(ACME, OTHER)
-    await failures.failing(ACME, 1000)
+    store, rig, receivers = await known(ACME, OTHER)
+    await receivers.failing(ACME, 1000)
     assert [row.failing_since for row in store.rows["acme"]] == [1000, None]
     assert cached(rig) == {"default": (True, 1000), "other": (True, None)}
-    await failures.recovered(ACME)
+    await receivers.recovered(ACME)
     assert cached(rig) == {"default": (True, None), "other": (True, None)}
     assert caplog.messages == []
 
 
 async def test_giving_up_disables_in_store_and_cache_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    store, rig, failures = await known(replace(ACME, failing_since=1000))
-    await failures.give_up(ACME, "every attempt failed since long ago")
+    store, rig, receivers = await known(replace(ACME, failing_since=1000))
+    await receivers.disable(ACME, "every attempt failed since long ago", if_failing=True)
     assert store.rows["acme"][0].disabled_reason == "every attempt failed since long ago"
     assert cached(rig) == {"default": (False, None)}
     assert "is disabled: every attempt failed since long ago" in caplog.text
 
 
 async def test_one_that_recovered_elsewhere_meanwhile_is_not_given_up() -> None:
-    store, rig, failures = await known(replace(ACME, failing_since=1000))
+    store, rig, receivers = await known(replace(ACME, failing_since=1000))
     store.rows["acme"] = (ACME,)
-    await failures.give_up(ACME, "no more")
+    await receivers.disable(ACME, "no more", if_failing=True)
     assert rig.cache.cached("acme") is None, "it is looked up again"
     assert (await rig.cache.find("acme"))[0].enabled
 
 
 async def test_a_store_that_is_down_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    store, rig, failures = await known(ACME)
+    store, rig, receivers = await known(ACME)
     store.error = DOWN
     with caplog.at_level(logging.WARNING):
-        await failures.failing(ACME, 1000)
-        await failures.recovered(ACME)
-        await failures.give_up(ACME, "no more")
+        await receivers.failing(ACME, 1000)
+        await receivers.recovered(ACME)
+        await receivers.disable(ACME, "no more", if_failing=True)
     assert len(caplog.messages) == 3
     assert cached(rig) == {"default": (True, None)}
