@@ -9,6 +9,7 @@ from worker.admission.breaker import BreakerRules, State
 from worker.admission.lanes import SLOW_SECONDS, Pool
 from worker.admission.parking import LONGEST_WAIT
 from worker.admission.registry import Caps
+from worker.admission.seats import soon
 from worker.domain.outcome import ParkReason
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import RateLimit
@@ -139,7 +140,7 @@ class IsolationMachine(RuleBasedStateMachine):
             assert len(lane.waiting) <= max(1, PROCESS // 4) or self._drains_soon(lane)
 
     def _drains_soon(self, lane) -> bool:
-        return len(lane.waiting) <= lane.soon(self.world.clock)
+        return len(lane.waiting) <= soon(lane, self.world.clock)
 
     @invariant()
     def nobody_waits_longer_than_a_parking(self) -> None:

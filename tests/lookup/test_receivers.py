@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.lookup.fakes import DOWN, FakeWritableStore, Rig
-from worker.domain.webhook import Webhook
+from tests.lookup.fakes import DOWN, FakeStore, FakeWritableStore, Rig
+from worker.domain.webhook import GLOBAL_ID, Webhook
+from worker.lookup.gone import disabled
 from worker.lookup.receivers import StoredReceivers
 
 ACME = Webhook("acme", "http://h/acme")
@@ -59,4 +60,36 @@ async def test_a_store_that_is_down_stops_nothing(caplog: pytest.LogCaptureFixtu
         await receivers.recovered(ACME)
         await receivers.disable(ACME, "no more", if_failing=True)
     assert len(caplog.messages) == 3
+    assert cached(rig) == {"default": (True, None)}
+
+
+async def test_a_gone_receiver_of_a_store_that_is_down_is_disabled_in_memory_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, rig, receivers = await known(ACME, OTHER)
+    store.error = DOWN
+    await receivers.disable(ACME, "the receiver answered 410", if_failing=False)
+    assert cached(rig) == {"default": (False, None), "other": (True, None)}
+    assert "webhook default of acme is disabled in memory only" in caplog.text
+
+
+async def test_the_global_webhook_is_disabled_in_memory_and_no_store_is_asked() -> None:
+    everybodys = Webhook("", "http://h/global", id=GLOBAL_ID)
+    rig = Rig(FakeWritableStore(ACME), writable=True, global_webhook=everybodys)
+    for _ in range(2):
+        await rig.receivers.disable(everybodys, "the receiver answered 410", if_failing=False)
+    assert rig.cache.global_webhook == disabled(everybodys, "the receiver answered 410")
+    rig.cache.invalidate_all()
+    assert rig.cache.global_webhook is not None
+    assert not rig.cache.global_webhook.enabled
+    assert rig.store.rows == {"acme": (ACME,)}
+
+
+async def test_what_a_read_only_store_cannot_remember_changes_nothing() -> None:
+    store = FakeStore(ACME)
+    rig = Rig(store)
+    await rig.cache.find("acme")
+    await rig.receivers.failing(ACME, 1000)
+    await rig.receivers.recovered(ACME)
+    await rig.receivers.disable(ACME, "it fails", if_failing=True)
     assert cached(rig) == {"default": (True, None)}

@@ -2,7 +2,6 @@
 
 from collections import deque
 from enum import IntEnum
-from math import inf
 from typing import NamedTuple
 
 from worker.admission.backlog import Backlog
@@ -18,14 +17,6 @@ FIRST_LIMIT = 4
 
 SLOW_SECONDS = 2.0
 """An attempt older than this is slow, and so is its lane."""
-
-SOON_SECONDS = 0.25
-"""A delivery that its lane expects to start within this time waits, however many do: parking it would take longer,
-and the messages behind it in the queue lose no more than this. A new endpoint is trusted for as long."""
-
-ROOM_SECONDS = 1.0
-MOST_WAITING = 100
-"""Otherwise as many deliveries may wait in a lane as it expects to start within ROOM_SECONDS, at most MOST_WAITING."""
 
 _ASSUMED_LATENCY = 0.5
 
@@ -218,8 +209,6 @@ class Lane:
         else:
             self._window = self._measured = None
 
-    # What it can be expected to do.
-
     @property
     def rate(self) -> float:
         """Completions a second that it can be expected to make.
@@ -231,22 +220,6 @@ class Lane:
         if self._measured is not None:
             rate = min(rate, self._measured)
         return rate if self.bucket is None else min(rate, self.bucket.per_second)
-
-    def soon(self, now: float) -> float:
-        """How many waiting deliveries it can be expected to start within SOON_SECONDS; fewer the longer none ends."""
-        if now < self.born + SOON_SECONDS and self.bucket is None and not self.breaker.consecutive:
-            return inf
-        return min(self.rate, self.limit / max(self._stalled(now), 0.001)) * SOON_SECONDS
-
-    def room(self, most: int, now: float) -> int:
-        """How many deliveries may wait: what starts within ROOM_SECONDS, at least `limit`, at most `most`.
-
-        Only one where no attempt has ended for a second, and for twice as long as one should take: each waiting
-        delivery holds an un-acked message, and twenty endpoints that hang would hold half of them.
-        """
-        if self._stalled(now) > max(ROOM_SECONDS, 2 * self.latency):
-            return 1
-        return max(1, min(max(self.limit, int(self.rate * ROOM_SECONDS)), MOST_WAITING, most))
 
     @property
     def empty(self) -> bool:
@@ -262,8 +235,8 @@ class Lane:
                 return False
         return self.bucket is None or self.bucket.full(now)
 
-    def _stalled(self, now: float) -> float:
-        """Seconds for which nothing has ended that should."""
+    def stalled(self, now: float) -> float:
+        """Seconds for which no attempt has ended while some are in flight."""
         return now - self.last_used if self.in_flight else 0.0
 
     def _measure(self, now: float) -> None:

@@ -1,8 +1,9 @@
 """Decides why a delivery is parked instead of waiting in its lane, and for how long."""
 
 from worker.admission.breaker import State
-from worker.admission.lanes import ROOM_SECONDS, Lane, Pool
+from worker.admission.lanes import Lane, Pool
 from worker.admission.places import Places
+from worker.admission.seats import ROOM_SECONDS
 from worker.basics.clock import Clock
 from worker.domain.backoff import Schedule, circuit_open_hold
 from worker.domain.outcome import Parked, ParkReason

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 
 from worker.admission.lanes import Lane, Pool
+from worker.admission.seats import room, soon
 
 _ORDERS: tuple[tuple[Pool, ...], ...] = (
     (Pool.QUICK, Pool.NEW, Pool.SLOW),
@@ -69,14 +70,14 @@ class Places:
 
     def has_seat(self, lane: Lane, now: float) -> bool:
         """Whether one more delivery may wait in this lane."""
-        if len(lane.waiting) < lane.soon(now) and self.waiting < self.limit * (1 + (lane.pool is Pool.QUICK)):
+        if len(lane.waiting) < soon(lane, now) and self.waiting < self.limit * (1 + (lane.pool is Pool.QUICK)):
             return True
         reserve = lane.pool is Pool.QUICK and not lane.waiting
         if self.waiting >= (self.limit if reserve else self._shared_seats):
             return False
         if lane.pool is Pool.SLOW and self.slow_waiting >= self.half:
             return False
-        return len(lane.waiting) < lane.room(self.seats_a_lane, now)
+        return len(lane.waiting) < room(lane, self.seats_a_lane, now)
 
     def seat(self, lane: Lane, change: int) -> None:
         """`change` more (or fewer) deliveries wait in this lane."""

@@ -6,6 +6,7 @@ from itertools import count
 
 from worker.admission.lanes import Lane, Waiter
 from worker.admission.places import Places
+from worker.admission.seats import room, soon
 from worker.domain.outcome import Parked
 
 
@@ -42,8 +43,8 @@ class WaitingRoom:
 
     def surplus(self, lane: Lane, now: float) -> int:
         """How many more deliveries wait than may: the lane has turned out to be slower than expected."""
-        room = lane.room(self._places.seats_a_lane, now)
-        return len(lane.waiting) - int(min(max(lane.soon(now), room), len(lane.waiting)))
+        may_wait = max(soon(lane, now), room(lane, self._places.seats_a_lane, now))
+        return len(lane.waiting) - int(min(may_wait, len(lane.waiting)))
 
     def leave(self, lane: Lane, now: float, *, last: bool = False) -> Waiter:
         """The first that waits leaves the lane, or the last."""
