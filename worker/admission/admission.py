@@ -67,7 +67,7 @@ class EndpointAdmission:
         return Admitted.WAITS
 
     def finished(self, delivery: Delivery, result: Result, seconds: float) -> Parked | None:
-        """`delivery` is the object that was admitted. Parked: nobody can be reached, so the attempt is not charged."""
+        """`delivery` is the object that was admitted. Parked: no receiver can be reached, nothing is charged."""
         now = self._monotonic()
         attempt = self._end(delivery)
         lane = attempt.lane
@@ -110,7 +110,7 @@ class EndpointAdmission:
 
     @property
     def frozen(self) -> bool:
-        """Whether no receiver can be reached, so that the fault is taken for our own (self_fault.py)."""
+        """Whether no receiver can be reached, so that the fault is the worker's own (self_fault.py)."""
         return self._guard.frozen_at is not None
 
     def self_fault_parking(self) -> Parked:
@@ -218,7 +218,7 @@ class EndpointAdmission:
         self._empty(lane, now)
 
     def _forgive(self) -> None:
-        """Closes the circuits that opened while no receiver answered: that was our own fault."""
+        """Closes the circuits that opened while no receiver answered: that was the worker's own fault."""
         for lane in [lane for lane in self._open if lane.breaker.opened_at > self._guard.silent_since]:
             lane.breaker.reset()
             self._reopen(lane)

@@ -31,7 +31,7 @@ def health_of(result: Result) -> Health:
     | any other status: 2xx, 3xx, 4xx, 410 | ALIVE: a rejection is an answer | success | grows |
     | 408, 429, 5xx, timeout, connect, DNS, TLS | FAILED | failure | shrinks |
     | 429 or 503 with Retry-After | HELD: the hold says all | unmoved | shrinks, held |
-    | refused by our own egress rules | UNKNOWN: nothing was sent | unmoved | unmoved |
+    | forbidden by the egress rules | UNKNOWN: nothing was sent | unmoved | unmoved |
     """
     if isinstance(result, Answered):
         status = result.status

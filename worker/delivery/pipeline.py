@@ -69,7 +69,7 @@ class Pipeline:
             self._parsed(message, *parts)
 
     def _failed(self, message: Message, fault: BaseException) -> None:
-        """A fault of the worker: the event is kept for whoever mends it. Handed back, it would come again at once."""
+        """A fault of the worker: the event becomes a dead letter. Handed back, it would come again at once."""
         error = f"a fault of the worker: {fault!r:.200}"
         self._end(OpenDeliveries(message, begun(message, self._now())), DeadLettered(DeadReason.INTERNAL, error))
 

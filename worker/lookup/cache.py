@@ -1,4 +1,7 @@
-"""The lookup of the delivery path: fresh answers at once, one query for many who wait, the last known in need.
+"""Finds the webhooks of an instance without asking the store for each event.
+
+Fresh entries answer at once, concurrent lookups of an instance share one query, and the last known entry serves when
+the store fails.
 
 An entry serves for `ttl` seconds. Used in its last quarter, it is looked up again in the background, so that
 a busy instance never waits. When the store fails, the last known entry serves, however old, with one
@@ -122,7 +125,7 @@ class Cache:
         entry = self._entries.get(instance)
         if entry is not None and entry.revision == revision:
             return
-        self._gone.forget(instance)  # whoever changes a webhook may have mended its receiver
+        self._gone.forget(instance)  # with the change its owner may have mended the receiver
         self._void(instance)
         self._entries.keep(instance, self._entry(None, -inf, revision))
 
@@ -150,7 +153,7 @@ class Cache:
         return True
 
     def stored(self, webhook: Webhook, now: Webhook) -> None:
-        """The store says so itself now: what was remembered of it in memory is over."""
+        """The store has been written: serve the webhook as it is now, and drop what was remembered in its place."""
         self._gone.forget(webhook.instance, webhook.id)
         self.amend(webhook, now)
         self._void(webhook.instance)
@@ -166,7 +169,7 @@ class Cache:
         return tuple(self._entries)
 
     async def close(self) -> None:
-        """Ends the queries under way; those who wait for them are expected to be gone."""
+        """Ends the queries under way. No lookup waits for them any more."""
         await end(*self._tasks)
 
     def _begin(self, instance: str) -> _Query | None:
@@ -175,7 +178,7 @@ class Cache:
             return None
         entry = self._entries.get(instance)
         query = _Query(instance, entry.revision if entry is not None else None)
-        # A task of its own: whoever waits for it may be cancelled, the others still get the answer.
+        # A task of its own: a lookup that waits for it may be cancelled, the others still get the answer.
         query.task = asyncio.get_running_loop().create_task(self._ask(query))
         self._queries[instance] = query
         self._tasks.add(query.task)

@@ -36,7 +36,7 @@ class Entry:
     def still(self, found: Webhooks) -> Webhooks:
         """What was found; the same objects as before, if nothing has changed.
 
-        So whoever holds one need not compare, and 10,000 instances that are looked up every minute move no memory.
+        So a delivery that waited need not compare, and 10,000 instances that are looked up each minute move no memory.
         """
         known = self.webhooks
         if known is None or known != found:
