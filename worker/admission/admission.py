@@ -15,7 +15,7 @@ from worker.delivery.ports import Admitted, Turn
 from worker.domain.backoff import LONGEST_HOLD, Schedule
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.routing import Delivery
-from worker.domain.verdict import Answered, Failure, Result, Unanswered
+from worker.domain.verdict import Answered, Failure, Result
 
 
 class EndpointAdmission:
@@ -74,8 +74,9 @@ class EndpointAdmission:
         lane.completed(seconds if _tells_pace(result) else max(seconds, lane.latency), now)
         self._learn(attempt, result, now)
         self._free(lane, now)
-        ours = self.frozen and isinstance(result, Unanswered) and result.failure is not Failure.REFUSED
-        return self.self_fault_parking() if ours else None
+        if self._guard.frozen_at is None or isinstance(result, Answered) or result.failure is Failure.REFUSED:
+            return None
+        return self.self_fault_parking()
 
     def released(self, delivery: Delivery) -> None:
         now = self._monotonic()
