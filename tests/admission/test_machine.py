@@ -1,4 +1,4 @@
-"""Everything together: arrivals, results and time in any order (Hypothesis), against what isolation promises."""
+"""Everything together: arrivals, results and time in any order (Hypothesis), against what admission promises."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -35,7 +35,7 @@ PARKINGS = {
 }
 
 
-class IsolationMachine(RuleBasedStateMachine):
+class AdmissionMachine(RuleBasedStateMachine):
     """`before` is what the places looked like when an attempt started: starts are checked, not only states."""
 
     @initialize()
@@ -111,14 +111,14 @@ class IsolationMachine(RuleBasedStateMachine):
 
     @invariant()
     def gauges_tell_the_truth(self) -> None:
-        isolation, places = self.world.admission, self.world.admission._places
-        lanes = list(isolation._registry._lanes.values())
-        assert isolation.in_flight == len(self.world.running) == sum(lane.in_flight for lane in lanes)
-        assert isolation.waiting == sum(ticket.waiting for ticket in self.world.tickets)
-        assert isolation.waiting == sum(len(lane.waiting) for lane in lanes)
+        admission, places = self.world.admission, self.world.admission._places
+        lanes = list(admission._registry._lanes.values())
+        assert admission.in_flight == len(self.world.running) == sum(lane.in_flight for lane in lanes)
+        assert admission.waiting == sum(ticket.waiting for ticket in self.world.tickets)
+        assert admission.waiting == sum(len(lane.waiting) for lane in lanes)
         assert places.held == [sum(lane.in_flight for lane in lanes if lane.pool is pool) for pool in Pool]
         assert places.slow_waiting == sum(len(lane.waiting) for lane in lanes if lane.pool is Pool.SLOW)
-        assert isolation.endpoints_open == sum(lane.breaker.state is not State.CLOSED for lane in lanes)
+        assert admission.endpoints_open == sum(lane.breaker.state is not State.CLOSED for lane in lanes)
 
     @invariant()
     def whoever_has_an_old_attempt_is_slow(self) -> None:
@@ -150,18 +150,18 @@ class IsolationMachine(RuleBasedStateMachine):
     @invariant()
     def nobody_waits_for_a_place_that_is_free(self) -> None:
         """Work conservation: a lane that may start and finds a place has no waiters after a tick."""
-        isolation = self.world.admission
-        isolation.tick()
-        for lane in isolation._registry._lanes.values():
+        admission = self.world.admission
+        admission.tick()
+        for lane in admission._registry._lanes.values():
             if lane.waiting:
-                assert not (lane.ready(self.world.clock) and isolation._places.free(lane.pool))
+                assert not (lane.ready(self.world.clock) and admission._places.free(lane.pool))
 
     @invariant()
     def a_wake_up_is_ahead_whenever_a_token_is_awaited(self) -> None:
-        isolation, clock = self.world.admission, self.world.clock
-        wake = isolation.next_wake()
+        admission, clock = self.world.admission, self.world.clock
+        wake = admission.next_wake()
         assert wake is None or wake > clock
-        for lane in isolation._registry._lanes.values():
+        for lane in admission._registry._lanes.values():
             if (
                 lane.waiting
                 and lane.bucket is not None
@@ -208,5 +208,5 @@ class IsolationMachine(RuleBasedStateMachine):
             self.world.finish_all()
 
 
-TestIsolationMachine = IsolationMachine.TestCase
-TestIsolationMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAdmissionMachine = AdmissionMachine.TestCase
+TestAdmissionMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

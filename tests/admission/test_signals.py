@@ -1,4 +1,4 @@
-"""What the isolation tells an operator: waits in lanes, and the circuit that has been open for longest."""
+"""What the admission tells an operator: waits in lanes, and the circuit that has been open for longest."""
 
 from __future__ import annotations
 
