@@ -74,7 +74,7 @@ def _deliver(world: World, count: int) -> tuple[int, float]:
             open_tickets.append(world.arrive("acme"))
             world.tickets.clear()
         else:
-            world.isolation.tick()
+            world.admission.tick()
             tick = world.clock + TICK
         for ticket in [ticket for ticket in open_tickets if not ticket.waiting]:
             open_tickets.remove(ticket)

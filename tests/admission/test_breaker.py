@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.admission.world import BROKEN, OK, TIMEOUT, World
 from worker.admission.breaker import Breaker, BreakerRules, Health, State, health_of
 from worker.admission.registry import Caps
-from worker.domain.outcome import Parked, Reason
+from worker.domain.outcome import Parked, ParkReason
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 
 
@@ -40,17 +40,17 @@ def test_ten_failures_in_a_row_open_the_circuit_and_nine_do_not() -> None:
     world = World()
     for _ in range(9):
         world.exchange("acme", TIMEOUT)
-    assert world.isolation.endpoints_open == 0
+    assert world.admission.endpoints_open == 0
     world.exchange("acme", TIMEOUT)
-    assert world.isolation.endpoints_open == 1
+    assert world.admission.endpoints_open == 1
 
 
 def test_every_second_answer_a_500_opens_the_circuit() -> None:
     world = World()
     for number in range(20):
-        assert world.isolation.endpoints_open == 0
+        assert world.admission.endpoints_open == 0
         world.exchange("acme", BROKEN if number % 2 else OK)
-    assert world.isolation.endpoints_open == 1
+    assert world.admission.endpoints_open == 1
 
 
 def test_failures_of_two_minutes_ago_do_not_count() -> None:
@@ -60,22 +60,22 @@ def test_failures_of_two_minutes_ago_do_not_count() -> None:
     world.advance(120)
     for number in range(6):
         world.exchange("acme", BROKEN if number % 2 else OK)
-    assert world.isolation.endpoints_open == 0
+    assert world.admission.endpoints_open == 0
 
 
 def test_a_receiver_that_rejects_everything_is_alive() -> None:
     world = World()
     for _ in range(50):
         world.exchange("acme", Answered(401))
-    assert world.isolation.endpoints_open == 0
+    assert world.admission.endpoints_open == 0
 
 
 def test_an_open_circuit_parks_without_an_attempt() -> None:
     world = World()
     world.open_circuit("acme")
-    assert world.arrive("acme").parked == Parked(Reason.CIRCUIT_OPEN, 45)
-    assert world.arrive("acme", age=1000).parked == Parked(Reason.CIRCUIT_OPEN, 135)
-    assert world.arrive("acme", age=86400).parked == Parked(Reason.CIRCUIT_OPEN, 3645)
+    assert world.arrive("acme").parked == Parked(ParkReason.CIRCUIT_OPEN, 45)
+    assert world.arrive("acme", age=1000).parked == Parked(ParkReason.CIRCUIT_OPEN, 135)
+    assert world.arrive("acme", age=86400).parked == Parked(ParkReason.CIRCUIT_OPEN, 3645)
     assert world.arrive("other").running
 
 
@@ -85,7 +85,7 @@ def test_an_opening_circuit_parks_those_who_wait() -> None:
         world.exchange("acme", BROKEN)
     first, second = world.arrive("acme"), world.arrive("acme")
     world.finish(first, BROKEN)
-    assert second.parked == Parked(Reason.CIRCUIT_OPEN, 45)
+    assert second.parked == Parked(ParkReason.CIRCUIT_OPEN, 45)
 
 
 def test_one_canary_at_a_time() -> None:
@@ -93,8 +93,8 @@ def test_one_canary_at_a_time() -> None:
     world.open_circuit("acme")
     world.advance(30)
     assert world.arrive("acme").running
-    assert [world.arrive("acme").parked for _ in range(3)] == [Parked(Reason.CIRCUIT_OPEN, 5)] * 3
-    assert world.arrive("acme", age=86400).parked == Parked(Reason.CIRCUIT_OPEN, 45)
+    assert [world.arrive("acme").parked for _ in range(3)] == [Parked(ParkReason.CIRCUIT_OPEN, 5)] * 3
+    assert world.arrive("acme", age=86400).parked == Parked(ParkReason.CIRCUIT_OPEN, 45)
 
 
 def test_a_canary_that_waits_for_a_place_waits_alone() -> None:
@@ -104,7 +104,7 @@ def test_a_canary_that_waits_for_a_place_waits_alone() -> None:
     world.prove("busy")
     [world.arrive("busy") for _ in range(4)]
     assert world.arrive("acme").waiting
-    assert world.arrive("acme").parked == Parked(Reason.CIRCUIT_OPEN, 5)
+    assert world.arrive("acme").parked == Parked(ParkReason.CIRCUIT_OPEN, 5)
 
 
 def test_after_a_recovery_the_lane_reopens_gradually() -> None:
@@ -113,7 +113,7 @@ def test_after_a_recovery_the_lane_reopens_gradually() -> None:
     world.open_circuit("acme")
     world.advance(30)
     assert world.exchange("acme").parked is None
-    assert world.isolation.endpoints_open == 0
+    assert world.admission.endpoints_open == 0
     first = [world.arrive("acme") for _ in range(3)]
     assert [ticket.running for ticket in first] == [True, False, False]
     world.finish(first[0])
@@ -126,18 +126,18 @@ def test_what_was_in_flight_when_the_circuit_opened_neither_closes_nor_reopens_i
     late = [world.arrive("acme") for _ in range(20)]
     for ticket in late[:10]:
         world.finish(ticket, BROKEN)
-    assert world.isolation.endpoints_open == 1
+    assert world.admission.endpoints_open == 1
     world.finish(late[10], OK)
-    assert world.isolation.endpoints_open == 1
+    assert world.admission.endpoints_open == 1
     world.advance(30)
     canary = world.arrive("acme")
     world.finish(late[11], BROKEN)
     assert canary.running
-    assert world.isolation.endpoints_open == 1
+    assert world.admission.endpoints_open == 1
     world.finish(canary, OK)
     for ticket in late[12:]:
         world.finish(ticket, BROKEN)
-    assert world.isolation.endpoints_open == 0
+    assert world.admission.endpoints_open == 0
 
 
 def test_a_canary_lost_at_shutdown_does_not_block_the_endpoint_for_good() -> None:
@@ -146,7 +146,7 @@ def test_a_canary_lost_at_shutdown_does_not_block_the_endpoint_for_good() -> Non
     world.advance(30)
     canary = world.arrive("acme")
     world.running.remove(canary)
-    world.isolation.released(canary.delivery)
+    world.admission.released(canary.delivery)
     assert world.arrive("acme").running
 
 
@@ -156,7 +156,7 @@ def test_a_canary_that_is_told_to_come_later_leaves_the_circuit_open() -> None:
     world.advance(30)
     world.exchange("acme", Answered(503, retry_after=5))
     world.advance(6)
-    assert world.arrive("acme").parked == Parked(Reason.CIRCUIT_OPEN, 45)
+    assert world.arrive("acme").parked == Parked(ParkReason.CIRCUIT_OPEN, 45)
 
 
 def test_the_open_time_grows_with_the_outage_to_ten_minutes() -> None:

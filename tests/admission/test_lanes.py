@@ -7,7 +7,7 @@ import pytest
 from tests.admission.world import BROKEN, NO_CONNECT, OK, SCHEDULE, TIMEOUT, World, webhook
 from worker.admission import lanes
 from worker.admission.registry import Caps
-from worker.domain.outcome import Parked, Reason
+from worker.domain.outcome import Parked, ParkReason
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
@@ -106,9 +106,9 @@ def test_one_endpoint_cannot_fill_the_prefetch() -> None:
     world = World(Caps(process=40))
     for _ in range(200):
         world.arrive("acme")
-    assert world.isolation.waiting == 40
+    assert world.admission.waiting == 40
     world.advance(0.5)
-    assert world.isolation.waiting <= 10
+    assert world.admission.waiting <= 10
 
 
 def test_a_backlog_for_a_fast_endpoint_waits_in_its_lane_and_is_not_parked() -> None:
@@ -125,7 +125,7 @@ def test_a_new_endpoint_that_answers_at_once_has_nothing_parked() -> None:
     while world.running:
         world.clock += 0.002
         world.finish_all()
-        world.isolation.tick()
+        world.admission.tick()
     assert not any(ticket.parked for ticket in tickets)
 
 
@@ -144,7 +144,7 @@ def test_a_hiccup_of_half_a_second_parks_nobody() -> None:
     world.grow("acme", seconds=0.02)
     tickets = [world.arrive("acme") for _ in range(120)]
     world.clock += 0.5
-    world.isolation.tick()
+    world.admission.tick()
     assert not any(ticket.parked for ticket in tickets)
 
 
@@ -153,7 +153,7 @@ def test_an_endpoint_that_hangs_keeps_one_waiter_after_a_second() -> None:
     for _ in range(30):
         world.arrive("acme")
     world.advance(1.3)
-    assert world.isolation.waiting == 1
+    assert world.admission.waiting == 1
     assert world.arrive("acme").parked
 
 
@@ -163,7 +163,7 @@ def test_a_slow_endpoint_lets_only_its_limit_wait() -> None:
         world.exchange("acme", seconds=10)
     for _ in range(60):
         world.arrive("acme")
-    assert world.isolation.waiting <= 9, "four, and one for each success"
+    assert world.admission.waiting <= 9, "four, and one for each success"
 
 
 def test_what_a_full_lane_cannot_take_is_parked_for_as_long_as_it_will_take() -> None:
@@ -181,15 +181,15 @@ def test_a_hung_endpoint_hands_its_waiters_back_after_five_seconds() -> None:
     world = World()
     crowd = [world.arrive("acme") for _ in range(8)]
     world.advance(5.5)
-    assert world.isolation.waiting == 0
-    assert all(ticket.parked and ticket.parked.reason is Reason.ENDPOINT_BUSY for ticket in crowd[4:])
+    assert world.admission.waiting == 0
+    assert all(ticket.parked and ticket.parked.reason is ParkReason.ENDPOINT_BUSY for ticket in crowd[4:])
 
 
 def test_a_given_up_attempt_frees_its_place() -> None:
     world = World()
     crowd = [world.arrive("acme") for _ in range(5)]
     world.running.remove(crowd[0])
-    world.isolation.released(crowd[0].delivery)
+    world.admission.released(crowd[0].delivery)
     assert crowd[4].running
 
 
@@ -197,9 +197,9 @@ def test_a_retry_after_holds_the_whole_endpoint() -> None:
     world = World()
     crowd = [world.arrive("acme") for _ in range(6)]
     world.finish(crowd[0], Answered(429, retry_after=60))
-    assert [ticket.parked for ticket in crowd[4:]] == [Parked(Reason.RETRY_AFTER, 135)] * 2
+    assert [ticket.parked for ticket in crowd[4:]] == [Parked(ParkReason.RETRY_AFTER, 135)] * 2
     world.advance(50)
-    assert world.arrive("acme").parked == Parked(Reason.RETRY_AFTER, 15)
+    assert world.arrive("acme").parked == Parked(ParkReason.RETRY_AFTER, 15)
     world.advance(10)
     assert world.arrive("acme").parked is None
 
@@ -207,7 +207,7 @@ def test_a_retry_after_holds_the_whole_endpoint() -> None:
 def test_a_retry_after_of_ten_years_holds_for_an_hour() -> None:
     world = World()
     world.exchange("acme", Answered(503, retry_after=10 * 365 * 86400.0))
-    assert world.arrive("acme").parked == Parked(Reason.RETRY_AFTER, 3645)
+    assert world.arrive("acme").parked == Parked(ParkReason.RETRY_AFTER, 3645)
     world.advance(3600)
     assert world.arrive("acme").parked is None
 
@@ -230,7 +230,7 @@ def test_an_egress_refusal_teaches_nothing() -> None:
     world = World()
     for _ in range(30):
         world.exchange("acme", Unanswered(Failure.REFUSED, "private address"))
-    assert world.isolation.endpoints_open == 0
+    assert world.admission.endpoints_open == 0
     assert started([world.arrive("acme") for _ in range(9)]) == 4
 
 
@@ -240,7 +240,7 @@ def test_a_circuit_and_a_pause_end_when_the_webhook_gets_another_url() -> None:
     world.open_circuit("a")
     assert world.arrive(replace(webhook("a"), events=frozenset({"CALL"}))).parked is not None, "the same receiver"
     assert world.exchange(moved).parked is None
-    assert world.isolation.endpoints_open == 0
+    assert world.admission.endpoints_open == 0
     world.exchange(moved, Answered(429, 600.0))
     assert world.arrive(moved).parked is not None
     assert world.exchange("a").parked is None
@@ -262,34 +262,34 @@ def test_connects_that_fail_at_once_prove_no_endpoint_quick() -> None:
 def test_shutdown_parks_every_waiter_at_once_and_admits_nothing() -> None:
     world = World()
     crowd = [world.arrive("acme") for _ in range(8)]
-    world.isolation.drain()
-    assert [ticket.parked for ticket in crowd[4:]] == [Parked(Reason.SHUTDOWN, 0)] * 4
-    assert world.arrive("other").parked == Parked(Reason.SHUTDOWN, 0)
+    world.admission.drain()
+    assert [ticket.parked for ticket in crowd[4:]] == [Parked(ParkReason.SHUTDOWN, 0)] * 4
+    assert world.arrive("other").parked == Parked(ParkReason.SHUTDOWN, 0)
     world.finish_all()
-    assert world.isolation.in_flight == 0
+    assert world.admission.in_flight == 0
 
 
 def test_100_000_endpoints_leave_nothing_behind() -> None:
     world = World()
     for number in range(100_000):
         world.exchange(f"tenant-{number}", OK if number % 3 else NO_CONNECT, seconds=0)
-    assert world.isolation.lanes == 100_000
+    assert world.admission.lanes == 100_000
     world.advance(300)
     world.advance(120)
-    assert world.isolation.lanes > 30_000, "a failure is remembered longer than a success"
+    assert world.admission.lanes > 30_000, "a failure is remembered longer than a success"
     world.clock += 7200
     world.advance(120)
-    assert world.isolation.lanes == 0
+    assert world.admission.lanes == 0
 
 
 def test_an_endpoint_with_an_open_circuit_is_forgotten_only_after_all_that_it_parked_is_back() -> None:
     world = World()
     world.open_circuit("acme", TIMEOUT)
     world.advance(3700)
-    assert world.isolation.lanes == 1
+    assert world.admission.lanes == 1
     world.clock += 3600
     world.advance(1)
-    assert (world.isolation.lanes, world.isolation.endpoints_open) == (0, 0)
+    assert (world.admission.lanes, world.admission.endpoints_open) == (0, 0)
 
 
 def test_lanes_at_rest_share_their_empty_waiting_room() -> None:
@@ -298,4 +298,4 @@ def test_lanes_at_rest_share_their_empty_waiting_room() -> None:
         [world.arrive("acme") for _ in range(9)]
         world.finish_all()
         world.finish_all()
-    assert not lanes._NOBODY
+    assert not lanes._NONE_WAIT

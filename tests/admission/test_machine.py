@@ -1,4 +1,4 @@
-"""Everything together: arrivals, results and time in any order (Hypothesis), against what isolation promises."""
+"""Everything together: arrivals, results and time in any order (Hypothesis), against what admission promises."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -9,7 +9,8 @@ from worker.admission.breaker import BreakerRules, State
 from worker.admission.lanes import SLOW_SECONDS, Pool
 from worker.admission.parking import LONGEST_WAIT
 from worker.admission.registry import Caps
-from worker.domain.outcome import Reason
+from worker.admission.seats import soon
+from worker.domain.outcome import ParkReason
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import RateLimit
 
@@ -26,15 +27,15 @@ WEBHOOKS = [
     webhook("trickle", rate_limit=RateLimit(0.05, 1)),
 ]
 PARKINGS = {
-    Reason.ENDPOINT_BUSY,
-    Reason.CIRCUIT_OPEN,
-    Reason.RETRY_AFTER,
-    Reason.RATE_LIMITED,
-    Reason.SELF_FAULT,
+    ParkReason.ENDPOINT_BUSY,
+    ParkReason.CIRCUIT_OPEN,
+    ParkReason.RETRY_AFTER,
+    ParkReason.RATE_LIMITED,
+    ParkReason.SELF_FAULT,
 }
 
 
-class IsolationMachine(RuleBasedStateMachine):
+class AdmissionMachine(RuleBasedStateMachine):
     """`before` is what the places looked like when an attempt started: starts are checked, not only states."""
 
     @initialize()
@@ -45,7 +46,7 @@ class IsolationMachine(RuleBasedStateMachine):
         self._watch_starts()
 
     def _watch_starts(self) -> None:
-        places, take = self.world.isolation._places, self.world.isolation._places.take
+        places, take = self.world.admission._places, self.world.admission._places.take
 
         def watched(lane):
             quick, new, slow = places.held
@@ -64,7 +65,7 @@ class IsolationMachine(RuleBasedStateMachine):
     def arrive(self, to, count: int, age: float) -> None:
         for _ in range(count):
             parked = self.world.arrive(to, age).parked
-            if parked is not None and parked.reason is Reason.CIRCUIT_OPEN:
+            if parked is not None and parked.reason is ParkReason.CIRCUIT_OPEN:
                 assert parked.delay >= min(SCHEDULE.covering(age / 10), 45), "it would spin"
 
     @precondition(lambda self: self.world.running)
@@ -82,7 +83,7 @@ class IsolationMachine(RuleBasedStateMachine):
     @rule(pick=st.integers(0))
     def release(self, pick: int) -> None:
         ticket = self.world.running.pop(pick % len(self.world.running))
-        self.world.isolation.released(ticket.delivery)
+        self.world.admission.released(ticket.delivery)
 
     @rule(seconds=st.sampled_from([0.05, 0.3, 1.0, 2.1, 6.0, 31.0, 400.0]))
     def time_passes(self, seconds: float) -> None:
@@ -90,7 +91,7 @@ class IsolationMachine(RuleBasedStateMachine):
 
     @rule(share=st.sampled_from([0.25, 0.5, 1.0]))
     def replicas_come_and_go(self, share: float) -> None:
-        self.world.isolation.share = share
+        self.world.admission.share = share
 
     @invariant()
     def everybody_hears_once(self) -> None:
@@ -110,19 +111,19 @@ class IsolationMachine(RuleBasedStateMachine):
 
     @invariant()
     def gauges_tell_the_truth(self) -> None:
-        isolation, places = self.world.isolation, self.world.isolation._places
-        lanes = list(isolation._registry._lanes.values())
-        assert isolation.in_flight == len(self.world.running) == sum(lane.in_flight for lane in lanes)
-        assert isolation.waiting == sum(ticket.waiting for ticket in self.world.tickets)
-        assert isolation.waiting == sum(len(lane.waiting) for lane in lanes)
+        admission, places = self.world.admission, self.world.admission._places
+        lanes = list(admission._registry._lanes.values())
+        assert admission.in_flight == len(self.world.running) == sum(lane.in_flight for lane in lanes)
+        assert admission.waiting == sum(ticket.waiting for ticket in self.world.tickets)
+        assert admission.waiting == sum(len(lane.waiting) for lane in lanes)
         assert places.held == [sum(lane.in_flight for lane in lanes if lane.pool is pool) for pool in Pool]
         assert places.slow_waiting == sum(len(lane.waiting) for lane in lanes if lane.pool is Pool.SLOW)
-        assert isolation.endpoints_open == sum(lane.breaker.state is not State.CLOSED for lane in lanes)
+        assert admission.endpoints_open == sum(lane.breaker.state is not State.CLOSED for lane in lanes)
 
     @invariant()
     def whoever_has_an_old_attempt_is_slow(self) -> None:
-        self.world.isolation.tick()
-        for lane in self.world.isolation._registry._lanes.values():
+        self.world.admission.tick()
+        for lane in self.world.admission._registry._lanes.values():
             mine = [one for one in self.world.running if one.delivery.webhook.endpoint == lane.webhook.endpoint]
             old = sum(self.world.clock - one.started_at > SLOW_SECONDS for one in mine)
             assert lane.old == old
@@ -130,16 +131,16 @@ class IsolationMachine(RuleBasedStateMachine):
 
     @invariant()
     def caps_are_never_exceeded(self) -> None:
-        self.world.isolation.tick()
-        assert self.world.isolation.in_flight <= PROCESS + HALF
-        assert self.world.isolation.waiting <= 2 * PROCESS
-        for lane in self.world.isolation._registry._lanes.values():
+        self.world.admission.tick()
+        assert self.world.admission.in_flight <= PROCESS + HALF
+        assert self.world.admission.waiting <= 2 * PROCESS
+        for lane in self.world.admission._registry._lanes.values():
             assert lane.in_flight <= lane.cap
             assert 1 <= lane.limit <= lane.cap
             assert len(lane.waiting) <= max(1, PROCESS // 4) or self._drains_soon(lane)
 
     def _drains_soon(self, lane) -> bool:
-        return len(lane.waiting) <= lane.soon(self.world.clock)
+        return len(lane.waiting) <= soon(lane, self.world.clock)
 
     @invariant()
     def nobody_waits_longer_than_a_parking(self) -> None:
@@ -149,18 +150,18 @@ class IsolationMachine(RuleBasedStateMachine):
     @invariant()
     def nobody_waits_for_a_place_that_is_free(self) -> None:
         """Work conservation: a lane that may start and finds a place has no waiters after a tick."""
-        isolation = self.world.isolation
-        isolation.tick()
-        for lane in isolation._registry._lanes.values():
+        admission = self.world.admission
+        admission.tick()
+        for lane in admission._registry._lanes.values():
             if lane.waiting:
-                assert not (lane.ready(self.world.clock) and isolation._places.free(lane.pool))
+                assert not (lane.ready(self.world.clock) and admission._places.free(lane.pool))
 
     @invariant()
     def a_wake_up_is_ahead_whenever_a_token_is_awaited(self) -> None:
-        isolation, clock = self.world.isolation, self.world.clock
-        wake = isolation.next_wake()
+        admission, clock = self.world.admission, self.world.clock
+        wake = admission.next_wake()
         assert wake is None or wake > clock
-        for lane in isolation._registry._lanes.values():
+        for lane in admission._registry._lanes.values():
             if (
                 lane.waiting
                 and lane.bucket is not None
@@ -187,7 +188,7 @@ class IsolationMachine(RuleBasedStateMachine):
         self.world.finish_all()
         self.world.advance(LONGEST_WAIT + 1)
         self.world.finish_all()
-        assert self.world.isolation.in_flight == self.world.isolation.waiting == 0
+        assert self.world.admission.in_flight == self.world.admission.waiting == 0
 
     def _gets_through(self, to) -> None:
         for _ in range(60):
@@ -207,5 +208,5 @@ class IsolationMachine(RuleBasedStateMachine):
             self.world.finish_all()
 
 
-TestIsolationMachine = IsolationMachine.TestCase
-TestIsolationMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAdmissionMachine = AdmissionMachine.TestCase
+TestAdmissionMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

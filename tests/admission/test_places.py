@@ -18,9 +18,9 @@ def slow_world(hung: int = 20) -> World:
 
 def test_endpoints_that_never_answer_hold_at_most_half() -> None:
     world = slow_world()
-    assert world.isolation.in_flight == 20
+    assert world.admission.in_flight == 20
     world.advance(10)
-    assert world.isolation.in_flight == 20
+    assert world.admission.in_flight == 20
 
 
 def test_a_proven_endpoint_is_untouched_by_those_that_hang() -> None:
@@ -38,15 +38,15 @@ def test_when_all_quick_endpoints_hang_at_once_a_healthy_one_still_has_half() ->
     for name in ("a", "b", "good"):
         world.grow(name)
     [world.arrive(name) for name in ("a", "b") for _ in range(20)]
-    assert world.isolation.in_flight == 40
+    assert world.admission.in_flight == 40
     blocked = world.arrive("good")
     assert blocked.waiting
     world.advance(2.5)
     assert blocked.running
     assert all(ticket.running for ticket in [world.arrive("good") for _ in range(19)])
-    assert world.isolation.in_flight == 60, "one and a half of the process is the end"
+    assert world.admission.in_flight == 60, "one and a half of the process is the end"
     world.finish(world.tickets[-1])
-    assert world.isolation.in_flight == 59
+    assert world.admission.in_flight == 59
 
 
 def test_an_endpoint_that_answers_in_ten_seconds_is_slow_between_its_attempts_too() -> None:
@@ -54,7 +54,7 @@ def test_an_endpoint_that_answers_in_ten_seconds_is_slow_between_its_attempts_to
     world.exchange("acme", seconds=10)
     for _ in range(4):
         world.arrive("acme")
-    assert world.isolation._places.held[Pool.SLOW] == 4
+    assert world.admission._places.held[Pool.SLOW] == 4
 
 
 def test_an_endpoint_seen_for_the_first_time_does_not_queue_behind_slow_ones() -> None:
@@ -69,8 +69,8 @@ def test_an_endpoint_seen_for_the_first_time_does_not_queue_behind_slow_ones() -
     for _ in range(30):
         for number in range(20):
             world.arrive(f"slow-{number}")
-    assert world.isolation._places.held[Pool.SLOW] == 15
-    assert world.isolation.waiting <= 20
+    assert world.admission._places.held[Pool.SLOW] == 15
+    assert world.admission.waiting <= 20
     assert [world.arrive(f"quiet-{number}").running for number in range(5)] == [True] * 5
 
 
@@ -79,7 +79,7 @@ def test_one_quick_answer_makes_an_endpoint_quick_again() -> None:
     world.exchange("acme", seconds=10)
     world.exchange("acme", seconds=0.1)
     world.arrive("acme")
-    assert world.isolation._places.held == [1, 0, 0]
+    assert world.admission._places.held == [1, 0, 0]
 
 
 def test_turns_go_round_when_the_process_is_full() -> None:
@@ -120,7 +120,7 @@ def test_a_lane_that_changes_sides_while_it_stands_in_line_keeps_its_turn() -> N
         world.finish(ticket)
     assert waiting.running
     world.finish(mine)
-    assert world.isolation._places.in_flight == 1
+    assert world.admission._places.in_flight == 1
 
 
 def test_hung_endpoints_leave_seats_for_the_others() -> None:
@@ -129,7 +129,7 @@ def test_hung_endpoints_leave_seats_for_the_others() -> None:
     for number in range(100):
         for _ in range(8):
             world.arrive(f"hung-{number}")
-    assert world.isolation.waiting <= 40
+    assert world.admission.waiting <= 40
     assert all(ticket.parked is None for ticket in [world.arrive("good") for _ in range(21)])
 
 
@@ -146,7 +146,7 @@ def test_many_endpoints_in_steady_state_all_get_the_same() -> None:
         for ticket in list(world.running)[:16]:
             done[ticket.delivery.webhook.instance] += 1
             world.finish(ticket, OK)
-        world.isolation.tick()
+        world.admission.tick()
     assert min(done.values()) > 0.5 * max(done.values())
 
 
@@ -158,5 +158,5 @@ def test_quick_endpoints_beside_hung_ones_share_the_other_half() -> None:
         for _ in range(4):
             world.arrive(f"hung-{number}")
     assert all(world.arrive("good").running for _ in range(20))
-    assert world.isolation.in_flight == 40
+    assert world.admission.in_flight == 40
     assert world.arrive("better").waiting

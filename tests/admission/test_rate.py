@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.admission.world import World, webhook
 from worker.admission.rate import TokenBucket
-from worker.domain.outcome import Reason
+from worker.domain.outcome import ParkReason
 from worker.domain.webhook import RateLimit
 
 LIMITED = webhook("acme", rate_limit=RateLimit(2, 3))
@@ -44,7 +44,7 @@ def test_a_burst_starts_at_once_and_the_rest_at_the_rate() -> None:
     world = World()
     tickets = [world.arrive(LIMITED) for _ in range(4)]
     assert [ticket.running for ticket in tickets] == [True, True, True, False]
-    assert world.isolation.next_wake() == world.clock + 0.5
+    assert world.admission.next_wake() == world.clock + 0.5
     world.advance(0.5)
     assert tickets[3].running
 
@@ -52,9 +52,9 @@ def test_a_burst_starts_at_once_and_the_rest_at_the_rate() -> None:
 def test_what_the_rate_cannot_take_within_a_second_is_parked() -> None:
     world = World()
     tickets = [world.arrive(LIMITED) for _ in range(40)]
-    assert world.isolation.waiting == 2
+    assert world.admission.waiting == 2
     delays = [ticket.parked.delay for ticket in tickets if ticket.parked]
-    assert {ticket.parked.reason for ticket in tickets if ticket.parked} == {Reason.RATE_LIMITED}
+    assert {ticket.parked.reason for ticket in tickets if ticket.parked} == {ParkReason.RATE_LIMITED}
     assert (delays[0], delays[-1]) == (5, 15)
 
 
@@ -71,18 +71,18 @@ def test_one_in_a_hundred_seconds_is_parked_rather_than_held_unacked() -> None:
 
 def test_three_replicas_share_the_rate() -> None:
     world = World()
-    world.isolation.share = 1 / 3
+    world.admission.share = 1 / 3
     tickets = [world.arrive(LIMITED) for _ in range(2)]
     assert [ticket.running for ticket in tickets] == [True, False]
-    assert world.isolation.next_wake() == world.clock + 1.5
+    assert world.admission.next_wake() == world.clock + 1.5
 
 
 def test_a_replica_that_stays_alone_takes_the_whole_rate_at_once() -> None:
     world = World()
-    world.isolation.share = 0.1
+    world.admission.share = 0.1
     tickets = [world.arrive(LIMITED) for _ in range(2)]
     assert tickets[1].waiting
-    world.isolation.share = 1.0
+    world.admission.share = 1.0
     world.advance(0.5)
     assert tickets[1].running
 
@@ -109,6 +109,6 @@ def test_a_bucket_that_is_not_full_is_not_forgotten() -> None:
     slow = webhook("acme", rate_limit=RateLimit(0.001, 1))
     world.exchange(slow)
     world.advance(400)
-    assert world.isolation.lanes == 1
+    assert world.admission.lanes == 1
     world.advance(700)
-    assert world.isolation.lanes == 0
+    assert world.admission.lanes == 0

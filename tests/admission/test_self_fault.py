@@ -5,7 +5,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.admission.world import BROKEN, NO_CONNECT, OK, TIMEOUT, World
 from worker.admission.self_fault import SelfFaultGuard
-from worker.domain.outcome import Parked, Reason
+from worker.domain.outcome import Parked, ParkReason
 from worker.domain.target import target_of
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 
@@ -14,7 +14,7 @@ def frozen_world() -> World:
     world = World()
     for number in range(5):
         world.exchange(f"tenant-{number}", Unanswered(Failure.DNS, "no such host"), seconds=0.5)
-    assert world.isolation.frozen
+    assert world.admission.frozen
     return world
 
 
@@ -22,9 +22,9 @@ def test_our_dns_outage_is_noticed_at_the_fifth_host() -> None:
     world = World()
     for number in range(4):
         world.exchange(f"tenant-{number}", NO_CONNECT, seconds=0.5)
-        assert not world.isolation.frozen
+        assert not world.admission.frozen
     world.exchange("tenant-4", NO_CONNECT, seconds=0.5)
-    assert world.isolation.frozen
+    assert world.admission.frozen
     assert world.self_faults == [True]
 
 
@@ -43,7 +43,7 @@ def test_five_dead_receivers_among_healthy_ones_are_theirs() -> None:
         world.exchange("good", Answered(404))
         world.advance(1)
     assert world.self_faults == []
-    assert world.isolation.endpoints_open == 8
+    assert world.admission.endpoints_open == 8
 
 
 def test_an_answer_of_ten_seconds_ago_acquits_us() -> None:
@@ -77,12 +77,12 @@ def test_timeouts_do_not_accuse_us() -> None:
     world = World()
     for number in range(20):
         world.exchange(f"tenant-{number}", TIMEOUT)
-    assert not world.isolation.frozen
+    assert not world.admission.frozen
 
 
 def test_while_frozen_one_attempt_probes_and_the_rest_is_parked() -> None:
     world = frozen_world()
-    assert world.arrive("tenant-1").parked == Parked(Reason.SELF_FAULT, 5)
+    assert world.arrive("tenant-1").parked == Parked(ParkReason.SELF_FAULT, 5)
     world.advance(1)
     probe = world.arrive("tenant-1")
     assert probe.running
@@ -102,7 +102,7 @@ def test_a_host_that_has_not_failed_need_not_wait_behind_those_that_have() -> No
     assert world.arrive("tenant-1").running, "the probe of those that have failed"
     assert world.arrive("new-1").parked is not None, "it has failed, too"
     assert world.exchange("well").parked is None
-    assert not world.isolation.frozen
+    assert not world.admission.frozen
 
 
 def test_probes_are_a_second_apart() -> None:
@@ -119,14 +119,14 @@ def test_breakers_learn_nothing_while_frozen() -> None:
     for _ in range(60):
         world.advance(1)
         world.exchange("acme", NO_CONNECT)
-    assert world.isolation.endpoints_open == 0
+    assert world.admission.endpoints_open == 0
 
 
 def test_it_resumes_by_itself_at_the_first_answer_even_a_500() -> None:
     world = frozen_world()
     world.advance(1)
     world.exchange("acme", BROKEN)
-    assert not world.isolation.frozen
+    assert not world.admission.frozen
     assert world.self_faults == [True, False]
     assert world.arrive("tenant-1").running
 
@@ -143,11 +143,11 @@ def test_circuits_that_our_fault_opened_are_forgiven() -> None:
             world.exchange(name, NO_CONNECT)
     for name in ("c", "d", "e"):
         world.exchange(name, NO_CONNECT)
-    assert world.isolation.frozen
-    assert world.isolation.endpoints_open == 3
+    assert world.admission.frozen
+    assert world.admission.endpoints_open == 3
     world.advance(1)
     world.exchange("good")
-    assert world.isolation.endpoints_open == 1
+    assert world.admission.endpoints_open == 1
     assert world.arrive("a").running
 
 
@@ -156,13 +156,13 @@ def test_whoever_waits_when_it_freezes_is_parked() -> None:
     crowd = [world.arrive("acme") for _ in range(6)]
     for number in range(5):
         world.exchange(f"tenant-{number}", NO_CONNECT, seconds=0.5)
-    assert [ticket.parked for ticket in crowd[4:]] == [Parked(Reason.SELF_FAULT, 5)] * 2
+    assert [ticket.parked for ticket in crowd[4:]] == [Parked(ParkReason.SELF_FAULT, 5)] * 2
 
 
 def test_a_long_fault_does_not_spin() -> None:
     world = frozen_world()
     world.advance(3600)
-    assert world.isolation.self_fault_parking() == Parked(Reason.SELF_FAULT, 405)
+    assert world.admission.self_fault_parking() == Parked(ParkReason.SELF_FAULT, 405)
 
 
 class GuardMachine(RuleBasedStateMachine):
@@ -198,7 +198,7 @@ class GuardMachine(RuleBasedStateMachine):
 
     @invariant()
     def frozen_as_defined(self) -> None:
-        assert self.world.isolation.frozen is self.expected
+        assert self.world.admission.frozen is self.expected
 
     @invariant()
     def each_change_is_told_once(self) -> None:

@@ -1,4 +1,4 @@
-"""What the isolation tells an operator: waits in lanes, and the circuit that has been open for longest."""
+"""What the admission tells an operator: waits in lanes, and the circuit that has been open for longest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worker.admission.registry import Caps
 
 def waits(world: World) -> list[float]:
     found: list[float] = []
-    world.isolation.observe_waits(found.append)
+    world.admission.observe_waits(found.append)
     return found
 
 
@@ -31,14 +31,14 @@ def test_a_wait_ends_with_the_start_or_with_the_parking() -> None:
     assert second.running
     assert observed == [0.5]
     world.clock += 0.25
-    world.isolation.drain()
+    world.admission.drain()
     assert third.parked is not None
     assert observed == [0.5, 0.75]
 
 
 def test_the_longest_open_circuit_keeps_its_first_time_through_failed_canaries() -> None:
     world = World(rules=BreakerRules(failures=3, open_seconds=30))
-    assert world.isolation.open_longest == 0
+    assert world.admission.open_longest == 0
     for _ in range(3):
         world.exchange("a", BROKEN, seconds=0)
     opened = world.clock
@@ -47,8 +47,8 @@ def test_the_longest_open_circuit_keeps_its_first_time_through_failed_canaries()
     for _ in range(3):
         world.exchange("b", BROKEN, seconds=0)
     world.advance(100)
-    assert world.isolation.endpoints_open == 2
-    assert world.isolation.open_longest == world.clock - opened
+    assert world.admission.endpoints_open == 2
+    assert world.admission.open_longest == world.clock - opened
 
 
 def test_a_circuit_that_closes_leaves_the_next_longest() -> None:
@@ -58,6 +58,6 @@ def test_a_circuit_that_closes_leaves_the_next_longest() -> None:
             world.exchange(name, BROKEN, seconds=0)
         world.advance(50)
     world.exchange("a", OK, seconds=0)
-    assert world.isolation.open_longest == 50
+    assert world.admission.open_longest == 50
     world.exchange("b", OK, seconds=0)
-    assert world.isolation.open_longest == 0
+    assert world.admission.open_longest == 0

@@ -1,10 +1,11 @@
-"""Isolation with a clock that only tests move, and turns that remember what they heard."""
+"""Admission with a clock that only tests move, and turns that remember what they heard."""
 
 from dataclasses import dataclass, field
 
-from worker.admission.admission import EndpointIsolation
+from worker.admission.admission import EndpointAdmission
 from worker.admission.breaker import BreakerRules
 from worker.admission.registry import Caps
+from worker.delivery.ports import Admitted
 from worker.domain.backoff import schedule
 from worker.domain.event import Event
 from worker.domain.history import History
@@ -70,7 +71,7 @@ class World:
         self.running: list[Ticket] = []
         self.tickets: list[Ticket] = []
         self.self_faults: list[bool] = []
-        self.isolation = EndpointIsolation(
+        self.admission = EndpointAdmission(
             self.caps,
             self.rules,
             SCHEDULE,
@@ -85,9 +86,11 @@ class World:
         seen = UNIX + self.clock - age
         delivery = Delivery("msg", EVENT, to, parsed(to.url), to.url, History("id", seen, "exchange", "key"))
         ticket = Ticket(delivery, self.clock, self)
-        parked = self.isolation.admit(delivery, ticket)
-        if parked is not None:
-            ticket.park(parked)
+        admitted = self.admission.admit(delivery, ticket)
+        if isinstance(admitted, Parked):
+            ticket.park(admitted)
+        else:
+            assert (admitted is Admitted.STARTED) == (ticket.started_at is not None)
         self.tickets.append(ticket)
         return ticket
 
@@ -95,7 +98,7 @@ class World:
         """The attempt ends now."""
         assert ticket.started_at is not None
         self.running.remove(ticket)
-        self.isolation.finished(ticket.delivery, result, self.clock - ticket.started_at)
+        self.admission.finished(ticket.delivery, result, self.clock - ticket.started_at)
 
     def finish_all(self, result: Result = OK) -> None:
         for ticket in list(self.running):
@@ -105,10 +108,10 @@ class World:
         """Time passes, with a tick every quarter of a second and at each wake-up."""
         end = self.clock + seconds
         while self.clock < end:
-            wake = self.isolation.next_wake()
+            wake = self.admission.next_wake()
             steps = [end, self.clock + TICK, *([wake] if wake is not None else [])]
             self.clock = max(self.clock, min(steps))
-            self.isolation.tick()
+            self.admission.tick()
 
     def exchange(self, to: Webhook | str, result: Result = OK, seconds: float = 0.1, age: float = 0.0) -> Ticket:
         """One delivery arrives and, if it is started, ends after `seconds`."""
@@ -130,4 +133,4 @@ class World:
     def open_circuit(self, to: Webhook | str, result: Result = BROKEN) -> None:
         for _ in range(self.rules.failures):
             self.exchange(to, result)
-        assert self.isolation.endpoints_open == 1
+        assert self.admission.endpoints_open == 1

@@ -41,6 +41,7 @@ async def test_several_webhooks_by_id_in_body_or_query(api: Api, store: SqlStore
     assert (await api.find("acme")).json["url"] == URL
     assert (await api.find("acme", "?id=audit")).json["url"] == URL + "/a"
     assert (await api.find("acme", "?id=none")).status == 404
+    assert (await api.find("acme", "?id=")).status == 404
     found = await api.set("acme", {"url": URL, "id": "audit"}, "?id=backup")
     assert found.json["response"]["message"] == [["id: contradicts the query: give one of the two"]]
 
@@ -94,6 +95,7 @@ async def test_a_test_event_goes_out_and_the_answer_is_shown(api: Api, store: Sq
     assert webhook.id == "default"
     parsed = json.loads(event)
     assert (parsed["event"], parsed["instance"], parsed["data"]["test"]) == ("application.startup", "acme", True)
+    assert (await api.call("POST", "/webhook/test/acme?id=")).status == 404
 
 
 async def test_a_test_names_its_event_and_tells_a_failure(api: Api, store: SqlStore) -> None:

@@ -18,7 +18,7 @@ from worker.broker.consuming import consumers as module
 from worker.broker.consuming.consumers import Consumers
 from worker.broker.consuming.consumption import Consumption
 from worker.broker.consuming.plan import ConsumptionPlan, EvolutionQueues
-from worker.broker.consuming.taking import Taking
+from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.topology import topology
 
 CHANNEL_OPEN = b"\x00\x14\x00\x0a"
@@ -47,7 +47,7 @@ class Consuming:
             lambda: self.states[: len(states)] == list(states), 15, lambda: f"{self.states}, {self.task}"
         )
 
-    def _handle(self, taking: Taking) -> None:
+    def _handle(self, taking: TakenMessage) -> None:
         self.bodies.append(taking.body)
         taking.ack()
         self._told()

@@ -20,7 +20,7 @@ from tests.support.waiting import Facts
 from worker.broker.connection import close, connect
 from worker.broker.consuming.consumption import ACK_PERIOD_SECONDS, Consumer, Consumption, Held
 from worker.broker.consuming.redeliveries import Redeliveries
-from worker.broker.consuming.taking import Taking
+from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
 
 MEBIBYTE = 2**20
@@ -70,9 +70,9 @@ class Rig:
     """A consumption of the queue `q` on a fake channel."""
 
     channel: FakeChannel = field(default_factory=FakeChannel)
-    takings: list[Taking] = field(default_factory=list)
+    takings: list[TakenMessage] = field(default_factory=list)
     held: Held = field(default_factory=lambda: Held(MEBIBYTE))
-    redeliveries: Redeliveries[Taking] = field(default_factory=lambda: Redeliveries(lambda: 0.0))
+    redeliveries: Redeliveries[TakenMessage] = field(default_factory=lambda: Redeliveries(lambda: 0.0))
     changes: int = 0
 
     async def start(self) -> Consumption:
@@ -88,7 +88,7 @@ class Rig:
         for tag in tags:
             await callback(delivered(tag, again=again))
 
-    def _take(self, taking: Taking) -> None:
+    def _take(self, taking: TakenMessage) -> None:
         taking.begun = True
         self.takings.append(taking)
 
@@ -219,11 +219,11 @@ class Taker:
     """Keeps what comes; `wait_for` so many."""
 
     def __init__(self) -> None:
-        self.takings: list[Taking] = []
+        self.takings: list[TakenMessage] = []
         self._facts = Facts()
         self._telling: set[asyncio.Future[None]] = set()
 
-    def take(self, taking: Taking) -> None:
+    def take(self, taking: TakenMessage) -> None:
         self.takings.append(taking)
         self._telling.add(asyncio.ensure_future(self._facts.changed()))
 

@@ -11,7 +11,8 @@ from tests.support.postgres import Postgres
 from worker.domain.webhook import Webhook
 from worker.stores.database import parse
 from worker.stores.engine import engine_of
-from worker.stores.own.migrations import VERSION, migrate
+from worker.stores.own.migrations import migrate
+from worker.stores.own.steps import SCHEMA_VERSION
 from worker.webhooks.store import WritableStore
 
 ACME = Webhook("acme", "https://h.example/x")
@@ -77,7 +78,7 @@ async def test_a_table_of_version_1_gets_the_column_and_keeps_its_rows(
             connection.execute(sqlalchemy.text("ALTER TABLE webhooks DROP COLUMN failing_since"))
     engine.dispose()
     other = new_store()
-    assert await other.migrate() == VERSION
+    assert await other.migrate() == SCHEMA_VERSION
     assert await other.failing(ACME, 1000) == 1000
     assert await other.load("acme") == (ACME,)
 
@@ -89,7 +90,7 @@ def test_in_a_schema_of_its_own_too(postgres: Postgres) -> None:
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text('ALTER TABLE "Evolution API".webhooks DROP COLUMN failing_since'))
         connection.execute(sqlalchemy.text('UPDATE "Evolution API".webhook_schema SET version = 1'))
-    assert migrate(engine) == VERSION
+    assert migrate(engine) == SCHEMA_VERSION
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text('SELECT failing_since FROM "Evolution API".webhooks'))
     engine.dispose()

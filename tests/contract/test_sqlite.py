@@ -10,7 +10,7 @@ import pytest
 from tests.contract.conftest import Clock
 from worker.domain.webhook import Webhook
 from worker.stores.database import sqlite_problem
-from worker.stores.own import migrations, sqlite_reader
+from worker.stores.own import sqlite_reader
 from worker.stores.own import store as sql
 from worker.stores.own.store import SqlStore
 from worker.webhooks.store import RowDamaged, StoreUnavailable
@@ -41,8 +41,10 @@ def change(path: Path, statement: str) -> None:
         connection.execute(statement)
 
 
-def test_the_version_known_without_the_library_is_the_librarys() -> None:
-    assert migrations.VERSION == sql.SCHEMA_VERSION
+async def test_the_version_known_without_the_library_is_the_librarys(store: SqlStore, path: Path) -> None:
+    assert await store.migrate() == sql.SCHEMA_VERSION
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version FROM webhook_schema").fetchone() == (sql.SCHEMA_VERSION,)
 
 
 async def test_the_file_is_in_wal_mode(store: SqlStore, path: Path) -> None:

@@ -9,20 +9,21 @@ import pytest
 
 from tests.delivery.fakes import (
     Clock,
-    FakeIsolation,
+    FakeAdmission,
     FakeMessage,
     FakePublisher,
+    FakeReceivers,
     FakeRecorder,
     FakeSender,
     FakeWebhooks,
 )
-from worker.delivery.attempt import Attempter, AttemptRules
+from worker.basics.clock import Clocks
 from worker.delivery.duplicates import Duplicates
+from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.pipeline import Pipeline
-from worker.delivery.policy import Policy
-from worker.delivery.settle import Settler
+from worker.delivery.ports import Ports
 from worker.domain.backoff import schedule
-from worker.domain.verdict import Rules
+from worker.domain.policy import Policy
 from worker.domain.webhook import Webhook
 
 
@@ -32,27 +33,19 @@ class Rig:
     def __init__(
         self, *webhooks: Webhook, global_webhook: Webhook | None = None, duplicates: bool = False, **policy: object
     ) -> None:
-        rules = Rules(schedule(4, 5, 3, 21600))
         self.clock, self.monotonic = Clock(), Clock(1000.0)
-        self.webhooks = FakeWebhooks(*webhooks)
-        self.isolation, self.sender = FakeIsolation(), FakeSender()
+        self.webhooks = FakeWebhooks(*webhooks, global_webhook=global_webhook)
+        self.admission, self.sender = FakeAdmission(), FakeSender()
         self.publisher, self.recorder = FakePublisher(), FakeRecorder()
-        self.settler = Settler(self.publisher, self.recorder, self.clock)
-        chosen = Policy(rules.schedule, **policy)  # type: ignore[arg-type]
+        self.receivers = FakeReceivers()
         self.pipeline = Pipeline(
-            policy=chosen,
-            webhooks=self.webhooks,
-            global_webhook=global_webhook,
-            isolation=self.isolation,
-            attempter=Attempter(
-                AttemptRules(rules), chosen, self.isolation, self.sender, self.recorder, self.clock, self.monotonic
-            ),
-            settler=self.settler,
-            recorder=self.recorder,
-            now=self.clock,
-            monotonic=self.monotonic,
-            duplicates=Duplicates() if duplicates else None,
+            Policy(schedule(4, 5, 3, 21600), **policy),  # type: ignore[arg-type]
+            Ports(self.webhooks, self.admission, self.sender, self.publisher, self.recorder),
+            FailureWatch(self.receivers, self.clock),
+            Clocks(self.clock, self.monotonic),
+            Duplicates() if duplicates else None,
         )
+        self.settler = self.pipeline._settler
 
     async def take(self, *messages: FakeMessage) -> None:
         """Takes them, and lets everything run that waits for nothing outside."""

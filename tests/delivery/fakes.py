@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.broker.history_headers import Headers, headers_of, history_in, trace_in
-from worker.delivery.ports import ConfigUnavailable, PublishFailed, Turn
+from worker.delivery.ports import Admitted, ConfigUnavailable, PublishFailed, Turn
 from worker.domain.history import History
 from worker.domain.outcome import Parked
 from worker.domain.record import Record
 from worker.domain.request import Request
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Answered, Result
-from worker.domain.webhook import Endpoint, Webhook
+from worker.domain.webhook import Webhook
 
 
 class Clock:
@@ -95,11 +95,12 @@ class FakePublisher:
 class FakeWebhooks:
     """ports.Webhooks. What stands in `known` is cached, in `stored` found; `down`: the store does not answer."""
 
-    def __init__(self, *cached: Webhook) -> None:
+    def __init__(self, *cached: Webhook, global_webhook: Webhook | None = None) -> None:
+        self.global_webhook = global_webhook
+        self.found = 0
         self.known: dict[str, tuple[Webhook, ...]] = {}
         self.stored: dict[str, tuple[Webhook, ...]] = {}
         self.down = False
-        self.disabled: list[tuple[Endpoint, str]] = []
         for webhook in cached:
             self.known[webhook.instance] = (*self.known.get(webhook.instance, ()), webhook)
 
@@ -107,16 +108,32 @@ class FakeWebhooks:
         return self.known.get(instance)
 
     async def find(self, instance: str) -> Sequence[Webhook]:
+        self.found += 1
         if self.down:
             raise ConfigUnavailable("the store is down")
         return self.known.get(instance, self.stored.get(instance, ()))
 
-    async def disable(self, endpoint: Endpoint, reason: str, seen: Webhook | None = None) -> None:
-        self.disabled.append((endpoint, reason))
+
+@dataclass
+class FakeReceivers:
+    """ports.Receivers: what it was told."""
+
+    told: list[str] = field(default_factory=list)
+    disabled: list[tuple[Webhook, str]] = field(default_factory=list)
+
+    async def disable(self, webhook: Webhook, reason: str, *, if_failing: bool) -> None:
+        self.told.append(f"disable if it fails: {reason}" if if_failing else f"disable at once: {reason}")
+        self.disabled.append((webhook, reason))
+
+    async def failing(self, webhook: Webhook, since: int) -> None:
+        self.told.append(f"failing since {since}")
+
+    async def recovered(self, webhook: Webhook) -> None:
+        self.told.append("recovered")
 
 
-class FakeIsolation:
-    """ports.Isolation. Starts everything at once; with `holding` turns wait; `refusal` parks what is offered."""
+class FakeAdmission:
+    """ports.Admission. Starts everything at once; with `holding` turns wait; `refusal` parks what is offered."""
 
     def __init__(self) -> None:
         self.holding = False
@@ -126,13 +143,14 @@ class FakeIsolation:
         self.running = 0
         self.drained = False
 
-    def admit(self, delivery: Delivery, turn: Turn) -> Parked | None:
+    def admit(self, delivery: Delivery, turn: Turn) -> Admitted | Parked:
         if self.refusal is not None:
             return self.refusal
         self.turns.append(turn)
-        if not self.holding:
-            self.start_next()
-        return None
+        if self.holding:
+            return Admitted.WAITS
+        self.start_next()
+        return Admitted.STARTED
 
     def start_next(self) -> None:
         self.running += 1

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.delivery.fakes import Clock
-from worker.delivery.failing import Forget, GiveUp, LongFailing, Remember
+from worker.delivery.failing import Disable, Forget, LongFailing, Remember
 from worker.domain.webhook import Webhook
 
 DAY = 86_400.0
@@ -61,13 +61,13 @@ def test_it_is_given_up_after_the_limit(failing: LongFailing) -> None:
     webhook = known(START)
     decisions = fail_for(failing, webhook, START, LIMIT, every=3600)
     assert decisions[:-1] == [None] * (len(decisions) - 1)
-    assert decisions[-1] == GiveUp(int(START * 1000))
+    assert decisions[-1] == Disable(int(START * 1000))
 
 
 def test_a_restart_goes_on_from_the_row_after_failures_of_its_own(failing: LongFailing) -> None:
     now = START + LIMIT + 100
     decisions = fail_for(failing, known(START), now, 600)
-    assert decisions == [None] * 6 + [GiveUp(int(START * 1000))]
+    assert decisions == [None] * 6 + [Disable(int(START * 1000))]
 
 
 def test_an_idle_webhook_is_not_failing(failing: LongFailing) -> None:
@@ -80,7 +80,7 @@ def test_one_failure_a_day_is_failing(failing: LongFailing) -> None:
     second = START + DAY
     assert failing.failed(ACME, second) == Remember(int(second * 1000)), "a success elsewhere meanwhile is not known"
     decisions = [failing.failed(known(second), second + day * DAY) for day in range(1, 6)]
-    assert decisions == [None, None, None, None, GiveUp(int(second * 1000))]
+    assert decisions == [None, None, None, None, Disable(int(second * 1000))]
 
 
 def test_a_success_on_another_replica_begins_anew(failing: LongFailing) -> None:
@@ -92,7 +92,7 @@ def test_a_success_on_another_replica_begins_anew(failing: LongFailing) -> None:
 def test_another_replicas_earlier_start_counts(failing: LongFailing) -> None:
     fail_for(failing, ACME, START + DAY, 500)
     assert failing.failed(known(START), START + LIMIT - DAY) is None
-    assert failing.failed(known(START), START + LIMIT) == GiveUp(int(START * 1000))
+    assert failing.failed(known(START), START + LIMIT) == Disable(int(START * 1000))
 
 
 def test_a_webhook_that_was_changed_begins_anew(failing: LongFailing) -> None:
@@ -106,7 +106,7 @@ def test_what_a_self_fault_took_does_not_count(failing: LongFailing) -> None:
     failing.thaw(START + 6 * DAY)
     decisions = fail_for(failing, known(START), START + 6 * DAY, 4 * DAY, every=3600)
     assert decisions[:-1] == [None] * 96
-    assert decisions[-1] == GiveUp(int(START * 1000))
+    assert decisions[-1] == Disable(int(START * 1000))
 
 
 def test_endpoints_do_not_touch_each_other(failing: LongFailing) -> None:
@@ -152,7 +152,7 @@ def test_no_endpoint_that_succeeded_within_the_limit_is_given_up(
         match decided:
             case Remember(since=since):
                 row = replace(ACME, failing_since=min(since, row.failing_since or since))
-            case GiveUp(since=since):
+            case Disable(since=since):
                 assert clock.now - since / 1000 >= limit
                 assert row.failing_since == since
                 doubt = min(600, limit / 10)

@@ -10,10 +10,10 @@ from tests.support.events import event
 from worker.broker.history_headers import headers_of
 from worker.domain.event import identity
 from worker.domain.history import History
-from worker.domain.outcome import Parked, Reason
+from worker.domain.outcome import Parked, ParkReason
 from worker.domain.routing import delivery_id
 from worker.domain.verdict import Answered, Failure, Unanswered
-from worker.domain.webhook import GLOBAL_ID, Endpoint, Webhook
+from worker.domain.webhook import GLOBAL_ID, Webhook
 
 ACME = Webhook("acme", "http://h/acme")
 AUDIT = Webhook("acme", "http://h/audit", id="audit")
@@ -44,7 +44,7 @@ async def test_an_event_goes_to_each_of_its_webhooks_and_is_acked_after_the_last
     assert message.ends == ["ack"]
     assert found.recorder.outcomes == ["Delivered ok"] * 3
     assert (found.recorder.started_count, found.recorder.kinds) == (3, ["MESSAGES_UPSERT"])
-    assert found.isolation.running == 0
+    assert found.admission.running == 0
 
 
 async def test_the_id_and_the_timeout_are_the_webhooks(rig: MakeRig) -> None:
@@ -125,7 +125,7 @@ async def test_a_retry_goes_to_its_one_webhook_and_counts_on(rig: MakeRig) -> No
 
 async def test_a_failure_of_our_own_is_parked_without_charging_an_attempt(rig: MakeRig) -> None:
     found = rig(ACME)
-    found.isolation.not_charged = Parked(Reason.SELF_FAULT, 45)
+    found.admission.not_charged = Parked(ParkReason.SELF_FAULT, 45)
     found.sender.answers["http://h/acme"] = Unanswered(Failure.DNS, "h does not resolve")
     message = FakeMessage(event())
     await found.take(message)
@@ -137,11 +137,11 @@ async def test_a_failure_of_our_own_is_parked_without_charging_an_attempt(rig: M
 
 async def test_what_the_lane_refuses_or_sends_away_is_parked(rig: MakeRig) -> None:
     found = rig(ACME)
-    found.isolation.refusal = Parked(Reason.CIRCUIT_OPEN, 15)
+    found.admission.refusal = Parked(ParkReason.CIRCUIT_OPEN, 15)
     await found.take(FakeMessage(event()))
-    found.isolation.refusal, found.isolation.holding = None, True
+    found.admission.refusal, found.admission.holding = None, True
     await found.take(FakeMessage(event()))
-    found.isolation.turns.popleft().park(Parked(Reason.ENDPOINT_BUSY, 5))
+    found.admission.turns.popleft().park(Parked(ParkReason.ENDPOINT_BUSY, 5))
     await calm()
     assert [published.queue for published in found.publisher.published] == [15, 5]
     assert found.posted == []
@@ -197,7 +197,7 @@ async def test_what_cannot_be_sent_is_a_dead_letter(rig: MakeRig, webhook: Webho
     await found.take(message)
     (published,) = found.publisher.published
     assert (published.queue, published.facts["reason"]) == ("dead", reason)
-    assert (message.ends, found.isolation.running) == (["ack"], 0)
+    assert (message.ends, found.admission.running) == (["ack"], 0)
 
 
 async def test_a_retry_whose_webhook_is_gone_is_skipped_and_an_old_one_expires(rig: MakeRig) -> None:
@@ -208,12 +208,13 @@ async def test_a_retry_whose_webhook_is_gone_is_skipped_and_an_old_one_expires(r
     assert (published.facts["reason"], published.facts["error"]) == ("expired", "the receiver answered 500")
 
 
-async def test_a_410_disables_the_webhook_and_the_global_one_until_the_restart(rig: MakeRig) -> None:
+async def test_a_410_disables_the_webhook_and_the_global_one(rig: MakeRig) -> None:
     found = rig(ACME, global_webhook=EVERYBODYS)
     found.sender.answers = {"http://h/acme": Answered(410), "http://h/global": Answered(410)}
     await found.take(FakeMessage(event()))
     assert found.recorder.outcomes == ["DeadLettered gone"] * 2
-    assert found.webhooks.disabled == [(Endpoint("acme", "default"), "the receiver answered 410")]
-    await found.take(FakeMessage(event(data=2)))
-    assert "Skipped disabled" in found.recorder.outcomes
-    assert found.posted.count("http://h/global") == 1
+    assert found.receivers.disabled == [
+        (ACME, "the receiver answered 410"),
+        (EVERYBODYS, "the receiver answered 410"),
+    ]
+    assert found.receivers.told == ["disable at once: the receiver answered 410"] * 2

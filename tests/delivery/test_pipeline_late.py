@@ -9,7 +9,7 @@ import pytest
 from tests.delivery.conftest import MakeRig, calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import GLOBAL_ID, Webhook
 
 ACME = Webhook("acme", "http://h/acme")
 AUDIT = Webhook("acme", "http://h/audit", id="audit")
@@ -20,54 +20,65 @@ AUDIT = Webhook("acme", "http://h/audit", id="audit")
 
 async def test_a_turn_after_waiting_uses_the_webhook_as_it_is_then(rig: MakeRig) -> None:
     found = rig(ACME)
-    found.isolation.holding = True
+    found.admission.holding = True
     message = FakeMessage(event())
     await found.take(message)
     moved = Webhook("acme", "http://h/moved")
     found.webhooks.known, found.webhooks.stored = {}, {"acme": (moved,)}
-    found.isolation.holding = False
-    found.isolation.start_next()
+    found.admission.holding = False
+    found.admission.start_next()
     await calm()
-    assert (found.posted, message.ends, found.isolation.running) == (["http://h/moved"], ["ack"], 0)
+    assert (found.posted, message.ends, found.admission.running) == (["http://h/moved"], ["ack"], 0)
 
 
 async def test_a_turn_after_waiting_whose_webhook_is_gone_or_unknown(rig: MakeRig) -> None:
     found = rig(ACME)
-    found.isolation.holding = True
+    found.admission.holding = True
     await found.take(FakeMessage(event()), FakeMessage(event(data=2)))
     found.webhooks.known.clear()
-    found.isolation.start_next()
+    found.admission.start_next()
     await calm()
     found.webhooks.down = True
-    found.isolation.start_next()
+    found.admission.start_next()
     await calm()
     assert found.recorder.outcomes == ["Parked config_unavailable", "Skipped webhook_gone"]
-    assert (found.posted, found.isolation.running) == ([], 0)
+    assert (found.posted, found.admission.running) == ([], 0)
+
+
+async def test_a_turn_after_waiting_knows_that_an_instance_has_no_webhooks_without_asking_again(rig: MakeRig) -> None:
+    found = rig(global_webhook=Webhook("", "http://h/global", id=GLOBAL_ID))
+    found.webhooks.known["acme"] = ()
+    found.admission.holding = True
+    message = FakeMessage(event())
+    await found.take(message)
+    found.admission.start_next()
+    await calm()
+    assert (found.posted, message.ends, found.webhooks.found) == (["http://h/global"], ["ack"], 0)
 
 
 async def test_what_waits_when_its_connection_is_lost_is_not_posted(rig: MakeRig) -> None:
     """The broker delivers it again: a POST now would be one more repeat."""
     found = rig(ACME)
-    found.isolation.holding = True
+    found.admission.holding = True
     message = FakeMessage(event())
     await found.take(message)
     message.lost = True
-    found.isolation.start_next()
+    found.admission.start_next()
     await calm()
-    assert (found.posted, found.isolation.running) == ([], 0)
+    assert (found.posted, found.admission.running) == ([], 0)
     assert found.recorder.outcomes == ["Parked handed_back"]
 
 
 async def test_a_fault_in_a_turn_after_waiting_frees_its_place(rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
     found = rig(ACME)
-    found.isolation.holding = True
+    found.admission.holding = True
     message = FakeMessage(event())
     await found.take(message)
     found.webhooks.known.clear()
     monkeypatch.setattr(found.webhooks, "find", _raise)
-    found.isolation.start_next()
+    found.admission.start_next()
     await calm()
-    assert (message.ends, found.isolation.running) == (["ack"], 0)
+    assert (message.ends, found.admission.running) == (["ack"], 0)
     assert found.recorder.outcomes == ["Parked internal"]
 
 
@@ -89,7 +100,7 @@ async def test_a_fault_of_ours_is_kept_or_parked_without_a_storm_and_the_next_go
     found.sender.answers["http://h/acme"] = RuntimeError("a fault")
     message = FakeMessage(event())
     await found.take(message)
-    assert (message.ends, found.isolation.running) == (["ack"], 0)
+    assert (message.ends, found.admission.running) == (["ack"], 0)
     assert found.recorder.outcomes == ["Parked internal"]
     found.sender.answers.clear()
     good = FakeMessage(event())
@@ -111,7 +122,7 @@ async def test_drain_finishes_what_is_under_way(rig: MakeRig) -> None:
     await found.take(message)
     draining = asyncio.ensure_future(found.pipeline.drain(30))
     await calm()
-    assert found.isolation.drained
+    assert found.admission.drained
     assert not draining.done()
     found.sender.release.set()
     await draining
@@ -130,7 +141,7 @@ async def test_the_drain_deadline_parks_only_what_is_unfinished(rig: MakeRig) ->
     (published,) = found.publisher.published
     assert (published.queue, published.headers["x-delivery-webhook"]) == (0, "audit")
     assert published.headers["x-delivery-attempts"] == 0
-    assert found.isolation.running == 0
+    assert found.admission.running == 0
 
 
 async def test_the_drain_deadline_parks_a_turn_that_still_asks_for_its_webhook(
@@ -140,15 +151,15 @@ async def test_the_drain_deadline_parks_a_turn_that_still_asks_for_its_webhook(
         await asyncio.Event().wait()
 
     found = rig(ACME)
-    found.isolation.holding = True
+    found.admission.holding = True
     message = FakeMessage(event())
     await found.take(message)
     found.webhooks.known.clear()
     monkeypatch.setattr(found.webhooks, "find", hang)
-    found.isolation.start_next()
+    found.admission.start_next()
     await calm()
     await found.pipeline.drain(0.01)
-    assert (message.ends, found.isolation.running) == (["ack"], 0)
+    assert (message.ends, found.admission.running) == (["ack"], 0)
     (published,) = found.publisher.published
     assert (published.queue, published.headers["x-delivery-webhook"]) == (0, "default")
     assert found.recorder.outcomes == ["Parked shutdown"]

@@ -12,7 +12,7 @@ from tests.delivery.conftest import MakeRig, Rig, calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
 from worker.delivery import settle
-from worker.domain.outcome import Parked, Reason
+from worker.domain.outcome import Parked, ParkReason
 from worker.domain.verdict import Answered
 from worker.domain.webhook import Webhook
 
@@ -118,7 +118,7 @@ async def test_a_dead_letter_carries_reason_error_time_instance_event_and_id(rig
 
 async def test_parking_charges_no_attempt_and_counts_the_parking(rig: MakeRig) -> None:
     found = rig(ACME)
-    found.isolation.refusal = Parked(Reason.ENDPOINT_BUSY, 15)
+    found.admission.refusal = Parked(ParkReason.ENDPOINT_BUSY, 15)
     await found.take(FakeMessage(event()))
     (published,) = found.publisher.published
     assert (published.queue, published.headers["x-delivery-attempts"], published.headers["x-delivery-parkings"]) == (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from worker.domain.event import Event, parse
 from worker.domain.history import History
 from worker.domain.names import KNOWN, WIRE_NAMES, canonical, path_of
-from worker.domain.outcome import DeadLettered, Reason, Skipped
+from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
 from worker.domain.routing import Delivery, delivery_id, route
 from worker.domain.target import BadUrl, plain_url, target_url
 from worker.domain.webhook import GLOBAL_ID, Endpoint, Webhook
@@ -52,7 +52,7 @@ def test_a_delivery_knows_its_webhook_and_its_next_attempt() -> None:
 def test_the_filter(events: tuple[str, ...], kind: str, wanted: bool) -> None:
     event = Event(kind.lower(), kind, "acme", {})
     found = route(event, HISTORY, Webhook("acme", "https://h/x", events=frozenset(events)), [])
-    assert isinstance(found, Delivery) if wanted else found == Skipped(Reason.EVENT_NOT_ENABLED)
+    assert isinstance(found, Delivery) if wanted else found == Skipped(SkipReason.EVENT_NOT_ENABLED)
 
 
 @given(st.sampled_from(sorted(KNOWN)), st.frozensets(st.sampled_from(sorted(KNOWN))), st.booleans())
@@ -65,15 +65,15 @@ def test_an_event_reaches_exactly_who_wants_it(kind: str, events: frozenset[str]
 
 def test_a_disabled_webhook_gets_nothing_whatever_else_is_wrong_with_it() -> None:
     off = Webhook("acme", "not a url", enabled=False, events=frozenset({"CALL"}))
-    assert route(EVENT, HISTORY, off, []) == Skipped(Reason.DISABLED)
-    assert route(EVENT, HISTORY, off, [], dead_when_disabled=True) == Skipped(Reason.DISABLED)
+    assert route(EVENT, HISTORY, off, []) == Skipped(SkipReason.DISABLED)
+    assert route(EVENT, HISTORY, off, [], dead_when_disabled=True) == Skipped(SkipReason.DISABLED)
 
 
 def test_a_webhook_that_was_disabled_for_a_reason_can_make_dead_letters() -> None:
     gone = Webhook("acme", "https://h/x", enabled=False, disabled_reason="the receiver answered 410")
-    assert route(EVENT, HISTORY, gone, []) == Skipped(Reason.DISABLED)
+    assert route(EVENT, HISTORY, gone, []) == Skipped(SkipReason.DISABLED)
     dead = route(EVENT, HISTORY, gone, [], dead_when_disabled=True)
-    assert dead == DeadLettered(Reason.DISABLED, "the webhook is disabled: the receiver answered 410")
+    assert dead == DeadLettered(DeadReason.DISABLED, "the webhook is disabled: the receiver answered 410")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_path_of_the_event_joins_the_path_of_the_url(url: str, joined: str) 
 def test_a_bad_url_is_a_dead_letter_that_quotes_nothing(url: str, problem: str, by_events: bool) -> None:
     found = route(EVENT, HISTORY, Webhook("acme", url, by_events=by_events), [])
     assert isinstance(found, DeadLettered)
-    assert found.reason is Reason.BAD_URL
+    assert found.reason is DeadReason.BAD_URL
     assert problem in found.error
     assert "secret" not in found.error
 

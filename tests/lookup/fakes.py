@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from worker.domain.webhook import Webhook
 from worker.lookup.cache import Cache, LookupResult
+from worker.lookup.receivers import StoredReceivers
 from worker.webhooks.store import StoreUnavailable
 
 DOWN = StoreUnavailable("DATABASE_CONNECTION_URI test://: down")
@@ -65,7 +66,7 @@ class FakeStore:
 
 
 class FakeWritableStore(FakeStore):
-    """Of the writes only what the cache uses."""
+    """Of the writes only what the lookup uses."""
 
     async def failing(self, seen: Webhook, since: int | None) -> int | None:
         if self.error is not None:
@@ -89,9 +90,11 @@ class FakeWritableStore(FakeStore):
 
 
 class Rig:
-    """A cache over the fakes; `counts` is the metric."""
+    """A cache over the fakes, and what writes beside it; `counts` is the metric."""
 
-    def __init__(self, store: FakeStore, *, writable: bool = False, **options: float) -> None:
+    def __init__(
+        self, store: FakeStore, *, writable: bool = False, global_webhook: Webhook | None = None, **options: float
+    ) -> None:
         self.store = store
         self.clock = Clock()
         self.counts: Counter[str] = Counter()
@@ -99,9 +102,10 @@ class Rig:
             store,
             clock=self.clock,
             count={result: self._adder(result) for result in LookupResult},
-            writable=store if writable else None,  # type: ignore[arg-type]
+            global_webhook=global_webhook,
             **options,  # type: ignore[arg-type]
         )
+        self.receivers = StoredReceivers(self.cache, store if writable else None)  # type: ignore[arg-type]
 
     def _adder(self, result: LookupResult):  # type: ignore[no-untyped-def]
         return lambda: self.counts.update((result.value,))

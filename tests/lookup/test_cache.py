@@ -240,7 +240,7 @@ async def test_a_query_under_way_at_a_reconnect_is_asked_again() -> None:
 async def test_a_gone_receiver_is_disabled_in_the_store_and_at_once_in_the_cache() -> None:
     rig = Rig(FakeWritableStore(ACME), writable=True)
     await rig.cache.find("acme")
-    await rig.cache.disable(HERE, "gone", ACME)
+    await rig.receivers.disable(ACME, "gone", if_failing=False)
     off = replace(ACME, enabled=False, disabled_reason="gone")
     assert rig.cache.cached("acme") == (off,)
     assert rig.store.rows["acme"] == (off,)
@@ -250,7 +250,7 @@ async def test_a_gone_receiver_is_disabled_in_the_store_and_at_once_in_the_cache
 async def test_a_webhook_that_its_owner_enables_after_a_410_is_enabled(announced: bool) -> None:
     rig = Rig(FakeWritableStore(ACME), writable=True)
     await rig.cache.find("acme")
-    await rig.cache.disable(HERE, "gone", ACME)
+    await rig.receivers.disable(ACME, "gone", if_failing=False)
     rig.store.rows["acme"] = (ACME,)
     if announced:
         rig.cache.invalidate("acme", 8)
@@ -262,7 +262,7 @@ async def test_so_is_one_whose_410_could_not_be_written() -> None:
     rig = Rig(FakeWritableStore(ACME), writable=True)
     await rig.cache.find("acme")
     rig.store.error = DOWN
-    await rig.cache.disable(HERE, "gone", ACME)
+    await rig.receivers.disable(ACME, "gone", if_failing=False)
     rig.store.error = None
     rig.cache.invalidate("acme", 8)
     assert await rig.cache.find("acme") == (ACME,)
@@ -275,7 +275,7 @@ async def test_what_was_asked_before_a_410_was_written_does_not_enable_it_again(
     rig.clock.now += 61
     find = asyncio.create_task(rig.cache.find("acme"))
     await settle()
-    await rig.cache.disable(HERE, "gone", ACME)
+    await rig.receivers.disable(ACME, "gone", if_failing=False)
     rig.store.pending[0].succeed()
     await settle()
     rig.store.pending[1].succeed()
@@ -288,8 +288,8 @@ async def test_what_cannot_be_written_is_remembered_until_the_webhook_changes(st
     rig = Rig(store(ACME, second), writable=store is FakeWritableStore)
     await rig.cache.find("acme")
     rig.store.error = DOWN
-    await rig.cache.disable(HERE, "gone")
-    await rig.cache.disable(Endpoint("acme", "second"), "gone")
+    await rig.receivers.disable(ACME, "gone", if_failing=False)
+    await rig.receivers.disable(second, "gone", if_failing=False)
     rig.store.error = None
     rig.clock.now += 61
     assert [webhook.enabled for webhook in await rig.cache.find("acme")] == [False, False]
@@ -304,7 +304,7 @@ async def test_what_cannot_be_written_is_remembered_until_the_webhook_changes(st
 async def test_a_late_410_of_the_old_address_does_not_disable_the_new_one() -> None:
     rig = Rig(FakeWritableStore(NEW), writable=True)
     await rig.cache.find("acme")
-    await rig.cache.disable(HERE, "gone", ACME)
+    await rig.receivers.disable(ACME, "gone", if_failing=False)
     assert rig.cache.cached("acme") == (NEW,)
     assert rig.store.rows["acme"] == (NEW,)
 
@@ -313,13 +313,13 @@ async def test_a_410_for_a_row_that_changed_unseen_makes_the_cache_look_again() 
     rig = Rig(FakeWritableStore(ACME), writable=True)
     await rig.cache.find("acme")
     rig.store.rows["acme"] = (NEW,)
-    await rig.cache.disable(HERE, "gone", ACME)
+    await rig.receivers.disable(ACME, "gone", if_failing=False)
     assert await rig.cache.find("acme") == (NEW,)
 
 
 async def test_disabling_something_unknown_does_nothing() -> None:
     rig = Rig(FakeWritableStore(), writable=True)
-    await rig.cache.disable(HERE, "gone")
+    await rig.receivers.disable(ACME, "gone", if_failing=False)
     assert await rig.cache.find("acme") == ()
 
 

@@ -13,20 +13,21 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tests.delivery.conftest import calm
 from tests.delivery.fakes import (
     Clock,
-    FakeIsolation,
+    FakeAdmission,
     FakeMessage,
     FakePublisher,
+    FakeReceivers,
     FakeRecorder,
     FakeSender,
     FakeWebhooks,
     Published,
 )
-from worker.delivery.attempt import Attempter, AttemptRules
+from worker.basics.clock import Clocks
+from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.pipeline import Pipeline
-from worker.delivery.policy import Policy
-from worker.delivery.settle import Settler
+from worker.delivery.ports import Ports
 from worker.domain.backoff import schedule
-from worker.domain.verdict import Rules
+from worker.domain.policy import Policy
 from worker.domain.webhook import Webhook
 from worker.telemetry.otel import Otel
 
@@ -51,24 +52,20 @@ class Traced:
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.memory))
         otel = Otel(self.provider.get_tracer("test"), time.time_ns, calm)
-        rules, policy = Rules(schedule(4, 5, 3, 21600)), Policy(schedule(4, 5, 3, 21600))
         self.clock = Clock()
-        self.webhooks, self.isolation = FakeWebhooks(*webhooks), FakeIsolation()
+        self.webhooks, self.admission = FakeWebhooks(*webhooks, global_webhook=global_webhook), FakeAdmission()
         self.sender, self.records = FakeSender(), FakeRecorder()
         self.publisher = TracedPublisher(otel.headers)
-        recorder = otel.recorder(self.records)
+        admission, sender, recorder = (
+            otel.admission(self.admission),
+            otel.sender(self.sender),
+            otel.recorder(self.records),
+        )
         self.pipeline = Pipeline(
-            policy=policy,
-            webhooks=self.webhooks,
-            global_webhook=global_webhook,
-            isolation=otel.isolation(self.isolation),
-            attempter=Attempter(
-                AttemptRules(rules), policy, self.isolation, otel.sender(self.sender), recorder, self.clock, Clock()
-            ),
-            settler=Settler(self.publisher, recorder, self.clock),
-            recorder=recorder,
-            now=self.clock,
-            monotonic=Clock(),
+            Policy(schedule(4, 5, 3, 21600)),
+            Ports(self.webhooks, admission, sender, self.publisher, recorder),
+            FailureWatch(FakeReceivers(), self.clock),
+            Clocks(self.clock, Clock()),
         )
         self._take = otel.taking(self.pipeline.take)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.waiting import eventually
-from worker.domain.outcome import DeadLettered, Delivered, Parked, Reason
+from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Parked, ParkReason
 from worker.domain.record import Record
 from worker.telemetry import log
 
@@ -35,7 +35,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
 
 def parked() -> Record:
     return Record(
-        outcome=Parked(Reason.ENDPOINT_BUSY, 15),
+        outcome=Parked(ParkReason.ENDPOINT_BUSY, 15),
         id="msg_1",
         instance="açme",
         event="messages.upsert",
@@ -68,7 +68,7 @@ def test_levels_hold_for_both(configure: Configure) -> None:
     log.delivery(parked())
     assert stream.getvalue() == ""
     lost = parked()
-    log.delivery(Record(**{**_fields(lost), "outcome": DeadLettered(Reason.GONE, "the receiver answered 410")}))
+    log.delivery(Record(**{**_fields(lost), "outcome": DeadLettered(DeadReason.GONE, "the receiver answered 410")}))
     assert json.loads(stream.getvalue())["error"] == "the receiver answered 410"
     stream = configure("debug", "json")
     log.delivery(Record(**{**_fields(lost), "outcome": Delivered()}))

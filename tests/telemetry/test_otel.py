@@ -11,7 +11,7 @@ from tests.delivery.conftest import calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
 from tests.telemetry.conftest import MakeTraced
-from worker.domain.outcome import Parked, Reason
+from worker.domain.outcome import Parked, ParkReason
 from worker.domain.verdict import Answered, Failure, Unanswered
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
@@ -106,19 +106,19 @@ async def test_a_tracestate_of_the_webhooks_own_is_not_doubled(traced: MakeTrace
 
 async def test_deliveries_that_wait_for_each_other_keep_their_own_traces(traced: MakeTraced) -> None:
     found = traced(ACME)
-    found.isolation.holding = True
+    found.admission.holding = True
     traces = [f"{number:032x}" for number in (1, 2, 3)]
     await found.take(*(message(traceparent=f"00-{trace}-{PARENT}-01") for trace in traces))
-    finished = found.isolation.finished
+    finished = found.admission.finished
 
     def next_one(*arguments: object) -> Parked | None:
         outcome = finished(*arguments)  # type: ignore[arg-type]
-        if found.isolation.turns:
-            found.isolation.start_next()  # within the task of the one before, as the lanes do it
+        if found.admission.turns:
+            found.admission.start_next()  # within the task of the one before, as the lanes do it
         return outcome
 
-    found.isolation.finished = next_one  # type: ignore[method-assign]
-    found.isolation.start_next()
+    found.admission.finished = next_one  # type: ignore[method-assign]
+    found.admission.start_next()
     await calm()
     await calm()
     processes = {ids(span)[0]: ids(span)[1] for span in found.named("process webhooks.events")}
@@ -128,17 +128,17 @@ async def test_deliveries_that_wait_for_each_other_keep_their_own_traces(traced:
 
 async def test_one_that_is_sent_away_by_anothers_end_is_parked_in_its_own_trace(traced: MakeTraced) -> None:
     found = traced(ACME)
-    found.isolation.holding = True
+    found.admission.holding = True
     traces = [f"{number:032x}" for number in (1, 2)]
     await found.take(*(message(traceparent=f"00-{trace}-{PARENT}-01") for trace in traces))
-    finished = found.isolation.finished
+    finished = found.admission.finished
 
     def opened(*arguments: object) -> Parked | None:
-        found.isolation.turns.popleft().park(Parked(Reason.CIRCUIT_OPEN, 5))
+        found.admission.turns.popleft().park(Parked(ParkReason.CIRCUIT_OPEN, 5))
         return finished(*arguments)  # type: ignore[arg-type]
 
-    found.isolation.finished = opened  # type: ignore[method-assign]
-    found.isolation.start_next()
+    found.admission.finished = opened  # type: ignore[method-assign]
+    found.admission.start_next()
     await calm()
     (published,) = found.publisher.published
     parked = next(span for span in found.named("process webhooks.events") if ids(span)[0] == traces[1])

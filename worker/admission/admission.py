@@ -1,25 +1,25 @@
-"""Admission of deliveries: one lane, breaker and rate for each endpoint, places and turns for all of them."""
+"""Decides when each delivery is attempted: a lane, breaker and rate for each endpoint, places and turns for all."""
 
 from collections.abc import Callable
 
 from worker.admission.attempts import Attempt, Attempts
 from worker.admission.breaker import BreakerRules, Health, health_of
-from worker.admission.lanes import SLOW_SECONDS, Lane, Pool, Waiter
-from worker.admission.parking import LONGEST_WAIT, Refusals
+from worker.admission.lanes import Lane, Pool, Waiter
+from worker.admission.parking import LONGEST_WAIT, ParkingRules
 from worker.admission.places import Places
 from worker.admission.registry import Caps, Registry
 from worker.admission.self_fault import OURS_PERHAPS, SelfFaultGuard
 from worker.admission.waiting import WaitingRoom
 from worker.basics.clock import Clock
-from worker.delivery.ports import Turn
+from worker.delivery.ports import Admitted, Turn
 from worker.domain.backoff import LONGEST_HOLD, Schedule
-from worker.domain.outcome import Parked, Reason
+from worker.domain.outcome import Parked, ParkReason
 from worker.domain.routing import Delivery
-from worker.domain.verdict import Answered, Failure, Result, Unanswered
+from worker.domain.verdict import Answered, Failure, Result
 
 
-class EndpointIsolation:
-    """Implements ports.Isolation for one event loop: no I/O, no tasks, every call returns at once.
+class EndpointAdmission:
+    """Implements ports.Admission for one event loop: no I/O, no tasks, every call returns at once.
 
     `tick` must be called every quarter of a second and at `next_wake`. `monotonic` and `now` (Unix time) are
     in seconds. `on_self_fault(True | False)` is called once for each change.
@@ -41,15 +41,15 @@ class EndpointIsolation:
         self._registry = Registry(caps, rules, self._acquit)
         self._places = Places(caps.process)
         self._room = WaitingRoom(self._places)
-        self._refusals = Refusals(schedule, self._places, now)
+        self._parking = ParkingRules(schedule, self._places, now)
         self._guard = SelfFaultGuard(self_fault_window)
         self._attempts = Attempts()
         self._open: dict[Lane, None] = {}  # lanes whose circuit is not closed
         self._draining = False
 
-    def admit(self, delivery: Delivery, turn: Turn) -> Parked | None:
+    def admit(self, delivery: Delivery, turn: Turn) -> Admitted | Parked:
         if self._draining:
-            return Parked(Reason.SHUTDOWN)
+            return Parked(ParkReason.SHUTDOWN)
         now = self._monotonic()
         lane = self._registry.lane(delivery.webhook, now)
         startable = not lane.waiting and lane.ready(now) and self._places.free(lane.pool)
@@ -57,22 +57,24 @@ class EndpointIsolation:
             return self.self_fault_parking()
         if startable:
             self._start(lane, delivery, turn, now)
-            return None
-        refusal = self._refusals.of(lane, delivery, now)
-        if refusal is None:
-            self._room.enter(lane, Waiter(now, delivery, turn), now)
-        return refusal
+            return Admitted.STARTED
+        parked = self._parking.of(lane, delivery, now)
+        if parked is not None:
+            return parked
+        self._room.enter(lane, Waiter(now, delivery, turn), now)
+        return Admitted.WAITS
 
     def finished(self, delivery: Delivery, result: Result, seconds: float) -> Parked | None:
-        """`delivery` is the object that was admitted. Parked: the fault is ours, the attempt is not charged."""
+        """`delivery` is the object that was admitted. Parked: no receiver can be reached, nothing is charged."""
         now = self._monotonic()
         attempt = self._end(delivery)
         lane = attempt.lane
         lane.completed(seconds if _tells_pace(result) else max(seconds, lane.latency), now)
         self._learn(attempt, result, now)
         self._free(lane, now)
-        ours = self.frozen and isinstance(result, Unanswered) and result.failure is not Failure.REFUSED
-        return self.self_fault_parking() if ours else None
+        if self._guard.frozen_at is None or isinstance(result, Answered) or result.failure is Failure.REFUSED:
+            return None
+        return self.self_fault_parking()
 
     def released(self, delivery: Delivery) -> None:
         now = self._monotonic()
@@ -81,10 +83,9 @@ class EndpointIsolation:
         self._free(attempt.lane, now)
 
     def tick(self) -> None:
-        """What time alone brings: tokens, old attempts, waits that grew too long, lanes to forget."""
+        """Acts on what time alone brings: tokens, attempts that grow old, waits that grew too long, idle lanes."""
         now = self._monotonic()
         for lane in self._attempts.grown_old(now):
-            lane.latency = max(lane.latency, SLOW_SECONDS)
             self._reclass(lane)
         self._room.wake(now)
         self._dispatch(now)
@@ -98,23 +99,23 @@ class EndpointIsolation:
         return self._room.next_wake
 
     def drain(self) -> None:
-        """Shutdown: nothing waits any more, nothing is admitted. What is in flight goes on."""
+        """Shutdown: parks every delivery that waits and each that comes from now on. Attempts in flight go on."""
         self._draining = True
-        self._room.empty(Parked(Reason.SHUTDOWN), self._monotonic())
+        self._room.empty(Parked(ParkReason.SHUTDOWN), self._monotonic())
 
     def observe_waits(self, observe: Callable[[float], object]) -> None:
-        """`observe` hears how many seconds each one waited that could not start at once, started or parked."""
+        """`observe` is called with the seconds that a delivery waited, when it is started or parked after that."""
         self._room.observe = observe
 
     @property
     def frozen(self) -> bool:
-        """Whether the fault is ours."""
+        """Whether no receiver can be reached, so that the fault is the worker's own (self_fault.py)."""
         return self._guard.frozen_at is not None
 
     def self_fault_parking(self) -> Parked:
         frozen_at = self._guard.frozen_at
         now = self._monotonic()
-        return self._refusals.self_fault(0.0 if frozen_at is None else now - frozen_at)
+        return self._parking.self_fault(0.0 if frozen_at is None else now - frozen_at)
 
     @property
     def share(self) -> float:
@@ -126,7 +127,7 @@ class EndpointIsolation:
         self._registry.share = share
         now = self._monotonic()
         for lane in self._room.crowded:
-            self._registry.limit_rate(lane, now)
+            lane.limit_rate(share, now)
             self._room.line_up(lane, now)
         self._dispatch(now)
 
@@ -155,11 +156,8 @@ class EndpointIsolation:
     def _start(self, lane: Lane, delivery: Delivery, turn: Turn, now: float) -> None:
         attempt = Attempt(lane, delivery, now, lane.breaker.started())
         self._attempts.add(attempt)
-        if not lane.in_flight:
-            lane.last_used = now
         self._places.take(lane)
-        if lane.bucket is not None:
-            lane.bucket.take(now)
+        lane.start(now)
         if self._guard.frozen_at is not None:
             self._guard.started(attempt, delivery.target.place, now)
         turn.start()
@@ -172,15 +170,15 @@ class EndpointIsolation:
         return attempt
 
     def _free(self, lane: Lane, now: float) -> None:
-        """A place of this lane is free again: for itself or for another."""
+        """An attempt of this lane has ended: its place goes to this lane, or to another."""
         self._reclass(lane)
         if lane.waiting:
-            if not self._places.contended and lane.ready(now) and self._places.free(lane.pool):
-                # Nobody else's turn, by far the commonest case: past the rings.
+            if not self._places.lined_up and lane.ready(now) and self._places.free(lane.pool):
+                # No other lane stands in line, by far the commonest case: past the rings.
                 waiter = self._room.leave(lane, now)
                 self._start(lane, waiter.delivery, waiter.turn, now)
             self._room.line_up(lane, now)
-        if self._places.contended:
+        if self._places.lined_up:
             self._dispatch(now)
 
     def _learn(self, attempt: Attempt, result: Result, now: float) -> None:
@@ -215,11 +213,11 @@ class EndpointIsolation:
         lane = attempt.lane
         lane.failed(attempt.started, now)
         lane.breaker.held(attempt.epoch, now)
-        lane.held_until = max(lane.held_until, now + min(seconds, LONGEST_HOLD))
+        lane.hold(now + min(seconds, LONGEST_HOLD))
         self._empty(lane, now)
 
     def _forgive(self) -> None:
-        """What opened while nobody answered was our fault."""
+        """Closes the circuits that opened while no receiver answered: that was the worker's own fault."""
         for lane in [lane for lane in self._open if lane.breaker.opened_at > self._guard.silent_since]:
             lane.breaker.reset()
             self._reopen(lane)
@@ -244,20 +242,23 @@ class EndpointIsolation:
             self._room.line_up(lane, now)
 
     def _send_away(self, lane: Lane, now: float) -> None:
-        """Who has waited too long, and who came last to a lane that is slower than expected."""
+        """Parks what has waited too long, and what came last to a lane that is slower than expected."""
         while lane.waiting and now - lane.waiting[0].since > LONGEST_WAIT:
-            parked = self._refusals.sent_away(lane, lane.waiting[0].delivery, now)
+            parked = self._parking.sent_away(lane, lane.waiting[0].delivery, now)
             self._room.leave(lane, now).turn.park(parked)
         for _ in range(self._room.surplus(lane, now)):
-            self._room.leave(lane, now, last=True).turn.park(self._refusals.busy(lane, now))
+            self._room.leave(lane, now, last=True).turn.park(self._parking.busy(lane, now))
 
     def _empty(self, lane: Lane, now: float) -> None:
-        """The endpoint is held or its circuit open: nobody waits in its lane."""
+        """Parks what waits in the lane: its endpoint asked for a pause, or its circuit is open."""
         while lane.waiting:
-            parked = self._refusals.sent_away(lane, lane.waiting[0].delivery, now)
+            parked = self._parking.sent_away(lane, lane.waiting[0].delivery, now)
             self._room.leave(lane, now).turn.park(parked)
 
 
 def _tells_pace(result: Result) -> bool:
-    """A connect that fails at once does not: the next one may wait for the receiver to come back."""
+    """Whether the attempt's duration says how fast the endpoint is.
+
+    A connect that fails at once does not: the next one may wait for the receiver to come back.
+    """
     return isinstance(result, Answered) or result.failure not in OURS_PERHAPS

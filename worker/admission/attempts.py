@@ -1,4 +1,4 @@
-"""The attempts in flight, in order of their start, so that those that grow old are found without a search."""
+"""The attempts in flight, in the order of their start: those that grow old are found without a search."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -33,21 +33,23 @@ class Attempts:
         self._young[id(attempt.delivery)] = attempt
 
     def remove(self, delivery: Delivery) -> Attempt:
-        """Raises KeyError for a delivery that was not started, or is finished already."""
+        """The attempt has ended. Raises KeyError for a delivery that was not started, or is finished already."""
         key = id(delivery)
         attempt = self._young.pop(key, None)
-        if attempt is None:
-            attempt = self._old.pop(key)
-            attempt.lane.old -= 1
+        if attempt is not None:
+            attempt.lane.end()
+            return attempt
+        attempt = self._old.pop(key)
+        attempt.lane.end_old()
         return attempt
 
     def grown_old(self, now: float) -> Iterator[Lane]:
-        """Counts what passed SLOW_SECONDS as old; yields its lanes (one of them perhaps twice)."""
+        """Tells the lane of each attempt that has passed SLOW_SECONDS, and yields it (one lane perhaps twice)."""
         while self._young:
             attempt = next(iter(self._young.values()))
             if now - attempt.started <= SLOW_SECONDS:
                 return
             key, _ = self._young.popitem(last=False)
             self._old[key] = attempt
-            attempt.lane.old += 1
+            attempt.lane.grow_old()
             yield attempt.lane

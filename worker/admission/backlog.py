@@ -1,4 +1,4 @@
-"""What an endpoint has parked and has not yet back: how long should the next one stay away?"""
+"""Decides how long a delivery of a full lane is parked, from what the lane has parked and not yet got back."""
 
 from worker.domain.backoff import LONGEST_HOLD, Schedule
 

@@ -10,7 +10,7 @@ LONGEST_OPEN = 600.0
 """Seconds: an outage of hours is still probed every ten minutes, if anything arrives."""
 
 NEVER = -inf
-"""Before every reading of the clock; one object that all endpoints share."""
+"""A time before every reading of the clock; one object that all endpoints share."""
 
 _BUCKETS = 6
 _FAILED_STATUSES = frozenset({408, 429})
@@ -31,7 +31,7 @@ def health_of(result: Result) -> Health:
     | any other status: 2xx, 3xx, 4xx, 410 | ALIVE: a rejection is an answer | success | grows |
     | 408, 429, 5xx, timeout, connect, DNS, TLS | FAILED | failure | shrinks |
     | 429 or 503 with Retry-After | HELD: the hold says all | unmoved | shrinks, held |
-    | refused by our own egress rules | UNKNOWN: nothing was sent | unmoved | unmoved |
+    | forbidden by the egress rules | UNKNOWN: nothing was sent | unmoved | unmoved |
     """
     if isinstance(result, Answered):
         status = result.status
@@ -60,7 +60,9 @@ class State(Enum):
 
 
 class Breaker:
-    """CLOSED -> OPEN -> HALF_OPEN (one canary is out) -> CLOSED or OPEN again.
+    """Stops attempts to an endpoint that fails, and lets one through at times to see whether it is well again (canary).
+
+    CLOSED -> OPEN -> HALF_OPEN (one canary is out) -> CLOSED or OPEN again.
 
     Every attempt carries the `epoch` it was started in; each change of state begins a new one, and a result
     from an earlier epoch changes nothing: what was in flight when the circuit opened cannot close it,
@@ -105,7 +107,7 @@ class Breaker:
         return self.epoch
 
     def succeeded(self, epoch: int, now: float) -> bool:
-        """True: the canary lived, the circuit is closed again."""
+        """An attempt succeeded. True: it was the canary, and the circuit is closed again."""
         if epoch != self.epoch:
             return False
         if self.state is State.CLOSED:
@@ -118,7 +120,7 @@ class Breaker:
         return True
 
     def failed(self, epoch: int, now: float) -> bool:
-        """True: the circuit opened, or stays open because its canary died."""
+        """An attempt failed. True: the circuit opened, or stays open because its canary failed."""
         if epoch != self.epoch:
             return False
         if self.state is State.CLOSED:
@@ -136,7 +138,7 @@ class Breaker:
             self.epoch += 1
 
     def held(self, epoch: int, now: float) -> None:
-        """An answer with Retry-After: the endpoint is held anyway; its canary did not live."""
+        """An answer with Retry-After: the lane is held anyway, and the circuit stays open if that was its canary."""
         if epoch == self.epoch and self.state is State.HALF_OPEN:
             self._open(now)
 
@@ -147,13 +149,13 @@ class Breaker:
         self._forget()
 
     def clean(self, now: float) -> bool:
-        """Closed, and nothing in the record that forgetting would lose."""
+        """Closed, and without failures in its record: the lane may be forgotten."""
         recent = any(failures for end, _, failures in self._older if end > now - self._rules.window_seconds)
         return self.state is State.CLOSED and not (self.consecutive or self._failures or recent)
 
     def _open(self, now: float) -> None:
-        # A twentieth of the outage: half of what deliveries are parked for, so that who comes back after a
-        # recovery does not find a circuit that nobody has probed since.
+        # A twentieth of the outage: half of what deliveries are parked for, so that a delivery that comes back after
+        # the recovery does not find a circuit that no attempt has probed since.
         outage = (now - self.opened_at) / 20
         self.open_until = now + max(self._rules.open_seconds, min(outage, LONGEST_OPEN))
         self.state = State.OPEN

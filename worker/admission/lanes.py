@@ -1,14 +1,14 @@
-"""One endpoint's lane: how many attempts at once, who waits, how fast it goes."""
+"""The lane of one endpoint: its attempts in flight, the deliveries that wait in it, its pace and its limits."""
 
 from collections import deque
 from enum import IntEnum
-from math import inf
 from typing import NamedTuple
 
 from worker.admission.backlog import Backlog
 from worker.admission.breaker import NEVER, Breaker, BreakerRules, State
 from worker.admission.rate import TokenBucket
 from worker.delivery.ports import Turn
+from worker.domain.backoff import Schedule
 from worker.domain.routing import Delivery
 from worker.domain.webhook import Webhook
 
@@ -18,19 +18,11 @@ FIRST_LIMIT = 4
 SLOW_SECONDS = 2.0
 """An attempt older than this is slow, and so is its lane."""
 
-SOON_SECONDS = 0.25
-"""What a lane expects to start within this time waits, however much it is: parking would take longer, and those
-behind it in the queue lose no more than this. A new endpoint has the benefit of the doubt for as long."""
-
-ROOM_SECONDS = 1.0
-MOST_WAITING = 100
-"""Otherwise a lane lets wait what it expects to start within ROOM_SECONDS, and never more than MOST_WAITING."""
-
 _ASSUMED_LATENCY = 0.5
 
 
 class Pool(IntEnum):
-    """What the process knows of a lane: which of its places (Places) it may use."""
+    """How fast an endpoint has shown itself to be; it decides which places of the process its lane may use."""
 
     QUICK = 0
     """Its last finished attempt took no longer than SLOW_SECONDS."""
@@ -41,16 +33,18 @@ class Pool(IntEnum):
 
 
 class Waiter(NamedTuple):
+    """A delivery that waits in a lane since the monotonic time `since`."""
+
     since: float
     delivery: Delivery
     turn: Turn
 
 
-_NOBODY: deque[Waiter] = deque()  # shared and never filled: an empty deque of its own is 700 bytes a lane
+_NONE_WAIT: deque[Waiter] = deque()  # shared and never filled: an empty deque of its own is 700 bytes a lane
 
 
 class Lane:
-    """The state of one endpoint.
+    """The state of one endpoint. Only its own methods change it; `breaker`, `bucket` and `backlog` are its parts.
 
     `limit` moves between 1 and `cap`, as a TCP sender's window does (RFC 5681, 3.1): one more after each success until
     the first failure, then after `limit` successes in a row; half after a failure (once for all in flight together).
@@ -68,7 +62,6 @@ class Lane:
         "cap",
         "held_until",
         "in_flight",
-        "in_line",
         "last_pool",
         "last_used",
         "latency",
@@ -76,7 +69,6 @@ class Lane:
         "old",
         "pool",
         "shrunk_at",
-        "timed",
         "waiting",
         "webhook",
     )
@@ -89,13 +81,11 @@ class Lane:
         self.breaker = Breaker(rules)
         self.bucket: TokenBucket | None = None
         self.backlog: Backlog | None = None
-        self.waiting = _NOBODY
+        self.waiting = _NONE_WAIT
         self.in_flight = 0
         self.old = 0  # attempts in flight that are older than SLOW_SECONDS
         self.pool = Pool.NEW
         self.last_pool = Pool.NEW  # what its last finished attempt says
-        self.in_line = False  # stands in one of the rings of Places
-        self.timed = False  # a wake-up for its next token is set
         self.held_until = NEVER
         self.shrunk_at = NEVER
         self.last_used = now
@@ -113,16 +103,43 @@ class Lane:
             return False
         return self.bucket is None or now >= self.bucket.ready_at
 
+    # A delivery waits, an attempt starts, grows old and ends.
+
     def wait(self, waiter: Waiter) -> None:
-        if self.waiting is _NOBODY:
+        if self.waiting is _NONE_WAIT:
             self.waiting = deque()
         self.waiting.append(waiter)
 
     def next_waiter(self, *, last: bool = False) -> Waiter:
+        """The first that waits leaves the lane, or the last."""
         waiter = self.waiting.pop() if last else self.waiting.popleft()
         if not self.waiting:
-            self.waiting = _NOBODY
+            self.waiting = _NONE_WAIT
         return waiter
+
+    def start(self, now: float) -> None:
+        """One more attempt in flight, and a token spent."""
+        if not self.in_flight:
+            self.last_used = now
+        self.in_flight += 1
+        if self.bucket is not None:
+            self.bucket.take(now)
+
+    def grow_old(self) -> None:
+        """An attempt in flight has become older than SLOW_SECONDS."""
+        self.old += 1
+        self.latency = max(self.latency, SLOW_SECONDS)
+
+    def end(self) -> None:
+        """One attempt in flight less."""
+        self.in_flight -= 1
+
+    def end_old(self) -> None:
+        """One less that `grow_old` was called for."""
+        self.in_flight -= 1
+        self.old -= 1
+
+    # What an attempt's result does to the lane.
 
     def succeeded(self) -> None:
         self._successes += 1
@@ -144,14 +161,43 @@ class Lane:
         self._successes = 0
 
     def acquit(self) -> None:
-        """Its receiver is another one: what the last one did is not held against it."""
+        """The webhook has another URL: what the receiver there did is not held against the new one."""
         self.breaker.reset()
         self.held_until = NEVER
         self.limit = max(self.limit, min(FIRST_LIMIT, self.cap))
 
-    def recap(self, cap: int) -> None:
+    def hold(self, until: float) -> None:
+        """The receiver asked for a pause (Retry-After): no attempt starts before then, monotonic seconds."""
+        self.held_until = max(self.held_until, until)
+
+    def park(self, now: float, ahead: float, schedule: Schedule) -> int:
+        """The delay in seconds of a delivery that is parked because the lane is full, with `ahead` before it."""
+        if self.backlog is None:
+            self.backlog = Backlog()
+        return self.backlog.park(now, self.rate, ahead, schedule)
+
+    # What its webhook and the process make of it.
+
+    def follow(self, webhook: Webhook, cap: int, share: float, now: float) -> None:
+        """The webhook has been looked up anew: its limits are these from now on."""
+        self.webhook = webhook
         self.cap = cap
         self.limit = min(self.limit, cap)
+        self.limit_rate(share, now)
+
+    def limit_rate(self, share: float, now: float) -> None:
+        """Bring the token bucket in step with the webhook; `share` is this process's part of the rate."""
+        limit = self.webhook.rate_limit
+        if limit is None:
+            self.bucket = None
+        elif self.bucket is None:
+            self.bucket = TokenBucket(limit, share)
+        else:
+            self.bucket.configure(limit, share, now)
+
+    def join(self, pool: Pool) -> None:
+        """It uses the places of this pool from now on. For Places alone, whose counts go with it."""
+        self.pool = pool
 
     def completed(self, seconds: float, now: float) -> None:
         """Learn its pace from an attempt that took `seconds`."""
@@ -167,7 +213,7 @@ class Lane:
     def rate(self) -> float:
         """Completions a second that it can be expected to make.
 
-        Limit over latency, or fewer if that is what it made while somebody was always waiting (the process
+        Limit over latency, or fewer if it made fewer while there were always deliveries waiting (the process
         was full); never more than its rate limit.
         """
         rate = self.limit / max(self.latency, 0.001)
@@ -175,28 +221,12 @@ class Lane:
             rate = min(rate, self._measured)
         return rate if self.bucket is None else min(rate, self.bucket.per_second)
 
-    def soon(self, now: float) -> float:
-        """How many it can be expected to start within SOON_SECONDS; fewer the longer nothing has ended."""
-        if now < self.born + SOON_SECONDS and self.bucket is None and not self.breaker.consecutive:
-            return inf
-        return min(self.rate, self.limit / max(self._stalled(now), 0.001)) * SOON_SECONDS
-
-    def room(self, most: int, now: float) -> int:
-        """How many may wait: what starts within ROOM_SECONDS, at least `limit`, at most `most`.
-
-        One alone where nothing has ended for a second, and for twice as long as it should take: who waits holds a
-        message of the broker, and twenty endpoints that hang would hold half of them.
-        """
-        if self._stalled(now) > max(ROOM_SECONDS, 2 * self.latency):
-            return 1
-        return max(1, min(max(self.limit, int(self.rate * ROOM_SECONDS)), MOST_WAITING, most))
-
     @property
     def empty(self) -> bool:
         return not (self.in_flight or self.waiting)
 
     def idle(self, now: float) -> bool:
-        """Empty, and nothing that forgetting it would lose but its pace."""
+        """Whether the lane can be forgotten without losing more than its pace."""
         if not self.empty or now < self.held_until or not self.breaker.clean(now):
             return False
         if self.backlog is not None:
@@ -205,8 +235,8 @@ class Lane:
                 return False
         return self.bucket is None or self.bucket.full(now)
 
-    def _stalled(self, now: float) -> float:
-        """Seconds for which nothing has ended that should."""
+    def stalled(self, now: float) -> float:
+        """Seconds for which no attempt has ended while some are in flight."""
         return now - self.last_used if self.in_flight else 0.0
 
     def _measure(self, now: float) -> None:

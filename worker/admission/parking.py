@@ -1,27 +1,30 @@
-"""Why a delivery cannot be taken in now, and for how long it is parked."""
+"""Decides why a delivery is parked instead of waiting in its lane, and for how long."""
 
-from worker.admission.backlog import Backlog
 from worker.admission.breaker import State
-from worker.admission.lanes import ROOM_SECONDS, Lane, Pool
+from worker.admission.lanes import Lane, Pool
 from worker.admission.places import Places
+from worker.admission.seats import ROOM_SECONDS
 from worker.basics.clock import Clock
 from worker.domain.backoff import Schedule, circuit_open_hold
-from worker.domain.outcome import Parked, Reason
+from worker.domain.outcome import Parked, ParkReason
 from worker.domain.routing import Delivery
 
 LONGEST_WAIT = 5.0
 """Seconds in a lane's waiting room, as long as the shortest delay queue: beyond it, parking is no worse."""
 
 SLOW_HOLD_SECONDS = 135.0
-"""Nobody is parked for longer than the step that covers this because of an endpoint that hangs: its pace says nothing
-of the moment when it is well again."""
+"""Because of an endpoint that hangs, no delivery is parked for longer than the delay queue that covers this: the pace
+of a hanging endpoint says nothing of the moment when it is well again."""
 
 CANARY_SECONDS = 45.0
-"""While a canary is out its verdict is near: nobody is parked for longer than the step that covers this."""
+"""While a canary (the one attempt that probes behind an open circuit) is in flight, its result is near: no delivery is
+parked for longer than the delay queue that covers this."""
 
 
-class Refusals:
-    """The rows of `of` stand in the order in which they are asked.
+class ParkingRules:
+    """Why a delivery may not wait in its lane, and the delay queue that it goes to instead.
+
+    The rows of `of` stand in the order in which they are asked.
 
     | reason | when | delay covers |
     | --- | --- | --- |
@@ -51,34 +54,32 @@ class Refusals:
         return None if self._places.has_seat(lane, now) else self.busy(lane, now)
 
     def sent_away(self, lane: Lane, delivery: Delivery, now: float) -> Parked:
-        """For one that waited and shall not wait longer."""
+        """The parking of a delivery that waited and shall not wait longer."""
         return self.of(lane, delivery, now) or self.busy(lane, now)
 
     def held(self, lane: Lane, now: float) -> Parked:
-        return Parked(Reason.RETRY_AFTER, self._schedule.covering(lane.held_until - now))
+        return Parked(ParkReason.RETRY_AFTER, self._schedule.covering(lane.held_until - now))
 
     def circuit_open(self, lane: Lane, delivery: Delivery, now: float) -> Parked:
         hold = circuit_open_hold(self._now() - delivery.history.first_seen)
         remaining = lane.breaker.open_until - now
         if lane.breaker.state is State.OPEN and remaining > 0:
-            return Parked(Reason.CIRCUIT_OPEN, self._schedule.covering(max(remaining, hold)))
-        return Parked(Reason.CIRCUIT_OPEN, self._schedule.covering(min(CANARY_SECONDS, hold)))
+            return Parked(ParkReason.CIRCUIT_OPEN, self._schedule.covering(max(remaining, hold)))
+        return Parked(ParkReason.CIRCUIT_OPEN, self._schedule.covering(min(CANARY_SECONDS, hold)))
 
     def busy(self, lane: Lane, now: float) -> Parked:
-        if lane.backlog is None:
-            lane.backlog = Backlog()
         ahead = float(len(lane.waiting) + lane.in_flight)
-        reason = Reason.ENDPOINT_BUSY
+        reason = ParkReason.ENDPOINT_BUSY
         if lane.bucket is not None and (wait := lane.bucket.wait(now, len(lane.waiting))) > 0:
-            reason = Reason.RATE_LIMITED
+            reason = ParkReason.RATE_LIMITED
             ahead = max(ahead, wait * lane.rate)
-        if reason is Reason.ENDPOINT_BUSY and lane.pool is Pool.NEW:
+        if reason is ParkReason.ENDPOINT_BUSY and lane.pool is Pool.NEW:
             return Parked(reason, self._schedule.covering(0))  # it has shown no pace yet, and will have by then
-        step = lane.backlog.park(now, lane.rate, ahead, self._schedule)
+        step = lane.park(now, ahead, self._schedule)
         if lane.pool is Pool.SLOW:
             step = min(step, self._schedule.covering(SLOW_HOLD_SECONDS))
         return Parked(reason, step)
 
     def self_fault(self, seconds: float) -> Parked:
-        """`seconds`: how long nobody has been reached. As behind an open circuit, a tenth of that."""
-        return Parked(Reason.SELF_FAULT, self._schedule.covering(circuit_open_hold(seconds)))
+        """No receiver has been reached for `seconds`: parked for a tenth of that, as behind an open circuit."""
+        return Parked(ParkReason.SELF_FAULT, self._schedule.covering(circuit_open_hold(seconds)))

@@ -4,7 +4,9 @@ from worker.domain.webhook import RateLimit
 
 
 class TokenBucket:
-    """Over any window of w seconds at most `burst + per_second * w` starts, both times this process's share.
+    """Decides when the next attempt may start under a rate limit.
+
+    Over any window of w seconds at most `burst + per_second * w` starts, both times this process's share.
 
     The burst is at least one start, else nothing would ever go. `_full_at` is when the bucket is full again
     if nothing more starts; `ready_at` follows from it without a sum that rounding could spoil: a timer set
@@ -28,7 +30,7 @@ class TokenBucket:
         return True
 
     def take(self, now: float) -> None:
-        """One start (`now >= ready_at` held)."""
+        """One attempt starts (`now >= ready_at` held)."""
         self._full_at = max(self._full_at, now) + self._interval
         self.ready_at = self._full_at - self._tolerance
 

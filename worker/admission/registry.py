@@ -1,4 +1,4 @@
-"""The lanes of all endpoints: made at the first delivery, kept in step with the webhook, forgotten at rest."""
+"""Finds the lane of an endpoint: made at the first delivery, kept in step with its webhook, forgotten at rest."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from worker.admission.breaker import BreakerRules
 from worker.admission.lanes import Lane
-from worker.admission.rate import TokenBucket
 from worker.domain.backoff import LONGEST_HOLD
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
@@ -34,8 +33,11 @@ class Caps:
 
 
 class Registry:
-    """`share` is this process's part of every rate limit: 1 / number of consumers. `on_moved` hears of each lane whose
-    webhook has another URL now."""
+    """The lanes of all endpoints.
+
+    `share` is this process's part of every rate limit: 1 / number of consumers. `on_moved` is called with each lane
+    whose webhook has another URL now.
+    """
 
     def __init__(self, caps: Caps, rules: BreakerRules, on_moved: Callable[[Lane], None]) -> None:
         self._caps = caps
@@ -55,29 +57,17 @@ class Registry:
         if lane is None:
             lane = self._lanes[key] = Lane(webhook, self._caps.of(webhook), self._rules, now)
             self._rota.append(key)
-            self.limit_rate(lane, now)
+            lane.limit_rate(self.share, now)
         elif lane.webhook is not webhook:
             if lane.webhook.url != webhook.url:
                 self._on_moved(lane)
-            lane.webhook = webhook
-            lane.recap(self._caps.of(webhook))
-            self.limit_rate(lane, now)
+            lane.follow(webhook, self._caps.of(webhook), self.share, now)
         elif lane.bucket is not None and lane.bucket.share != self.share:
-            self.limit_rate(lane, now)
+            lane.limit_rate(self.share, now)
         return lane
 
-    def limit_rate(self, lane: Lane, now: float) -> None:
-        """Bring the lane's bucket in step with its webhook and the share."""
-        limit = lane.webhook.rate_limit
-        if limit is None:
-            lane.bucket = None
-        elif lane.bucket is None:
-            lane.bucket = TokenBucket(limit, self.share)
-        elif lane.bucket.configure(limit, self.share, now):
-            lane.timed = False
-
     def evict(self, now: float) -> Iterator[Lane]:
-        """Look at the next few lanes and forget those at rest; yields them."""
+        """Forgets those of the next few lanes that are at rest, and yields them."""
         for _ in range(min(len(self._rota), 100 + len(self._rota) // _ROUNDS)):
             key = self._rota.popleft()
             if self._at_rest(self._lanes[key], now):

@@ -1,4 +1,4 @@
-"""Is the fault ours? When nobody can be reached, it is our network or DNS, and no receiver pays for it."""
+"""Recognises that no receiver can be reached: the worker's own network or DNS failed, and no receiver pays for it."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ from math import inf
 from worker.domain.verdict import Failure
 
 OURS_PERHAPS = frozenset({Failure.CONNECT, Failure.DNS, Failure.TLS})
-"""The failures that our own network, resolver or certificate store can cause for everybody."""
+"""The failures that the worker's own network, resolver or certificate store can cause for every receiver."""
 
 PROBE_SECONDS = 1.0
 REMEMBERED_HOSTS = 1000
 
 GRACE_SECONDS = 2.0
-"""A refused connect is known sooner than an answer: after a quiet hour the dead come first. They get time."""
+"""Failures must have lasted this long: a refused connect is known sooner than an answer, so that after a quiet hour the
+receivers that are down are heard of before those that are well."""
 
 
 @dataclass(slots=True)
 class _Probe:
-    """One attempt at a time, and at most one every PROBE_SECONDS."""
+    """Attempts that test whether a receiver can be reached: one at a time, at most one every PROBE_SECONDS."""
 
     attempt: object = None
     next_at: float = 0.0
@@ -33,13 +34,13 @@ class _Probe:
 
 
 class SelfFaultGuard:
-    """Frozen once `hosts` distinct host:port failed within `window` seconds, nobody answered in that time,
-    and the first failure since the last answer is GRACE_SECONDS old.
+    """Decides when to stop sending because no receiver can be reached, and which attempts probe meanwhile.
 
-    Any answer, a 500 too, proves that our side works and ends it at once. While frozen two probe, each one attempt at a
-    time: one goes wherever a delivery wants to, the other only where none has failed. Without that one, a receiver that
-    is well and has little to do would wait behind the dead ones of a quiet installation. Remembers no more than
-    REMEMBERED_HOSTS failures.
+    Frozen once `hosts` distinct host:port failed within `window` seconds, none answered in that time, and the first
+    failure since the last answer is GRACE_SECONDS old. Any answer, a 500 too, proves that the worker's side works and
+    ends it at once. While frozen there are two probes, each one attempt at a time: one goes to any receiver, the other
+    only to a host that has not failed. Without that one, a receiver that is well and gets few events would wait behind
+    the dead ones of a quiet installation. Remembers no more than REMEMBERED_HOSTS failures.
     """
 
     def __init__(self, window: float = 30.0, hosts: int = 5) -> None:
@@ -54,7 +55,7 @@ class SelfFaultGuard:
         self.last_answer = -inf
 
     def failed(self, host: tuple[str, int], now: float) -> bool:
-        """A failure of the OURS_PERHAPS kind. True: this one froze."""
+        """A failure of the OURS_PERHAPS kind. True: sending stops from now on."""
         if self._failing_since is None:
             self._failing_since = now
         self._failed[host] = now
@@ -73,7 +74,7 @@ class SelfFaultGuard:
         return True
 
     def answered(self, now: float) -> bool:
-        """Somebody was reached. True: this thawed."""
+        """A receiver answered. True: sending goes on from now."""
         self.last_answer = now
         self._failing_since = None
         if self.frozen_at is None:

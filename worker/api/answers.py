@@ -4,8 +4,18 @@ from collections.abc import Sequence
 
 from worker.api.dialects import Style
 from worker.domain.webhook import Webhook
+from worker.webhooks.declaration import BY_NAME, FIELDS, RESPELLED
 from worker.webhooks.shown import Shown, shown, shown_stored
 from worker.webhooks.store import Stored
+
+EVOLUTIONS = {
+    name: known.v20 if (known := BY_NAME[name].evolution) else name
+    for name in ("id", "url", "headers", "enabled", "events", "by_events", "base64")
+}
+"""The fields of Evolution 2.x's object, in its order, by our names: what it calls them."""
+
+OURS = tuple(field.name for field in FIELDS if field.name not in EVOLUTIONS)
+"""The fields that follow, by their own names."""
 
 
 def after_set(style: Style, webhook: Webhook, stored: Stored | None) -> Shown:
@@ -27,7 +37,7 @@ def with_notes(answer: Shown, warnings: Sequence[str], new_secret: str | None) -
 def superset(stored: Stored) -> Shown:
     """One object that clients of 1.x and of 2.x can read."""
     found = shown(stored.webhook)
-    both = {"webhook_by_events": found["by_events"], "webhook_base64": found["base64"]}
+    both = {spelling.v1: found[name] for name, spelling in RESPELLED.items()}
     return {**_object(found, stored), **both}
 
 
@@ -38,18 +48,11 @@ def nothing_set(instance: str) -> Shown:
 
 def _object(found: Shown, stored: Stored | None) -> Shown:
     times = shown_stored(stored) if stored else {"created_at": None, "updated_at": None}
-    names = ("secrets", "timeout_ms", "concurrency", "rate_limit", "disabled_reason")
     return {
-        "id": found["id"],
-        "url": found["url"],
-        "headers": found["headers"],
-        "enabled": found["enabled"],
-        "events": found["events"],
-        "webhookByEvents": found["by_events"],
-        "webhookBase64": found["base64"],
+        **{answered: found[name] for name, answered in EVOLUTIONS.items()},
         "createdAt": times["created_at"],
         "updatedAt": times["updated_at"],
         "instanceId": found["instance"],
-        "instance": found["instance"],
-        **{name: found[name] for name in names},
+        **{name: found[name] for name in OURS},
+        "disabled_reason": found["disabled_reason"],
     }

@@ -12,6 +12,8 @@ from enum import Enum
 from typing import Any
 
 from worker.domain.webhook import DEFAULT_ID
+from worker.webhooks import declaration
+from worker.webhooks.declaration import ADDRESS, BY_NAME, RESPELLED
 from worker.webhooks.fields import Problem
 
 
@@ -22,29 +24,17 @@ class Style(Enum):
     V2 = "2.x"
 
 
-FIELDS = {
-    "instance": ("instance", "instanceName"),
-    "id": ("id",),
-    "enabled": ("enabled",),
-    "url": ("url",),
-    "events": ("events",),
-    "by_events": ("webhook_by_events", "webhookByEvents", "byEvents", "by_events"),
-    "base64": ("webhook_base64", "webhookBase64", "base64"),
-    "headers": ("headers",),
-    "secret": ("secret",),
-    "timeout_ms": ("timeout_ms", "timeoutMs"),
-    "concurrency": ("concurrency",),
-    "rate_limit": ("rate_limit", "rateLimit"),
-}
-"""A field, and all its spellings: each is taken in each shape."""
+FIELDS = {field.requested: field.spellings for field in declaration.FIELDS}
+"""A field's name in requests, and all its spellings: each is taken in each shape."""
 
 READ_ONLY = frozenset({"createdAt", "updatedAt", "instanceId", "disabled_reason", "warnings"})
 """What answers hold beside those: so that what `find` answered can be sent back."""
 
-_BESIDE_WEBHOOK = ("instance", "id")
 _NAMED = {spelling: name for name, spellings in FIELDS.items() for spelling in spellings}
-_CAMEL = frozenset({"webhookByEvents", "webhookBase64", "byEvents", "instanceId"})
-_SNAKE = frozenset({"webhook_by_events", "webhook_base64"})
+_SNAKE = {spelling.v1 for spelling in RESPELLED.values()}
+_CAMEL = {"instanceId"} | {
+    name for spelling in RESPELLED.values() for name in (spelling.v20, spelling.v21) if not name.islower()
+}
 
 
 @dataclass(slots=True)
@@ -62,8 +52,9 @@ class Asked:
         """`events[0]` or `secrets[1]`, as the model names it, in the caller's spelling."""
         match = re.match(r"\w+", our_field)
         root = match.group() if match else ""
-        rest, root = our_field[len(root) :], "secret" if root == "secrets" else root
-        prefix = "webhook." if self.nested and root not in _BESIDE_WEBHOOK else ""
+        rest, field = our_field[len(root) :], BY_NAME.get(root)
+        root = field.requested if field else root
+        prefix = "webhook." if self.nested and root not in ADDRESS else ""
         return self.spelled.get(root, prefix + root) + rest
 
     def take(self, spelling: str, path: str, value: Any) -> None:
@@ -111,7 +102,7 @@ def _take_all(asked: Asked, fields: Mapping[str, Any], prefix: str) -> None:
 
 def _take_beside(asked: Asked, fields: Mapping[str, Any]) -> None:
     for key, value in fields.items():
-        if _NAMED.get(key) in _BESIDE_WEBHOOK:
+        if _NAMED.get(key) in ADDRESS:
             asked.take(key, key, value)
         elif key in _NAMED:
             asked.problems.append(Problem(key, "belongs into `webhook`"))

@@ -21,7 +21,8 @@ from worker.domain.names import KNOWN, canonical
 from worker.domain.webhook import DEFAULT_ID, Endpoint
 from worker.domain.webhook_test import KIND, event_of_test
 from worker.webhooks.changing import find
-from worker.webhooks.fields import ID, Problem
+from worker.webhooks.declaration import ID
+from worker.webhooks.fields import Problem
 from worker.webhooks.shown import shown_test
 from worker.webhooks.store import WritableStore
 
@@ -66,11 +67,11 @@ class Handlers:
 
     async def find(self, request: web.Request) -> web.Response:
         """GET /webhook/find/{instance}"""
-        instance, asked_id = _instance(request), request.query.get("id")
-        stored = await find(self._store, Endpoint(instance, asked_id or DEFAULT_ID))
+        instance, asked_id = _instance(request), request.query.get("id", DEFAULT_ID)
+        stored = await find(self._store, Endpoint(instance, asked_id))
         if stored is not None:
             return json_answer(superset(stored))
-        if asked_id not in (None, DEFAULT_ID):
+        if asked_id != DEFAULT_ID:
             raise _missing(instance, asked_id)
         return json_answer(nothing_set(instance))
 
@@ -105,7 +106,7 @@ class Handlers:
         """POST /webhook/test/{instance}"""
         instance = _instance(request)
         body = await read_object(request, empty=True)
-        webhook_id = _choice(body, "id", request.query.get("id") or DEFAULT_ID)
+        webhook_id = _choice(body, "id", request.query.get("id", DEFAULT_ID))
         event = canonical(_choice(body, "event", KIND))
         if event not in KNOWN:
             raise invalid([Problem("event", f"must be one of {', '.join(sorted(KNOWN))}")])

@@ -5,13 +5,17 @@ from typing import Any
 from worker import __version__
 from worker.api.dialects import FIELDS
 from worker.api.schemas import SCHEMAS
+from worker.webhooks.declaration import CONTENT, ID, Kept
+from worker.webhooks.store import LONGEST_ID
 
 Json = dict[str, Any]
 
-_SET = """Creates or replaces one webhook of the instance; the answer has the shape of the request.
+_KEPT = [f"`{field.requested}`" for field in CONTENT if field.kept is Kept.ALWAYS]
+
+_SET = f"""Creates or replaces one webhook of the instance; the answer has the shape of the request.
 
 Left out: `events` means all events; `webhook_by_events` and `webhook_base64` are false (in the nested form they stay
-as they are); headers, secret, timeout, concurrency and rate limit stay as they are, `null` resets them. A header value
+as they are); {", ".join(_KEPT)} stay as they are, `null` resets them. A header value
 or URL credentials that an answer shows as `***` can be sent back so, and stay what they are."""
 
 _TITLE = "Evolution API's webhook calls, answered by the webhook worker"
@@ -130,7 +134,8 @@ def _list() -> Json:
 
 
 def _delete() -> Json:
-    which = {"type": "string", "pattern": r"^([A-Za-z0-9._-]{1,64}|\*)$"}
+    one = ID.pattern.removesuffix("+")
+    which = {"type": "string", "pattern": rf"^({one}{{1,{LONGEST_ID}}}|\*)$"}
     return _operation(
         "Delete a webhook",
         _good("200", "How many went, and the ids of those that remain", "Deleted"),

@@ -10,10 +10,10 @@ from weakref import WeakValueDictionary
 from worker.api.dialects import Asked
 from worker.api.errors import invalid
 from worker.api.ports import Changed, RefuseUrl
-from worker.basics.masking import MASK, without_credentials
 from worker.domain.target import plain_url
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.changing import change, find
+from worker.webhooks.declaration import CONTENT, FIELDS, Field, Kept
 from worker.webhooks.fields import (
     GENERATE,
     InvalidWebhook,
@@ -27,13 +27,6 @@ from worker.webhooks.store import RowDamaged, Stored, WritableStore
 
 EGRESS_SECONDS = 5.0
 """For the URL's name to resolve; later is too late to refuse it here, and each connect is judged anyway."""
-
-_KEPT = ("headers", "secrets", "timeout_ms", "concurrency", "rate_limit")
-"""Stay as they are when a set leaves them out: the clients that were written for Evolution do not know them,
-and whoever knows them cannot read back what answers mask."""
-
-_KEPT_NESTED = ("by_events", "base64")
-"""As Evolution 2.x; in 1.x what is left out is false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,35 +120,30 @@ def _switched_off(fields: dict[str, Any], problems: Sequence[Problem]) -> tuple[
 def merged(asked: Asked, existing: Webhook | None, secret: str | None) -> dict[str, object]:
     """The fields that the webhook is to have: given ones, kept ones, and stored ones in the place of masks."""
     stored = fields_of(existing) if existing else {}
-    kept = (*_KEPT, *_KEPT_NESTED) if asked.nested else _KEPT
-    fields = {name: stored[name] for name in kept if name in stored} | asked.values
-    if "secret" in fields:
-        given = secret or fields.pop("secret")
-        fields.pop("secret", None)
-        fields["secrets"] = [given] if isinstance(given, str) else [] if given is None else given
+    fields = {field.name: stored[field.name] for field in CONTENT if stored and _keeps(field, asked)}
+    fields |= {field.name: asked.values[field.requested] for field in FIELDS if field.requested in asked.values}
+    given = secret or fields.get("secrets")
+    if isinstance(given, str):
+        fields["secrets"] = [given]
     if fields.get("enabled") is False:
         fields["events"] = []  # as Evolution: a disabled webhook keeps no list
         fields["url"] = fields.get("url") or stored.get("url") or ""
-    if existing and "url" in fields and fields["url"] == without_credentials(existing.url):
-        fields["url"] = existing.url
-    headers = fields.get("headers")
-    if isinstance(headers, dict):
-        fields["headers"] = _unmasked(headers, dict(existing.headers) if existing else {})
+    if existing:
+        masked = [field for field in CONTENT if field.hidden and field.name in fields]
+        fields |= {field.name: field.unmasked(fields[field.name], existing) for field in masked}
     return fields
 
 
-def _unmasked(headers: dict[str, Any], stored: dict[str, str]) -> dict[str, Any]:
-    return {name: stored.get(name, value) if value == MASK else value for name, value in headers.items()}
+def _keeps(field: Field, asked: Asked) -> bool:
+    """Whether what is stored stays where the request leaves it out."""
+    return field.kept is Kept.ALWAYS or (field.kept is Kept.NESTED and asked.nested)
 
 
 def _masks_left(fields: dict[str, Any]) -> list[Problem]:
     """A mask that stands for nothing would be sent as if it were the secret."""
-    headers, url = fields.get("headers"), fields.get("url")
-    masked = [name for name, value in headers.items() if value == MASK] if isinstance(headers, dict) else []
-    problems = [Problem(f"headers.{name}", "is only the mask that answers show: give the value") for name in masked]
-    if isinstance(url, str) and f"//{MASK}@" in url:
-        problems.append(Problem("url", "has only the mask that answers show for its credentials: give them"))
-    return problems
+    secret_first = sorted((field for field in CONTENT if field.hidden), key=lambda field: not field.secret)
+    found = ((field.name, field.kind.masks_left(fields.get(field.name))) for field in secret_first)
+    return [Problem(name + path, message) for name, masks in found for path, message in masks]
 
 
 def _endpoint(asked: Asked) -> Endpoint:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from worker.basics.masking import MASK
-from worker.domain.names import KNOWN, SYNONYMS
-from worker.webhooks.fields import MOST_EVENTS
-from worker.webhooks.store import LONGEST_ID, LONGEST_INSTANCE
+from worker.api.answers import EVOLUTIONS, OURS
+from worker.domain.names import KNOWN
+from worker.webhooks.declaration import ADDRESS, BY_NAME, CONTENT, RESPELLED, Field, Kept
 
 Json = dict[str, Any]
 
@@ -21,70 +20,37 @@ def _nullable(schema: Json) -> Json:
 _FLAG: Json = {"type": "boolean"}
 _TEXT: Json = {"type": "string"}
 _TEXTS: Json = {"type": "array", "items": _TEXT}
-_INSTANCE: Json = {**_TEXT, "minLength": 1, "maxLength": LONGEST_INSTANCE, "description": "the instance's name"}
-_ID: Json = {
-    **_TEXT,
-    "pattern": r"^[A-Za-z0-9._-]+$",
-    "maxLength": LONGEST_ID,
-    "not": {"const": "global"},
-    "description": "which of the instance's webhooks; `default` if left out",
-}
-_SECRET: Json = {**_TEXT, "pattern": "^(generate|whsec_[A-Za-z0-9+/]+=*)$"}
-_RATE: Json = _object(
-    {
-        "per_second": {"type": "number", "exclusiveMinimum": 0, "maximum": 10_000},
-        "burst": {"type": "integer", "minimum": 1, "maximum": 100_000, "default": 1},
-    },
-    "per_second",
-    additionalProperties=False,
-    description="attempts a second for the whole deployment",
-)
-_EVENTS: Json = {
-    "type": "array",
-    "items": {"enum": sorted({*KNOWN, *SYNONYMS})},
-    "maxItems": MOST_EVENTS,
-    "description": "the events wanted; empty or left out: all",
-}
-_COMMON: Json = {
-    "enabled": {**_FLAG, "default": True},
-    "url": {
-        **_TEXT,
-        "maxLength": 8192,
-        "description": "http:// or https:// with a host; with `enabled` false it may be left out, and stays",
-        "examples": ["https://hooks.example/evolution"],
-    },
-    "events": _nullable(_EVENTS),
-    "headers": _nullable(
-        {"type": "object", "additionalProperties": _TEXT, "maxProperties": 64, "description": "the webhook's own"}
-    ),
-    "secret": _nullable(
-        {
-            "anyOf": [_SECRET, {"type": "array", "items": _SECRET, "maxItems": 2}],
-            "description": "Standard Webhooks secret, write only; two, newest first, sign side by side; `generate` "
-            "makes one, which the answer shows this once",
-        }
-    ),
-    "timeout_ms": _nullable({"type": "integer", "minimum": 1, "maximum": 300_000, "description": "of an attempt"}),
-    "concurrency": _nullable({"type": "integer", "minimum": 1, "maximum": 1000, "description": "attempts at once"}),
-    "rate_limit": _nullable(_RATE),
-}
-_NAMES: Json = {"instance": _INSTANCE, "instanceName": _INSTANCE, "id": _ID}
-_V1: Json = {"webhook_by_events": {**_FLAG, "description": "one URL an event"}, "webhook_base64": _FLAG}
-_V20: Json = {"webhookByEvents": _FLAG, "webhookBase64": _FLAG}
-_V21: Json = {"byEvents": _FLAG, "base64": _FLAG}
 
 
-def _flat(title: str, flags: Json, *required: str) -> Json:
-    return _object({**_COMMON, **flags, **_NAMES}, *required, title=title)
+def _asked(field: Field) -> Json:
+    """What a request may say of a field."""
+    schema = {**field.kind.schema(), "description": field.about or field.help}
+    if field.nullable:
+        return _nullable(schema)
+    default = {} if field.required or field.kept is Kept.NESTED else {"default": field.default}
+    return {**schema, **default, **({"examples": [field.example]} if field.example else {})}
+
+
+def _spelled(shape: str) -> Json:
+    """The fields of one of Evolution's request shapes, in its spelling."""
+    return {getattr(field.evolution, shape) if field.evolution else field.requested: _asked(field) for field in CONTENT}
+
+
+_ID: Json = _asked(BY_NAME["id"])
+_NAMES: Json = {name: _asked(BY_NAME[field]) for field in ADDRESS for name in BY_NAME[field].spellings}
+
+
+def _flat(title: str, shape: str, *required: str) -> Json:
+    return _object({**_spelled(shape), **_NAMES}, *required, title=title)
 
 
 def _nested(*required: str) -> Json:
-    inner = _object({**_COMMON, **_V21, "id": _ID}, *required)
+    inner = _object({**_spelled("v21"), "id": _ID}, *required)
     return _object({"webhook": inner, **_NAMES}, "webhook", title="2.1 and later: nested")
 
 
 def _requests(*required: str) -> list[Json]:
-    flats = [_flat("1.x: flat", _V1, *required), _flat("2.0: flat, camelCase", _V20, *required)]
+    flats = [_flat("1.x: flat", "v1", *required), _flat("2.0: flat, camelCase", "v20", *required)]
     return [*flats, _nested(*required)]
 
 
@@ -93,24 +59,21 @@ def _naming_instance() -> Json:
     return {"allOf": [{"anyOf": _requests("url", "enabled")}, named]}
 
 
+def _shown(field: Field) -> Json:
+    """What an answer says of a field."""
+    schema = field.kind.shown_schema()
+    return _nullable(schema) if field.default is None else schema
+
+
 _V2_PROPERTIES: Json = {
-    "id": _TEXT,
-    "url": _TEXT,
-    "headers": {"type": "object", "additionalProperties": {"const": MASK}},
-    "enabled": _FLAG,
-    "events": _TEXTS,
-    "webhookByEvents": _FLAG,
-    "webhookBase64": _FLAG,
+    **{answered: _shown(BY_NAME[name]) for name, answered in EVOLUTIONS.items()},
     "createdAt": _nullable(_TEXT),
     "updatedAt": _nullable(_TEXT),
     "instanceId": {**_TEXT, "description": "the instance's name, too"},
-    "instance": _TEXT,
-    "secrets": {"type": "integer", "description": "how many signing secrets are valid"},
-    "timeout_ms": _nullable({"type": "integer"}),
-    "concurrency": _nullable({"type": "integer"}),
-    "rate_limit": _nullable({"type": "object"}),
+    **{name: _shown(BY_NAME[name]) for name in OURS},
     "disabled_reason": _nullable(_TEXT),
 }
+_V1: Json = {spelling.v1: _shown(BY_NAME[name]) for name, spelling in RESPELLED.items()}
 _NOTES: Json = {
     "warnings": {**_TEXTS, "description": "accepted, but without the effect that may be expected"},
     "secret": {**_TEXT, "description": "the signing secret that was generated now, shown only this once"},

@@ -3,13 +3,16 @@
 import argparse
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from worker.cli import webhook_secrets, webhook_test, webhook_transfer
 from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, count, say, say_json
 from worker.cli.store import announce, opened_store
+from worker.domain.webhook import DEFAULT_ID
 from worker.settings.settings import Settings
+from worker.webhooks.declaration import BY_NAME, CONTENT, Field
+from worker.webhooks.scalars import Flag
 
 LOOKUP_SECONDS = 3.0
 
@@ -37,34 +40,31 @@ def add_to(commands: Subparsers) -> None:
 
 def _add_set(actions: Subparsers) -> None:
     parser = add_command(actions, "set", "create or change a webhook; what is not given stays as it is", _set)
-    switch = argparse.BooleanOptionalAction
-    parser.add_argument("instance", help="the instance's name, exactly as Evolution has it")
-    parser.add_argument("--url", help="http:// or https:// URL")
-    parser.add_argument("--id", default="default", help="which of the instance's webhooks (default: default)")
-    parser.add_argument(
-        "--event", dest="events", action="append", metavar="NAME[,NAME]", help="wanted events; none: all"
-    )
-    parser.add_argument("--all-events", dest="events", action="store_const", const=(), help="want all events again")
-    parser.add_argument("--by-events", action=switch, help="append the event's path to the URL")
-    parser.add_argument("--base64", action=switch, help="stored and shown; Evolution itself embeds media")
-    parser.add_argument("--enabled", action=switch, help="deliver or not")
-    parser.add_argument(
-        "--header", dest="headers", action="append", metavar="'NAME: VALUE'", help="own headers; all given anew"
-    )
-    parser.add_argument("--secret", help="whsec_...; `generate` makes one and shows it once; '' removes it")
-    parser.add_argument("--timeout-ms", help="deadline of one attempt")
-    parser.add_argument("--concurrency", help="attempts at once")
-    parser.add_argument(
-        "--rate-limit", metavar="PER_SECOND[/BURST]", help="attempts a second, for the whole deployment"
-    )
+    parser.add_argument("instance", help=BY_NAME["instance"].help)
+    parser.add_argument("--id", default=DEFAULT_ID, help=BY_NAME["id"].help)
+    for field in CONTENT:
+        _add_option(parser, field)
+
+
+def _add_option(parser: argparse.ArgumentParser, field: Field) -> None:
+    name, kind = f"--{field.option or field.requested}".replace("_", "-"), field.kind
+    if isinstance(kind, Flag):
+        parser.add_argument(name, dest=field.requested, action=argparse.BooleanOptionalAction, help=field.help)
+    elif kind.repeats:
+        parser.add_argument(name, dest=field.requested, action="append", metavar=kind.placeholder(), help=field.help)
+    else:
+        parser.add_argument(name, dest=field.requested, metavar=kind.placeholder(), help=field.help)
+    option, text = field.clear
+    if option:
+        parser.add_argument(f"--{option}", dest=field.requested, action="store_const", const=(), help=text)
 
 
 async def _set(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.commands import SetArguments, set_webhook  # noqa: PLC0415 - heavy; see cli/__init__.py
     from worker.webhooks.fields import InvalidWebhook  # noqa: PLC0415
 
-    names = (field.name for field in fields(SetArguments) if field.name != "webhook_id")
-    arguments = SetArguments(webhook_id=options.id, **{name: getattr(options, name) for name in names})
+    typed = {field.requested: getattr(options, field.requested) for field in CONTENT}
+    arguments = SetArguments(options.instance, options.id, **typed)
     try:
         async with opened_store(settings) as store:
             result = await set_webhook(store, arguments)

@@ -14,7 +14,7 @@ from worker.basics.moments import iso_with_offset, moment_of
 from worker.broker.history_headers import PREFIX, history_in
 from worker.domain.event import InvalidEvent, identity, parse
 from worker.domain.history import KEPT_ENTRIES, History
-from worker.domain.outcome import REASONS, DeadLettered, Reason
+from worker.domain.outcome import DeadReason
 from worker.domain.routing import delivery_id
 
 DELIVERY_LIMIT = "delivery_limit"
@@ -23,7 +23,7 @@ DELIVERY_LIMIT = "delivery_limit"
 UNKNOWN = "unknown"
 """Nothing in the message says why it is here."""
 
-LETTER_REASONS = (*sorted(reason.value for reason in REASONS[DeadLettered]), DELIVERY_LIMIT, UNKNOWN)
+LETTER_REASONS = (*sorted(reason.value for reason in DeadReason), DELIVERY_LIMIT, UNKNOWN)
 
 Table = Mapping[str, object]
 
@@ -56,7 +56,7 @@ def read(headers: Table, body: bytes, message_id: str | None) -> Letter:
     """Never raises: what cannot be read is None, and what is damaged stands in `error`."""
     reason, death = _text(headers, "reason"), broker_death(headers)
     instance, event = _text(headers, "instance"), _text(headers, "event")
-    if not (instance and event) and reason != Reason.INVALID_EVENT.value:
+    if not (instance and event) and reason != DeadReason.INVALID_EVENT.value:
         instance, event = _named_in(body)
     try:
         past = history_in(headers) or _begun(body, message_id, death)

@@ -1,17 +1,16 @@
-"""One attempt: build the request, POST it, learn from it, judge it."""
+"""One attempt: build the request, POST it, report how it ended, judge it."""
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
-from worker.basics.clock import Clock
+from worker.basics.clock import Clocks
 from worker.delivery.failure_watch import FailureWatch
-from worker.delivery.policy import Policy
-from worker.delivery.ports import Isolation, Recorder, Sender
-from worker.domain.outcome import DeadLettered, Outcome, Parked, Reason
+from worker.delivery.ports import Ports
+from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason
+from worker.domain.policy import Policy
 from worker.domain.request import BadHeaders, Request, build
 from worker.domain.routing import Delivery
-from worker.domain.verdict import Result, Rules, judge
+from worker.domain.verdict import Result, judge
 
 log = logging.getLogger(__name__)
 
@@ -19,40 +18,19 @@ LARGE_BYTES = 256 * 1024
 """Bodies above this are hashed and signed in a thread: 20 MB of SHA-256 would hold the loop for 12 ms or more."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRules:
-    """What the operator chose. `timeout` in seconds, for a webhook without one of its own."""
-
-    rules: Rules
-    timeout: float = 30.0
-    forward_apikey: bool = True
-
-
 class Attempter:
-    """Makes attempts; every one that was started is reported to the isolation exactly once."""
+    """Makes attempts; the end of every one that was started is reported to the admission exactly once."""
 
-    def __init__(
-        self,
-        rules: AttemptRules,
-        policy: Policy,
-        isolation: Isolation,
-        sender: Sender,
-        recorder: Recorder,
-        now: Clock,
-        monotonic: Clock,
-        failures: FailureWatch | None = None,
-    ) -> None:
-        self._rules = rules
+    def __init__(self, policy: Policy, ports: Ports, failures: FailureWatch, clocks: Clocks) -> None:
         self._policy = policy
-        self._isolation = isolation
-        self._sender = sender
-        self._recorder = recorder
-        self._now = now
-        self._monotonic = monotonic
+        self._admission = ports.admission
+        self._sender = ports.sender
+        self._recorder = ports.recorder
         self._failures = failures
+        self._now, self._monotonic = clocks
 
     async def attempt(self, delivery: Delivery, size: int) -> tuple[Outcome, Result | None]:
-        """The outcome, and the result that it was judged by (None: nothing was sent, or it was cut by us).
+        """The outcome, and the result that it was judged by (None: no request was sent, or it was cut at shutdown).
 
         `size` is the event's, in bytes. Never raises, not even when cancelled: the delivery is still to be settled.
         """
@@ -61,10 +39,10 @@ class Attempter:
             request = await self._build(delivery, size)
             result = await self._sender.send(request, self._timeout(delivery))
         except BadHeaders as error:
-            return self._given_up(delivery, DeadLettered(Reason.BAD_HEADERS, str(error)))
+            return self._given_up(delivery, DeadLettered(DeadReason.BAD_HEADERS, str(error)))
         except asyncio.CancelledError:
             # The drain deadline.
-            return self._given_up(delivery, Parked(Reason.SHUTDOWN))
+            return self._given_up(delivery, Parked(ParkReason.SHUTDOWN))
         except Exception:
             log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
             return self._given_up(delivery, self._policy.internal(self._now() - delivery.history.first_seen))
@@ -72,23 +50,23 @@ class Attempter:
 
     def _judged(self, delivery: Delivery, result: Result, seconds: float) -> tuple[Outcome, Result]:
         self._recorder.attempted(result, seconds)
-        not_charged = self._isolation.finished(delivery, result, seconds)
+        not_charged = self._admission.finished(delivery, result, seconds)
         if not_charged is not None:
             return not_charged, result
-        if self._failures is not None:
-            self._failures.heard(delivery.webhook, result)
-        return judge(result, delivery.attempt, self._rules.rules), result
+        outcome = judge(result, delivery.attempt, self._policy)
+        self._failures.judged(delivery.webhook, outcome)
+        return outcome, result
 
     def _given_up(self, delivery: Delivery, outcome: Outcome) -> tuple[Outcome, None]:
-        self._isolation.released(delivery)
+        self._admission.released(delivery)
         return outcome, None
 
     async def _build(self, delivery: Delivery, size: int) -> Request:
-        forward = self._rules.forward_apikey
+        forward = self._policy.forward_apikey
         if size > LARGE_BYTES:
             return await asyncio.to_thread(build, delivery, self._now(), forward_apikey=forward)
         return build(delivery, self._now(), forward_apikey=forward)
 
     def _timeout(self, delivery: Delivery) -> float:
         own = delivery.webhook.timeout_ms
-        return self._rules.timeout if own is None else own / 1000
+        return self._policy.timeout if own is None else own / 1000

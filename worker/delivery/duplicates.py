@@ -22,9 +22,9 @@ class Duplicates:
         self._numbers = count()
 
     def seen(self, history: History, exchange: str, monotonic: float) -> bool:
-        """Whether this is the copy of an event that was taken from another exchange, not yet matched by one."""
+        """Whether this is the second copy of an event whose first one came over another exchange."""
         if not exchange or history.webhook_id is not None:
-            return False  # it comes back, parked or redriven: not a copy
+            return False  # a retry, a parked or a redriven delivery: not a copy
         self._forget(monotonic - WINDOW_SECONDS)
         for number, other in self._by_event.get(history.event_id, {}).items():
             if other != exchange:

@@ -1,59 +1,77 @@
-"""Carries out what failing.py decides, beside the flow: nothing waits for it, nothing fails by it."""
+"""The one way in which a receiver's behaviour disables its webhook, or is remembered in the webhook's row.
+
+A receiver that is gone (410) is disabled at once, one that fails every attempt for long by what failing.py decides.
+Both are written beside the flow: no delivery waits for it, none fails by it.
+"""
 
 from typing import assert_never
 
 from worker.basics.clock import Clock
 from worker.basics.moments import iso
 from worker.basics.tasks import Tasks
-from worker.delivery.failing import Forget, GiveUp, LongFailing, Remember
-from worker.delivery.ports import FailureMemory
-from worker.domain.verdict import Answered, Failure, Result
+from worker.delivery.failing import Disable, Forget, LongFailing, Remember
+from worker.delivery.ports import Receivers
+from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome
 from worker.domain.webhook import Webhook
+
+Decision = Remember | Forget | Disable
 
 
 class FailureWatch:
-    """Hears of each attempt that was charged; `now` is Unix time in seconds."""
+    """Called with each attempt that was charged; `now` is Unix time in seconds.
 
-    def __init__(self, decide: LongFailing, memory: FailureMemory, now: Clock) -> None:
-        self._decide = decide
-        self._memory = memory
+    `long_failing` None: no webhook is disabled for failing for long, only for a 410.
+    """
+
+    def __init__(self, receivers: Receivers, now: Clock, long_failing: LongFailing | None = None) -> None:
+        self._receivers = receivers
         self._now = now
+        self._long_failing = long_failing
         self._writing = Tasks()
 
-    def heard(self, webhook: Webhook, result: Result) -> None:
-        """Never blocks, never raises. The global webhook is the operator's own and has no row."""
-        if not webhook.instance:
-            return
-        if isinstance(result, Answered):
-            decision = self._answered(webhook, 200 <= result.status < 300)
-        elif result.failure is Failure.REFUSED:
-            return  # our own rules: nothing was sent
-        else:
-            decision = self._decide.failed(webhook, self._now())
+    def judged(self, webhook: Webhook, outcome: Outcome) -> None:
+        """An attempt ended so. `webhook` is what it used. Never blocks, never raises."""
+        decision = self._decided(webhook, outcome)
         if decision is not None:
-            self._carry_out(webhook, decision)
+            self._carry_out(webhook, decision, outcome)
 
     def self_fault(self, frozen: bool) -> None:
-        """While nobody can be reached nothing counts."""
-        change = self._decide.freeze if frozen else self._decide.thaw
-        change(self._now())
+        """While no receiver can be reached, no failure counts."""
+        if self._long_failing is not None:
+            change = self._long_failing.freeze if frozen else self._long_failing.thaw
+            change(self._now())
 
     async def finished(self) -> None:
         """Waits for the last writes."""
         await self._writing.finished()
 
-    def _answered(self, webhook: Webhook, taken: bool) -> Remember | Forget | GiveUp | None:
-        hear = self._decide.succeeded if taken else self._decide.failed
-        return hear(webhook, self._now())
+    def _decided(self, webhook: Webhook, outcome: Outcome) -> Decision | None:
+        match outcome:
+            case DeadLettered(reason=DeadReason.GONE):
+                return Disable()
+            case DeadLettered(reason=DeadReason.EGRESS_REFUSED):
+                return None  # the operator's own rules: no request was sent
+        if self._long_failing is None or not webhook.instance:
+            return None  # the global webhook is the operator's own and has no row
+        change = self._long_failing.succeeded if isinstance(outcome, Delivered) else self._long_failing.failed
+        return change(webhook, self._now())
 
-    def _carry_out(self, webhook: Webhook, decision: Remember | Forget | GiveUp) -> None:
+    def _carry_out(self, webhook: Webhook, decision: Decision, outcome: Outcome) -> None:
         match decision:
             case Remember(since=since):
-                self._writing.start(self._memory.failing(webhook, since))
+                self._writing.start(self._receivers.failing(webhook, since))
             case Forget():
-                self._writing.start(self._memory.recovered(webhook))
-            case GiveUp(since=since):
-                reason = f"every attempt failed since {iso(since / 1000, 'seconds')}"
-                self._writing.start(self._memory.give_up(webhook, reason))
+                self._writing.start(self._receivers.recovered(webhook))
+            case Disable(failing_since=since):
+                reason = _reason(outcome, since)
+                self._writing.start(self._receivers.disable(webhook, reason, if_failing=since is not None))
             case _:
                 assert_never(decision)
+
+
+def _reason(outcome: Outcome, since: int | None) -> str:
+    """What the webhook's row and its owner are told."""
+    if since is None:
+        assert isinstance(outcome, DeadLettered)
+        return outcome.error
+    return f"every attempt failed since {iso(since / 1000, 'seconds')}"

@@ -1,7 +1,9 @@
-"""What the flow needs from the outside: small protocols, implemented by the adapters and by fakes in tests."""
+"""What delivering needs from the outside: small protocols, implemented by the adapters and by fakes in tests."""
 
 from asyncio import Future
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from worker.domain.history import History
@@ -10,7 +12,7 @@ from worker.domain.record import Record
 from worker.domain.request import Request
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Result
-from worker.domain.webhook import Endpoint, Webhook
+from worker.domain.webhook import Webhook
 
 
 class ConfigUnavailable(Exception):
@@ -22,7 +24,7 @@ class PublishFailed(Exception):
 
 
 class Message(Protocol):
-    """One taking: a message of the broker that this process must settle exactly once."""
+    """A message that the broker has delivered to this process, which must settle it exactly once."""
 
     @property
     def body(self) -> bytes: ...
@@ -45,21 +47,21 @@ class Message(Protocol):
     def routing_key(self) -> str: ...
     @property
     def queue(self) -> str:
-        """Where it was taken from."""
+        """The name of the queue that it was consumed from."""
 
     @property
     def lost(self) -> bool:
         """Its channel is gone: the broker will deliver it again, and settling it has no effect."""
 
     def ack(self) -> None:
-        """Done with it, for good. Never blocks, never raises (an ack on a lost channel is counted)."""
+        """Removes it from its queue for good. Never blocks, never raises (an ack on a lost channel is counted)."""
 
     def hand_back(self) -> None:
-        """Back to its queue, unchanged. Never blocks, never raises."""
+        """Requeues it, unchanged. Never blocks, never raises."""
 
 
 class Publisher(Protocol):
-    """Routed publishes to our own queues. Each future ends at the confirm, or raises PublishFailed; cancelled, the
+    """Publishes to the worker's own queues. Each future ends at the confirm, or raises PublishFailed; cancelled, the
     publish is given up: not sent, if it has not been."""
 
     def retry(self, body: bytes, history: History, delay: int) -> Future[object]:
@@ -70,7 +72,13 @@ class Publisher(Protocol):
 
 
 class Webhooks(Protocol):
-    """The cached lookup of an instance's webhooks."""
+    """The cached lookup of webhooks.
+
+    `global_webhook` is the operator's own, which hears every instance; None if there is none.
+    """
+
+    @property
+    def global_webhook(self) -> Webhook | None: ...
 
     def cached(self, instance: str) -> Sequence[Webhook] | None:
         """What is known and fresh, at once; None: ask `find`. An instance without webhooks is an empty sequence."""
@@ -81,15 +89,16 @@ class Webhooks(Protocol):
         Raises ConfigUnavailable when there is none.
         """
 
-    async def disable(self, endpoint: Endpoint, reason: str, seen: Webhook | None = None) -> None:
-        """The receiver said it is gone (410): send it nothing more. Never raises.
 
-        `seen` is the webhook that the attempt used: if it has been changed since, nothing happens.
+class Receivers(Protocol):
+    """What the webhooks' own rows say of their receivers. No call raises."""
+
+    async def disable(self, webhook: Webhook, reason: str, *, if_failing: bool) -> None:
+        """Send its receiver nothing more. `webhook` is what the attempt used: if it was changed since, nothing happens.
+
+        Without `if_failing` at once, whether the row can be written or not. With it only once the row, which knows what
+        all replicas saw, still says that every attempt fails; a write that failed is asked for again later.
         """
-
-
-class FailureMemory(Protocol):
-    """What the webhooks' own rows remember of receivers that fail for long. No call raises."""
 
     async def failing(self, webhook: Webhook, since: int) -> None:
         """Every attempt has failed since then, Unix milliseconds; an earlier start that is there already stays."""
@@ -97,34 +106,40 @@ class FailureMemory(Protocol):
     async def recovered(self, webhook: Webhook) -> None:
         """One of its attempts succeeded."""
 
-    async def give_up(self, webhook: Webhook, reason: str) -> None:
-        """Disable it, unless it was changed or has recovered meanwhile."""
+
+class Admitted(Enum):
+    """What has become of a delivery that was admitted and not parked."""
+
+    STARTED = "started"
+    """`Turn.start` has been called."""
+    WAITS = "waits"
+    """One of the turn's two methods will be called, once."""
 
 
 class Turn(Protocol):
-    """What a lane calls back for a delivery that it took in; exactly one of the two, exactly once."""
+    """What is called for a delivery that was admitted: exactly one of the two, exactly once."""
 
     def start(self) -> None:
-        """Its turn has come: make the attempt now, and report to `Isolation.finished`."""
+        """Make the attempt now, and report its end to `Admission.finished` or `released`."""
 
     def park(self, parked: Parked) -> None:
-        """Its turn will not come here soon: the circuit opened, or the lane was emptied."""
+        """It waited, and shall not wait longer: the circuit opened, or the lane was emptied."""
 
 
-class Isolation(Protocol):
-    """Admission: lanes, circuit breakers and rates of all endpoints."""
+class Admission(Protocol):
+    """Decides when each delivery is attempted: the lanes, circuit breakers and rates of all endpoints."""
 
-    def admit(self, delivery: Delivery, turn: Turn) -> Parked | None:
-        """None: taken in, `turn` hears of it (perhaps before this returns). Else park it."""
+    def admit(self, delivery: Delivery, turn: Turn) -> Admitted | Parked:
+        """Parked: not admitted, and `turn` is never called."""
 
     def finished(self, delivery: Delivery, result: Result, seconds: float) -> Parked | None:
         """An attempt that was started has ended after `seconds`.
 
-        Parked when the fault is ours and not the receiver's: the attempt is then not charged.
+        Parked when no receiver can be reached: the fault is the worker's own, and the attempt is not charged.
         """
 
     def released(self, delivery: Delivery) -> None:
-        """A started attempt was given up without a result (shutdown): its place is free, nothing is learned."""
+        """A started attempt was given up without a result: its place is free, nothing is learned."""
 
     def drain(self) -> None:
         """Park every delivery that waits for its turn, and each that is offered from now on."""
@@ -136,13 +151,13 @@ class Sender(Protocol):
 
 
 class Recorder(Protocol):
-    """Hears of everything that is counted or logged. Never raises."""
+    """Counts and logs what happens to events and deliveries. Never raises."""
 
     def received(self, kind: str) -> None:
-        """An event of this canonical name was taken."""
+        """An event of this canonical name was consumed."""
 
     def started(self) -> None:
-        """A delivery was fanned out (or an event without any was taken)."""
+        """An event was fanned out into one more delivery, or ends without any."""
 
     def attempted(self, result: Result, seconds: float) -> None:
         """One attempt ended."""
@@ -152,3 +167,14 @@ class Recorder(Protocol):
 
     def settled(self, record: Record) -> None:
         """A delivery left this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside of one pipeline."""
+
+    webhooks: Webhooks
+    admission: Admission
+    sender: Sender
+    publisher: Publisher
+    recorder: Recorder

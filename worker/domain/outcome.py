@@ -1,19 +1,31 @@
-"""How a delivery leaves this process, and why: closed sets that are also the metric labels."""
+"""How a delivery leaves this process, and why: five outcomes, each with its own closed set of reasons.
+
+The reasons' values are labels of `deliveries_total` and of the log; an operator's dashboards hold them.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import get_args, get_type_hints
 
 
-class Reason(StrEnum):
-    """Why an outcome came about. Every reason is a label value of `deliveries_total`."""
+class DeliveredReason(StrEnum):
+    """Why a delivery is done."""
 
     OK = "ok"
+
+
+class SkipReason(StrEnum):
+    """Why an event is not sent to a webhook, or to none at all."""
 
     NO_WEBHOOK = "no_webhook"
     DISABLED = "disabled"
     EVENT_NOT_ENABLED = "event_not_enabled"
     WEBHOOK_GONE = "webhook_gone"
     DUPLICATE = "duplicate"
+
+
+class RetryReason(StrEnum):
+    """What an attempt failed of: the class of its status, or why none came."""
 
     STATUS_3XX = "3xx"
     STATUS_4XX = "4xx"
@@ -22,6 +34,10 @@ class Reason(StrEnum):
     CONNECT = "connect"
     DNS = "dns"
     TLS = "tls"
+
+
+class ParkReason(StrEnum):
+    """Why no attempt was made, or why one was not charged."""
 
     ENDPOINT_BUSY = "endpoint_busy"
     CIRCUIT_OPEN = "circuit_open"
@@ -33,6 +49,10 @@ class Reason(StrEnum):
     INTERNAL = "internal"
     HANDED_BACK = "handed_back"
 
+
+class DeadReason(StrEnum):
+    """Why a delivery was given up."""
+
     INVALID_EVENT = "invalid_event"
     BAD_URL = "bad_url"
     BAD_HEADERS = "bad_headers"
@@ -41,27 +61,29 @@ class Reason(StrEnum):
     GONE = "gone"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     EXPIRED = "expired"
+    DISABLED = "disabled"
+    INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """A 2xx status line came."""
 
-    reason: Reason = Reason.OK
+    reason: DeliveredReason = DeliveredReason.OK
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """Nobody wants it."""
 
-    reason: Reason
+    reason: SkipReason
 
 
 @dataclass(frozen=True, slots=True)
 class Retried:
     """An attempt failed; the next one is due after `delay` seconds in a delay queue."""
 
-    reason: Reason
+    reason: RetryReason
     delay: int
     error: str = ""
 
@@ -73,7 +95,7 @@ class Parked:
     HANDED_BACK is the one parking without a publish: the broker still has, or gets back, the message.
     """
 
-    reason: Reason
+    reason: ParkReason
     delay: int = 0
 
 
@@ -81,52 +103,13 @@ class Parked:
 class DeadLettered:
     """Given up; kept in the dead-letter queue until an operator redrives or purges it."""
 
-    reason: Reason
+    reason: DeadReason
     error: str = ""
 
 
 Outcome = Delivered | Skipped | Retried | Parked | DeadLettered
 
-REASONS: dict[type[Outcome], tuple[Reason, ...]] = {
-    Delivered: (Reason.OK,),
-    Skipped: (
-        Reason.NO_WEBHOOK,
-        Reason.DISABLED,
-        Reason.EVENT_NOT_ENABLED,
-        Reason.WEBHOOK_GONE,
-        Reason.DUPLICATE,
-    ),
-    Retried: (
-        Reason.STATUS_3XX,
-        Reason.STATUS_4XX,
-        Reason.STATUS_5XX,
-        Reason.TIMEOUT,
-        Reason.CONNECT,
-        Reason.DNS,
-        Reason.TLS,
-    ),
-    Parked: (
-        Reason.ENDPOINT_BUSY,
-        Reason.CIRCUIT_OPEN,
-        Reason.RETRY_AFTER,
-        Reason.RATE_LIMITED,
-        Reason.SELF_FAULT,
-        Reason.CONFIG_UNAVAILABLE,
-        Reason.SHUTDOWN,
-        Reason.INTERNAL,
-        Reason.HANDED_BACK,
-    ),
-    DeadLettered: (
-        Reason.INVALID_EVENT,
-        Reason.BAD_URL,
-        Reason.BAD_HEADERS,
-        Reason.EGRESS_REFUSED,
-        Reason.REJECTED,
-        Reason.GONE,
-        Reason.ATTEMPTS_EXHAUSTED,
-        Reason.EXPIRED,
-        Reason.DISABLED,
-        Reason.INTERNAL,
-    ),
+REASONS: dict[type[Outcome], tuple[StrEnum, ...]] = {
+    outcome: tuple(get_type_hints(outcome)["reason"]) for outcome in get_args(Outcome)
 }
-"""The reasons that each outcome can have: the series that exist at zero from the start."""
+"""Every reason that each outcome can have, as its type declares: the series that exist at zero from the start."""

@@ -1,4 +1,4 @@
-"""The facts of one outcome: what metrics count and the one log line says."""
+"""What metrics count and the log says of each outcome."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from worker.domain.outcome import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How one delivery left this process, and when. Holds no payload and no secret.
+    """How and when one delivery, or an event without any, left this process. Holds no payload and no secret.
 
     `id`, `event`, `webhook` are None where the message never got so far. `attempt` counts charged attempts,
     `seconds` is the time since the event was first taken, `status` the last answer's.

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from worker.domain.event import Event
 from worker.domain.history import History
-from worker.domain.outcome import DeadLettered, Reason, Skipped
+from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
 from worker.domain.target import SILENT_PREFIX, BadUrl, Target, target_of
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 
@@ -58,14 +58,14 @@ def route(
     """Filter and resolve one webhook. `neighbours` are the instance's webhooks, for the global's destination."""
     if not webhook.enabled:
         if dead_when_disabled and webhook.disabled_reason:
-            return DeadLettered(Reason.DISABLED, f"the webhook is disabled: {webhook.disabled_reason}")
-        return Skipped(Reason.DISABLED)
+            return DeadLettered(DeadReason.DISABLED, f"the webhook is disabled: {webhook.disabled_reason}")
+        return Skipped(SkipReason.DISABLED)
     if not webhook.wants(event.kind):
-        return Skipped(Reason.EVENT_NOT_ENABLED)
+        return Skipped(SkipReason.EVENT_NOT_ENABLED)
     try:
         target = target_of(webhook.url, event.kind) if webhook.by_events else target_of(webhook.url)
     except BadUrl as error:
-        return DeadLettered(Reason.BAD_URL, str(error))
+        return DeadLettered(DeadReason.BAD_URL, str(error))
     return Delivery(
         id=delivery_id(history.event_id, event.instance, webhook.id),
         event=event,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from worker.domain.backoff import Schedule
-from worker.domain.outcome import DeadLettered, Delivered, Outcome, Reason, Retried
+from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Retried, RetryReason
+from worker.domain.policy import Policy
 
 NEVER_RETRIED = frozenset({413})
 """Refused whatever the operator lists: the same bytes will be too large again."""
@@ -54,32 +55,24 @@ class Unanswered:
 Result = Answered | Unanswered
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the operator chose: the schedule, and the statuses that are final."""
-
-    schedule: Schedule
-    final_statuses: frozenset[int] = frozenset({400, 401, 403, 404, 422})
-
-
-def judge(result: Result, attempt: int, rules: Rules) -> Outcome:
-    """The outcome of attempt number `attempt` (from 1)."""
+def judge(result: Result, attempt: int, policy: Policy) -> Outcome:
+    """The outcome of attempt number `attempt` (from 1). The rows are asked from top to bottom."""
     match result:
         case Answered(status=status) if 200 <= status < 300:
             return Delivered()
         case Answered(status=410):
-            return DeadLettered(Reason.GONE, result.error)
-        case Answered(status=status) if status in rules.final_statuses or status in NEVER_RETRIED:
-            return DeadLettered(Reason.REJECTED, result.error)
+            return DeadLettered(DeadReason.GONE, result.error)
+        case Answered(status=status) if status in policy.final_statuses or status in NEVER_RETRIED:
+            return DeadLettered(DeadReason.REJECTED, result.error)
         case Unanswered(failure=Failure.REFUSED):
-            return DeadLettered(Reason.EGRESS_REFUSED, result.error)
-    return _again(result, attempt, rules.schedule)
+            return DeadLettered(DeadReason.EGRESS_REFUSED, result.error)
+    return _again(result, attempt, policy.schedule)
 
 
 def _again(result: Result, attempt: int, schedule: Schedule) -> Outcome:
     delay = schedule.after(attempt)
     if delay is None:
-        return DeadLettered(Reason.ATTEMPTS_EXHAUSTED, result.error)
+        return DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, result.error)
     if isinstance(result, Answered) and result.status in HONOURS_RETRY_AFTER and result.retry_after is not None:
         delay = max(delay, schedule.covering(result.retry_after))
-    return Retried(Reason(result.label), delay, result.error)
+    return Retried(RetryReason(result.label), delay, result.error)

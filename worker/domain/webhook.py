@@ -31,6 +31,9 @@ class Webhook:
     newest first; two sign side by side during rotation, the old one until `old_secret_until` (Unix seconds; None:
     until it is taken away). What may hold a secret never appears in a repr. `failing_since` (Unix milliseconds) is what
     its row remembers of its receiver, not what it says: it makes no webhook another one.
+
+    Only what deliveries use stands here, with the defaults. What people may write is declared in
+    webhooks/declaration.py; tests/webhooks/test_declaration.py names a field that stands in one of the two alone.
     """
 
     instance: str

@@ -1,4 +1,7 @@
-"""The lookup of the delivery path: fresh answers at once, one query for many who wait, the last known in need.
+"""Finds the webhooks of an instance without asking the store for each event.
+
+Fresh entries answer at once, concurrent lookups of an instance share one query, and the last known entry serves when
+the store fails.
 
 An entry serves for `ttl` seconds. Used in its last quarter, it is looked up again in the background, so that
 a busy instance never waits. When the store fails, the last known entry serves, however old, with one
@@ -16,11 +19,11 @@ from math import inf
 
 from worker.basics.tasks import end
 from worker.delivery.ports import ConfigUnavailable
-from worker.domain.webhook import Endpoint, Webhook
+from worker.domain.webhook import Webhook
 from worker.lookup.entries import Entries, Entry, Webhooks
-from worker.lookup.gone import Refused, disabled
+from worker.lookup.gone import GoneReceivers, disabled
 from worker.lookup.pause import Pause
-from worker.webhooks.store import RowUnreadable, Store, StoreUnavailable, WritableStore
+from worker.webhooks.store import RowUnreadable, Store, StoreUnavailable
 
 REFRESH_FROM = 0.75
 """The part of its time to live after which a used entry is looked up ahead."""
@@ -54,8 +57,8 @@ class _Query:
 class Cache:
     """ports.Webhooks over a store. `clock` is monotonic; `count` has a bound increment for each result.
 
-    `writable` is where `disable` writes (the store itself, or None for a read-only one). A query that takes
-    longer than `timeout` seconds counts as failed.
+    `global_webhook` comes from the settings and has no row in any store. A query that takes longer than `timeout`
+    seconds counts as failed.
     """
 
     def __init__(
@@ -64,14 +67,14 @@ class Cache:
         *,
         clock: Callable[[], float],
         count: Mapping[LookupResult, Callable[[], object]],
-        writable: WritableStore | None = None,
+        global_webhook: Webhook | None = None,
         ttl: float = 60.0,
         timeout: float = 5.0,
         max_entries: int = 100_000,
         max_bytes: int = 64 * 2**20,
     ) -> None:
+        self.global_webhook = global_webhook
         self._store = store
-        self._writable = writable
         self._clock = clock
         self._count = count
         self._ttl = ttl
@@ -81,7 +84,7 @@ class Cache:
         self._queries: dict[str, _Query] = {}
         self._tasks: set[asyncio.Task[Answer]] = set()
         self._pause = Pause(clock, longest=ttl / 12)
-        self._refused = Refused()
+        self._gone = GoneReceivers()
 
     def cached(self, instance: str) -> Sequence[Webhook] | None:
         """See ports.Webhooks. 0.5 us with Prometheus counters."""
@@ -122,7 +125,7 @@ class Cache:
         entry = self._entries.get(instance)
         if entry is not None and entry.revision == revision:
             return
-        self._refused.forget(instance)  # whoever changes a webhook may have mended its receiver
+        self._gone.forget(instance)  # with the change its owner may have mended the receiver
         self._void(instance)
         self._entries.keep(instance, self._entry(None, -inf, revision))
 
@@ -134,22 +137,29 @@ class Cache:
             query.void = True
         self._queries.clear()
 
-    async def disable(self, endpoint: Endpoint, reason: str, seen: Webhook | None = None) -> None:
-        """See ports.Webhooks. `seen` is the webhook that the attempt used: if it changed since, nothing happens.
+    def disable(self, webhook: Webhook, reason: str) -> bool:
+        """Serve it as disabled from now on, until it changes in the store; the global one until the restart.
 
-        Written to the store if that is possible, else remembered until the webhook changes.
+        `webhook` is what the attempt used. False: it was changed meanwhile, or is disabled already.
         """
-        known = self._known(endpoint)
-        webhook = seen or known
-        if webhook is None or not webhook.enabled or (known is not None and known != webhook):
-            return
-        self._refused.add(webhook, reason)
-        self.amend(webhook, disabled(webhook, reason))
-        if self._writable is not None:
-            await self._write_disabled(self._writable, webhook, reason)
+        known = self._known(webhook.instance, webhook.id) if webhook.instance else self.global_webhook
+        if not webhook.enabled or (known is not None and known != webhook):
+            return False
+        if webhook.instance:
+            self._gone.add(webhook, reason)
+            self.amend(webhook, disabled(webhook, reason))
+        else:
+            self.global_webhook = disabled(webhook, reason)
+        return True
+
+    def stored(self, webhook: Webhook, now: Webhook) -> None:
+        """The store has been written: serve the webhook as it is now, and drop what was remembered in its place."""
+        self._gone.forget(webhook.instance, webhook.id)
+        self.amend(webhook, now)
+        self._void(webhook.instance)
 
     def amend(self, webhook: Webhook, now: Webhook) -> None:
-        """What this process itself wrote of a webhook, without asking for it again."""
+        """Serve the webhook as this process itself has just written it, without asking the store again."""
         entry = self._entries.get(webhook.instance)
         if entry is not None and entry.webhooks is not None:
             entry.webhooks = tuple(now if known == webhook else known for known in entry.webhooks)
@@ -159,7 +169,7 @@ class Cache:
         return tuple(self._entries)
 
     async def close(self) -> None:
-        """Ends the queries under way; those who wait for them are expected to be gone."""
+        """Ends the queries under way. No lookup waits for them any more."""
         await end(*self._tasks)
 
     def _begin(self, instance: str) -> _Query | None:
@@ -168,7 +178,7 @@ class Cache:
             return None
         entry = self._entries.get(instance)
         query = _Query(instance, entry.revision if entry is not None else None)
-        # A task of its own: whoever waits for it may be cancelled, the others still get the answer.
+        # A task of its own: a lookup that waits for it may be cancelled, the others still get the answer.
         query.task = asyncio.get_running_loop().create_task(self._ask(query))
         self._queries[instance] = query
         self._tasks.add(query.task)
@@ -196,7 +206,7 @@ class Cache:
         self._succeeded()
         if query.void:
             return loaded
-        found = self._refused.applied(query.instance, loaded)
+        found = self._gone.applied(query.instance, loaded)
         known = self._entries.get(query.instance)
         if known is not None:
             found = known.still(found)
@@ -226,8 +236,8 @@ class Cache:
         entry = self._entries.get(instance)
         return None if entry is None else entry.webhooks
 
-    def _known(self, endpoint: Endpoint) -> Webhook | None:
-        return next((w for w in self._last_known(endpoint.instance) or () if w.id == endpoint.webhook_id), None)
+    def _known(self, instance: str, webhook_id: str) -> Webhook | None:
+        return next((webhook for webhook in self._last_known(instance) or () if webhook.id == webhook_id), None)
 
     def _fallback(self, instance: str) -> Webhooks:
         """The last known answer of a store that fails. Raises ConfigUnavailable."""
@@ -237,19 +247,6 @@ class Cache:
             raise ConfigUnavailable(f"the webhook store does not answer, and instance {instance!r} is not known yet")
         self._count[LookupResult.STALE]()
         return known
-
-    async def _write_disabled(self, store: WritableStore, webhook: Webhook, reason: str) -> None:
-        try:
-            async with asyncio.timeout(self._timeout):
-                revision = await store.disable(webhook, reason)
-        except (StoreUnavailable, TimeoutError) as error:
-            log.warning("webhook %s of %s is disabled in memory only: %s", webhook.id, webhook.instance, error)
-            return
-        if revision is None:
-            self.invalidate(webhook.instance, -1)  # it changed in the store, unseen by this cache
-            return
-        self._refused.forget(webhook.instance, webhook.id)
-        self._void(webhook.instance)
 
     def _void(self, instance: str) -> None:
         """What is being asked may be answered as it was before."""

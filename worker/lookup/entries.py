@@ -36,7 +36,7 @@ class Entry:
     def still(self, found: Webhooks) -> Webhooks:
         """What was found; the same objects as before, if nothing has changed.
 
-        So whoever holds one need not compare, and 10,000 instances that are looked up every minute move no memory.
+        So a delivery that waited need not compare, and 10,000 instances that are looked up each minute move no memory.
         """
         known = self.webhooks
         if known is None or known != found:
@@ -46,11 +46,11 @@ class Entry:
 
 
 class Entries(OrderedDict[str, Entry]):
-    """Instance -> entry, the one looked up longest ago first; `keep` evicts it.
+    """Instance -> entry, ordered by last lookup; `keep` evicts the oldest lookup.
 
-    Reading moves nothing: what is in use is looked up anew within CACHE_TTL_SECONDS, and so stays among the last as
-    long as no whole cache of other names comes within that time; then it is asked for once more. An order by each use
-    would cost each delivery four misses of the processor's cache with 10,000 instances.
+    Not ordered by last use: that would cost each delivery four misses of the processor's cache with 10,000 instances.
+    What is in use is looked up anew within CACHE_TTL_SECONDS, and so stays among the newest. Trade-off: when a whole
+    cache of other names comes within that time, an instance in use is evicted and asked for once more.
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Webhooks whose receiver said that it is gone (410), as long as the store does not say so itself."""
+"""Webhooks whose receiver answered 410 Gone, kept disabled in memory until the store itself says so."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ def disabled(webhook: Webhook, reason: str) -> Webhook:
     return replace(webhook, enabled=False, disabled_reason=reason)
 
 
-class Refused:
-    """Remembers the webhook as it was: any change of it, in the store, ends the memory."""
+class GoneReceivers:
+    """Remembers each such webhook as the attempt used it: any change of it in the store ends the memory."""
 
     def __init__(self) -> None:
         self._by_instance: dict[str, dict[str, tuple[Webhook, str]]] = {}
@@ -19,7 +19,7 @@ class Refused:
         self._by_instance.setdefault(webhook.instance, {})[webhook.id] = (webhook, reason)
 
     def forget(self, instance: str, webhook_id: str | None = None) -> None:
-        """The store says it itself now, or its owner has changed something: one of the instance's, or all."""
+        """The store itself says so now, or the owner has changed something: one of the instance's webhooks, or all."""
         if webhook_id is None:
             self._by_instance.pop(instance, None)
             return
@@ -29,7 +29,7 @@ class Refused:
             self._by_instance.pop(instance, None)
 
     def applied(self, instance: str, loaded: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
-        """What the store answered, with the remembered ones disabled; forgets those that changed."""
+        """The webhooks that the store answered, with the remembered ones disabled; forgets those that changed."""
         remembered = self._by_instance.pop(instance, None)
         if remembered is None:
             return loaded

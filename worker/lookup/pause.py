@@ -1,4 +1,4 @@
-"""How long a failing store is left alone."""
+"""Decides how long no query is sent to a store that fails."""
 
 from collections.abc import Callable
 from math import inf

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from worker.admission.admission import EndpointIsolation
+from worker.admission.admission import EndpointAdmission
 from worker.broker.census import Census
 from worker.broker.consuming.consumers import Consumers
 from worker.broker.publishing.publisher import Publisher
@@ -10,14 +10,14 @@ from worker.telemetry.lag import LoopLag
 from worker.telemetry.metrics import Metrics
 
 
-def measure_admission(metrics: Metrics, isolation: EndpointIsolation) -> None:
+def measure_admission(metrics: Metrics, admission: EndpointAdmission) -> None:
     """Attempts, lanes and circuits."""
     gauge = metrics.gauge
-    gauge("in_flight", "Attempts under way.", lambda: isolation.in_flight)
-    gauge("waiting", "Deliveries that wait in a lane.", lambda: isolation.waiting)
-    gauge("endpoints_open", "Endpoints whose circuit is open.", lambda: isolation.endpoints_open)
-    gauge("endpoint_open_longest_seconds", "Age of the oldest open circuit.", lambda: isolation.open_longest)
-    isolation.observe_waits(metrics.lane_waited)
+    gauge("in_flight", "Attempts under way.", lambda: admission.in_flight)
+    gauge("waiting", "Deliveries that wait in a lane.", lambda: admission.waiting)
+    gauge("endpoints_open", "Endpoints whose circuit is open.", lambda: admission.endpoints_open)
+    gauge("endpoint_open_longest_seconds", "Age of the oldest open circuit.", lambda: admission.open_longest)
+    admission.observe_waits(metrics.lane_waited)
 
 
 def measure_broker(metrics: Metrics, consumers: Consumers, publisher: Publisher, census: Census) -> None:

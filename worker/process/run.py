@@ -62,17 +62,16 @@ class Worker:
         stack.push_async_callback(self._webhooks.close)
 
         self._self_fault = SelfFault(self._telemetry)
-        self._isolation = wiring.isolation(settings, retries, self._self_fault.changed)
+        self._admission = wiring.admission(settings, retries, self._self_fault.changed)
         self._failures = wiring.failure_watch(settings, self._source, self._webhooks)
         self._build_broker_side(retries)
         self._exchanges = wiring.instance_exchanges(settings, queues, self._source.store, self._webhooks)
         self._announcer = announcer(settings, lambda: self._publisher.connection)
         self._census = Census(queues, self._consumers, time.monotonic, self._counted)
         self._lag = LoopLag()
-        if self._failures is not None:
-            self._self_fault.pass_on_to(self._failures.self_fault)
+        self._self_fault.pass_on_to(self._failures.self_fault)
         self._self_fault.pass_on_to(self._consumers.slow_down)
-        gauges.measure_admission(self._telemetry, self._isolation)
+        gauges.measure_admission(self._telemetry, self._admission)
         gauges.measure_broker(self._telemetry, self._consumers, self._publisher, self._census)
         gauges.measure_process(self._telemetry, self._lag)
 
@@ -96,7 +95,7 @@ class Worker:
             tracing,
             self._telemetry,
             webhooks=self._webhooks,
-            isolation=self._isolation,
+            admission=self._admission,
             sender=sender,
             publisher=self._publisher,
             failures=self._failures,
@@ -116,7 +115,7 @@ class Worker:
         if source.at_start is not None:
             await source.at_start()
         await serve_health(settings, self._telemetry.registry, self.not_ready, self._stack)
-        await self._background("event loop lag", self._lag.run(self._isolation.tick, self._isolation.next_wake))
+        await self._background("event loop lag", self._lag.run(self._admission.tick, self._admission.next_wake))
         store_ready = asyncio.Event()
         await self._background("webhook store", until_ready(source.prepare, store_ready))
         if source.watched is not None:
@@ -135,8 +134,7 @@ class Worker:
         self._telemetry.draining.set(1)
         await self._consumers.stop()
         await self._pipeline.drain(self._settings.worker_drain_seconds)
-        if self._failures is not None:
-            await self._failures.finished()
+        await self._failures.finished()
         await self._consumers.flushed()
 
     def not_ready(self) -> str | None:
@@ -161,4 +159,4 @@ class Worker:
         """Each replica may use its share of a webhook's rate limit."""
         self._telemetry.waiting(depths.messages)
         self._telemetry.replicas.set(depths.replicas)
-        self._isolation.share = 1 / replicas
+        self._admission.share = 1 / replicas

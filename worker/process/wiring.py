@@ -4,26 +4,24 @@ import os
 import time
 from collections.abc import Callable
 
-from worker.admission.admission import EndpointIsolation
+from worker.admission.admission import EndpointAdmission
 from worker.admission.breaker import BreakerRules
 from worker.admission.registry import Caps
+from worker.basics.clock import Clocks
 from worker.broker.consuming.instances import InstanceExchanges
 from worker.broker.consuming.plan import ConsumptionPlan, EvolutionQueues
 from worker.broker.topology import Topology, topology
-from worker.delivery.attempt import Attempter, AttemptRules
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failing import LongFailing
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.pipeline import Pipeline
-from worker.delivery.policy import Policy
-from worker.delivery.ports import Publisher, Sender
-from worker.delivery.settle import Settler
+from worker.delivery.ports import Ports, Publisher, Sender
 from worker.domain.backoff import Schedule, schedule
-from worker.domain.verdict import Rules
+from worker.domain.policy import Policy
 from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.http.egress import EgressPolicy
 from worker.lookup.cache import Cache, LookupResult
-from worker.lookup.long_failing import StoredFailures
+from worker.lookup.receivers import StoredReceivers
 from worker.process.sources import WebhookSource
 from worker.settings import traces as settings_traces
 from worker.settings.settings import Settings
@@ -49,16 +47,11 @@ def queue_topology(settings: Settings, retries: Schedule) -> Topology:
 def policy(settings: Settings, retries: Schedule) -> Policy:
     return Policy(
         schedule=retries,
+        final_statuses=settings.webhook_retry_non_retryable_status_codes,
         max_age=settings.webhook_retry_max_age_seconds,
-        dead_when_disabled=settings.disabled_webhook == "dead",
-    )
-
-
-def attempt_rules(settings: Settings, retries: Schedule) -> AttemptRules:
-    return AttemptRules(
-        rules=Rules(retries, settings.webhook_retry_non_retryable_status_codes),
         timeout=settings.webhook_request_timeout_ms / 1000,
         forward_apikey=settings.webhook_forward_apikey,
+        dead_when_disabled=settings.disabled_webhook == "dead",
     )
 
 
@@ -96,8 +89,8 @@ def instance_exchanges(settings: Settings, queues: Topology, store: ListableStor
     return InstanceExchanges(queues, instances, time.monotonic, declares=settings.rabbitmq_declare)
 
 
-def isolation(settings: Settings, retries: Schedule, on_self_fault: Callable[[bool], None]) -> EndpointIsolation:
-    return EndpointIsolation(
+def admission(settings: Settings, retries: Schedule, on_self_fault: Callable[[bool], None]) -> EndpointAdmission:
+    return EndpointAdmission(
         Caps(settings.worker_concurrency, settings.worker_endpoint_concurrency, settings.worker_global_concurrency),
         BreakerRules(
             failures=settings.breaker_failures,
@@ -121,35 +114,17 @@ def pipeline(
     telemetry: Telemetry,
     *,
     webhooks: Cache,
-    isolation: EndpointIsolation,
+    admission: EndpointAdmission,
     sender: Sender,
     publisher: Publisher,
-    failures: FailureWatch | None,
+    failures: FailureWatch,
 ) -> Pipeline:
     """The way of an event, traced where traces are on."""
-    recorder, chosen = tracing.recorder(telemetry), policy(settings, retries)
-    attempter = Attempter(
-        attempt_rules(settings, retries),
-        chosen,
-        isolation,
-        tracing.sender(sender),
-        recorder,
-        time.time,
-        time.monotonic,
-        failures,
+    ports = Ports(
+        webhooks, tracing.admission(admission), tracing.sender(sender), publisher, tracing.recorder(telemetry)
     )
-    return Pipeline(
-        policy=chosen,
-        webhooks=webhooks,
-        global_webhook=global_webhook(settings),
-        isolation=tracing.isolation(isolation),
-        attempter=attempter,
-        settler=Settler(publisher, recorder, time.time),
-        recorder=recorder,
-        now=time.time,
-        monotonic=time.monotonic,
-        duplicates=Duplicates() if settings.rabbitmq_instance_exchanges else None,
-    )
+    duplicates = Duplicates() if settings.rabbitmq_instance_exchanges else None
+    return Pipeline(policy(settings, retries), ports, failures, Clocks(time.time, time.monotonic), duplicates)
 
 
 def cache(settings: Settings, source: WebhookSource, telemetry: Telemetry) -> Cache:
@@ -157,7 +132,7 @@ def cache(settings: Settings, source: WebhookSource, telemetry: Telemetry) -> Ca
         source.store,
         clock=time.monotonic,
         count={result: telemetry.lookup_counter(result.value) for result in LookupResult},
-        writable=source.writable,
+        global_webhook=global_webhook(settings),
         ttl=settings.cache_ttl_seconds,
     )
 
@@ -172,9 +147,8 @@ def tracing() -> Tracing:
     return otel(endpoint)
 
 
-def failure_watch(settings: Settings, source: WebhookSource, cache: Cache) -> FailureWatch | None:
-    """None: nobody is disabled for failing for long. Read-only sources have no place to remember it in."""
+def failure_watch(settings: Settings, source: WebhookSource, cache: Cache) -> FailureWatch:
+    """Read-only sources have no place to remember in since when a receiver fails: there only a 410 disables."""
     limit = settings.endpoint_disable_after_seconds
-    if not limit or source.writable is None:
-        return None
-    return FailureWatch(LongFailing(limit), StoredFailures(source.writable, cache), time.time)
+    long_failing = LongFailing(limit) if limit > 0 and source.writable is not None else None
+    return FailureWatch(StoredReceivers(cache, source.writable), time.time, long_failing)

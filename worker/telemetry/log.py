@@ -11,7 +11,7 @@ from typing import TextIO
 import orjson
 
 from worker.basics.moments import iso_with_offset
-from worker.domain.outcome import DeadLettered, Delivered, Parked, Reason, Skipped
+from worker.domain.outcome import DeadLettered, Delivered, Parked, ParkReason, Skipped, SkipReason
 from worker.domain.record import Record
 
 GATHER_SECONDS = 0.010
@@ -60,10 +60,10 @@ def _delivery_facts(record: Record) -> dict[str, object]:
 
 def _level(record: Record) -> int:
     match record.outcome:
-        case Delivered() | Skipped(reason=Reason.NO_WEBHOOK | Reason.EVENT_NOT_ENABLED | Reason.DISABLED):
+        case Delivered() | Skipped(reason=SkipReason.NO_WEBHOOK | SkipReason.EVENT_NOT_ENABLED | SkipReason.DISABLED):
             # Filtering is the commonest end of an event: a line for each at info would drown the others.
             return logging.DEBUG
-        case DeadLettered() | Parked(reason=Reason.CONFIG_UNAVAILABLE):
+        case DeadLettered() | Parked(reason=ParkReason.CONFIG_UNAVAILABLE):
             return logging.WARNING
         case _:
             return logging.INFO

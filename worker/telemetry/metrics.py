@@ -11,7 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from worker import __version__
 from worker.domain.names import KNOWN
-from worker.domain.outcome import REASONS, Delivered, Parked, Reason, Retried
+from worker.domain.outcome import REASONS, Delivered, Parked, ParkReason, Retried
 from worker.domain.record import Record
 from worker.domain.verdict import Failure, Result
 
@@ -94,7 +94,7 @@ class Metrics:
         self._outcomes[key].inc()
         if isinstance(outcome, Delivered):
             self._latency.observe(record.seconds)
-        elif isinstance(outcome, Retried | Parked) and outcome.reason is not Reason.HANDED_BACK:
+        elif isinstance(outcome, Retried | Parked) and outcome.reason is not ParkReason.HANDED_BACK:
             self._published[str(outcome.delay)].inc()
         if record.instance in self._instances:
             self._instances[record.instance][key].inc()

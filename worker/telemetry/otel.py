@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from worker.delivery.ports import Isolation, Message, Recorder, Sender, Turn
+from worker.delivery.ports import Admission, Admitted, Message, Recorder, Sender, Turn
 from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, Parked
 from worker.domain.record import Record
@@ -103,8 +103,8 @@ class Otel(Tracing):
 
         return traced
 
-    def isolation(self, isolation: Isolation) -> Isolation:
-        return _Isolation(isolation)
+    def admission(self, admission: Admission) -> Admission:
+        return _Admission(admission)
 
     def sender(self, sender: Sender) -> Sender:
         return _Sender(sender, self._tracer, self._now)
@@ -178,13 +178,13 @@ class _Message:
         self._inner.hand_back()
 
 
-class _Isolation:
-    """ports.Isolation: each turn comes in its own delivery's context."""
+class _Admission:
+    """ports.Admission: each turn comes in its own delivery's context."""
 
-    def __init__(self, inner: Isolation) -> None:
+    def __init__(self, inner: Admission) -> None:
         self._inner = inner
 
-    def admit(self, delivery: Delivery, turn: Turn) -> Parked | None:
+    def admit(self, delivery: Delivery, turn: Turn) -> Admitted | Parked:
         return self._inner.admit(delivery, _Turn(turn, _Attempt(of_delivery(delivery))))
 
     def finished(self, delivery: Delivery, result: Result, seconds: float) -> Parked | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from worker.delivery.ports import Isolation, Message, Recorder, Sender
+from worker.delivery.ports import Admission, Message, Recorder, Sender
 
 Take = Callable[[Message], None]
 
@@ -19,9 +19,9 @@ class Tracing:
         """What messages are handed to."""
         return take
 
-    def isolation(self, isolation: Isolation) -> Isolation:
+    def admission(self, admission: Admission) -> Admission:
         """What admits deliveries."""
-        return isolation
+        return admission
 
     def sender(self, sender: Sender) -> Sender:
         """What makes the POST."""

@@ -1,41 +1,33 @@
 """`webhook-worker webhook set|get|list|delete`: functions that return data; the command line parses and prints."""
 
-import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 from worker.webhooks.changing import change
+from worker.webhooks.declaration import CONTENT
 from worker.webhooks.fields import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, warnings, webhook_from
 from worker.webhooks.shown import Shown, shown, shown_stored
 from worker.webhooks.store import Deleted, WritableStore
 
 PAGE = 500
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
 class SetArguments:
-    """`webhook set`, as typed. None: not given, so an existing webhook keeps what it has.
+    """`webhook set`, as typed: `typed` by the fields' names in requests (`events`, `secret`, `timeout_ms`, ...).
 
-    `events` and `headers` replace the whole list; () empties it. `secret`: a value, "generate", or "" for none.
+    None, or left out: not given, so an existing webhook keeps what it has. What repeats (`events`, `headers`) replaces
+    the whole list; () empties it. `secret`: a value, "generate", or "" for none. Raises TypeError for another name.
     """
 
-    instance: str
-    webhook_id: str = DEFAULT_ID
-    url: str | None = None
-    events: Sequence[str] | None = None
-    by_events: bool | None = None
-    base64: bool | None = None
-    enabled: bool | None = None
-    headers: Sequence[str] | None = None
-    secret: str | None = None
-    timeout_ms: int | str | None = None
-    concurrency: int | str | None = None
-    rate_limit: str | None = None
+    def __init__(self, instance: str, webhook_id: str = DEFAULT_ID, **typed: object) -> None:
+        unknown = typed.keys() - {field.requested for field in CONTENT}
+        if unknown:
+            raise TypeError(f"not a field of a webhook: {', '.join(sorted(unknown))}")
+        self.instance = instance
+        self.webhook_id = webhook_id
+        self.typed = typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +45,12 @@ async def set_webhook(
     store: WritableStore, arguments: SetArguments, random_bytes: Callable[[int], bytes] = secrets.token_bytes
 ) -> SetResult:
     """Creates or changes one webhook. Raises InvalidWebhook, StoreUnavailable."""
-    generated = arguments.secret == GENERATE
-    secret = new_secret(random_bytes) if generated else arguments.secret
+    generated = arguments.typed.get("secret") == GENERATE
+    secret = new_secret(random_bytes) if generated else None
+    typed = arguments.typed | ({"secret": secret} if generated else {})
 
     async def made(existing: Webhook | None) -> Webhook:
-        return _webhook(arguments, secret, existing)
+        return _webhook(arguments, typed, existing)
 
     changed = await change(store, Endpoint(arguments.instance, arguments.webhook_id), made)
     assert changed is not None  # `made` always makes one
@@ -66,7 +59,7 @@ async def set_webhook(
         created=changed.written.created,
         revision=changed.written.revision,
         warnings=warnings(changed.webhook),
-        new_secret=secret if generated else None,
+        new_secret=secret,
     )
 
 
@@ -95,11 +88,12 @@ async def delete_webhooks(store: WritableStore, instance: str, webhook_id: str |
     return await store.delete(instance, webhook_id)
 
 
-def _webhook(arguments: SetArguments, secret: str | None, existing: Webhook | None) -> Webhook:
+def _webhook(arguments: SetArguments, typed: Mapping[str, object], existing: Webhook | None) -> Webhook:
     """Raises InvalidWebhook with what is wrong with the typed texts, too."""
-    fields, problems = _given(arguments, secret)
+    fields, problems = _given(typed)
+    address = {"instance": arguments.instance, "id": arguments.webhook_id}
     try:
-        webhook = webhook_from({**(fields_of(existing) if existing else {}), **fields})
+        webhook = webhook_from({**address, **(fields_of(existing) if existing else {}), **fields})
     except InvalidWebhook as error:
         raise InvalidWebhook((*error.problems, *problems)) from None
     if problems:
@@ -107,56 +101,16 @@ def _webhook(arguments: SetArguments, secret: str | None, existing: Webhook | No
     return webhook
 
 
-def _given(arguments: SetArguments, secret: str | None) -> tuple[dict[str, object], list[Problem]]:
-    """What the operator typed, by field name; what was not typed, or cannot be read, stays out."""
+def _given(typed: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
+    """What the operator typed, in its plain form; what was not typed, or cannot be read, stays out."""
+    fields: dict[str, object] = {}
     problems: list[Problem] = []
-    fields: dict[str, object] = {
-        "url": arguments.url,
-        "events": None if arguments.events is None else _events(arguments.events),
-        "by_events": arguments.by_events,
-        "base64": arguments.base64,
-        "enabled": arguments.enabled,
-        "secrets": None if secret is None else [secret] if secret else [],
-        "timeout_ms": _whole(arguments.timeout_ms),
-        "concurrency": _whole(arguments.concurrency),
-        "headers": _read(problems, "headers", _headers, arguments.headers),
-        "rate_limit": _read(problems, "rate_limit", _rate_limit, arguments.rate_limit),
-    }
-    given = {name: value for name, value in fields.items() if value is not None}
-    return {"instance": arguments.instance, "id": arguments.webhook_id, **given}, problems
-
-
-def _read(problems: list[Problem], field: str, reader: Callable[[T], object], typed: T | None) -> object:
-    try:
-        return None if typed is None else reader(typed)
-    except ValueError as error:
-        problems.append(Problem(field, str(error)))
-        return None
-
-
-def _events(texts: Sequence[str]) -> list[str]:
-    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
-
-
-def _whole(typed: int | str | None) -> int | str | None:
-    """A number if it is one; other text is left to be refused together with whatever else is wrong."""
-    return int(typed) if isinstance(typed, str) and re.fullmatch(r"-?[0-9]{1,18}", typed) else typed
-
-
-def _headers(texts: Sequence[str]) -> dict[str, str]:
-    """Raises ValueError."""
-    pairs = [text.partition(":") for text in texts]
-    if not all(colon for _, colon, _ in pairs):
-        raise ValueError('must be given as "Name: value"')
-    headers = {name.strip(): value.strip() for name, _, value in pairs}
-    if len(headers) < len(pairs):
-        raise ValueError("one of them is given twice")
-    return headers
-
-
-def _rate_limit(text: str) -> dict[str, float | int]:
-    """`10` or `10/20`: attempts a second, and the burst. Raises ValueError."""
-    found = re.fullmatch(r"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/(-?[0-9]{1,9}))?", text)
-    if found is None:
-        raise ValueError(f"must be PER_SECOND or PER_SECOND/BURST, not {text!r:.100}")
-    return {"per_second": float(found[1]), **({"burst": int(found[2])} if found[2] else {})}
+    for field in CONTENT:
+        given = typed.get(field.requested)
+        if given is None:
+            continue
+        try:
+            fields[field.name] = field.kind.typed(given)
+        except ValueError as error:
+            problems.append(Problem(field.name, str(error)))
+    return fields, problems

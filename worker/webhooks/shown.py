@@ -2,35 +2,28 @@
 
 from collections.abc import Sequence
 
-from worker.basics.masking import MASK, without_credentials
+from worker.basics.masking import without_credentials
 from worker.basics.moments import iso
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest
+from worker.webhooks.declaration import FIELDS
 from worker.webhooks.store import Stored
 
 Shown = dict[str, object]
 """Field name -> value, in the names that `webhook set` takes."""
 
 
+_FIRST = ("instance", "id", "enabled", "disabled_reason", "url", "by_events", "events", "headers", "secrets")
+"""What people look for first. All other fields follow in the order of their declaration."""
+
+
 def shown(webhook: Webhook) -> Shown:
     """Every field, in the names that `set` takes, without secrets."""
-    rate = webhook.rate_limit
-    return {
-        "instance": webhook.instance,
-        "id": webhook.id,
-        "enabled": webhook.enabled,
-        "disabled_reason": webhook.disabled_reason,
-        "url": without_credentials(webhook.url),
-        "by_events": webhook.by_events,
-        "events": sorted(webhook.events),
-        "headers": {name: MASK for name, _ in webhook.headers},
-        "secrets": len(webhook.secrets),
-        "old_secret_until": None if webhook.old_secret_until is None else iso(webhook.old_secret_until),
-        "base64": webhook.base64,
-        "timeout_ms": webhook.timeout_ms,
-        "concurrency": webhook.concurrency,
-        "rate_limit": {"per_second": rate.per_second, "burst": rate.burst} if rate else None,
-    }
+    until = webhook.old_secret_until
+    found: Shown = {field.name: field.shown_in(webhook) for field in FIELDS}
+    found["disabled_reason"] = webhook.disabled_reason
+    found["old_secret_until"] = None if until is None else iso(until)
+    return {name: found[name] for name in dict.fromkeys((*_FIRST, "old_secret_until", *found))}
 
 
 TABLE_COLUMNS = ("instance", "id", "enabled", "url", "by_events", "events")

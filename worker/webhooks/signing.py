@@ -1,55 +1,58 @@
-"""A webhook's signing secrets as people write them: plain, or the older of two with the end of its time."""
+"""A webhook's signing secrets: plain, or the older of two with the end of its time."""
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from worker.webhooks.kind import Json, Kind, json_text, parsed, texts
 
-from worker.domain.request import secret_key
-from worker.domain.webhook import Webhook
-
-SECRET_BYTES = range(24, 65)
-"""Standard Webhooks 1.0: a symmetric secret has 24 to 64 bytes."""
-
-
-def _secret(secret: str) -> str:
-    if not secret.startswith("whsec_") or not _decodes(secret):
-        raise ValueError("must be whsec_ followed by the base64 of 24 to 64 bytes")
-    return secret
+Signing = tuple[tuple[str, ...], int | None]
+"""Signing secrets, newest first, and the Unix second at which the last of several ends (None: it does not)."""
 
 
-def _decodes(secret: str) -> bool:
-    try:
-        return len(secret_key(secret)) in SECRET_BYTES
-    except ValueError:
-        return False
+@dataclass(frozen=True, slots=True)
+class Secrets(Kind):
+    """At most `most` signing secrets; the older one may have an end, so that its value is a Signing."""
+
+    most: int
+
+    def plain(self, value: Signing) -> list[object]:
+        return _with_end(value, lambda secret, until: {"secret": secret, "until": until})
+
+    def value(self, plain: Sequence[Any]) -> Signing:
+        ends = (item["until"] for item in plain if not isinstance(item, str))
+        return tuple(item if isinstance(item, str) else item["secret"] for item in plain), next(ends, None)
+
+    def stored(self, value: Signing) -> str:
+        return json_text(_with_end(value, lambda secret, until: [secret, until]))
+
+    def read(self, stored: object) -> Signing:
+        match parsed(stored):
+            case [str() as new, [str() as old, int() as until]]:
+                return (new, old), until
+            case found:
+                return tuple(texts(found)), None
+
+    def typed(self, given: str) -> list[str]:
+        return [given] if given else []
+
+    def masked(self, value: Signing) -> int:
+        return len(value[0])
+
+    def unmasked(self, plain: Any, before: Signing) -> Any:  # noqa: ARG002 - Kind's signature
+        return plain  # what is shown is a count, which no request takes
+
+    def schema(self) -> Json:
+        one = {"type": "string", "pattern": "^(generate|whsec_[A-Za-z0-9+/]+=*)$"}
+        return {"anyOf": [one, {"type": "array", "items": one, "maxItems": self.most}]}
+
+    def shown_schema(self) -> Json:
+        return {"type": "integer", "description": "how many signing secrets are valid"}
 
 
-class SecretFields(BaseModel):
-    """The older of two secrets, and when it stops signing (Unix seconds)."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    secret: Annotated[str, AfterValidator(_secret)]
-    until: int = Field(ge=0, le=2**40)
-
-
-def _kind_of_secret(given: object) -> str:
-    return "expiring" if isinstance(given, dict) else "plain"
-
-
-SecretEntry = Annotated[
-    Annotated[str, AfterValidator(_secret), Tag("plain")] | Annotated[SecretFields, Tag("expiring")],
-    Discriminator(_kind_of_secret),
-]
-
-
-def secret_entries(webhook: Webhook) -> list[object]:
-    """The old one with its expiry, where it has one."""
-    *others, last = webhook.secrets or ("",)
-    if webhook.old_secret_until is None or not others:
-        return list(webhook.secrets)
-    return [*others, {"secret": last, "until": webhook.old_secret_until}]
-
-
-def value_of(given: str | SecretFields) -> str:
-    return given if isinstance(given, str) else given.secret
+def _with_end(value: Signing, pair: Callable[[str, int], object]) -> list[object]:
+    """The secrets; the last of several, where it has an end, as `pair` writes it."""
+    secrets, until = value
+    if len(secrets) < 2 or until is None:
+        return list(secrets)
+    return [*secrets[:-1], pair(secrets[-1], until)]

@@ -6,10 +6,11 @@ from functools import partial
 
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 from worker.webhooks import changing
+from worker.webhooks.declaration import CONTENT
 from worker.webhooks.fields import InvalidWebhook, fields_of, webhook_from
 from worker.webhooks.store import ListableStore, Stored, WritableStore
 
-EVOLUTION_FIELDS = ("url", "enabled", "events", "by_events", "base64", "headers")
+EVOLUTION_FIELDS = tuple(field.name for field in CONTENT if field.evolution)
 """What Evolution knows of a webhook: an import from there leaves the other fields as they are."""
 
 PAGE = 500

@@ -11,7 +11,7 @@ from tests.conftest import StartWorker
 from tests.support.evolution import Evolution
 from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
-from worker.stores.own.store import SCHEMA_VERSION
+from worker.stores.own.steps import SCHEMA_VERSION
 
 KEY = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
 URL = "https://h.example/x"

@@ -14,7 +14,7 @@ from worker.broker.connection import BROKER_ERRORS, as_broker_errors, in_words
 from worker.broker.consuming.consumption import Consumer, Consumption, Held, consumer_missing
 from worker.broker.consuming.inbox import Inbox
 from worker.broker.consuming.redeliveries import Redeliveries
-from worker.broker.consuming.taking import Taking
+from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Consumers:
 
     def __init__(
         self,
-        handle: Callable[[Taking], None],
+        handle: Callable[[TakenMessage], None],
         prepare: Callable[[AbstractConnection], Awaitable[None]],
         groups: Callable[[AbstractConnection], Awaitable[Groups]],
         max_bytes: int,
@@ -61,7 +61,7 @@ class Consumers:
         self._on_state = on_state
         self._held = Held(max_bytes)
         self._inbox = Inbox(handle)
-        self._redeliveries = Redeliveries[Taking](monotonic)
+        self._redeliveries = Redeliveries[TakenMessage](monotonic)
         self._connection: AbstractConnection | None = None
         self._consumptions: list[Consumption] = []
         self._taken_before: Counter[int] = Counter()
@@ -162,13 +162,13 @@ class Consumers:
 
     # Taking.
 
-    def _take(self, taking: Taking) -> None:
+    def _take(self, taking: TakenMessage) -> None:
         if self._stopped or self._over_the_limit(taking):
             taking.hand_back()
         else:
             self._inbox.put(taking)
 
-    def _over_the_limit(self, taking: Taking) -> bool:
+    def _over_the_limit(self, taking: TakenMessage) -> bool:
         if not self._held.too_many or self._held.bytes == len(taking.body):
             return False  # one message larger than the limit is still taken, alone
         if not self._paused:

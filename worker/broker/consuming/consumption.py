@@ -15,7 +15,7 @@ from worker.broker.barrier import wait_until_acks_are_stored
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.consuming.acks import AckLedger
 from worker.broker.consuming.redeliveries import Redeliveries
-from worker.broker.consuming.taking import Taking
+from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
 from worker.broker.frames import acknowledge, consume, depth
 
@@ -39,10 +39,10 @@ class Consumption:
     def __init__(
         self,
         channel: Channel,
-        take: Callable[[Taking], None],
+        take: Callable[[TakenMessage], None],
         held: "Held",
         changed: Callable[[], None],
-        redeliveries: Redeliveries[Taking],
+        redeliveries: Redeliveries[TakenMessage],
     ) -> None:
         """`changed` is called when `healthy` may have become untrue."""
         closing_of(channel).add_done_callback(lambda _: self._gone())
@@ -53,8 +53,8 @@ class Consumption:
         self._held = held
         self._redeliveries = redeliveries
         self._ledger = AckLedger()
-        self._open: dict[int, Taking] = {}
-        self._untold: list[Taking] = []
+        self._open: dict[int, TakenMessage] = {}
+        self._untold: list[TakenMessage] = []
         self._tags: dict[str, str] = {}
         self._delivering: set[str] = set()  # queues that something came from
         self._nacks: list[int] = []
@@ -90,7 +90,7 @@ class Consumption:
         """Messages that it has taken out of its queues: settled, or in hand while the channel lasts."""
         return self._ledger.settled if self.closed else self._ledger.kept
 
-    def ack(self, taking: Taking) -> None:
+    def ack(self, taking: TakenMessage) -> None:
         self._ledger.ack(taking.tag)
         if self.closed:
             self._redeliveries.ended(taking, settled=True)
@@ -99,7 +99,7 @@ class Consumption:
         self._untold.append(taking)
         self._flush_soon()
 
-    def hand_back(self, taking: Taking) -> None:
+    def hand_back(self, taking: TakenMessage) -> None:
         if self.closed:
             self._redeliveries.ended(taking, settled=False)
             return
@@ -141,7 +141,7 @@ class Consumption:
         if self.closed:
             return  # aiormq still passes on frames it had read; a message taken now would never be settled
         self._delivering.add(queue)
-        taking = Taking(self, queue, delivered)
+        taking = TakenMessage(self, queue, delivered)
         self._ledger.taken(taking.tag)
         size = len(taking.body)
         self._bytes += size
@@ -150,7 +150,7 @@ class Consumption:
         if not (taking.redelivered and self._known_again(taking)):
             self._take(taking)
 
-    def _known_again(self, taking: Taking) -> bool:
+    def _known_again(self, taking: TakenMessage) -> bool:
         before = self._redeliveries.under_way(taking)
         if before is not None:
             before.goes_on_as(taking)
@@ -161,7 +161,7 @@ class Consumption:
             return True
         return False
 
-    def _settled(self, taking: Taking) -> None:
+    def _settled(self, taking: TakenMessage) -> None:
         del self._open[taking.tag]
         self._bytes -= len(taking.body)
         self._held.less(len(taking.body))

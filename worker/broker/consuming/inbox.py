@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from worker.broker.consuming.taking import Taking
+from worker.broker.consuming.taken_message import TakenMessage
 
 TURN = 12
 """Messages handled before other tasks get the loop again: their POSTs are on their way while what they need is still in
@@ -15,12 +15,12 @@ With 16 an endpoint that gets half of all events fills its lane, and what waits 
 class Inbox:
     """Passes messages to `handle` in order of arrival, never from aiormq's callback; skips a broken channel's."""
 
-    def __init__(self, handle: Callable[[Taking], None]) -> None:
+    def __init__(self, handle: Callable[[TakenMessage], None]) -> None:
         self._handle = handle
-        self._waiting: deque[Taking] = deque()
+        self._waiting: deque[TakenMessage] = deque()
         self._draining = False
 
-    def put(self, taking: Taking) -> None:
+    def put(self, taking: TakenMessage) -> None:
         self._waiting.append(taking)
         if not self._draining:
             self._draining = True

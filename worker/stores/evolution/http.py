@@ -10,6 +10,7 @@ import orjson
 
 from worker.domain.names import canonical
 from worker.domain.target import SILENT_PREFIX
+from worker.webhooks.declaration import BY_NAME, RESPELLED
 from worker.webhooks.store import StoreUnavailable
 from worker.webhooks.transfer import Candidate, from_evolution
 
@@ -17,10 +18,7 @@ AT_ONCE = 8
 SECONDS = 30.0
 LARGEST_ANSWER = 64 * 2**20
 
-_SPELLINGS = {
-    "by_events": ("webhookByEvents", "webhook_by_events", "byEvents"),
-    "base64": ("webhookBase64", "webhook_base64", "base64"),
-}
+_SPELLINGS = {name: BY_NAME[name].spellings for name in RESPELLED}
 
 
 async def fetch(url: str, api_key: str) -> list[Candidate]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
-from worker.basics.masking import without_credentials
 from worker.domain.webhook import Endpoint, Webhook
-from worker.webhooks.fields import InvalidWebhook, fields_of, webhook_from
+from worker.webhooks.declaration import CONTENT
+from worker.webhooks.fields import InvalidWebhook, webhook_from
 
 LARGEST = 16 * 2**20
 """Bytes: 10,000 webhooks take two million."""
@@ -17,8 +17,6 @@ MOST_TOLD = 20
 """Problems in one message: the rest is counted."""
 
 _TABLE = re.compile(r"[ \t]*\[\[[ \t]*(?:webhook|\"webhook\"|'webhook')[ \t]*\]\]")
-
-SECRET_FIELDS = ("headers", "secrets")
 
 Table = dict[str, object]
 
@@ -117,20 +115,26 @@ def written(webhooks: Iterable[Webhook], *, with_secrets: bool) -> str:
 
 def exported(webhook: Webhook, *, with_secrets: bool) -> Table:
     """Fields by name; what is empty, and without `with_secrets` what may be secret, is left out."""
-    fields: Table = {"instance": webhook.instance, "id": webhook.id, **fields_of(webhook)}
-    if not with_secrets:
-        fields["url"] = without_credentials(webhook.url)
-    hidden = () if with_secrets else SECRET_FIELDS
-    return {name: value for name, value in fields.items() if value not in (None, [], {}) and name not in hidden}
+    fields: Table = {"instance": webhook.instance, "id": webhook.id}
+    for field in CONTENT:
+        if with_secrets:
+            fields[field.name] = field.plain_in(webhook)
+        elif not field.secret:
+            fields[field.name] = field.shown_in(webhook)
+    return {name: value for name, value in fields.items() if value not in (None, [], {})}
 
 
 def _table(webhook: Webhook, *, with_secrets: bool) -> str:
     shown = exported(webhook, with_secrets=with_secrets)
-    left_out = [] if with_secrets else [name for name in SECRET_FIELDS if getattr(webhook, name)]
-    if not with_secrets and without_credentials(webhook.url) != webhook.url:
-        left_out.append("credentials of the URL")
     lines = ["[[webhook]]", *(f"{name} = {_value(value)}" for name, value in shown.items())]
+    left_out = [] if with_secrets else _left_out(webhook)
     return "\n".join([*lines, *(f"# {name}: left out" for name in left_out)]) + "\n"
+
+
+def _left_out(webhook: Webhook) -> list[str]:
+    names = [field.name for field in CONTENT if field.secret and getattr(webhook, field.name)]
+    masked = [f for f in CONTENT if f.hidden and not f.secret and f.shown_in(webhook) != f.plain_in(webhook)]
+    return [*names, *(f"credentials of the {'URL' if field.name == 'url' else field.name}" for field in masked)]
 
 
 def _value(value: object) -> str:

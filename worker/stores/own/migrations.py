@@ -1,18 +1,18 @@
-"""Schema migrations: a list in code, applied in order, once, whoever comes first.
+"""Schema migrations: the list of steps.py, applied in order, once, whoever comes first.
 
 Why not Alembic: what it adds over SQLAlchemy here (an environment script, a versions folder, a template
 engine, 0.2 s of import) orders three tables' changes, and it takes no lock for replicas that start at once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, inspect, select, text
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from worker.stores.own.schema import REVISIONS, SCHEMA, WEBHOOKS
+from worker.stores.own.steps import SCHEMA_VERSION, STEPS, AddColumn, CreateTables, Step
 
-Migration = Callable[[Connection], None]
 LOCK_SECONDS = 30
 _LOCK_ID = 0x6576_6F77  # any constant of our own: PostgreSQL's advisory locks are numbered
 
@@ -25,24 +25,23 @@ class NewerSchema(Exception):
     """The schema was made by a newer version of the worker; its number is the text."""
 
 
-def _create_tables(connection: Connection) -> None:
-    for table in (WEBHOOKS, REVISIONS):
-        table.create(connection, checkfirst=True)
+def _take(step: Step, connection: Connection) -> None:
+    match step:
+        case CreateTables():
+            for table in (WEBHOOKS, REVISIONS):
+                table.create(connection, checkfirst=True)
+        case AddColumn(name):
+            _add_column(connection, name)
 
 
-def _add_failing_since(connection: Connection) -> None:
+def _add_column(connection: Connection, name: str) -> None:
     schema = _schema(connection)
-    if any(column["name"] == "failing_since" for column in inspect(connection).get_columns(WEBHOOKS.name, schema)):
+    if any(column["name"] == name for column in inspect(connection).get_columns(WEBHOOKS.name, schema)):
         return  # a table made by now, or a migration that crashed after this
     quote = connection.dialect.identifier_preparer.quote
     table = ".".join(map(quote, filter(None, (schema, WEBHOOKS.name))))
-    connection.execute(text(f"ALTER TABLE {table} ADD COLUMN failing_since BIGINT"))
-
-
-MIGRATIONS: tuple[Migration, ...] = (_create_tables, _add_failing_since)
-"""Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
-
-VERSION = len(MIGRATIONS)
+    column = CreateColumn(WEBHOOKS.c[name]).compile(dialect=connection.dialect)
+    connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column}"))
 
 
 def migrate(engine: Engine) -> int:
@@ -53,13 +52,13 @@ def migrate(engine: Engine) -> int:
             connection.execute(CreateSchema(schema))
         SCHEMA.create(connection, checkfirst=True)
         applied = _version(connection)
-        if applied > VERSION:
+        if applied > SCHEMA_VERSION:
             raise NewerSchema(str(applied))
-        for number in range(applied, VERSION):
-            MIGRATIONS[number](connection)
+        for number in range(applied, SCHEMA_VERSION):
+            _take(STEPS[number], connection)
             _stamp(connection, number + 1)
         connection.commit()
-    return VERSION
+    return SCHEMA_VERSION
 
 
 def applied_version(connection: Connection) -> int | None:

@@ -7,7 +7,9 @@ from sqlalchemy.dialects.mysql import LONGTEXT, VARBINARY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from worker.webhooks.store import LONGEST_ID, LONGEST_INSTANCE
+from worker.webhooks import scalars as kinds
+from worker.webhooks.declaration import FIELDS, Field
+from worker.webhooks.store import LONGEST_INSTANCE
 
 
 class Name(TypeDecorator[str]):
@@ -44,21 +46,21 @@ _LONG = Text().with_variant(LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
 _METADATA = MetaData()
 _INNODB = "InnoDB"
 
+
+def _column(field: Field) -> Column[Any]:
+    """SQL's type of a declared field, whose kind says what is stored."""
+    match field.kind:
+        case kinds.Name(most):
+            return Column(field.name, Name(most), primary_key=True)
+        case kinds.Flag() | kinds.Whole():
+            return Column(field.name, Integer, nullable=not field.since_first)
+    return Column(field.name, _LONG, nullable=not field.since_first)
+
+
 WEBHOOKS = Table(
     "webhooks",
     _METADATA,
-    Column("instance", Name(LONGEST_INSTANCE), primary_key=True),
-    Column("id", Name(LONGEST_ID), primary_key=True),
-    Column("url", _LONG, nullable=False),
-    Column("enabled", Integer, nullable=False),
-    Column("events", _LONG, nullable=False),
-    Column("by_events", Integer, nullable=False),
-    Column("base64", Integer, nullable=False),
-    Column("headers", _LONG, nullable=False),
-    Column("secrets", _LONG, nullable=False),
-    Column("timeout_ms", Integer),
-    Column("concurrency", Integer),
-    Column("rate_limit", _LONG),
+    *map(_column, FIELDS),
     Column("disabled_reason", _LONG),
     Column("revision", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),

@@ -14,7 +14,8 @@ from worker.stores.own.row import COLUMNS
 BUSY_SECONDS = 5.0
 """How long a statement waits for another process's write."""
 
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM webhooks WHERE instance = ? ORDER BY id"  # noqa: S608 - constants
+_QUOTED = ", ".join(f'"{name}"' for name in COLUMNS)  # a field may have a name that SQL reserves
+_SELECT = f"SELECT {_QUOTED} FROM webhooks WHERE instance = ? ORDER BY id"  # noqa: S608 - constants
 _INSTANCES = "SELECT DISTINCT instance FROM webhooks"
 _Identity = tuple[int, int]
 

@@ -15,6 +15,7 @@ from worker.stores.database import Database, parse, sqlite_problem
 from worker.stores.own.row import PLAIN, from_row, storable
 from worker.stores.own.sealing import Sealer
 from worker.stores.own.sqlite_reader import SqliteReader
+from worker.stores.own.steps import SCHEMA_VERSION
 from worker.webhooks.store import Deleted, Page, Renewed, Stored, Written
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 THREADS = 4
 """Blocking calls at a time; as many connections to a server."""
-
-SCHEMA_VERSION = 2
-"""The number of migrations (a test holds it to migrations.VERSION, which costs SQLAlchemy's import)."""
 
 T = TypeVar("T")
 

@@ -147,9 +147,9 @@ class WebhookTable:
             rows = connection.execute(select(*columns)).all()
         problems, count = [], 0
         for row in rows:
-            old = dict(zip(SEALED, row[2:], strict=True))
+            old = {name: text for name, text in zip(SEALED, row[2:], strict=True) if text is not None}
             try:
-                new = {name: text for name in SEALED if (text := self._sealer.renewed(old[name])) is not None}
+                new = {name: text for name in old if (text := self._sealer.renewed(old[name])) is not None}
             except Unreadable as error:
                 problems.append(f"webhook {row.id!r} of instance {row.instance!r} {error}")
                 continue

@@ -14,11 +14,11 @@ class Channel(Protocol):
 
     closed: bool
 
-    def ack(self, taking: "Taking") -> None: ...
-    def hand_back(self, taking: "Taking") -> None: ...
+    def ack(self, taking: "TakenMessage") -> None: ...
+    def hand_back(self, taking: "TakenMessage") -> None: ...
 
 
-class Taking:
+class TakenMessage:
     """See ports.Message. When its channel breaks while it is handled, it goes on on the one that delivers it again."""
 
     __slots__ = (
@@ -73,6 +73,6 @@ class Taking:
             self._open = False
             self._channel.hand_back(self)
 
-    def goes_on_as(self, again: "Taking") -> None:
+    def goes_on_as(self, again: "TakenMessage") -> None:
         """On another channel, which has delivered it again."""
         self._channel, self.tag = again._channel, again.tag

@@ -7,7 +7,7 @@ import pytest
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
 from worker.broker.history_headers import headers_of
-from worker.delivery.taken import Taken, read
+from worker.delivery.open_deliveries import OpenDeliveries, read
 from worker.domain.event import Event, InvalidEvent, identity
 from worker.domain.history import History
 
@@ -16,23 +16,23 @@ HISTORY = History("0" * 64, 1.0, "e", "k")
 
 def test_the_message_is_acked_when_the_last_delivery_has_left() -> None:
     message = FakeMessage(b"")
-    taken = Taken(message, HISTORY)
-    taken.opened(3)
+    deliveries = OpenDeliveries(message, HISTORY)
+    deliveries.opened(3)
     for _ in range(2):
-        taken.closed()
+        deliveries.closed()
         assert message.ends == []
-    taken.closed()
+    deliveries.closed()
     assert message.ends == ["ack"]
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_one_delivery_that_is_not_stored_hands_the_whole_message_back_after_the_last(failing: int) -> None:
     message = FakeMessage(b"")
-    taken = Taken(message, HISTORY)
-    taken.opened(3)
+    deliveries = OpenDeliveries(message, HISTORY)
+    deliveries.opened(3)
     for number in range(3):
         assert message.ends == []
-        taken.closed(settled=number != failing)
+        deliveries.closed(settled=number != failing)
     assert message.ends == ["hand back"]
 
 

@@ -1,12 +1,12 @@
-"""One message that was taken, and the deliveries in it that are not settled yet."""
+"""Decides when a message is acked: how many of its deliveries are not settled yet, and how the others ended."""
 
 from worker.delivery.ports import Message
 from worker.domain.event import Event, InvalidEvent, identity, parse
 from worker.domain.history import History
 
 
-class Taken:
-    """Counts open deliveries; settles the message when the last one has left.
+class OpenDeliveries:
+    """Counts a message's open deliveries, and acks or hands back the message when the last one has left.
 
     The message is acked when every delivery in it ended in a 2xx, a skip or a confirmed publish. If one could
     not be published, the whole message goes back: it is worse to lose a delivery than to make another twice.
@@ -25,7 +25,7 @@ class Taken:
         self._open += deliveries - 1
 
     def closed(self, *, settled: bool = True) -> None:
-        """One delivery has left; `settled=False`: nobody but the broker's copy of the message has it."""
+        """One delivery has left; `settled=False`: it exists in the broker's copy of the message alone."""
         self._open -= 1
         self._failed = self._failed or not settled
         if self._open == 0:
@@ -36,7 +36,7 @@ class Taken:
 
 
 def read(message: Message, now: float) -> tuple[History, Event | InvalidEvent]:
-    """Its history (carried along, or begun `now`) and the event, or what is wrong with the message."""
+    """A message's history (carried in its headers, or begun `now`) and its event, or what is wrong with the message."""
     try:
         carried = message.history
         if carried is not None:

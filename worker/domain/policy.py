@@ -1,0 +1,37 @@
+"""What the operator chose for every delivery, and the decisions that follow from it alone. Pure."""
+
+from dataclasses import dataclass
+
+from worker.domain.backoff import Schedule, circuit_open_hold
+from worker.domain.outcome import DeadLettered, DeadReason, Parked, ParkReason
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The WEBHOOK_ settings that hold for all webhooks. Times in seconds.
+
+    `timeout` is for a webhook without one of its own, `final_statuses` are never tried again, `max_age` counts from
+    the moment when the event was first taken. `dead_when_disabled`: an event for a webhook that was disabled for its
+    receiver's sake becomes a dead letter, else it is skipped.
+    """
+
+    schedule: Schedule
+    final_statuses: frozenset[int] = frozenset({400, 401, 403, 404, 422})
+    max_age: float = 86400.0
+    timeout: float = 30.0
+    forward_apikey: bool = True
+    dead_when_disabled: bool = False
+
+    def expired(self, age: float) -> bool:
+        """Whether a delivery of this age is given up, whatever it waits for."""
+        return age > self.max_age
+
+    def unknown(self, age: float, error: str) -> DeadLettered | Parked:
+        """What becomes of an event of this age while the store cannot say which webhooks it is for."""
+        if self.expired(age):
+            return DeadLettered(DeadReason.EXPIRED, error)
+        return Parked(ParkReason.CONFIG_UNAVAILABLE, self.schedule.covering(circuit_open_hold(age)))
+
+    def internal(self, age: float) -> Parked:
+        """What becomes of a delivery of this age after a fault of the worker: later again, as behind an outage."""
+        return Parked(ParkReason.INTERNAL, self.schedule.covering(circuit_open_hold(age)))

@@ -1,0 +1,23 @@
+"""The steps from no schema to today's. No SQLAlchemy here: a start on an up-to-date SQLite file only counts them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTables:
+    """The tables as schema.py has them today."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddColumn:
+    """A column of `webhooks`, as schema.py has it; it holds NULL in the rows that are there."""
+
+    name: str
+
+
+Step = CreateTables | AddColumn
+
+STEPS: tuple[Step, ...] = (CreateTables(), AddColumn("failing_since"))
+"""Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
+
+SCHEMA_VERSION = len(STEPS)

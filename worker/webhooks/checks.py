@@ -1,0 +1,85 @@
+"""What a field's value must be beyond type and length. Each takes the text and returns it, or raises ValueError."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from worker.domain.names import KNOWN, SYNONYMS, canonical
+from worker.domain.request import header_problem, secret_key
+from worker.domain.target import BadUrl, plain_url
+from worker.domain.webhook import Webhook
+
+RESEMBLANCE = 0.6
+"""difflib's ratio below which a name is another one, and not a slip."""
+
+SECRET_BYTES = range(24, 65)
+"""Standard Webhooks 1.0: a symmetric secret has 24 to 64 bytes."""
+
+EVENTS = tuple(sorted({*KNOWN, *SYNONYMS}))
+"""Every name of an event that is taken, synonyms too."""
+
+_ALLOWED = f"there are {', '.join(sorted(KNOWN))}"
+
+
+def storable_text(text: str) -> str:
+    """Any text that a database can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds an unpaired surrogate, which no text can store") from None
+    return text
+
+
+def name(text: str) -> str:
+    """Text that can stand in a log or a table."""
+    if any(char < " " or char == "\x7f" for char in storable_text(text)):
+        raise ValueError("holds a control character")
+    return text
+
+
+def url(text: str) -> str:
+    """A URL that deliveries can be sent to."""
+    try:
+        plain_url(text)
+    except BadUrl as error:
+        raise ValueError(str(error).removeprefix("the webhook's URL ")) from None
+    return storable_text(text)
+
+
+def event(text: str) -> str:
+    """An event in any spelling; returns its canonical name."""
+    kind = canonical(text)
+    if kind in KNOWN:
+        return kind
+    near = _nearest(kind[:64])
+    raise ValueError(f"is not an event; {f'the nearest is {near}' if near else _ALLOWED}")
+
+
+def _nearest(kind: str) -> str | None:
+    """The event that was probably meant: a slip in its name, or only its beginning."""
+    close = get_close_matches(kind, EVENTS, n=1, cutoff=RESEMBLANCE)
+    begun = [known for known in EVENTS if len(kind) > 1 and known.startswith(kind)]
+    return next(iter(close + begun), None)
+
+
+def secret(text: str) -> str:
+    """A signing secret of Standard Webhooks."""
+    if not text.startswith("whsec_") or not _decodes(text):
+        raise ValueError("must be whsec_ followed by the base64 of 24 to 64 bytes")
+    return text
+
+
+def _decodes(text: str) -> bool:
+    try:
+        return len(secret_key(text)) in SECRET_BYTES
+    except ValueError:
+        return False
+
+
+def headers(given: Mapping[str, str]) -> Mapping[str, str]:
+    """Headers that can be sent (RFC 9110, section 5), each name once whatever its case."""
+    found = [header_problem(Webhook("", "", headers=(pair,))) for pair in given.items()]
+    lower = [header.lower() for header in given]
+    found += [f"header {header!r} appears twice" for header in sorted(set(lower)) if lower.count(header) > 1]
+    if any(found):
+        raise ValueError("; ".join(filter(None, found)))
+    return given
