@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer on a Debian-like machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup demo-setup check test demo run bench chaos rolling soak fuzz picture dist lock format clean
+.PHONY: help setup test-setup demo-setup check test test-debian demo run bench chaos rolling soak fuzz picture dist lock format clean
 
 # The first of these that is new enough; `make PYTHON=/path/to/python3.12 setup` decides otherwise.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -17,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --
 	--no-emit-index-url --no-emit-find-links --no-header
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the virtual environment in .venv, with pinned and hashed requirements
 
@@ -55,6 +55,11 @@ check: setup ## format, lint, types, import contracts, every test that needs no 
 
 test: test-setup ## set-up, then every test, against real servers; ARGS="-n 0 tests/http" for some
 	@$(BIN)/python -m pytest $(ALL_TESTS) $(ARGS)
+
+# make itself hands ARGS on to the make in there.
+test-debian: ## `make test` in another release of Debian, as root: RELEASE=sid
+	@.ci/debian-packages releases
+	@.ci/in-debian "$(or $(RELEASE),trixie)" make --no-print-directory test
 
 demo: demo-setup ## see it work, in about 20 seconds
 	@$(BIN)/python -m tests.proof.demo
@@ -94,5 +99,5 @@ format: setup ## rewrite the code in the one format
 	@$(BIN)/ruff check --fix .
 
 clean: ## remove what the targets above have made
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,6 +12,7 @@ import pytest
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.mariadb import MariaDB
+from tests.support.mysql import MySQL
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
 from tests.support.worker import PROGRAM, Worker
@@ -56,6 +57,13 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     with MariaDB() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[MySQL]:
+    """Only where `MySQL.found()`: ask for it by way of DATABASE_SERVERS or MYSQL_SERVERS."""
+    with MySQL() as server:
         yield server
 
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.mysql import DATABASE_SERVERS
 from worker.stores.own.store import SqlStore
 
 NewStore = Callable[[], SqlStore]
@@ -23,16 +24,12 @@ class Clock:
         return self.now
 
 
-STORES = ("sqlite", "postgresql", "mariadb")
-
-
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=("sqlite", *DATABASE_SERVERS))
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of its own for the test."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/webhooks.db"
-    server = request.getfixturevalue({"postgresql": "postgres"}.get(request.param, request.param))
-    return str(server.create_database(f"test_{uuid4().hex}"))
+    return str(request.getfixturevalue(request.param).create_database(f"test_{uuid4().hex}"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.evolution import Evolution
 from tests.support.mariadb import MariaDB
+from tests.support.mysql import DATABASE_SERVERS, MySQL
 from tests.support.postgres import Postgres
 from tests.support.waiting import eventually
 from worker.domain.webhook import Webhook
@@ -22,9 +23,9 @@ ACME = Webhook("acme", "https://h.example/x")
 NewStore = Callable[..., EvolutionStore]
 
 
-@pytest.fixture(params=["postgresql", "mariadb"])
+@pytest.fixture(params=DATABASE_SERVERS)
 def server(request: pytest.FixtureRequest) -> Postgres | MariaDB:
-    found = request.getfixturevalue({"postgresql": "postgres"}.get(request.param, request.param))
+    found = request.getfixturevalue(request.param)
     assert isinstance(found, Postgres | MariaDB)
     return found
 
@@ -240,7 +241,7 @@ async def test_the_last_known_webhook_serves_the_events_of_its_instances_deletio
     assert await store.load("all") == ()
 
 
-@pytest.mark.parametrize("kind", [Postgres, MariaDB])
+@pytest.mark.parametrize("kind", [Postgres, MariaDB, *([MySQL] if MySQL.found() else [])])
 async def test_a_lost_connection_comes_back_and_what_changed_meanwhile_is_told(
     kind: type[Postgres | MariaDB], new_store: NewStore, watching: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.contract.conftest import Clock
 from tests.support.mariadb import MariaDB
+from tests.support.mysql import DATABASE_SERVERS, MYSQL_SERVERS
 from tests.support.postgres import Postgres
 from worker.doctor.asking.server import server_facts
 from worker.domain.webhook import Webhook
@@ -56,8 +57,12 @@ async def test_missing_rights_are_named_by_check(postgres: Postgres, opened: lis
         await reader.check()
 
 
-async def test_a_wrong_password_is_named_and_not_shown(mariadb: MariaDB, opened: list[SqlStore]) -> None:
-    uri = mariadb.create_database(f"test_{uuid4().hex}")
+@pytest.mark.parametrize("server", MYSQL_SERVERS)
+async def test_a_wrong_password_is_named_and_not_shown(
+    server: str, request: pytest.FixtureRequest, opened: list[SqlStore]
+) -> None:
+    running: MariaDB = request.getfixturevalue(server)
+    uri = running.create_database(f"test_{uuid4().hex}")
     with pytest.raises(StoreUnavailable, match="Access denied") as caught:
         await open_store(uri.replace("secret", "hunter2"), opened).load("acme")
     assert "hunter2" not in str(caught.value)
@@ -85,10 +90,8 @@ async def test_a_restart_of_the_server_needs_none_of_the_worker(opened: list[Sql
         assert await store.load("acme") == (ACME,)
 
 
-@pytest.mark.parametrize(("server", "may_create"), [("postgres", True), ("mariadb", None)])
-def test_a_servers_clock_is_read_whatever_its_time_zone(
-    server: str, may_create: bool | None, request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.parametrize("server", DATABASE_SERVERS)
+def test_a_servers_clock_is_read_whatever_its_time_zone(server: str, request: pytest.FixtureRequest) -> None:
     running = request.getfixturevalue(server)
     name = f"test_{uuid4().hex}"
     uri = running.create_database(name)
@@ -99,11 +102,11 @@ def test_a_servers_clock_is_read_whatever_its_time_zone(
     try:
         facts = server_facts(parse(uri))
     finally:
-        if server == "mariadb":
+        if server != "postgres":
             running.execute(name, "SET GLOBAL time_zone = 'SYSTEM'")
     assert facts is not None
     assert abs(facts.ahead) <= facts.uncertain + 0.01  # one machine, one clock
-    assert facts.may_create is may_create
+    assert facts.may_create is (True if server == "postgres" else None)
 
 
 def test_sqlite_has_no_server() -> None:

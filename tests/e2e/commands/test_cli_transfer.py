@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import StartWorker
 from tests.support.evolution import Evolution
 from tests.support.mariadb import MariaDB
+from tests.support.mysql import DATABASE_SERVERS
 from tests.support.postgres import Postgres
 from worker.stores.own.steps import SCHEMA_VERSION
 
@@ -34,7 +35,7 @@ async def webhooks(cli) -> list[dict[str, object]]:  # type: ignore[no-untyped-d
     return found
 
 
-@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+@pytest.mark.parametrize("kind", DATABASE_SERVERS)
 async def test_evolutions_database_is_imported_after_a_dry_run(
     cli,  # type: ignore[no-untyped-def]
     kind: str,
