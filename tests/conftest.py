@@ -19,7 +19,7 @@ from tests.support.worker import PROGRAM, Worker
 
 StartWorker = Callable[..., Awaitable[Worker]]
 
-SERVERS = frozenset({"broker", "postgres", "mariadb", "postgresql", Postgres, MariaDB})
+SERVERS = frozenset({"broker", "postgres", "mariadb", "mysql", "postgresql", Postgres, MariaDB, MySQL})
 """Fixtures that start a server, and values of parameters that stand for one (`uri[postgresql]`)."""
 
 WITH_SERVERS = ("e2e", "deploy", "proof")

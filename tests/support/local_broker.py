@@ -33,10 +33,12 @@ AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
 # Erlang terms, not rabbitmq.conf: reading that format's schemas costs over a second of every start.
 # The timeout: how long a delay queue waits before it offers again what its target has refused; 180 s by default.
+# The size: 128 MiB, the default up to 3.13, is 16 MiB from 4.0 on, and Evolution's media in base64 are larger.
 _NODE = f"""
   {{vm_memory_high_watermark, {{absolute, {MEMORY_LIMIT}}}}},
   {{disk_free_limit, 50000000}},
   {{dead_letter_worker_publisher_confirm_timeout, 4000}},
+  {{max_message_size, 134217728}},
   {{log, [{{file, [{{level, warning}}]}}]}}"""
 CONFIG = f"[{{rabbit, [{_NODE}\n]}}].\n"
 

@@ -295,7 +295,7 @@ async def _wear_out(amqp: Amqp, source: str, target: str) -> None:
     async def gone() -> bool:
         message = await queue.get(fail=False)
         if message is not None:
-            await message.nack(requeue=True)
+            await message.reject(requeue=True)  # from RabbitMQ 4.3 on a nack counts no longer
         return bool(await amqp.depth(target))
 
     await eventually(gone, bool, 30, "the delivery limit to be reached")

@@ -132,10 +132,13 @@ async def test_a_sound_installation_has_nothing_to_do(
     await worker()
     await seen_by_management(broker, names.retries, 0)
     code, found = await doctor()
-    assert (code, levels(found)) == (0, {"ok"}), found
+    version = (await asyncio.to_thread(broker.ctl, "version")).strip()
+    # The limit in force cannot be asked for, so RabbitMQ 4's lower default is always advised on.
+    advised = {"max_message_size"} if version >= "4" else set()
+    assert (code, {one["name"] for one in found if one["level"] != "ok"}) == (0, advised), found
     assert of(found, "workers")["what"] == "1 replica consuming"
     assert of(found, "binding")["what"] == f"{names.events} to {names.exchange} with #"
-    assert of(found, "RabbitMQ's version")["what"].startswith("3.")
+    assert of(found, "RabbitMQ's version")["what"] == version
     assert of(found, "clock")["what"] == "agrees with RabbitMQ within 5 s"
     assert receiver.requests == []
 
