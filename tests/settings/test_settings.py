@@ -4,6 +4,7 @@
 """
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,18 @@ def test_stranger_with_our_prefix_is_a_warning() -> None:
     assert warnings == ["DATABASE_URL: is no setting of ours, ignored; did you mean DATABASE_CONNECTION_URI?"]
 
 
+def _takes_any_key() -> bool:
+    """Python 3.14's tomllib refuses a key of more than 1000 parts; a patch may bring that to older ones."""
+    try:
+        tomllib.loads(".".join("a" * 9999) + " = 1")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return False
+    return True
+
+
+TAKES_ANY_KEY = _takes_any_key()
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -221,7 +234,8 @@ def test_stranger_with_our_prefix_is_a_warning() -> None:
         ("[[worker]]\nx = 1", "worker ("),
         ("worker.concurrency = 0x" + "f" * 9999, "39996 bits"),
         ("worker.max.bytes = {a = 1}", "worker.max.bytes.a ("),
-        (".".join("a" * 9999) + " = 1", "a.a.a.a ("),
+        (".".join("a" * 999) + " = 1", "a.a.a.a ("),
+        (".".join("a" * 9999) + " = 1", "a.a.a.a (" if TAKES_ANY_KEY else "1000 parts"),
         ("log_level = 'info'\n[log]\nlevel = 'debug'", "given twice"),
         ("metrics.instances = [{}]", "metrics.instances="),
         ("cache.ttl_secnds = 5", "cache.ttl_secnds ("),

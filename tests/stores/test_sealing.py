@@ -1,15 +1,15 @@
 """Secrets at rest: which keys, what is sealed, how keys are changed, what happens without the right one."""
 
 import base64
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sqlalchemy
 
 from tests.contract.conftest import Clock
 from worker.domain.webhook import Webhook
@@ -33,14 +33,23 @@ def uri(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def opened(uri: str) -> Callable[[str], SqlStore]:
-    return lambda keys: SqlStore(uri, Clock(), Sealer(keys))
+async def opened(uri: str) -> AsyncIterator[Callable[[str], SqlStore]]:
+    made: list[SqlStore] = []
+
+    def new(keys: str) -> SqlStore:
+        made.append(SqlStore(uri, Clock(), Sealer(keys)))
+        return made[-1]
+
+    yield new
+    for store in made:
+        await store.close()
 
 
 def columns(uri: str, instance: str = "acme") -> tuple[str, str]:
-    with sqlalchemy.create_engine(uri).connect() as connection:
-        found: Any = connection.exec_driver_sql(f"SELECT headers, secrets FROM webhooks WHERE instance = '{instance}'")
-        return tuple(found.one())
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
+        query = "SELECT headers, secrets FROM webhooks WHERE instance = ?"
+        found: tuple[str, str] = connection.execute(query, (instance,)).fetchone()
+        return found
 
 
 @pytest.mark.parametrize("wrong", ["passphrase", "A" * 43, "AAAA", f"{OLD},x", f"{OLD}\x00", "ä" * 32, OLD * 2])
