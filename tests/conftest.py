@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
@@ -18,6 +19,9 @@ from tests.support.receiver import Receiver
 from tests.support.worker import PROGRAM, Worker
 
 StartWorker = Callable[..., Awaitable[Worker]]
+
+settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy-machine")
 
 SERVERS = frozenset({"broker", "postgres", "mariadb", "mysql", "postgresql", Postgres, MariaDB, MySQL})
 """Fixtures that start a server, and values of parameters that stand for one (`uri[postgresql]`)."""
