@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from hashlib import sha256
 
 import msgspec
 
+from worker.domain import evolution_go
 from worker.domain.names import canonical
 
 LONGEST_NAME = 255
@@ -23,30 +25,48 @@ class InvalidEvent(ValueError):
     """The message is not an event; the text says what is wrong with it, in an operator's words."""
 
 
+class Dialect(Enum):
+    """Whose envelope a message has."""
+
+    API = "Evolution API"
+    GO = "Evolution Go"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened at an instance.
 
     `fields` holds every top-level key with its JSON text, byte for byte as received, in wire order; it never
     appears in a repr. `kind` is the canonical name (`MESSAGES_UPSERT`), `name` what the message said
-    (`messages.upsert`).
+    (`messages.upsert`). `categories`: the names, beside its own, by which a webhook may have chosen it (Evolution Go).
     """
 
     name: str
     kind: str
     instance: str
     fields: Mapping[str, msgspec.Raw | bytes] = field(repr=False)
+    dialect: Dialect = Dialect.API
+    categories: frozenset[str] = frozenset()
 
 
 def parse(body: bytes) -> Event:
-    """Split Evolution's envelope (1.x and 2.x). Raises InvalidEvent.
+    """Split the envelope of Evolution API (1.x and 2.x) or Evolution Go (`instanceName`). Raises InvalidEvent.
 
     Of a key that appears twice the last value counts, as in JavaScript. Bytes within `data` that are not
     UTF-8 pass as they came.
     """
     fields = _fields(body)
+    if "instance" not in fields and "instanceName" in fields:
+        return _of_evolution_go(fields)
     name, instance = _text(fields, "event"), _text(fields, "instance")
     return Event(name, canonical(name), instance, fields)
+
+
+def _of_evolution_go(fields: Mapping[str, msgspec.Raw | bytes]) -> Event:
+    name = _text(fields, "event")
+    kind = canonical(name)
+    categories = evolution_go.categories(kind, bytes(fields.get("data", b"")))
+    return Event(name, kind, _text(fields, "instanceName"), fields, Dialect.GO, categories)
 
 
 def identity(body: bytes, message_id: str | None) -> str:

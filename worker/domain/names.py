@@ -6,6 +6,8 @@ Source: Evolution API 1.0.7 to 2.4.0 (`Events` enum, `EventController.events`).
 from functools import lru_cache
 from urllib.parse import quote
 
+from worker.domain import evolution_go
+
 _DOTTED = (  # noqa: SIM905 - a table of words reads better than 34 lines of quotes
     "application.startup qrcode.updated connection.update "
     "messages.set messages.upsert messages.update messages.delete send.message "
@@ -22,17 +24,29 @@ SYNONYMS = {"GROUP_UPDATE": "GROUPS_UPDATE", "NEW_JWT_TOKEN": "NEW_TOKEN", "NEW_
 """Spellings of one event: Evolution's lists say GROUP_UPDATE where its events say groups.update."""
 
 
+_FOLDED = SYNONYMS | evolution_go.SPELLINGS
+
+
 def canonical(name: str) -> str:
-    """`messages.upsert`, `messages-upsert` or `MESSAGES_UPSERT` -> `MESSAGES_UPSERT`, synonyms folded."""
+    """`messages.upsert`, `messages-upsert` or `MESSAGES_UPSERT` -> `MESSAGES_UPSERT`, `CallOffer` -> `CALL_OFFER`.
+
+    Synonyms are folded. Evolution API and Evolution Go share SEND_MESSAGE, which means the same in both.
+    """
     upper = name.replace(".", "_").replace("-", "_").upper()
-    return SYNONYMS.get(upper, upper)
+    return _FOLDED.get(upper, upper)
 
 
 WIRE_NAMES: dict[str, str] = {canonical(wire): wire for wire in _DOTTED} | {"NEW_TOKEN": "new.jwt"}
 """Canonical name -> the string that Evolution puts into `event` and the routing key."""
 
 KNOWN = frozenset(WIRE_NAMES)
-"""Canonical names of every event that some Evolution version publishes."""
+"""Canonical names of every event that some version of Evolution API publishes."""
+
+COUNTED = KNOWN | evolution_go.KINDS
+"""Canonical names of every event that Evolution API or Evolution Go publishes: the labels that metrics have."""
+
+CHOOSABLE = COUNTED | frozenset(evolution_go.CATEGORIES)
+"""What a webhook's `events` may name: an event, or a category of Evolution Go."""
 
 
 @lru_cache(maxsize=1024)
