@@ -111,6 +111,7 @@ async def test_a_row_is_read_as_evolution_wrote_it(evolution: Evolution, store: 
     url = "https://u:p@h.example/päth?q=1"
     plain = Webhook("loja 1/ção", url, events=events, by_events=True, base64=True)
     assert replace(found, headers=()) == plain
+    assert found.instance_id == "id-loja 1/ção"
 
 
 async def test_disabled_and_empty_columns(evolution: Evolution, store: EvolutionStore) -> None:

@@ -161,11 +161,17 @@ def test_since_says_what_it_takes(text: str) -> None:
 
 def test_no_secret_is_shown() -> None:
     facts = {"error": "cannot reach https://user:hunter2@h/x"}
-    body = json.dumps({"apikey": "hunter2", "data": [{"Authorization": "hunter2", "n": 1, "u": "http://a:hunter2@h"}]})
+    body = json.dumps(
+        {
+            "apikey": "hunter2",
+            "data": [{"Authorization": "hunter2", "n": 1, "u": "http://a:hunter2@h"}],
+            "instanceToken": "hunter2",
+        }
+    )
     found = headers(**facts) | {"authorization": "hunter2", "x": {"api_key": ["hunter2", 7]}}
     letter = read(found, body.encode(), None)
     full = output.in_full(letter, found, body.encode())
-    text = output.in_full(letter, {}, b'{"apikey": "hunter2", "a": broken')
+    text = output.in_full(letter, {}, b'{"instanceToken":"hunter2","apikey": "hunter2", "a": broken')
     every = [output.pretty(full), output.compact(full), *output.table([letter]), *output.as_json([letter])]
     assert "hunter2" not in "".join([*every, output.pretty(text)])
     assert '"n": 1' in output.pretty(full)

@@ -1,4 +1,7 @@
-"""The recorded traffic of Evolution 1.8.2 and 2.3.7: the worker makes the POSTs that Evolution itself made."""
+"""The traffic of Evolution 1.8.2 and 2.3.7, recorded, and of 2.4 and Go, made from their sources.
+
+The worker makes the POSTs that Evolution itself made.
+"""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -7,7 +10,7 @@ import jwt
 import orjson
 import pytest
 
-from tests.support.captures import EVOLUTION_1, EVOLUTION_2, Captured, CapturedPost, load
+from tests.support.captures import EVOLUTION_1, EVOLUTION_2, EVOLUTION_24, EVOLUTION_GO, Captured, CapturedPost, load
 from worker.domain.event import identity, parse
 from worker.domain.history import History
 from worker.domain.request import Request, build
@@ -46,6 +49,11 @@ SETUPS = {
         Webhook("acme", f"{BASE}/acme", by_events=True, headers=(("X-Tenant", "acme"), ("jwt_key", JWT_KEY))),
         Webhook("", f"{BASE}/global", id=GLOBAL_ID, by_events=True),
     ),
+    EVOLUTION_24: Setup(
+        Webhook("acme", f"{BASE}/acme", by_events=True),
+        Webhook("", f"{BASE}/global", id=GLOBAL_ID, by_events=True),
+    ),
+    EVOLUTION_GO: Setup(Webhook("loja go", f"{BASE}/go"), Webhook("", f"{BASE}/global", id=GLOBAL_ID)),
 }
 MESSAGES = [
     pytest.param(name, message, id=f"{name}-{number}-{message.routing_key}")
@@ -81,7 +89,8 @@ def assert_same(name: str, request: Request, post: CapturedPost) -> None:
     else:
         assert request.body == post.body
     assert request.headers["content-type"] == "application/json"
-    assert request.headers.items() >= post.headers.items()
+    sent = {name.lower(): value for name, value in request.headers.items()}
+    assert sent.items() >= {name.lower(): value for name, value in post.headers.items()}.items()
     assert ("X-Tenant" in request.headers) == ("X-Tenant" in post.headers)
     assert ("Authorization" in request.headers) == post.bearer_jwt
 
@@ -107,4 +116,26 @@ def test_the_bearer_token_verifies_with_the_jwt_key(name: str, message: Captured
 
 def test_the_captures_hold_what_the_contract_says() -> None:
     posts = {name: sum(len(message.posts) for message in load(name)) for name in SETUPS}
-    assert posts == {EVOLUTION_1: 28, EVOLUTION_2: 14}
+    assert posts == {EVOLUTION_1: 28, EVOLUTION_2: 14, EVOLUTION_24: 8, EVOLUTION_GO: 26}
+
+
+@pytest.mark.parametrize("message", load(EVOLUTION_24), ids=lambda message: message.routing_key)
+def test_the_headers_of_2_4_are_on_the_instances_own_post_alone(message: Captured) -> None:
+    made = requests(SETUPS[EVOLUTION_24], message)
+    [posted] = [post for post in message.posts if post.webhook == "instance"]
+    assert made["instance"].headers["x-timestamp"] == "1700000000250"
+    assert made["instance"].headers.get("x-instance-id") == posted.headers.get("X-Instance-ID")
+    assert not {"x-timestamp", "x-instance-id"} & set(made["global"].headers)
+
+
+def test_the_token_of_evolution_go_is_forwarded_only_when_that_is_asked_for() -> None:
+    setup = SETUPS[EVOLUTION_GO]
+    for message in load(EVOLUTION_GO):
+        event = parse(message.body)
+        found = route(event, History("e", NOW, "", message.routing_key), setup.own, [setup.own])
+        assert isinstance(found, Delivery)
+        assert build(found, NOW, forward_apikey=True).body == message.body
+        for chosen in (None, False):
+            sent = build(found, NOW, forward_apikey=chosen).body
+            assert b"TOKEN-OF-THE-INSTANCE" not in sent
+            assert orjson.loads(sent).keys() == orjson.loads(message.body).keys() - {"instanceToken"}

@@ -296,3 +296,25 @@ def test_identity() -> None:
 
 def test_a_repr_shows_neither_payload_nor_key() -> None:
     assert "hidden" not in repr(parse(b'{"event":"e","instance":"i","data":"hidden","apikey":"hidden"}'))
+
+
+UUID = "8f0a3c52-6c0e-4f7e-9a55-0d9f4f0f7c11"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f'{{"event":"e","instance":"a","data":{{"n":1,"instanceId":"{UUID}","source":"ios"}}}}', UUID),
+        (f'{{"event":"e","instance":"a","data":{{"m":"{"x" * 9999}","instanceId":"{UUID}"}}}}', UUID),
+        ('{"event":"e","instance":"a","data":{"m":"\\"instanceId\\":\\"01234567890\\""}}', None),
+        ('{"event":"e","instance":"a","data":{"instanceId":"a\\r\\nb: 1234"}}', None),
+        ('{"event":"e","instance":"a","data":{"instanceId":7}}', None),
+        ('{"event":"e","instance":"a","data":null}', None),
+        ('{"event":"e","instance":"a"}', None),
+        (f'{{"event":"E","instanceName":"a","instanceId":"{UUID}"}}', UUID),
+        ('{"event":"E","instanceName":"a","instanceId":null}', None),
+        ('{"event":"E","instanceName":"a"}', None),
+    ],
+)
+def test_the_instances_own_id_is_found_where_evolution_writes_it(text: str, found: str | None) -> None:
+    assert parse(text.encode()).instance_id == found

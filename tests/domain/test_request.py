@@ -57,6 +57,7 @@ def test_the_headers_of_a_plain_webhook() -> None:
         "webhook-timestamp": "1700000000",
         "x-instance-name": "acme",
         "x-event-type": "messages.upsert",
+        "x-timestamp": "1700000000750",
         "webhook-attempt": "3",
     }
 
@@ -86,8 +87,8 @@ def test_the_apikey_can_be_kept_back() -> None:
 
 
 def test_a_destination_is_escaped_as_json() -> None:
-    assert orjson.loads(body({}, 'https://h/"é😀'))["destination"] == 'https://h/"é😀'
-    assert json.loads(body({}, "https://h/\ud83d"))["destination"] == "https://h/\ud83d"
+    assert orjson.loads(body(parse(MESSAGE), 'https://h/"é😀'))["destination"] == 'https://h/"é😀'
+    assert json.loads(body(parse(MESSAGE), "https://h/\ud83d"))["destination"] == "https://h/\ud83d"
 
 
 ENVELOPE = ("event", "instance", "data", "destination", "date_time", "sender", "server_url", "apikey")
@@ -129,9 +130,19 @@ def test_own_headers_are_sent_as_they_are() -> None:
 @pytest.mark.parametrize("spell", [str.lower, str.upper, str.title])
 def test_own_headers_cannot_override_ours_nor_the_framing(name: str, spell: object) -> None:
     spelled = spell(name)  # type: ignore[operator]
-    headers = built(headers=((spelled, "forged"),), secrets=(NEW_SECRET,)).headers
+    headers = built(headers=((spelled, "forged"),), secrets=(NEW_SECRET,), instance_id="8f0a3c52").headers
     assert "forged" not in headers.values()
     assert sum(header.lower() == name for header in headers) == (name in OURS)
+
+
+def test_a_forged_instance_id_is_not_sent_where_the_real_one_is_not_known_either() -> None:
+    assert "x-instance-id" not in {name.lower() for name in built(headers=(("X-Instance-Id", "forged"),)).headers}
+
+
+def test_the_instance_id_of_the_event_counts_before_that_of_the_webhook() -> None:
+    own = MESSAGE.replace(b'{"a": 1}', b'{"instanceId":"of-the-event"}')
+    assert built(own, instance_id="of-the-webhook").headers["x-instance-id"] == "of-the-event"
+    assert built(instance_id="of-the-webhook").headers["x-instance-id"] == "of-the-webhook"
 
 
 @pytest.mark.parametrize("name", ["jwt_key", "JWT_KEY", "Jwt_Key"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.event import Event, parse
+from worker.domain.event import Dialect, Event, parse
 from worker.domain.history import History
 from worker.domain.names import KNOWN, WIRE_NAMES, canonical, path_of
 from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
@@ -61,6 +61,27 @@ def test_an_event_reaches_exactly_who_wants_it(kind: str, events: frozenset[str]
     webhook = Webhook("acme", "https://h/x", events=events, enabled=enabled)
     found = route(Event(name, canonical(name), "acme", {}), HISTORY, webhook, [webhook])
     assert isinstance(found, Delivery) == (enabled and (not events or kind in events))
+
+
+@pytest.mark.parametrize(
+    ("events", "wanted"),
+    [
+        (set(), True),
+        ({"CALL"}, True),
+        ({"CALL_OFFER"}, True),
+        ({"ALL"}, True),
+        ({"MESSAGE", "GROUP"}, False),
+        ({"CALL_ACCEPT"}, False),
+    ],
+)
+def test_an_event_of_evolution_go_is_wanted_by_its_name_or_a_category(events: set[str], wanted: bool) -> None:
+    event = Event("CallOffer", "CALL_OFFER", "acme", {}, Dialect.GO, frozenset({"CALL"}))
+    found = route(event, HISTORY, Webhook("acme", "https://h/x", events=frozenset(events), by_events=True), [])
+    if wanted:
+        assert isinstance(found, Delivery)
+        assert found.url == "https://h/x/call-offer"
+    else:
+        assert found == Skipped(SkipReason.EVENT_NOT_ENABLED)
 
 
 def test_a_disabled_webhook_gets_nothing_whatever_else_is_wrong_with_it() -> None:

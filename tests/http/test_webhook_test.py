@@ -36,6 +36,13 @@ async def test_it_is_signed_and_carries_the_webhooks_headers(receiver: Receiver)
     assert json.loads(request.body)["data"]["test"] is True
 
 
+async def test_it_can_look_like_an_event_of_evolution_go(receiver: Receiver) -> None:
+    await sender().send(Webhook("acme", receiver.url("/x"), by_events=True), event_of_test("acme", "CALL_OFFER", 0.0))
+    (request,) = receiver.requests
+    assert (request.path, request.header("x-event-type")) == ("/x/call-offer", "CallOffer")
+    assert list(request.json()) == ["data", "event", "instanceName"]
+
+
 async def test_only_the_first_bytes_of_an_answer_are_kept(receiver: Receiver) -> None:
     receiver.answer("/x", Answer(500, body=b"x" * 10 * KEPT_BYTES))
     found = await sender().send(Webhook("acme", receiver.url("/x")), EVENT)

@@ -4,7 +4,7 @@ import tracemalloc
 
 from tests.lookup.fakes import FakeStore, Rig
 from worker.domain.webhook import Webhook
-from worker.lookup.entries import approximate_bytes
+from worker.lookup.entries import Entry, approximate_bytes
 
 
 def webhook(number: int) -> Webhook:
@@ -42,3 +42,10 @@ async def test_the_bytes_kept_never_exceed_the_bound() -> None:
     assert sum(approximate_bytes(f"instance-{n}", (webhook(n),)) for n in kept) <= 50_000
     assert kept == list(range(200 - len(kept), 200))
     assert len(kept) > 20
+
+
+def test_an_instance_that_was_made_anew_has_its_new_id() -> None:
+    entry = Entry((Webhook("acme", "https://h/x", instance_id="first"),), 0.0, lambda: None, None)
+    assert entry.still((Webhook("acme", "https://h/x", instance_id="first"),)) is entry.webhooks
+    (found,) = entry.still((Webhook("acme", "https://h/x", instance_id="second"),))
+    assert found.instance_id == "second"

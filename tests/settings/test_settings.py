@@ -36,6 +36,8 @@ def toml(tmp_path: Path, content: str | bytes) -> Path:
 def shown_default(variable: str) -> str:
     value = getattr(Settings(), variable.lower())
     match value:
+        case None:
+            return ""
         case bool():
             return str(value).lower()
         case int() if variable == "WORKER_MAX_BYTES":
@@ -114,6 +116,8 @@ def test_sizes_and_booleans() -> None:
     assert {s: settings(WORKER_MAX_BYTES=s).worker_max_bytes for s in sizes} == sizes
     flags = {"true": True, "1": True, "YES": True, "false": False, "0": False, "No": False}
     assert {f: settings(RABBITMQ_DECLARE=f).rabbitmq_declare for f in flags} == flags
+    assert {f: settings(WEBHOOK_FORWARD_APIKEY=f).webhook_forward_apikey for f in flags} == flags
+    assert settings().webhook_forward_apikey is settings(WEBHOOK_FORWARD_APIKEY=" ").webhook_forward_apikey is None
 
 
 WRONG = f"""

@@ -1,4 +1,4 @@
-"""The recorded traffic in tests/captures: what Evolution published and what it POSTed itself for it."""
+"""The traffic in tests/captures: what Evolution published and what it POSTed itself for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 FOLDER = Path(__file__).parent.parent / "captures"
 EVOLUTION_1 = "evolution-1.8.2-loja-1"
 EVOLUTION_2 = "evolution-2.3.7-acme"
+EVOLUTION_24 = "evolution-2.4.0-made"
+EVOLUTION_GO = "evolution-go-0.7.1-made"
+"""These two were made by hand from the shapes in Evolution's source: none of their lines was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Captured:
 
 
 def load(name: str) -> list[Captured]:
-    """All messages of one capture (EVOLUTION_1 or EVOLUTION_2), in the order they were published."""
+    """All messages of one capture (EVOLUTION_1 and its like), in the order they were published."""
     with (FOLDER / f"{name}.jsonl").open(encoding="utf-8") as lines:  # splitlines() would also cut at U+2028
         return [_message(json.loads(line)) for line in lines]
 

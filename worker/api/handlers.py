@@ -17,7 +17,7 @@ from worker.api.dialects import Asked, understood
 from worker.api.errors import ApiError, invalid, json_answer, unauthorized
 from worker.api.ports import Changed, SendTest
 from worker.api.saving import Saving
-from worker.domain.names import KNOWN, canonical
+from worker.domain.names import COUNTED, canonical
 from worker.domain.webhook import DEFAULT_ID, Endpoint
 from worker.domain.webhook_test import KIND, event_of_test
 from worker.webhooks.changing import find
@@ -108,8 +108,8 @@ class Handlers:
         body = await read_object(request, empty=True)
         webhook_id = _choice(body, "id", request.query.get("id", DEFAULT_ID))
         event = canonical(_choice(body, "event", KIND))
-        if event not in KNOWN:
-            raise invalid([Problem("event", f"must be one of {', '.join(sorted(KNOWN))}")])
+        if event not in COUNTED:
+            raise invalid([Problem("event", f"must be one of {', '.join(sorted(COUNTED))}")])
         stored = await find(self._store, Endpoint(instance, webhook_id))
         if stored is None:
             raise _missing(instance, webhook_id)

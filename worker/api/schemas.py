@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker.api.answers import EVOLUTIONS, OURS
-from worker.domain.names import KNOWN
+from worker.domain.names import COUNTED
 from worker.webhooks.declaration import ADDRESS, BY_NAME, CONTENT, RESPELLED, Field, Kept
 
 Json = dict[str, Any]
@@ -100,7 +100,7 @@ SCHEMAS: Json = {
         *("webhooks", "after"),
     ),
     "Deleted": _object({"deleted": {"type": "integer"}, "remaining": _TEXTS}, "deleted", "remaining"),
-    "TestRequest": _object({"id": _ID, "event": {"enum": sorted(KNOWN)}}),
+    "TestRequest": _object({"id": _ID, "event": {"enum": sorted(COUNTED)}}),
     "Trial": _object(
         {
             "instance": _TEXT,

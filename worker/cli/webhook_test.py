@@ -17,7 +17,7 @@ def add_to(actions: Subparsers) -> None:
 
 
 async def _test(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.domain.names import KNOWN, canonical  # noqa: PLC0415
+    from worker.domain.names import COUNTED, canonical  # noqa: PLC0415
     from worker.domain.webhook import Endpoint  # noqa: PLC0415
     from worker.domain.webhook_test import KIND, event_of_test  # noqa: PLC0415
     from worker.http.webhook_test import WebhookTester  # noqa: PLC0415
@@ -26,8 +26,8 @@ async def _test(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.shown import shown_test  # noqa: PLC0415
 
     kind = canonical(options.event or KIND)
-    if kind not in KNOWN:
-        complain(f"--event: {options.event!r:.100} is none of {', '.join(sorted(KNOWN))}")
+    if kind not in COUNTED:
+        complain(f"--event: {options.event!r:.100} is none of {', '.join(sorted(COUNTED))}")
         return WRONG
     async with opened_store(settings, must_exist=True) as store:
         stored = await find(store, Endpoint(options.instance, options.id))

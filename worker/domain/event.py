@@ -21,6 +21,16 @@ MOST_KEYS = 1000
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
+_ID_KEY = b'"instanceId":'
+"""Within JSON this is always a key: in a text its quotes would be escaped."""
+
+_ID = re.compile(rb'"([A-Za-z0-9_-]{8,64})"')
+
+_TAIL_BYTES = 512
+"""Evolution 2.x writes `instanceId` at the end of `data`, with at most `source` and Chatwoot's ids behind it, so that
+much of it is looked through. Trade-off: written elsewhere it is not found, and the header it is for stays away."""
+
+
 class InvalidEvent(ValueError):
     """The message is not an event; the text says what is wrong with it, in an operator's words."""
 
@@ -47,6 +57,17 @@ class Event:
     fields: Mapping[str, msgspec.Raw | bytes] = field(repr=False)
     dialect: Dialect = Dialect.API
     categories: frozenset[str] = frozenset()
+
+    @property
+    def instance_id(self) -> str | None:
+        """Evolution's own id of the instance, if the message has it: Go's `instanceId`, or `data.instanceId` (2.x)."""
+        if self.dialect is Dialect.GO:
+            found = _ID.fullmatch(self.fields.get("instanceId", b""))
+            return found[1].decode() if found else None
+        tail = bytes(memoryview(self.fields.get("data", b""))[-_TAIL_BYTES:])
+        at = tail.rfind(_ID_KEY)
+        found = _ID.match(tail, at + len(_ID_KEY)) if at >= 0 else None
+        return found[1].decode() if found else None
 
 
 def parse(body: bytes) -> Event:

@@ -45,8 +45,8 @@ KNOWN = frozenset(WIRE_NAMES)
 COUNTED = KNOWN | evolution_go.KINDS
 """Canonical names of every event that Evolution API or Evolution Go publishes: the labels that metrics have."""
 
-CHOOSABLE = COUNTED | frozenset(evolution_go.CATEGORIES)
-"""What a webhook's `events` may name: an event, or a category of Evolution Go."""
+CHOOSABLE = COUNTED | {*evolution_go.CATEGORIES, evolution_go.ALL}
+"""What a webhook's `events` may name: an event, or a category of Evolution Go (ALL: every event, of both)."""
 
 
 @lru_cache(maxsize=1024)

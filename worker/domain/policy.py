@@ -11,15 +11,15 @@ class Policy:
     """The WEBHOOK_ settings that hold for all webhooks. Times in seconds.
 
     `timeout` is for a webhook without one of its own, `final_statuses` are never tried again, `max_age` counts from
-    the moment when the event was first taken. `dead_when_disabled`: an event for a webhook that was disabled for its
-    receiver's sake becomes a dead letter, else it is skipped.
+    the moment when the event was first taken. `forward_apikey`: see request.build. `dead_when_disabled`: an event for a
+    webhook that was disabled for its receiver's sake becomes a dead letter, else it is skipped.
     """
 
     schedule: Schedule
     final_statuses: frozenset[int] = frozenset({400, 401, 403, 404, 422})
     max_age: float = 86400.0
     timeout: float = 30.0
-    forward_apikey: bool = True
+    forward_apikey: bool | None = None
     dead_when_disabled: bool = False
 
     def expired(self, age: float) -> bool:

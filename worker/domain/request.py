@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from worker import __version__
+from worker.domain.event import Dialect, Event
 from worker.domain.routing import Delivery
 from worker.domain.target import Target
 from worker.domain.webhook import Webhook
@@ -32,6 +33,8 @@ OURS = frozenset(
         "webhook-signature",
         "x-instance-name",
         "x-event-type",
+        "x-instance-id",
+        "x-timestamp",
         "webhook-attempt",
     }
 )
@@ -72,15 +75,17 @@ class BadHeaders(ValueError):
     """The webhook's headers or secrets cannot be sent; the text names the header, never a value."""
 
 
-def build(delivery: Delivery, now: float, *, forward_apikey: bool = True) -> Request:
+def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None) -> Request:
     """The request of the next attempt; `now` is Unix time in seconds (signature and token are fresh each time).
 
-    Raises BadHeaders.
+    `forward_apikey` True: the body keeps the secret that the message carries, False: it loses it, None: Evolution API's
+    `apikey` stays and Evolution Go's `instanceToken` is dropped. Raises BadHeaders.
     """
     problem = header_problem(delivery.webhook)
     if problem:
         raise BadHeaders(problem)
-    content = body(delivery.event.fields, delivery.destination, forward_apikey=forward_apikey)
+    event = delivery.event
+    content = body(event, delivery.destination, forward_apikey=forward_apikey)
     stamp = str(int(now))
     webhook = delivery.webhook
     headers = own_headers(webhook, int(now))
@@ -91,16 +96,28 @@ def build(delivery: Delivery, now: float, *, forward_apikey: bool = True) -> Req
     secrets = webhook.signing_secrets(now)
     if secrets:
         headers["webhook-signature"] = signature(secrets, delivery.id, stamp, content)
-    headers["x-instance-name"] = _percent_encoded(delivery.event.instance)
-    headers["x-event-type"] = _percent_encoded(delivery.event.name)
+    headers["x-instance-name"] = _percent_encoded(event.instance)
+    headers["x-event-type"] = _percent_encoded(event.name)
+    if webhook.instance:  # Evolution 2.4 sends neither to the global webhook
+        headers["x-timestamp"] = str(int(now * 1000))
+        instance_id = event.instance_id or webhook.instance_id
+        if instance_id is not None:
+            headers["x-instance-id"] = _percent_encoded(instance_id)
     headers["webhook-attempt"] = str(delivery.attempt)
     return Request(delivery.target, headers, content)
 
 
-def body(fields: Mapping[str, msgspec.Raw | bytes], destination: str, *, forward_apikey: bool = True) -> bytes:
-    """Extra keys, then event, instance, data, destination, date_time, sender, server_url, apikey, as Evolution.
+def body(event: Event, destination: str, *, forward_apikey: bool | None = None) -> bytes:
+    """As the event's own Evolution writes it; see `build` for `forward_apikey`. Every value keeps its bytes."""
+    if event.dialect is Dialect.GO:
+        return _body_of_go(event.fields, forward_token=forward_apikey is True)
+    return _body_of_api(event.fields, destination, forward_apikey=forward_apikey is not False)
 
-    A key that the message lacks stays absent; every value keeps its bytes.
+
+def _body_of_api(fields: Mapping[str, msgspec.Raw | bytes], destination: str, *, forward_apikey: bool) -> bytes:
+    """Extra keys, then event, instance, data, destination, date_time, sender, server_url, apikey, as Evolution API.
+
+    A key that the message lacks stays absent.
     """
     parts: list[bytes | msgspec.Raw] = [b"{"]
     for key, value in fields.items():
@@ -115,6 +132,12 @@ def body(fields: Mapping[str, msgspec.Raw | bytes], destination: str, *, forward
             parts += (b",", _KEY[key], fields[key])
     parts.append(b"}")
     return b"".join(parts)
+
+
+def _body_of_go(fields: Mapping[str, msgspec.Raw | bytes], *, forward_token: bool) -> bytes:
+    """The message again, byte for byte as Evolution Go writes JSON (compact), without `instanceToken` or with it."""
+    kept = (item for item in fields.items() if forward_token or item[0] != "instanceToken")
+    return b"{" + b",".join(_json_text(key) + b":" + bytes(value) for key, value in kept) + b"}"
 
 
 def _json_text(text: str) -> bytes:

@@ -60,7 +60,7 @@ def route(
         if dead_when_disabled and webhook.disabled_reason:
             return DeadLettered(DeadReason.DISABLED, f"the webhook is disabled: {webhook.disabled_reason}")
         return Skipped(SkipReason.DISABLED)
-    if not webhook.wants(event.kind):
+    if not webhook.wants(event.kind, event.categories):
         return Skipped(SkipReason.EVENT_NOT_ENABLED)
     try:
         target = target_of(webhook.url, event.kind) if webhook.by_events else target_of(webhook.url)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from worker.domain.evolution_go import ALL
+
 DEFAULT_ID = "default"
 GLOBAL_ID = "global"
 """The operator's webhook, which hears every instance. Reserved: no instance can store this id."""
@@ -27,10 +29,11 @@ class RateLimit:
 class Webhook:
     """A subscription of one instance (instance "" for the global one).
 
-    `events` holds canonical names; empty means all. `secrets` are Standard Webhooks secrets (`whsec_...`),
-    newest first; two sign side by side during rotation, the old one until `old_secret_until` (Unix seconds; None:
-    until it is taken away). What may hold a secret never appears in a repr. `failing_since` (Unix milliseconds) is what
-    its row remembers of its receiver, not what it says: it makes no webhook another one.
+    `events` holds canonical names and categories of Evolution Go; empty means all. `secrets` are Standard Webhooks
+    secrets (`whsec_...`), newest first; two sign side by side during rotation, the old one until `old_secret_until`
+    (Unix seconds; None: until it is taken away). What may hold a secret never appears in a repr. `failing_since` (Unix
+    milliseconds) is what its row remembers of its receiver, not what it says: it makes no webhook another one; nor does
+    `instance_id`, Evolution's own id of the instance, which is there when Evolution's database is the source.
 
     Only what deliveries use stands here, with the defaults. What people may write is declared in
     webhooks/declaration.py; tests/webhooks/test_declaration.py names a field that stands in one of the two alone.
@@ -49,6 +52,7 @@ class Webhook:
     concurrency: int | None = None
     rate_limit: RateLimit | None = None
     disabled_reason: str | None = None
+    instance_id: str | None = field(default=None, compare=False)
     old_secret_until: int | None = None
     failing_since: int | None = field(default=None, compare=False)
 
@@ -56,9 +60,13 @@ class Webhook:
     def endpoint(self) -> Endpoint:
         return Endpoint(self.instance, self.id)
 
-    def wants(self, kind: str) -> bool:
-        """Whether it asked for an event of this canonical name; no list means all, unknown ones too."""
-        return not self.events or kind in self.events
+    def wants(self, kind: str, categories: frozenset[str] = frozenset()) -> bool:
+        """Whether it asked for an event of this canonical name, or by one of these categories (Evolution Go).
+
+        No list means all, unknown ones too.
+        """
+        events = self.events
+        return not events or kind in events or ALL in events or not events.isdisjoint(categories)
 
     def signing_secrets(self, now: float) -> tuple[str, ...]:
         """The secrets that are valid at `now`, Unix seconds."""

@@ -6,6 +6,7 @@ import orjson
 
 from worker import __version__
 from worker.basics.moments import iso
+from worker.domain import evolution_go
 from worker.domain.event import identity, parse
 from worker.domain.history import History
 from worker.domain.names import WIRE_NAMES
@@ -29,13 +30,14 @@ class WebhookTest:
 
 
 def event_of_test(instance: str, kind: str, now: float) -> bytes:
-    """An event of this canonical name, which must be KNOWN, in Evolution's envelope; `data` says that it is a test.
+    """An event of this canonical name, which must be COUNTED, in the envelope of the Evolution that publishes it.
 
-    `now`: Unix time in seconds.
+    `data` says that it is a test. `now`: Unix time in seconds.
     """
-    moment = iso(now)
     data = {"test": True, "message": f"a test by evolution-webhook-worker {__version__}"}
-    return orjson.dumps({"event": WIRE_NAMES[kind], "instance": instance, "data": data, "date_time": moment})
+    if kind not in WIRE_NAMES:
+        return orjson.dumps({"data": data, "event": evolution_go.WIRE_NAMES[kind], "instanceName": instance})
+    return orjson.dumps({"event": WIRE_NAMES[kind], "instance": instance, "data": data, "date_time": iso(now)})
 
 
 def request_of_test(webhook: Webhook, body: bytes, now: float) -> Request:

@@ -41,8 +41,12 @@ class Entry:
         known = self.webhooks
         if known is None or known != found:
             return found
-        same = all(old.failing_since == new.failing_since for old, new in zip(known, found, strict=True))
-        return known if same else found
+        return known if list(map(_noted, known)) == list(map(_noted, found)) else found
+
+
+def _noted(webhook: Webhook) -> tuple[int | None, str | None]:
+    """What equality leaves out."""
+    return webhook.failing_since, webhook.instance_id
 
 
 class Entries(OrderedDict[str, Entry]):

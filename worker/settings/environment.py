@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from worker.domain.names import KNOWN, canonical
+from worker.domain.names import CHOOSABLE, canonical
 from worker.settings.file import as_key, leaves
 
 EVENTS = "WEBHOOK_EVENTS_"
@@ -90,7 +90,7 @@ def _resolve(name: str, known: frozenset[str]) -> str | None:
     if name in known:
         return name
     event = canonical(name.removeprefix(EVENTS)) if name.startswith(EVENTS) else ""
-    return EVENTS + event if event in KNOWN else None
+    return EVENTS + event if event in CHOOSABLE else None
 
 
 def _judge_unknown(name: str, known: frozenset[str], reading: Reading) -> None:
@@ -107,7 +107,7 @@ def _judge_unknown(name: str, known: frozenset[str], reading: Reading) -> None:
 
 def _hint(upper: str, known: frozenset[str], path: tuple[str, ...] = ()) -> str:
     """`path`: where it stands in the file, whose spelling the answer then has."""
-    choices = {EVENTS + e for e in KNOWN} if upper.startswith(EVENTS) else known
+    choices = {EVENTS + e for e in CHOOSABLE} if upper.startswith(EVENTS) else known
     nearest = difflib.get_close_matches(upper, choices, 1, _RESEMBLANCE)
     return f"; did you mean {as_key(nearest[0], path) if path else nearest[0]}?" if nearest else ""
 
@@ -147,6 +147,11 @@ def boolean(value: object) -> bool:
     if found is None:
         raise ValueError("true or false (also 1, 0, yes, no)")
     return found
+
+
+def flag_or_none(value: object) -> bool | None:
+    """A boolean, or None for empty text: that nothing was chosen says something, too."""
+    return None if value in (None, "") else boolean(value)
 
 
 def number(kind: type[float], low: float, high: float, above: bool = False) -> Callable[[object], float]:

@@ -20,6 +20,7 @@ _YEAR = 31_536_000
 _INITIAL = "webhook_retry_initial_delay_seconds"
 
 Flag = Annotated[bool, Read(given.boolean)]
+FlagOrNone = Annotated[bool | None, Read(given.flag_or_none)]
 Text = Annotated[str, Read(text("plain text"))]
 Prefix = Annotated[str, Read(text("the beginning of queue names, without spaces", r"\S*", 150))]
 OwnPrefix = Annotated[str, Read(text("ASCII letters, digits and . _ - :", r"(?!amq(\.|$))[A-Za-z0-9_.:-]+", 150))]
@@ -74,7 +75,9 @@ class Settings(BaseModel):
     webhook_secret_key: Text = setting(
         "", "Encrypts stored secrets and headers: 32 bytes in base64. Secret.", repr=False
     )
-    webhook_forward_apikey: Flag = setting(True, "`false` drops `apikey` from every body.")
+    webhook_forward_apikey: FlagOrNone = setting(
+        None, "`false` drops `apikey` from every body, `true` leaves Evolution Go's `instanceToken` in it, too."
+    )
     database_connection_uri: Annotated[str, Read(given.database)] = setting(
         "sqlite:///webhooks.db",
         "`sqlite:///`, `postgresql://` or `mysql://`; `?schema=` as Evolution writes it.",

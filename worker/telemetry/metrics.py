@@ -10,7 +10,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from worker import __version__
-from worker.domain.names import KNOWN
+from worker.domain.names import COUNTED
 from worker.domain.outcome import REASONS, Delivered, Parked, ParkReason, Retried
 from worker.domain.record import Record
 from worker.domain.verdict import Failure, Result
@@ -33,7 +33,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._events = self._by_label("events_received", "Events taken from the broker.", "event", (*KNOWN, OTHER))
+        self._events = self._by_label("events_received", "Events taken from the broker.", "event", (*COUNTED, OTHER))
         self._waiting = Gauge(
             PREFIX + "queue_messages", "Ready messages in each of our queues.", ["queue"], registry=self.registry
         )

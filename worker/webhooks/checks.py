@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-from worker.domain.names import KNOWN, SYNONYMS, canonical
+from worker.domain.names import CHOOSABLE, KNOWN, SYNONYMS, canonical
 from worker.domain.request import header_problem, secret_key
 from worker.domain.target import BadUrl, plain_url
 from worker.domain.webhook import Webhook
@@ -14,10 +14,10 @@ RESEMBLANCE = 0.6
 SECRET_BYTES = range(24, 65)
 """Standard Webhooks 1.0: a symmetric secret has 24 to 64 bytes."""
 
-EVENTS = tuple(sorted({*KNOWN, *SYNONYMS}))
-"""Every name of an event that is taken, synonyms too."""
+EVENTS = (*sorted({*KNOWN, *SYNONYMS}), *sorted(CHOOSABLE - KNOWN))
+"""Every name of an event or of a category that is taken, synonyms too; a slip means Evolution API's more often."""
 
-_ALLOWED = f"there are {', '.join(sorted(KNOWN))}"
+_ALLOWED = f"there are {', '.join(sorted(CHOOSABLE))}"
 
 
 def storable_text(text: str) -> str:
@@ -46,9 +46,9 @@ def url(text: str) -> str:
 
 
 def event(text: str) -> str:
-    """An event in any spelling; returns its canonical name."""
+    """An event in any spelling, or a category of Evolution Go's; returns its canonical name."""
     kind = canonical(text)
-    if kind in KNOWN:
+    if kind in CHOOSABLE:
         return kind
     near = _nearest(kind[:64])
     raise ValueError(f"is not an event; {f'the nearest is {near}' if near else _ALLOWED}")

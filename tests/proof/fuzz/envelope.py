@@ -92,7 +92,7 @@ def _check_event(one: Case, event: Event) -> None:
         _demand(0 < len(text) <= LONGEST_NAME, f"`{name}` has {len(text)} characters")
     data = bytes(event.fields.get("data", b""))
     _demand(data in one.body, "`data` is not among the bytes that came")
-    sent = body_to_send(event.fields, DESTINATION)
+    sent = body_to_send(event, DESTINATION)
     _demand(data in sent, "`data` is not among the bytes that would be sent")
     _demand(path_of(event.kind).isascii(), f"the path of {event.kind!r} is not ASCII")
     _demand(len(identity(one.body, None)) == 64, "no identity")

@@ -27,11 +27,12 @@ class Row(NamedTuple):
     base64: int | bool | None
     created: int | None
     updated: int
+    instance_id: str | None = None
 
     @property
     def content(self) -> tuple[object, ...]:
         """What makes a difference to deliveries."""
-        return self[:-2]
+        return (*self[:7], self.instance_id)
 
 
 def stored(row: Row, *, take_all: bool) -> Stored | None:
@@ -48,6 +49,7 @@ def stored(row: Row, *, take_all: bool) -> Stored | None:
         by_events=bool(row.by_events),
         base64=bool(row.base64),
         headers=_headers(row),
+        instance_id=row.instance_id,
     )
     updated = row.updated // 1000
     return Stored(webhook, updated, updated if row.created is None else row.created // 1000, updated)
@@ -55,7 +57,7 @@ def stored(row: Row, *, take_all: bool) -> Stored | None:
 
 def farewell(webhook: Webhook) -> Webhook | None:
     """The webhook of an instance that is gone: only for the events of its deletion, if it wanted them."""
-    wanted = webhook.events & FAREWELL if webhook.events else FAREWELL
+    wanted = frozenset(filter(webhook.wants, FAREWELL))
     return replace(webhook, events=wanted) if wanted else None
 
 

@@ -145,6 +145,7 @@ class EvolutionTables:
             columns.webhookBase64,
             self._micros(columns.createdAt).label("created"),
             func.coalesce(self._micros(columns.updatedAt), 0).label("updated"),
+            INSTANCE.c.id,
         )
 
     def _headers(self, connection: Connection) -> bool:
