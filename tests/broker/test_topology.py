@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from worker.broker.connection import masked
-from worker.broker.consuming.plan import MOST_PREFETCH, ConsumptionPlan, EvolutionQueues, evolution_queues
+from worker.broker.consuming.plan import MOST_PREFETCH, ConsumptionPlan, EvolutionQueues, evolution_queues, go_queues
 from worker.broker.topology import Topology, topology
+from worker.domain.evolution_go import KINDS
 from worker.domain.names import KNOWN
 
 STEPS = (5, 15, 45)
@@ -103,6 +104,12 @@ def test_every_known_event_is_looked_for_in_all_spellings() -> None:
 
 def test_a_prefix_goes_before_each_of_them() -> None:
     assert evolution_queues("evo") == [f"evo.{name}" for name in evolution_queues("")]
+
+
+def test_the_queues_of_evolution_go_are_the_names_of_its_events_in_lower_case() -> None:
+    assert {"message", "sendmessage", "receipt", "calloffernotice", "qrcode", "labelassociationchat"} < {*go_queues()}
+    assert len(go_queues()) == len({*go_queues()}) == len(KINDS)
+    assert {*go_queues()}.isdisjoint(evolution_queues(""))
 
 
 def test_a_uri_is_shown_without_its_password() -> None:

@@ -85,7 +85,8 @@ class Pipeline:
         if isinstance(event, InvalidEvent):
             self._end(deliveries, DeadLettered(DeadReason.INVALID_EVENT, str(event)))
             return
-        if message.exchange:  # what the worker published to a queue by its name was received before
+        # What the worker published to a queue by its name was received before; Evolution Go publishes like that, too.
+        if message.exchange or message.routing_key == history.routing_key:
             self._recorder.received(event.kind)
         if self._duplicates is not None and self._duplicates.seen(history, message.exchange, self._monotonic()):
             self._end(deliveries, Skipped(SkipReason.DUPLICATE), event)

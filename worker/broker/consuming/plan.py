@@ -10,6 +10,7 @@ from worker.broker.consuming.consumers import Groups
 from worker.broker.consuming.consumption import Consumer
 from worker.broker.declare import declare, queue_exists, verify
 from worker.broker.topology import Topology
+from worker.domain.evolution_go import KINDS, queue_of
 from worker.domain.names import KNOWN, queue_spellings
 
 log = logging.getLogger(__name__)
@@ -63,14 +64,18 @@ class ConsumptionPlan:
 
 
 class EvolutionQueues(ConsumptionPlan):
-    """RABBITMQ_SOURCE=queues: Evolution's own global queues, never declared by us, as far as they exist."""
+    """RABBITMQ_SOURCE=queues: Evolution's own global queues, never declared by us, as far as they exist.
+
+    Without a `prefix` those of Evolution Go too, which knows none. Trade-off: with one they are not read, as their
+    names (`message`, `contact`) could be another application's, and the operator has said how Evolution's begin.
+    """
 
     binds_exchange = False
 
     def __init__(self, topology: Topology, concurrency: int, *, declares: bool, prefix: str) -> None:
         super().__init__(topology, concurrency, declares=declares)
         self._prefix = prefix
-        self._names = evolution_queues(prefix)
+        self._names = [*evolution_queues(prefix), *(() if prefix else go_queues())]
 
     @property
     def evolution_prefix(self) -> str:
@@ -79,7 +84,8 @@ class EvolutionQueues(ConsumptionPlan):
     async def groups(self, connection: AbstractConnection) -> Groups:
         present = await self.present(connection)
         if not present:
-            log.warning("none of Evolution's queues exists yet: is RABBITMQ_GLOBAL_ENABLED set there?")
+            setting = "RABBITMQ_GLOBAL_ENABLED (Evolution Go: AMQP_GLOBAL_ENABLED)"
+            log.warning("none of Evolution's queues exists yet: is %s set there?", setting)
         # Our own queue too: redriven letters and instances' exchanges lead there.
         return (self._share([self._topology.events, *present]), self._of_retries())
 
@@ -95,3 +101,8 @@ def evolution_queues(prefix: str) -> list[str]:
     """
     spellings = sorted({spelling for kind in KNOWN for spelling in queue_spellings(kind)})
     return [f"{prefix}.{name}" if prefix else name for name in spellings]
+
+
+def go_queues() -> list[str]:
+    """The global queues of Evolution Go, into which it publishes by way of the default exchange: none can be bound."""
+    return sorted(map(queue_of, KINDS))
