@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from tests.doctor.builders import COMMANDS, EXCHANGE, TOPOLOGY, bound, own_queues, queue, view
-from worker.broker.consuming.plan import evolution_queues
+from worker.broker.consuming.plan import evolution_queues, go_queues
 from worker.doctor.commands import Needs
 from worker.doctor.own import binding, dead_letters, leftovers, limits, policies, readers, rights
 from worker.doctor.version import message_size, parsed, version
@@ -170,3 +170,4 @@ def test_rights_fit_the_mode(
 def test_rights_for_evolutions_queues_cover_every_spelling(prefix: str) -> None:
     read = re.compile(shlex.split(COMMANDS.permit("u", Needs(EXCHANGE, prefix)))[-1])
     assert [name for name in evolution_queues(prefix) if not read.search(name)] == []
+    assert all(bool(read.search(name)) == (not prefix) for name in go_queues())

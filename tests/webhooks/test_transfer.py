@@ -1,5 +1,6 @@
 """`webhook import`: the plan before the change; and what a running Evolution answers (1.x and 2.x)."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,34 @@ async def test_an_evolution_that_refuses_is_an_error(key: str, instances: Any, s
     async with FakeEvolution(instances, {}) as url:
         with pytest.raises(StoreUnavailable, match=f"GET /instance/fetchInstances: .*{said}"):
             await fetch(url, key)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            {
+                "error": "service not activated",
+                "code": "LICENSE_REQUIRED",
+                "register_url": "https://license.example/r?t=1",
+            },
+            "not activated yet (LICENSE_REQUIRED); activate it: open https://license.example/r?t=1, then import again",
+        ),
+        ({"code": "LICENSE_REQUIRED", "register_url": "https://h/\x1b[2J"}, "activate it: open https://h/?[2J, then"),
+        ({"code": "LICENSE_REQUIRED", "register_url": None}, "activate it in its manager, then import again"),
+        ({"error": "service not activated"}, "it answered 503"),
+        (["LICENSE_REQUIRED"], "it answered 503"),
+    ],
+)
+async def test_an_evolution_without_its_licence_says_where_to_get_it(answer: Any, said: str) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response(answer, status=503)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", refuse)
+    async with TestServer(app) as server:
+        with pytest.raises(StoreUnavailable, match=re.escape(said)):
+            await fetch(str(server.make_url("/")), "global")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "ftp://h/", "nonsense"])

@@ -54,7 +54,7 @@ async def _import(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _candidates(options: argparse.Namespace, settings: Settings) -> "list[Candidate]":
     """Raises ValueError, OSError, StoreUnavailable."""
-    from worker.webhooks.transfer import from_evolution, whole  # noqa: PLC0415
+    from worker.webhooks.transfer import whole  # noqa: PLC0415
 
     source = sys.stdin.readline().strip() if options.source == "-" else options.source
     match options.kind:
@@ -67,10 +67,9 @@ async def _candidates(options: argparse.Namespace, settings: Settings) -> "list[
             from worker.stores.evolution.http import fetch  # noqa: PLC0415
 
             return await fetch(source, _api_key(options, settings))
-    from worker.process.sources import evolution_webhooks  # noqa: PLC0415
-    from worker.webhooks.fields import fields_of  # noqa: PLC0415
+    from worker.process.sources import evolution_candidates  # noqa: PLC0415
 
-    return [from_evolution(fields_of(webhook), webhook.instance) for webhook in await evolution_webhooks(source)]
+    return await evolution_candidates(source)
 
 
 def _api_key(options: argparse.Namespace, settings: Settings) -> str:

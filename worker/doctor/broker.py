@@ -7,8 +7,9 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from worker.broker.connection import BROKER_ERRORS, close, in_words, masked
 from worker.broker.consuming.plan import evolution_queues as known_names
+from worker.broker.consuming.plan import go_queues
 from worker.broker.topology import Topology
-from worker.doctor import evolution, own, version
+from worker.doctor import evolution, evolution_go, own, version
 from worker.doctor.asking.management import (
     Binding,
     Management,
@@ -134,15 +135,22 @@ class BrokerExamination:
         return BrokerView(server_version(connection), queues, self._bindings)
 
     def _known_names(self) -> list[str]:
-        """Evolution's global queues in every spelling: all that AMQP can be asked for."""
+        """Evolution's global queues in every spelling: all that AMQP can be asked for.
+
+        Evolution Go's only where the worker reads them: their arguments cannot be seen, and the names are common.
+        """
         prefixes = dict.fromkeys(("", self._settings.rabbitmq_prefix_key, UNDEFINED))
-        return [name for prefix in prefixes for name in known_names(prefix)]
+        return [name for prefix in prefixes for name in known_names(prefix)] + self._names_of_go()
+
+    def _names_of_go(self) -> list[str]:
+        return go_queues() if self._plan.evolution_prefix == "" else []
 
     def _judged(self, view: BrokerView, instances: Collection[str] | None) -> list[Finding]:
         settings, topology, commands = self._settings, self._topology, self._commands
         own_queue = self._plan.binds_exchange
         prefixes = {settings.rabbitmq_prefix_key, *self._tenants}
         theirs = evolution_queues(view, settings.rabbitmq_exchange_name, prefixes, settings.worker_queue_prefix)
+        of_go = evolution_go.queues_of_go(view)
         found = [
             version.version(view.version),
             own.binding(view, topology, bound=own_queue),
@@ -151,27 +159,30 @@ class BrokerExamination:
             own.readers(view, topology),
             own.dead_letters(view, topology),
             own.leftovers(view, topology, commands),
-            *self._theirs(theirs, view.version, instances),
+            *self._theirs(theirs, of_go, view.version, instances),
         ]
         if view.bindings is not None:
-            sized = [queue.facts for queue in theirs]
+            sized = [queue.facts for queue in (*theirs, *of_go)]
             sized += [view.queues[queue.name] for queue in topology.queues if queue.name in view.queues]
             found.append(version.message_size(view.version, sized))
         return [finding for finding in found if finding is not None]
 
     def _theirs(
-        self, queues: Sequence[EvolutionQueue], version: str, instances: Collection[str] | None
+        self,
+        queues: Sequence[EvolutionQueue],
+        of_go: Sequence[EvolutionQueue],
+        version: str,
+        instances: Collection[str] | None,
     ) -> list[Finding | None]:
         settings, commands = self._settings, self._commands
         exchange = settings.rabbitmq_exchange_name
         own_queue = self._plan.binds_exchange
         origins = evolution.Origins(exchange, instances, settings.rabbitmq_prefix_key, reads=not own_queue)
+        dead, reads_go = self._topology.dead, self._plan.evolution_prefix == ""
+        read = [] if of_go and not queues else evolution.consumed(queues, version, dead, commands)
         return [
-            *(
-                [evolution.unread(queues, commands)]
-                if own_queue
-                else evolution.consumed(queues, version, self._topology.dead, commands)
-            ),
+            *([evolution.unread(queues, commands)] if own_queue else read),
+            *evolution_go.judged(of_go, version, dead, commands, reads=reads_go),
             evolution.undefined(queues, commands, reads=not own_queue),
             evolution.orphans(queues, origins, commands),
             evolution.strangers(queues, origins),

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from worker.broker.consuming.plan import go_queues
 from worker.broker.topology import DELIVERY_LIMIT
 
 UNREAD_POLICY: Mapping[str, object] = {"max-length": 1000, "max-length-bytes": 50_000_000, "overflow": "drop-head"}
@@ -15,6 +16,7 @@ _EVENTS = (  # the first words of all of Evolution's events
     "application|qrcode|connection|messages|messaging|send|contacts|presence|chats|groups?|labels|typebot|call|instance"
     "|status|remove|logout|new|chama"
 )
+_GO = "|".join(go_queues())
 LOOPED = 40
 """Names in one command."""
 
@@ -51,6 +53,13 @@ class Commands:
 
     def keep_read(self, dead: str) -> str:
         """A policy for those that the worker reads (RABBITMQ_SOURCE=queues): a limit, and where to give up to."""
+        return self._keep("evolution-read", self.unread_pattern, dead)
+
+    def keep_read_of_go(self, dead: str) -> str:
+        """The same for Evolution Go's global queues."""
+        return self._keep("evolution-go-read", f"^({_GO})$", dead)
+
+    def _keep(self, policy: str, pattern: str, dead: str) -> str:
         definition = {
             "delivery-limit": DELIVERY_LIMIT,
             "dead-letter-exchange": "",
@@ -59,7 +68,7 @@ class Commands:
             "overflow": "reject-publish",
         }
         text = json.dumps(definition, separators=(",", ":"))
-        return self.ctl("set_policy", "--apply-to", "queues", "evolution-read", self.unread_pattern, text)
+        return self.ctl("set_policy", "--apply-to", "queues", policy, pattern, text)
 
     def permit(self, user: str, needs: Needs) -> str:
         """The least that the worker needs for its own queues, and what its mode adds (deploy/README.md).
@@ -71,7 +80,7 @@ class Commands:
         configure, read = f"^({names})$", f"^({names})$"
         if needs.evolution_prefix is not None:
             prefix = re.escape(f"{needs.evolution_prefix}.") if needs.evolution_prefix else ""
-            read = f"^({names}|{prefix}({_EVENTS})([.-][a-z.-]+)?)$"
+            read = f"^({names}|{prefix}({_EVENTS})([.-][a-z.-]+)?{'' if prefix else f'|{_GO}'})$"
         if needs.instance_exchanges:
             configure, read = ".*" if needs.declares else configure, ".*"
         return self.ctl("set_permissions", user, configure, rf"^({names}|amq\.default)$", read)

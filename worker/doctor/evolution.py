@@ -62,30 +62,32 @@ def _uncapped(queues: Sequence[EvolutionQueue], commands: Commands) -> Finding:
     return Finding("problem" if urgent else "warning", NAME, what, fix, _names(queues))
 
 
-def consumed(queues: Sequence[EvolutionQueue], version: str, dead: str, commands: Commands) -> list[Finding]:
-    """RABBITMQ_SOURCE=queues: these are what the worker reads."""
+def consumed(
+    queues: Sequence[EvolutionQueue], version: str, dead: str, commands: Commands, *, name: str = NAME, keep: str = ""
+) -> list[Finding]:
+    """RABBITMQ_SOURCE=queues: these are what the worker reads. `keep`: the policy's command, if it is another one."""
     read = [queue for queue in queues if not queue.undefined and queue.sources != frozenset()]
     if not read:
         fix = "RABBITMQ_GLOBAL_ENABLED=true in Evolution, and RABBITMQ_PREFIX_KEY here as there"
-        return [Finding("problem", NAME, "none exists, and RABBITMQ_SOURCE=queues reads nothing else", fix)]
+        return [Finding("problem", name, "none exists, and RABBITMQ_SOURCE=queues reads nothing else", fix)]
     found = []
     cut = [queue for queue in read if capped(queue)]
     if cut:
         policies = sorted({queue.facts.policy_name for queue in cut if queue.facts.policy_name})
-        fix = "; ".join(commands.ctl("clear_policy", name) for name in policies)
+        fix = "; ".join(commands.ctl("clear_policy", policy) for policy in policies)
         what = f"what the worker reads is cut off by a limit, so events are lost: {some(_named(cut))}"
-        found.append(Finding("problem", NAME, what, fix or "recreate them without x-max-length", _names(cut)))
+        found.append(Finding("problem", name, what, fix or "recreate them without x-max-length", _names(cut)))
     waiting = [queue for queue in read if queue.facts.consumers == 0]
     if waiting:
         what = f"nobody reads {many(len(waiting), 'queue')}: {some(_named(waiting))}"
-        found.append(Finding("warning", NAME, what, "webhook-worker run", _names(waiting)))
+        found.append(Finding("warning", name, what, "webhook-worker run", _names(waiting)))
     dropping = [queue for queue in read if _drops(queue, version)]
     if dropping:
         what = (
             f"RabbitMQ {version} drops what was taken {LIMIT_OF_4} times (each crash counts): {some(_named(dropping))}"
         )
-        found.append(Finding("warning", "delivery limits", what, commands.keep_read(dead), _names(dropping)))
-    return found or [Finding("ok", NAME, f"{len(read)} read by a worker")]
+        found.append(Finding("warning", "delivery limits", what, keep or commands.keep_read(dead), _names(dropping)))
+    return found or [Finding("ok", name, f"{len(read)} read by a worker")]
 
 
 def _drops(queue: EvolutionQueue, version: str) -> bool:

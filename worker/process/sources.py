@@ -3,9 +3,10 @@
 Apart from wiring.py, so that the `webhook` commands load nothing else; nothing is opened here.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from worker.stores.database import SETTING, Database, parse
 from worker.stores.own.sealing import Sealer
 from worker.stores.own.store import SqlStore
 from worker.stores.read_only import ReadOnly
+from worker.webhooks.fields import fields_of
 from worker.webhooks.store import WatchedStore, WritableStore
-from worker.webhooks.transfer import everything
+from worker.webhooks.transfer import Candidate, everything, from_evolution
 
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 
@@ -79,8 +81,28 @@ def own_store(settings: Settings) -> SqlStore:
     return SqlStore(settings.database_connection_uri, lambda: int(time.time() * 1000), sealer)
 
 
-async def evolution_webhooks(uri: str) -> list[Webhook]:
-    """All that can be read of another Evolution database. Raises ValueError for what is none, StoreUnavailable."""
+async def evolution_candidates(uri: str) -> list[Candidate]:
+    """The webhooks of another Evolution's database, whichever Evolution it is, told by the tables that exist.
+
+    Where both keep theirs, an instance of the same name is Evolution API's. Raises ValueError for what is no such URI,
+    StoreUnavailable.
+    """
+    database = replace(parse(uri), setting="SOURCE")
+    if database.dialect == "sqlite":
+        raise ValueError("must be Evolution's postgresql:// or mysql://")
+    require_driver(uri)
+    from worker.stores.evolution import go  # noqa: PLC0415 - imports SQLAlchemy
+
+    of_go, beside = await asyncio.to_thread(go.candidates, database)
+    if of_go is not None and not beside:
+        return of_go
+    of_api = [from_evolution(fields_of(webhook), webhook.instance) for webhook in await _evolution_api_webhooks(uri)]
+    taken = {candidate.instance for candidate in of_api}
+    return of_api + [candidate for candidate in of_go or () if candidate.instance not in taken]
+
+
+async def _evolution_api_webhooks(uri: str) -> list[Webhook]:
+    """All that can be read of them. Raises StoreUnavailable."""
     source = evolution_source(uri, take_all=True, setting="SOURCE")
     try:
         await source.store.check()

@@ -63,6 +63,71 @@ async def test_evolutions_database_is_imported_after_a_dry_run(
     assert "0 to create, 0 to change, 0 refused, 2 the same" in (await cli(*command))[1]
 
 
+GO_TABLE = """CREATE TABLE instances (
+    id UUID PRIMARY KEY DEFAULT gen_random_uuid(), name TEXT, token TEXT, webhook TEXT, rabbitmq_enable TEXT,
+    jid TEXT, connected BOOLEAN, events TEXT, created_at TIMESTAMPTZ DEFAULT now()
+)"""
+"""The columns that matter, as Evolution Go's ORM makes them."""
+
+
+async def test_evolution_gos_table_is_told_by_itself_and_its_tokens_stay_there(
+    cli,  # type: ignore[no-untyped-def]
+    postgres: Postgres,
+) -> None:
+    tag = uuid4().hex[:12]
+    uri = postgres.create_database(f"evogo_users_{tag}")
+    postgres.execute(f"evogo_users_{tag}", GO_TABLE)
+    rows = (
+        ("all", URL, "MESSAGE,ALL"),
+        ("some", f" {URL}", "MESSAGE, READ_RECEIPT"),
+        ("none", URL, ""),
+        ("unset", "", ""),
+    )
+    for name, url, events in rows:
+        statement = (
+            f"INSERT INTO instances (name, token, webhook, events) VALUES ('{name}', 'hunter2', '{url}', '{events}')"
+        )
+        postgres.execute(f"evogo_users_{tag}", statement)
+    command = ("webhook", "import", "--from", "evolution-db", f"{uri}?sslmode=disable", "--apply")
+    code, out = await cli(*command)
+    assert code == 0
+    assert "3 to create, 0 to change, 0 refused" in out
+    assert {found["instance"]: (found["url"], found["enabled"], found["events"]) for found in await webhooks(cli)} == {
+        "all": (URL, True, []),
+        "some": (URL, True, ["MESSAGE", "READ_RECEIPT"]),
+        "none": (URL, False, []),
+    }
+    assert "hunter2" not in out + (await cli("webhook", "export", "--with-secrets"))[1]
+    assert "0 to create, 0 to change, 0 refused, 3 the same" in (await cli(*command))[1]
+
+
+async def test_where_both_evolutions_share_a_database_both_are_imported_and_the_apis_come_first(
+    cli,  # type: ignore[no-untyped-def]
+    postgres: Postgres,
+) -> None:
+    tag = uuid4().hex[:12]
+    evolution = Evolution(postgres, f"evolution_{tag}", "public", f"reader_{tag}").create()
+    evolution.instance("acme")
+    evolution.webhook("acme", URL)
+    evolution.execute(GO_TABLE)
+    for name in ("acme", "go"):
+        evolution.execute(f"INSERT INTO instances (name, webhook, events) VALUES ('{name}', '{URL}/go', 'ALL')")
+    assert (await cli("webhook", "import", "--from", "evolution-db", evolution.uri, "--apply"))[0] == 0
+    assert {found["instance"]: found["url"] for found in await webhooks(cli)} == {"acme": URL, "go": f"{URL}/go"}
+
+
+async def test_another_applications_table_of_that_name_is_not_taken_for_evolution_gos(
+    cli,  # type: ignore[no-untyped-def]
+    postgres: Postgres,
+) -> None:
+    name = f"other_{uuid4().hex[:12]}"
+    uri = postgres.create_database(name)
+    postgres.execute(name, "CREATE TABLE instances (name TEXT)")
+    code, out = await cli("webhook", "import", "--from", "evolution-db", uri)
+    assert code == 1
+    assert "has no tables of Evolution" in out
+
+
 async def test_what_is_exported_can_be_imported(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     await cli("webhook", "set", "acme", "--url", "https://u:hunter2@h.example/x", "--header", "X-A: hunter2")
     _, masked = await cli("webhook", "export")

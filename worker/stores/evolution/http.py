@@ -17,6 +17,8 @@ from worker.webhooks.transfer import Candidate, from_evolution
 AT_ONCE = 8
 SECONDS = 30.0
 LARGEST_ANSWER = 64 * 2**20
+MOST_OF_AN_ADDRESS = 500
+"""Characters of register_url that are told."""
 
 _SPELLINGS = {name: BY_NAME[name].spellings for name in RESPELLED}
 
@@ -52,6 +54,8 @@ class _Evolution:
             raise self._failed(path, str(error) or type(error).__name__) from None
         if status == 404:
             return None
+        if status == 503 and (unlicensed := _unlicensed(content)):
+            raise self._failed(path, unlicensed)
         if status != 200:
             raise self._failed(path, "the API key is refused" if status in (401, 403) else f"it answered {status}")
         try:
@@ -61,6 +65,25 @@ class _Evolution:
 
     def _failed(self, path: str, problem: str) -> StoreUnavailable:
         return StoreUnavailable(f"Evolution: GET {path}: {problem}")
+
+
+def _unlicensed(content: bytes) -> str | None:
+    """Evolution 2.4 answers 503 to every call until it is activated; None: that is not why."""
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
+    match found:
+        case {"code": "LICENSE_REQUIRED", **more}:
+            address = more.get("register_url")
+            where = f": open {_printable(address)}" if isinstance(address, str) and address else " in its manager"
+            return f"this Evolution is not activated yet (LICENSE_REQUIRED); activate it{where}, then import again"
+    return None
+
+
+def _printable(address: str) -> str:
+    """An answer's text may be anybody's."""
+    return "".join(char if char.isprintable() else "?" for char in address[:MOST_OF_AN_ADDRESS])
 
 
 def candidate(instance: str, found: object) -> Candidate | None:

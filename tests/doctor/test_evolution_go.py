@@ -1,0 +1,58 @@
+"""What the doctor says of Evolution Go's queues."""
+
+import re
+import shlex
+
+import pytest
+
+from tests.doctor.builders import COMMANDS, QUORUM, queue, theirs, view
+from worker.broker.consuming.plan import go_queues
+from worker.doctor.evolution_go import ARGUMENTS, INSTANCES_NAME, NAME, judged, queues_of_go
+from worker.doctor.finding import Finding
+from worker.doctor.view import BrokerView
+
+UUID = "8f0a3c52-6c0e-4f7e-9a55-0d9f4f0f7c11"
+
+
+def found(seen: BrokerView, *, reads: bool) -> list[Finding]:
+    return judged(queues_of_go(seen), seen.version, "webhooks.dead", COMMANDS, reads=reads)
+
+
+def test_another_applications_queue_of_that_name_is_left_alone() -> None:
+    seen = view(queue("message", 5, arguments=QUORUM), queue("messages", arguments=ARGUMENTS), queue("x.message"))
+    assert found(seen, reads=True) == found(seen, reads=False) == []
+    assert theirs(view(queue("message", arguments=ARGUMENTS), bindings=None)) == []
+
+
+def test_unread_ones_are_told_with_the_setting_that_reads_them() -> None:
+    (finding,) = found(
+        view(queue("message", 3, arguments=ARGUMENTS), queue("qrcode", arguments=ARGUMENTS)), reads=False
+    )
+    assert (finding.level, finding.name, finding.items) == ("warning", NAME, ("message", "qrcode"))
+    assert "2 queues with 3 messages" in finding.what
+    assert "RABBITMQ_SOURCE=queues" in finding.fix
+
+
+def test_what_is_read_and_kept_is_fine() -> None:
+    (finding,) = found(view(queue("message", consumers=1, arguments=ARGUMENTS)), reads=True)
+    assert (finding.level, finding.what) == ("ok", "1 read by a worker")
+    (unseen,) = found(view(queue("message", consumers=1, arguments={}, policy=None), bindings=None), reads=True)
+    assert unseen.level == "ok"
+
+
+def test_rabbitmq_4_drops_what_no_policy_keeps() -> None:
+    seen = view(queue("message", consumers=1, arguments=ARGUMENTS), version="4.0.5")
+    (finding,) = found(seen, reads=True)
+    assert finding.level == "warning"
+    *_, name, pattern, _ = shlex.split(finding.fix)
+    assert name == "evolution-go-read"
+    assert all(re.search(pattern, one) for one in go_queues())
+    assert not re.search(pattern, "messages.upsert")
+    assert not re.search(pattern, "webhooks.message")
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_those_of_instances_cannot_be_read(reads: bool) -> None:
+    (finding,) = found(view(queue(f"{UUID}.message", 7, arguments=ARGUMENTS)), reads=reads)
+    assert (finding.level, finding.name) == ("problem", INSTANCES_NAME)
+    assert "AMQP_GLOBAL_ENABLED=true" in finding.fix
