@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,10 @@ def test_those_of_instances_cannot_be_read(reads: bool) -> None:
     (finding,) = found(view(queue(f"{UUID}.message", 7, arguments=ARGUMENTS)), reads=reads)
     assert (finding.level, finding.name) == ("problem", INSTANCES_NAME)
     assert "AMQP_GLOBAL_ENABLED=true" in finding.fix
+
+
+def test_the_policy_is_that_of_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evolution.md").read_text()
+    _, _, after = page.partition("rabbitmqctl set_policy --apply-to queues evolution-go-read")
+    pattern, definition = re.findall(r"'([^']+)'", after)[:2]
+    assert COMMANDS.keep_read_of_go("webhooks.dead").endswith(f"evolution-go-read '{pattern}' '{definition}'")
