@@ -150,4 +150,5 @@ async def _broker(settings: Settings, connection: AbstractConnection) -> AsyncIt
     if not plan.binds_exchange:
         found = await plan.present(connection)
         missing_all = "none exists: see RABBITMQ_PREFIX_KEY, and RABBITMQ_GLOBAL_ENABLED in Evolution"
+        missing_all += " (Evolution Go: AMQP_GLOBAL_ENABLED)"
         yield f"Evolution's own queues ({len(found)} found)", None if found else missing_all

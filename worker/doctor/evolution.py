@@ -69,6 +69,7 @@ def consumed(
     read = [queue for queue in queues if not queue.undefined and queue.sources != frozenset()]
     if not read:
         fix = "RABBITMQ_GLOBAL_ENABLED=true in Evolution, and RABBITMQ_PREFIX_KEY here as there"
+        fix += " (Evolution Go: AMQP_GLOBAL_ENABLED=true, and no prefix here)"
         return [Finding("problem", name, "none exists, and RABBITMQ_SOURCE=queues reads nothing else", fix)]
     found = []
     cut = [queue for queue in read if capped(queue)]
