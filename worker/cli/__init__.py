@@ -15,7 +15,7 @@ import uvloop
 
 from worker import __version__
 from worker.cli import api, check, dead, doctor, migrate, run, webhook
-from worker.cli.common import WRONG, Command, complain, output
+from worker.cli.common import WRONG, Command, Parser, complain, output
 from worker.settings.settings import Settings, SettingsError, load
 from worker.telemetry.log import configure
 from worker.webhooks.store import StoreUnavailable
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands. Modules with heavy imports make them when their command runs, so that each starts fast."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="webhook-worker",
         description="Delivers the events of Evolution API from RabbitMQ to each instance's webhook.",
         epilog="exit codes: 0 done; 1 it could not be done; 2 wrong usage or settings; 130, 143 cut short",

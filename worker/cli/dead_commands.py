@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, Protocol, TextIO
 import orjson
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
-from yarl import URL
 
+from worker.basics.address import Address
 from worker.basics.clock import Clock
-from worker.basics.masking import without
-from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, masked, while_open
+from worker.broker.address import broker_address
+from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, while_open
 from worker.broker.topology import Topology, topology
 from worker.cli.dead_arguments import filter_of, problem_with
 from worker.deadletters import shown as output
@@ -74,18 +74,22 @@ class Scene:
 
 
 async def run(
-    arguments: argparse.Namespace, uri: str, prefix: str, console: Console | None = None, now: Clock = time.time
+    arguments: argparse.Namespace,
+    uri: str | Address,
+    prefix: str,
+    console: Console | None = None,
+    now: Clock = time.time,
 ) -> int:
     """One command; its exit code: 0 fine, 1 it failed, 2 wrong usage. `prefix` is WORKER_QUEUE_PREFIX."""
-    console = console or Console()
+    console, address = console or Console(), broker_address(uri)
     command = arguments.dead_command
     problem = problem_with(arguments) if command in ("redrive", "purge") else None
     if problem:
         return console.fail(problem, USAGE)
     try:
-        connection = await connect(uri, f"webhook-worker dead {command}")
+        connection = await connect(address, f"webhook-worker dead {command}")
     except BROKER_ERRORS as error:
-        return console.fail(f"no connection to RabbitMQ at {masked(uri)}: {_without_password(error, uri)}")
+        return console.fail(f"no connection to RabbitMQ at {address}: {address.clean(in_words(error))}")
     try:
         scene = Scene(arguments, connection, topology(prefix, "", ()), console, now)
         return await while_open(connection, COMMANDS[command](scene))
@@ -94,7 +98,7 @@ async def run(
             f"the queue {prefix}.dead does not exist: WORKER_QUEUE_PREFIX is wrong, or no worker ever ran"
         )
     except (PublishFailed, Stalled, *BROKER_ERRORS) as error:
-        return console.fail(f"dead {command} stopped: {_without_password(error, uri)}")
+        return console.fail(f"dead {command} stopped: {address.clean(in_words(error))}")
     finally:
         await close(connection)
 
@@ -207,10 +211,6 @@ def _counted(scene: Scene, verb: str, counts: Counter[str], found: set[str] | No
 
 def _not_found(ids: list[str]) -> str:
     return f"no letter with the id {', '.join(ids)} (another `dead` command may hold it at this moment)"
-
-
-def _without_password(error: Exception, uri: str) -> str:
-    return without(URL(uri).password, in_words(error))
 
 
 COMMANDS: Mapping[str, Callable[[Scene], Coroutine[Any, Any, int]]] = {

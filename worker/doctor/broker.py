@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
 
-from worker.broker.connection import BROKER_ERRORS, close, in_words, masked
+from worker.broker.connection import BROKER_ERRORS, close, in_words
 from worker.broker.consuming.plan import evolution_queues as known_names
 from worker.broker.consuming.plan import go_queues
 from worker.broker.topology import Topology
@@ -56,7 +56,7 @@ class BrokerExamination:
             yield Finding("problem", "RabbitMQ", str(error), "RABBITMQ_URI: host, port, user, password, virtual host")
             return
         try:
-            yield Finding("ok", "RabbitMQ", f"connected to {masked(uri)}")
+            yield Finding("ok", "RabbitMQ", f"connected to {uri}")
             for finding in (await self._topology_finding(connection), await self._ask_management()):
                 yield finding
             view = await self._view(connection)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from aio_pika.abc import AbstractConnection
 
-from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, masked
+from worker.basics.address import Address
+from worker.broker.connection import BROKER_ERRORS, close, connect, in_words
 from worker.broker.consuming.plan import ConsumptionPlan
 from worker.broker.declare import mismatch, missing
 from worker.broker.topology import Topology
@@ -101,12 +102,12 @@ async def look_through(settings: Settings) -> tuple[StoreUnavailable | None, lis
         await store.close()
 
 
-async def connected(uri: str, name: str) -> AbstractConnection:
+async def connected(address: Address, name: str) -> AbstractConnection:
     """A connection that the broker's own lists show by `name`. Raises NoConnection."""
     try:
-        return await connect(uri, name)
-    except (*BROKER_ERRORS, ValueError) as error:
-        raise NoConnection(f"no connection to {masked(uri)}: {in_words(error)}") from error
+        return await connect(address, name)
+    except BROKER_ERRORS as error:
+        raise NoConnection(f"no connection to {address}: {address.clean(in_words(error))}") from error
 
 
 async def topology_seen(

@@ -1,7 +1,5 @@
 """The store: whether it answers, and whether its user may do what the worker needs; else the grants to make."""
 
-from urllib.parse import unquote, urlsplit
-
 from worker.doctor.finding import Finding
 from worker.process.sources import SourceKind
 from worker.stores.database import Database
@@ -39,7 +37,7 @@ def grants(database: Database, *, own: bool) -> str:
     rights = "SELECT, INSERT, UPDATE, DELETE" if own else "SELECT"
     tables = OWN_TABLES if own else EVOLUTION_TABLES
     if database.dialect == "mysql":
-        name, user = _quoted(database, urlsplit(database.uri).path.strip("/")), _user(database)
+        name, user = _quoted(database, database.name), _user(database)
         on = [f"{name}.{_quoted(database, one)}" for one in tables]
         if own:  # MySQL has no owners: who migrates needs these too
             rights, on = f"{rights}, CREATE, ALTER", [f"{name}.*"]
@@ -52,11 +50,11 @@ def grants(database: Database, *, own: bool) -> str:
 
 def _quoted(database: Database, name: str) -> str:
     mark = "`" if database.dialect == "mysql" else '"'
-    return mark + unquote(name).replace(mark, mark * 2) + mark
+    return mark + name.replace(mark, mark * 2) + mark
 
 
 def _user(database: Database) -> str:
-    user = unquote(urlsplit(database.uri).username or "")
+    user = database.address.user or ""
     if database.dialect == "mysql":
         return "'" + user.replace("'", "''") + "'@'%'"
     return _quoted(database, user)

@@ -61,7 +61,7 @@ class SourceKind:
 
     def database(self, settings: Settings) -> Database | None:
         """Where the webhooks are; None: in no database."""
-        return parse(settings.database_connection_uri) if self.in_database else None
+        return settings.database_connection_uri if self.in_database else None
 
 
 def source_kind(settings: Settings) -> SourceKind:
@@ -111,7 +111,7 @@ async def _evolution_api_webhooks(uri: str) -> list[Webhook]:
         await source.store.close()
 
 
-def evolution_source(uri: str, *, take_all: bool, setting: str = SETTING) -> WebhookSource:
+def evolution_source(uri: str | Database, *, take_all: bool, setting: str = SETTING) -> WebhookSource:
     """Evolution's own tables. Raises StoreUnavailable without the driver, ValueError for what is no such URI."""
     from worker.stores.evolution.store import EvolutionStore  # noqa: PLC0415 - only for this source
 
@@ -121,7 +121,7 @@ def evolution_source(uri: str, *, take_all: bool, setting: str = SETTING) -> Web
     return WebhookSource(store, evolution.check, watched=evolution, token_owner=evolution.token_owner)
 
 
-def require_driver(uri: str) -> None:
+def require_driver(uri: str | Database) -> None:
     """Raises StoreUnavailable that names the missing package."""
     database = parse(uri)
     driver = _DRIVERS.get(database.dialect)
