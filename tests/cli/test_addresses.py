@@ -41,7 +41,7 @@ WRONG_RABBITMQ = [
     "amqps://h/?cadata={}", "amqps://h/?auth={}",
 ]  # fmt: skip
 WRONG_DATABASE = [
-    "postgresql://evo:{}@h", "postgresql://evo:{}@h/d?channel_binding=perhaps", "mysql://evo:{}@h/d?{}=1",
+    "postgresql://evo:{}@h", "postgresql://evo:{}@h/d?channel_binding=perhaps", "mysql://evo:{}@h/d?password={}",
     "mysql://evo:2024#{}@h/d", "postgres://evo:{}@h:x/d", "mysql://evo:{}@[::1/d", "sqlite:///w.db?mode=ro", "sqlite://",
     "postgresql://evo:{}@/d", "postgresql://evo:{}@h/d?sslpassword={}&sslmode=x", "mariadb+x://evo:{}@h/d",
 ]  # fmt: skip
