@@ -2,9 +2,11 @@
 
 import ssl
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from tests.support.postgres import Postgres
 from worker.stores.database import parse
 from worker.stores.engine import engine_of
 
@@ -107,3 +109,15 @@ def test_what_would_not_be_heeded_is_refused(uri: str) -> None:
     with pytest.raises(ValueError, match=r"^must be ") as caught:
         parse(uri)
     assert "Gehe" not in str(caught.value)
+
+
+def test_behind_a_pooler_each_transaction_has_its_time_limit_and_writes_nothing(postgres: Postgres) -> None:
+    engine = engine_of(parse(postgres.create_database(f"test_{uuid4().hex}") + "?pgbouncer=true"), read_only=True)
+    try:
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "30s"
+            assert connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on"
+        with engine.raw_connection().driver_connection.cursor() as cursor:  # type: ignore[union-attr]
+            assert cursor.execute("SHOW statement_timeout").fetchone() == ("0",)
+    finally:
+        engine.dispose()
