@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -17,7 +18,7 @@ from yarl import URL
 from worker.basics.address import Address
 from worker.basics.tasks import end
 from worker.broker.address import broker_address
-from worker.broker.aiormq_internals import closing_of, connection_beneath
+from worker.broker.aiormq_internals import closing_of, connection_beneath, refusal_of
 from worker.broker.decoders import read_whatever_comes
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,28 @@ def in_words(error: BaseException | None) -> str:
 
 
 class TopologyMismatch(Exception):
-    """A queue or exchange exists otherwise than the worker needs it; the text names it and the fix."""
+    """A queue or exchange exists otherwise than the worker needs it, or there is no room for it; with the fix."""
+
+
+CONNECTIONS = 2
+"""Of one `run`: consuming and publishing. `api` has one, and so has each command while it runs."""
+
+_LIMIT = re.compile(r"\blimit\b.*\breached\b|\breached\b.*\blimit\b", re.DOTALL)
+
+
+def limit_reached(text: str) -> bool:
+    """Whether RabbitMQ refuses for a limit: of queues, exchanges, connections, channels; of a virtual host, a user, a
+    node or the cluster."""
+    return _LIMIT.search(text) is not None
+
+
+def _refused(text: str) -> str:
+    if limit_reached(text):
+        return (
+            f"it is at a limit: {text}. Each replica needs {CONNECTIONS} connections, the API and each command one: "
+            "raise it (rabbitmqctl set_vhost_limits or set_user_limits, the hosted plan), or close others"
+        )
+    return "its virtual host does not exist, or is not open to this user"
 
 
 def masked(uri: str | Address) -> str:
@@ -86,7 +108,7 @@ async def connect(uri: str | Address, name: str) -> AbstractConnection:
             if "Connection.Close" not in str(error):
                 raise
             # The answer to Connection.Open; aiormq only says that it was another frame than expected.
-            raise ConnectionError("its virtual host does not exist, or is not open to this user") from None
+            raise ConnectionError(_refused(refusal_of(error))) from None
 
 
 @contextmanager
