@@ -40,6 +40,7 @@ class FakeMessage:
     queue: str = "webhooks.events"
     lost: bool = False
     ends: list[str] = field(default_factory=list)
+    dead_letters: bool = True
 
     @property
     def history(self) -> History | None:
@@ -54,6 +55,9 @@ class FakeMessage:
 
     def hand_back(self) -> None:
         self.ends.append("hand back")
+
+    def reject(self) -> None:
+        self.ends.append("reject")
 
 
 @dataclass(frozen=True)

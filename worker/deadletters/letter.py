@@ -23,6 +23,9 @@ DELIVERY_LIMIT = "delivery_limit"
 UNKNOWN = "unknown"
 """Nothing in the message says why it is here."""
 
+_BROKERS_REASONS = {DELIVERY_LIMIT: DELIVERY_LIMIT, "rejected": DeadReason.TOO_LARGE_FOR_BROKER.value}
+"""By the reason in x-death: the worker rejects only what is too large to be published."""
+
 LETTER_REASONS = (*sorted(reason.value for reason in DeadReason), DELIVERY_LIMIT, UNKNOWN)
 
 Table = Mapping[str, object]
@@ -65,7 +68,7 @@ def read(headers: Table, body: bytes, message_id: str | None) -> Letter:
         past, damage = _begun(body, message_id, death), str(problem)
     return Letter(
         id=_text(headers, "id") or _id(past, instance),
-        reason=reason or (DELIVERY_LIMIT if death.get("reason") == DELIVERY_LIMIT else UNKNOWN),
+        reason=reason or _BROKERS_REASONS.get(str(death.get("reason")), UNKNOWN),
         instance=instance,
         event=event,
         webhook=past.webhook_id,

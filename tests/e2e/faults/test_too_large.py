@@ -1,0 +1,81 @@
+"""Events that lay in a queue before the broker's max_message_size became smaller than they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.flow import Flow
+from tests.e2e.leftovers import QUICK
+from tests.support.amqp import Amqp
+from tests.support.events import event
+from tests.support.local_broker import LocalBroker
+from worker.broker.declare import declare
+from worker.broker.topology import topology
+
+LIMIT = 100_000
+SMALL_LIMIT = 4_000
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[LocalBroker]:
+    with LocalBroker() as broker:
+        yield broker
+
+
+async def limit(broker: LocalBroker, size: int) -> None:
+    """New channels of RabbitMQ 3.10 have this limit, as all have after an upgrade."""
+    await asyncio.to_thread(broker.ctl, "eval", f"application:set_env(rabbit, max_message_size, {size}).")
+
+
+async def waiting(flow: Flow, *bodies: bytes, size: int = LIMIT) -> None:
+    """These events lie in the worker's queue when the limit falls below the size of some of them."""
+    await limit(flow.broker, 134_217_728)
+    async with await Amqp.connect(flow.broker.uri) as amqp:
+        await declare(amqp.connection, topology(flow.names.prefix, flow.names.exchange, (1,)), bind=True)
+        for body in bodies:
+            await amqp.publish_event(flow.names.exchange, "messages.upsert", body)
+        await amqp.wait_depth(flow.names.events, len(bodies))
+    await limit(flow.broker, size)
+
+
+@pytest.mark.parametrize("size", [LIMIT, SMALL_LIMIT])
+async def test_it_becomes_a_dead_letter_while_smaller_events_go_on_without_a_reconnect(flow: Flow, size: int) -> None:
+    flow.receiver.always("/hook", lambda request: 500 if request.header("webhook-attempt") == "1" else 200)
+    large = [event(data="x" * size), event(data="y" * (2 * size))]
+    small = [event(data=number) for number in range(20)]
+    await waiting(flow, *small[:10], *large, *small[10:], size=size)
+    daemon = await flow.start(**QUICK | {"BREAKER_MIN_REQUESTS": "1000"})
+    await flow.delivered(20)
+    await daemon.wait_metric("deliveries_total", 2, outcome="DeadLettered", reason="too_large_for_broker")
+    await flow.amqp.wait_depth(flow.names.dead, 2)
+    assert daemon.output().count("connected to RabbitMQ") == 2, "one for consuming, one for publishing"
+    assert daemon.output().count("(max_message_size)") == 1, "told once"
+    await flow.nothing_is_left(dead=2)
+    assert flow.posts() == [1] * 2 + [2] * 20
+
+
+async def test_its_first_attempt_delivers_it_as_ever(flow: Flow) -> None:
+    await waiting(flow, event(data="x" * LIMIT))
+    await flow.start(**QUICK)
+    await flow.delivered(1)
+    await flow.nothing_is_left()
+
+
+async def test_a_queue_that_would_drop_it_gets_it_back(flow: Flow) -> None:
+    """RABBITMQ_SOURCE=queues: Evolution's queues have no dead-letter exchange."""
+    flow.receiver.always("/hook", 500)
+    await limit(flow.broker, 134_217_728)
+    theirs = f"{flow.names.prefix}evolution.messages.upsert"
+    async with await Amqp.connect(flow.broker.uri) as amqp:
+        await amqp.declare_queue(theirs)
+        await amqp.publish("", theirs, event(data="x" * LIMIT))
+    await limit(flow.broker, LIMIT)
+    settings = {"RABBITMQ_SOURCE": "queues", "RABBITMQ_PREFIX_KEY": f"{flow.names.prefix}evolution"}
+    daemon = await flow.start(**QUICK | settings)
+    await daemon.wait_for_line("is offered again in")
+    assert await daemon.stop() == 0
+    await flow.amqp.wait_depth(theirs, 1)
+    assert await flow.amqp.depth(flow.names.dead) == 0
