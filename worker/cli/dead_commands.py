@@ -22,6 +22,7 @@ from worker.broker.topology import Topology, topology
 from worker.cli.dead_arguments import filter_of, problem_with
 from worker.deadletters import shown as output
 from worker.deadletters.browse import Browser, Seen, Stalled
+from worker.deadletters.direct import Deliver
 from worker.deadletters.letter import Letter, read
 from worker.deadletters.listing import Choice, Listing
 from worker.deadletters.redrive import Redrive
@@ -71,6 +72,7 @@ class Scene:
     topology: Topology
     console: Console
     now: Clock
+    deliver: Deliver | None = None
 
 
 async def run(
@@ -79,8 +81,12 @@ async def run(
     prefix: str,
     console: Console | None = None,
     now: Clock = time.time,
+    deliver: Deliver | None = None,
 ) -> int:
-    """One command; its exit code: 0 fine, 1 it failed, 2 wrong usage. `prefix` is WORKER_QUEUE_PREFIX."""
+    """One command; its exit code: 0 fine, 1 it failed, 2 wrong usage. `prefix` is WORKER_QUEUE_PREFIX.
+
+    `deliver` is what `redrive` does with letters that RabbitMQ does not take for their size; None: it leaves them.
+    """
     console, address = console or Console(), broker_address(uri)
     command = arguments.dead_command
     problem = problem_with(arguments) if command in ("redrive", "purge") else None
@@ -91,7 +97,7 @@ async def run(
     except BROKER_ERRORS as error:
         return console.fail(f"no connection to RabbitMQ at {address}: {address.clean(in_words(error))}")
     try:
-        scene = Scene(arguments, connection, topology(prefix, "", ()), console, now)
+        scene = Scene(arguments, connection, topology(prefix, "", ()), console, now, deliver)
         return await while_open(connection, COMMANDS[command](scene))
     except ChannelNotFoundEntity:
         return console.fail(
@@ -158,7 +164,8 @@ async def redrive(scene: Scene) -> int:
             choice = Choice(browser, chosen, scene.arguments.limit)
             await browser.run(choice.look)
         return _counted(scene, "would redrive", choice.counts, choice.found)
-    moving = Redrive(scene.connection, scene.topology, chosen.matches, scene.arguments.limit, scene.now)
+    limit = scene.arguments.limit
+    moving = Redrive(scene.connection, scene.topology, chosen.matches, limit, scene.now, scene.deliver)
     try:
         await moving.run()
     except BaseException:
@@ -166,6 +173,9 @@ async def redrive(scene: Scene) -> int:
         _counted(scene, "redrove", moving.result.moved, None)
         raise
     code = _counted(scene, "redrove", moving.result.moved, moving.result.found)
+    if moving.result.left:
+        told = [f"{name} ({why})" for name, why in sorted(moving.result.left.items())[:10]]
+        code = scene.console.fail(f"left {len(moving.result.left)} letters too large for RabbitMQ: {', '.join(told)}")
     if moving.result.damaged:
         ids = ", ".join(sorted(moving.result.damaged)[:10])
         return scene.console.fail(f"left {len(moving.result.damaged)} letters whose headers are damaged: {ids}")

@@ -22,7 +22,7 @@ def rights(said: str, user: str, needs: Needs, commands: Commands) -> Finding:
 
 
 def binding(view: BrokerView, topology: Topology, *, bound: bool, declares: bool = True) -> Finding | None:
-    """`bound`: the worker reads by a queue of its own. `declares`: RABBITMQ_DECLARE. None: no queue before the start."""
+    """`bound`: the worker reads by a queue of its own. `declares`: RABBITMQ_DECLARE. None: there is no queue yet."""
     name = "binding"
     if view.bindings is None or topology.events not in view.queues:
         return None

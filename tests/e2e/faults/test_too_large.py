@@ -57,6 +57,31 @@ async def test_it_becomes_a_dead_letter_while_smaller_events_go_on_without_a_rec
     assert flow.posts() == [1] * 2 + [2] * 20
 
 
+async def test_redrive_posts_what_the_broker_does_not_take_and_moves_the_rest(flow: Flow) -> None:
+    """The receiver refuses for good, is repaired, and one letter of the two large ones fails again."""
+    flow.receiver.always("/hook", 404)
+    bodies = [event(data="x" * LIMIT), event(data=1), event(data="y" * LIMIT)]
+    await waiting(flow, *bodies)
+    daemon = await flow.start(**QUICK)
+    await flow.amqp.wait_depth(flow.names.dead, 3)
+    await daemon.stop()
+    flow.receiver.always("/hook", lambda request: 500 if b"yyyy" in request.body else 200)
+    redrive = await flow.start_worker(arguments=("dead", "redrive", "--all"), ready=False)
+    assert await redrive.wait() == 1
+    assert "redrove 2 letters: 1 rejected, 1 too_large_for_broker" in redrive.output()
+    assert "left 1 letters too large for RabbitMQ: evt_" in redrive.output()
+    assert "the receiver answered 500" in redrive.output()
+    assert await flow.amqp.depth(flow.names.dead) == 1
+    assert await flow.amqp.depth(flow.names.events) + await flow.amqp.depth(flow.names.retries) == 1
+    flow.receiver.always("/hook", 200)
+    again = await flow.start_worker(arguments=("dead", "redrive", "--reason", "too_large_for_broker"), ready=False)
+    assert await again.wait() == 0
+    assert await flow.amqp.depth(flow.names.dead) == 0
+    ids = [request.header("webhook-id") for request in flow.receiver.requests if b"yyyy" in request.body]
+    assert len(ids) == 3
+    assert len(set(ids)) == 1, "the same id in every life"
+
+
 async def test_its_first_attempt_delivers_it_as_ever(flow: Flow) -> None:
     await waiting(flow, event(data="x" * LIMIT))
     await flow.start(**QUICK)
