@@ -60,7 +60,7 @@ class ChangeListener:
         return channel is None or (not channel.is_closed and is_registered(channel, self._tag))
 
     async def listen(self, connection: AbstractConnection) -> None:
-        """Consumes on a new connection. Without the rights for it, changes arrive by CACHE_TTL_SECONDS only."""
+        """Consumes on a new connection. Without the rights or room for it, only CACHE_TTL_SECONDS brings changes."""
         self._channel = None
         channel = await open_channel(connection)
         try:
@@ -68,7 +68,7 @@ class ChangeListener:
             await channel.queue_declare(queue, exclusive=True, auto_delete=True)
             await channel.queue_bind(queue, self._exchange)
             answer = await channel.basic_consume(queue, self._heard, no_ack=True)
-        except aiormq.exceptions.ChannelAccessRefused as error:
+        except (aiormq.exceptions.ChannelAccessRefused, aiormq.exceptions.ChannelPreconditionFailed) as error:
             log.warning("changes of webhooks cannot be heard, only CACHE_TTL_SECONDS brings them: %s", error)
             return
         self._channel, self._tag = channel, answer.consumer_tag or ""

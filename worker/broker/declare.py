@@ -48,8 +48,8 @@ def no_room(refusal: str, topology: Topology) -> str:
     """What RabbitMQ says of a limit, how much the worker needs, and what can be done."""
     return (
         f"{refusal}. This is a limit of RabbitMQ or of its hosted plan; the worker needs {len(topology.queues)} queues "
-        f"({len(topology.delays)} of them for the delays between attempts) and 2 exchanges: raise it "
-        "(rabbitmqctl set_vhost_limits), delete queues that nobody needs, or have fewer delays (WEBHOOK_RETRY_*)"
+        f"({len(topology.delays)} of them for delays between attempts), one more for each replica, and 2 exchanges: "
+        "raise it (rabbitmqctl set_vhost_limits), delete queues nobody needs, or have fewer delays (WEBHOOK_RETRY_*)"
     )
 
 

@@ -21,15 +21,22 @@ def store(error: StoreUnavailable | None, kind: SourceKind, database: Database |
     return Finding("problem", NAME, str(error), "mend it, then: webhook-worker check")
 
 
-def creation(database: Database, may_create: bool | None, *, made: bool) -> Finding:
-    """Of the worker's own tables; `made`: they are there and up to date."""
-    if made:
+def creation(database: Database, may_create: bool | None, *, made: bool, may_write: bool | None = None) -> Finding:
+    """Of the worker's own tables; `made`: they are there and up to date. None: only a try would tell."""
+    lacks = f"{database.shown}: its user may not"
+    if made or may_write is False:
+        if may_write is False:
+            return Finding("problem", RIGHTS, f"{lacks} read and write the worker's tables", grants(database, own=True))
         return Finding("ok", RIGHTS, "enough for the tables that exist")
-    if may_create is not False:
+    if may_create is None:
+        return Finding("ok", RIGHTS, "no right is seen to lack; the tables are made at the first start or by migrate")
+    if may_create:
         return Finding("ok", RIGHTS, "the tables are made at the first start, or by webhook-worker migrate")
+    if database.dialect == "mysql":
+        return Finding("problem", RIGHTS, f"{lacks} create the worker's tables", grants(database, own=True))
     schema = _quoted(database, database.schema or "public")
     fix = f"GRANT CREATE, USAGE ON SCHEMA {schema} TO {_user(database)}; or migrate as a user who may"
-    return Finding("problem", RIGHTS, f"{database.shown}: its user may not create the worker's tables", fix)
+    return Finding("problem", RIGHTS, f"{lacks} create the worker's tables", fix)
 
 
 def grants(database: Database, *, own: bool) -> str:

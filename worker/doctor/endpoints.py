@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of
 from worker.doctor.finding import Finding, Level, many, some
+from worker.domain.request import BadHeaders
+from worker.domain.target import BadUrl
 from worker.domain.webhook import Webhook
+from worker.domain.webhook_test import KIND, event_of_test, request_of_test
 
 NAME = "endpoints"
 TOLD = 20
@@ -26,18 +29,41 @@ def by_place(webhooks: Sequence[Webhook]) -> dict[Place, list[Webhook]]:
     return found
 
 
-def bad_urls(webhooks: Sequence[Webhook]) -> Finding | None:
+def bad_urls(webhooks: Sequence[Webhook], elsewhere: str = "") -> Finding | None:
+    """`elsewhere`: where webhooks are changed when not by `webhook set` (SourceKind.elsewhere), as for all below."""
     names = tuple(who(webhook) for webhook in webhooks if webhook.enabled and place_of(webhook.url) is None)
     if not names:
         return None
     what = f"{many(len(names), 'webhook')} without an http:// or https:// URL, whose events become dead letters: "
-    return Finding("problem", NAME, what + some(names), "webhook-worker webhook set INSTANCE --url URL", names)
+    fix = elsewhere or "webhook-worker webhook set INSTANCE --url URL"
+    return Finding("problem", NAME, what + some(names), fix, names)
 
 
-def endpoints(reach: Reach, webhooks: Webhooks) -> list[Finding]:
+def bad_headers(webhooks: Sequence[Webhook], elsewhere: str = "") -> Finding | None:
+    """Those whose headers, token or signature cannot be made, so that each event becomes a dead letter."""
+    problems = {who(webhook): problem for webhook in webhooks if webhook.enabled and (problem := _unsendable(webhook))}
+    if not problems:
+        return None
+    what = f"{many(len(problems), 'webhook')} with headers that cannot be sent, whose events become dead letters: "
+    told = [f"{name}: {problem}" for name, problem in problems.items()]
+    fix = elsewhere or "webhook-worker webhook set INSTANCE --id ID --header 'Name: value' (all headers anew)"
+    return Finding("problem", "headers", what + some(told), fix, tuple(problems))
+
+
+def _unsendable(webhook: Webhook) -> str | None:
+    try:
+        request_of_test(webhook, event_of_test(webhook.instance or "-", KIND, 0.0), 0.0)
+    except BadHeaders as error:
+        return str(error)
+    except BadUrl:
+        pass  # told of by bad_urls
+    return None
+
+
+def endpoints(reach: Reach, webhooks: Webhooks, elsewhere: str = "") -> list[Finding]:
     """One finding a place that cannot be connected to, the rest of many in one."""
     failed = [place for place, probe in sorted(reach.probes.items()) if probe.failure]
-    found = [_one(place, reach.probes[place], webhooks[place]) for place in failed[:TOLD]]
+    found = [_one(place, reach.probes[place], webhooks[place], elsewhere) for place in failed[:TOLD]]
     if len(failed) > TOLD:
         rest = tuple(map(str, failed[TOLD:]))
         what = f"{len(rest)} more cannot be connected to: {some(rest)}"
@@ -82,33 +108,35 @@ def dns(reach: Reach) -> Finding | None:
     return Finding("warning", "DNS", seen, fix)
 
 
-def _one(place: Place, probe: Probe, webhooks: Sequence[Webhook]) -> Finding:
+def _one(place: Place, probe: Probe, webhooks: Sequence[Webhook], elsewhere: str) -> Finding:
     names = tuple(who(webhook) for webhook in webhooks)
     assert probe.failure is not None
-    level, meaning, fix = _remedy(probe.failure, place, webhooks[0])
+    level, meaning, fix = _remedy(probe.failure, place, _set_url(webhooks[0], elsewhere))
     what = f"{place} {meaning}: {probe.error} ({some(names)})"
     return Finding(level, NAME, what, fix, names)
 
 
-def _remedy(failure: Failure, place: Place, webhook: Webhook) -> tuple[Level, str, str]:
+def _remedy(failure: Failure, place: Place, set_url: str) -> tuple[Level, str, str]:
     target = shlex.quote(str(place))
     match failure:
         case "egress":
             fix = "name its network in EGRESS_ALLOW, restart, webhook-worker dead redrive --reason egress_refused"
             return "problem", "is refused by the egress rules", fix
         case "dns":
-            return "warning", "does not resolve", f"correct the URL: {_set_url(webhook)}"
+            return "warning", "does not resolve", f"correct the URL: {set_url}"
         case "tls":
             fix = f"its certificate: openssl s_client -connect {target} -servername {shlex.quote(place.host)}"
             return "warning", "makes no TLS connection", fix
         case "connect" | "timeout":
-            fix = f"start it, or open the way from here to {target}; or {_set_url(webhook)}"
+            fix = f"start it, or open the way from here to {target}; or {set_url}"
             return "warning", "cannot be connected to", fix
 
 
-def _set_url(webhook: Webhook) -> str:
+def _set_url(webhook: Webhook, elsewhere: str) -> str:
     if not webhook.instance:
         return "WEBHOOK_GLOBAL_URL"
+    if elsewhere:
+        return f"{elsewhere.replace('{instance}', webhook.instance)} ({who(webhook)})"
     return shlex.join(["webhook-worker", "webhook", "set", webhook.instance, "--id", webhook.id, "--url", "URL"])
 
 
