@@ -58,6 +58,15 @@ def test_the_brokers_letter_shows_the_delivery_limit_and_what_its_body_names() -
     assert letter.first_seen is None
 
 
+def test_what_the_worker_had_rejected_was_too_large_for_the_broker() -> None:
+    letter = read(
+        headers_of(PAST) | {"x-death": [death("expired", "x"), death("rejected", "webhooks.retries")]}, BODY, None
+    )
+    assert letter.reason == "too_large_for_broker"
+    assert letter.webhook == PAST.webhook_id
+    assert letter.error == "RabbitMQ dead-lettered it from webhooks.retries: rejected"
+
+
 def test_the_brokers_letter_of_a_retry_keeps_its_webhook() -> None:
     letter = read(headers_of(PAST) | {"x-death": [death(queue="webhooks.retries")]}, BODY, None)
     assert (letter.reason, letter.webhook, letter.attempts) == (DELIVERY_LIMIT, "default", 3)

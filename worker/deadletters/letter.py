@@ -106,7 +106,7 @@ def broker_death(headers: Table) -> Table:
     """The x-death entry of what ended the message, newest first; {} when the broker has no part in it."""
     deaths = headers.get("x-death")
     entries = [entry for entry in deaths if isinstance(entry, Mapping)] if isinstance(deaths, list) else []
-    limited = [entry for entry in entries if entry.get("reason") == DELIVERY_LIMIT]
+    limited = [entry for entry in entries if entry.get("reason") in _BROKERS_REASONS]
     return next(iter(limited or entries), {})
 
 
