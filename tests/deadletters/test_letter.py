@@ -104,6 +104,16 @@ def test_nothing_that_somebody_publishes_breaks_reading_or_showing(
     output.pretty(output.in_full(letter, found, body)).encode()
 
 
+@pytest.mark.parametrize("reason", ["expired", "maxlen"])
+def test_what_an_operators_policy_took_out_says_so(reason: str) -> None:
+    letter = read({"x-death": [death(reason), death("expired", "webhooks.retry.5s")]}, BODY, None)
+    assert letter.reason == "queue_policy"
+    assert letter.error == f"RabbitMQ dead-lettered it from webhooks.events: {reason}"
+    crashing = read({"x-death": [death(), death("expired", "webhooks.retry.5s")]}, BODY, None)
+    assert crashing.reason == DELIVERY_LIMIT
+    assert read({"x-death": [{"reason": ["rejected"]}]}, BODY, None).reason == UNKNOWN
+
+
 def test_what_says_nothing_is_unknown() -> None:
     letter = read({}, b"\xff garbage", None)
     assert (letter.reason, letter.instance, letter.dead_since, letter.id[:4]) == (UNKNOWN, None, None, "evt_")

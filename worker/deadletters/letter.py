@@ -23,10 +23,15 @@ DELIVERY_LIMIT = "delivery_limit"
 UNKNOWN = "unknown"
 """Nothing in the message says why it is here."""
 
-_BROKERS_REASONS = {DELIVERY_LIMIT: DELIVERY_LIMIT, "rejected": DeadReason.TOO_LARGE_FOR_BROKER.value}
-"""By the reason in x-death: the worker rejects only what is too large to be published."""
+QUEUE_POLICY = "queue_policy"
+"""A policy of the operator's (message-ttl, max-length) took it out of `events` or `retries`: nobody has had it."""
 
-LETTER_REASONS = (*sorted(reason.value for reason in DeadReason), DELIVERY_LIMIT, UNKNOWN)
+_FINAL = {DELIVERY_LIMIT: DELIVERY_LIMIT, "rejected": DeadReason.TOO_LARGE_FOR_BROKER.value}
+_BROKERS_REASONS = _FINAL | dict.fromkeys(("expired", "maxlen"), QUEUE_POLICY)
+"""By the reason in x-death: the worker rejects only what is too large to be published. Each retry has expired once, in
+its delay queue, so that only the newest entry may count for a policy."""
+
+LETTER_REASONS = (*sorted(reason.value for reason in DeadReason), DELIVERY_LIMIT, QUEUE_POLICY, UNKNOWN)
 
 Table = Mapping[str, object]
 
@@ -106,7 +111,7 @@ def broker_death(headers: Table) -> Table:
     """The x-death entry of what ended the message, newest first; {} when the broker has no part in it."""
     deaths = headers.get("x-death")
     entries = [entry for entry in deaths if isinstance(entry, Mapping)] if isinstance(deaths, list) else []
-    limited = [entry for entry in entries if entry.get("reason") in _BROKERS_REASONS]
+    limited = [entry for entry in entries if str(entry.get("reason")) in _FINAL]
     return next(iter(limited or entries), {})
 
 
