@@ -173,9 +173,7 @@ class Settler:
             self._hand_back(settlement)
         elif message.dead_letters:
             why = f"{error}; it was to be {type(outcome).__name__} ({outcome.reason.value})"
-            detail = (
-                "" if isinstance(outcome, Parked | Delivered | Skipped) or not outcome.error else f": {outcome.error}"
-            )
+            detail = f": {outcome.error}" if isinstance(outcome, Retried | DeadLettered) and outcome.error else ""
             settlement.outcome = DeadLettered(DeadReason.TOO_LARGE_FOR_BROKER, why + detail)
             settlement.deliveries.rejected()
             self._recorder.settled(settlement.record(self._now()))
