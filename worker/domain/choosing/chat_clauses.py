@@ -1,0 +1,134 @@
+"""Turns the choices about chats, senders and message types into functions over what a Shape decoded."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from worker.domain.choosing.chat import CHAT_PATHS, Chat, Path, chat_of, from_me
+from worker.domain.choosing.choices import Choices
+from worker.domain.choosing.compiled import Clause
+from worker.domain.choosing.jid import canonical_jid, is_hidden, kind_of, user_of
+from worker.domain.choosing.problem import in_json
+from worker.domain.choosing.shape import Shape, View
+
+_TYPES = (("data", "messageType"), ("data", "Info", "Type"))
+_REMOTE, _MINE = ("data", "key", "remoteJid"), ("data", "key", "fromMe")
+
+
+def choice_paths(choices: Choices) -> Iterator[Path]:
+    """What these choices, `filter` aside, read of an event."""
+    if choices.ignore or choices.only_chats or choices.except_chats:
+        yield from CHAT_PATHS
+    if choices.message_types:
+        yield from _TYPES
+
+
+def choice_clauses(choices: Choices, shape: Shape) -> Iterator[Clause]:
+    """One clause for each choice but `filter`, in the order in which they are judged."""
+    if choices.ignore or choices.only_chats or choices.except_chats:
+        yield from _about_chats(choices, ChatReader(shape))
+    if choices.message_types:
+        yield _about_types(choices.message_types, shape)
+
+
+class ChatReader:
+    """The canonical chat of what a View points at; its Shape must have CHAT_PATHS."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._getters = {path: shape.getter(path) for path in CHAT_PATHS}
+        self._remote, self._mine = self._getters[_REMOTE], self._getters[_MINE]
+
+    def chat(self, view: View) -> Chat | None:
+        try:
+            jid = canonical_jid(self._remote(view.top))
+        except AttributeError:
+            jid = None
+        if jid is None or is_hidden(jid):
+            return chat_of(partial(self._value, view))
+        return Chat(jid)
+
+    def from_me(self, view: View) -> bool:
+        try:
+            mine = self._mine(view.top)
+        except AttributeError:
+            mine = None
+        return mine if isinstance(mine, bool) else from_me(partial(self._value, view))
+
+    def _value(self, view: View, path: Path) -> object:
+        try:
+            return self._getters[path](view.top)
+        except AttributeError:
+            return None
+
+
+def _about_chats(choices: Choices, reader: ChatReader) -> Iterator[Clause]:
+    kinds = frozenset(choices.ignore) - {"from_me"}
+    if kinds:
+        yield _kinds(kinds, reader)
+    if "from_me" in choices.ignore:
+        yield Clause("ignore", lambda view: not reader.from_me(view), lambda _: "from_me")
+    if choices.only_chats:
+        yield _only(choices.only_chats, reader)
+    if choices.except_chats:
+        yield _except(choices.except_chats, reader)
+
+
+def _kinds(ignored: frozenset[str], reader: ChatReader) -> Clause:
+    def kind(view: View) -> str | None:
+        chat = reader.chat(view)
+        return kind_of(chat.jid) if chat else None
+
+    return Clause("ignore", lambda view: kind(view) not in ignored, lambda view: f"{kind(view)}")
+
+
+def _only(chosen: frozenset[str], reader: ChatReader) -> Clause:
+    def holds(view: View) -> bool:
+        chat = reader.chat(view)
+        return chat is None or _is_among(chat, chosen)
+
+    return Clause("only_chats", holds, lambda view: f"{_name(reader, view)} is not in the list")
+
+
+def _except(excepted: frozenset[str], reader: ChatReader) -> Clause:
+    def holds(view: View) -> bool:
+        chat = reader.chat(view)
+        return chat is None or not _is_among(chat, excepted)
+
+    return Clause("except_chats", holds, lambda view: f"{_name(reader, view)} is in the list")
+
+
+def _is_among(chat: Chat, listed: frozenset[str]) -> bool:
+    """Under either of its names: as a JID, or the phone number as its user part."""
+    if chat.jid in listed or user_of(chat.jid) in listed:
+        return True
+    return chat.other is not None and (chat.other in listed or user_of(chat.other) in listed)
+
+
+def _name(reader: ChatReader, view: View) -> str:
+    chat = reader.chat(view)
+    return chat.jid if chat else "no chat"
+
+
+def _about_types(chosen: frozenset[str], shape: Shape) -> Clause:
+    type_of = _type_reader(shape)
+
+    def holds(view: View) -> bool:
+        found = type_of(view)
+        return found is None or found in chosen
+
+    return Clause("message_types", holds, lambda view: f"{in_json(type_of(view))} is not in the list")
+
+
+def _type_reader(shape: Shape) -> Callable[[View], str | None]:
+    getters = tuple(shape.getter(path) for path in _TYPES)
+
+    def type_of(view: View) -> str | None:
+        for get in getters:
+            try:
+                value = get(view.top)
+            except AttributeError:
+                continue
+            if type(value) is str:
+                return value
+        return None
+
+    return type_of

@@ -1,0 +1,154 @@
+"""All choices of an instance's webhooks, compiled together: an event is decoded once for all of them."""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+from worker.domain.choosing.chat import CHAT_PATHS, Chat, Path
+from worker.domain.choosing.chat_clauses import ChatReader, choice_clauses, choice_paths
+from worker.domain.choosing.choices import Choices
+from worker.domain.choosing.compiled import Clause, TooMuch, clauses, paths_of, spend
+from worker.domain.choosing.shape import Fields, Shape, TooDeep, View
+
+Key = TypeVar("Key", bound=Hashable)
+
+PASSES_UNDECIDED = "too deep, or too many array elements, to be looked into: it passes"
+
+
+class Plan(Generic[Key]):
+    """Made when the cache takes an instance's webhooks in; 0.2 to 2 ms. `Key` names a webhook.
+
+    It holds nothing of an event and may be used from several threads, each with a View of its own.
+    """
+
+    def __init__(self, shape: Shape, requirements: Mapping[Key, tuple[Clause, ...]]) -> None:
+        self._shape = shape
+        self._requirements = requirements
+
+    def read(self, fields: Fields) -> View | None:
+        """Decodes what the choices ask for, once an event; None for an event that no decoder reads."""
+        try:
+            return self._shape.read(fields)
+        except TooDeep:
+            return None
+
+    def refusal(self, key: Key, view: View | None) -> Clause | None:
+        """The clause by which this webhook does not hear the event; None: it passes. Never raises.
+
+        An event that cannot be decided in its time passes: it is better to deliver one too many than to lose one.
+        """
+        requirements = self._requirements.get(key)
+        if not requirements or view is None:
+            return None
+        try:
+            return self._judge(requirements, view, _clause)
+        except TooMuch:
+            return None
+
+    def explain(self, key: Key, view: View | None) -> str | None:
+        """As refusal, in words: `filter.data.key.fromMe: true is not false`. A microsecond or two more."""
+        requirements = self._requirements.get(key)
+        if not requirements or view is None:
+            return None
+        try:
+            return self._judge(requirements, view, _told)
+        except TooMuch:
+            return None
+
+    def _judge(
+        self, requirements: tuple[Clause, ...], view: View, outcome: Callable[[Clause, View], "Answer"]
+    ) -> "Answer | None":
+        view.looks = 0
+        data = view.data
+        if type(data) is not list or not data:
+            failed = _first_failing(requirements, view)
+            return outcome(failed, view) if failed else None
+        try:
+            return self._judge_elements(requirements, view, data, outcome)
+        finally:
+            self._shape.point(view, data)
+
+    def _judge_elements(
+        self,
+        requirements: tuple[Clause, ...],
+        view: View,
+        elements: list[object],
+        outcome: Callable[[Clause, View], "Answer"],
+    ) -> "Answer | None":
+        """Each element on its own, as though it were `data`; the event passes whole if one of them does."""
+        for element in elements:
+            spend(view, len(requirements))
+            self._shape.point(view, element)
+            if _first_failing(requirements, view) is None:
+                return None
+        self._shape.point(view, elements[0])
+        view.looks = 0
+        failed = _first_failing(requirements, view)
+        assert failed is not None
+        return outcome(failed, view)
+
+
+Answer = TypeVar("Answer")
+
+
+def _clause(clause: Clause, _: View) -> Clause:
+    return clause
+
+
+def _told(clause: Clause, view: View) -> str:
+    return clause.told(view)
+
+
+def _first_failing(requirements: tuple[Clause, ...], view: View) -> Clause | None:
+    for clause in requirements:
+        if not clause.holds(view):
+            return clause
+    return None
+
+
+def plan_for(choices: Mapping[Key, Choices]) -> Plan[Key] | None:
+    """One plan for an instance's webhooks; None when none of them has chosen anything: nothing is decoded then."""
+    made = {key: chosen for key, chosen in choices.items() if chosen.any_made()}
+    if not made:
+        return None
+    shape = Shape(path for chosen in made.values() for path in _paths(chosen))
+    return Plan(shape, {key: tuple(_requirements(chosen, shape)) for key, chosen in made.items()})
+
+
+def _paths(choices: Choices) -> Iterator[Path]:
+    yield from choice_paths(choices)
+    if choices.filter is not None:
+        yield from paths_of(choices.filter)
+
+
+def _requirements(choices: Choices, shape: Shape) -> Iterator[Clause]:
+    yield from choice_clauses(choices, shape)
+    if choices.filter is not None:
+        yield from clauses(choices.filter, shape)
+
+
+class ChatOfEvent:
+    """The canonical chat of whole events, for what goes by chat without having chosen anything (latest, order)."""
+
+    def __init__(self) -> None:
+        self._shape = Shape(CHAT_PATHS)
+        self._reader = ChatReader(self._shape)
+
+    def __call__(self, fields: Fields) -> Chat | None:
+        """None for an event about no chat, or about several (an array with two chats). Never raises."""
+        try:
+            view = self._shape.read(fields)
+        except TooDeep:
+            return None
+        if type(view.data) is not list:
+            return self._reader.chat(view)
+        return self._chat_of_all(view, view.data)
+
+    def _chat_of_all(self, view: View, elements: list[object]) -> Chat | None:
+        only: Chat | None = None
+        for element in elements:
+            self._shape.point(view, element)
+            chat = self._reader.chat(view)
+            if chat is None or (only is not None and chat.jid != only.jid):
+                return None
+            only = chat
+        return only

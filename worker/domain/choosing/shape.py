@@ -1,0 +1,158 @@
+"""One generated decoder for all paths that an instance's webhooks ask for.
+
+Of an event of 1 MB only the values at those paths become Python objects; msgspec skips the rest as bytes. Where it
+refuses what JavaScript writes (unpaired surrogates, numbers beyond a float, bytes that are not UTF-8), the json module
+reads the event into the same objects, several times slower.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+Path = tuple[str, ...]
+Fields = Mapping[str, Raw | bytes]
+
+_Tree = dict[str, "_Tree"]
+
+_SCALARS = str | int | float | bool | None
+_Leaf = msgspec.defstruct("_Leaf", [], gc=False)
+"""An object of which nothing but its being there was asked for."""
+
+
+class TooDeep(ValueError):
+    """The event is nested so deeply that no decoder reads it (over 900 levels)."""
+
+
+class View:
+    """The values of one event that the paths ask for; `looks` counts the array elements looked at."""
+
+    __slots__ = ("data", "looks", "top")
+
+    def __init__(self, top: Any, data: object) -> None:
+        self.top = top
+        self.data = data
+        self.looks = 0
+
+
+class Shape:
+    """Decodes exactly `paths` (from the top of an event), and hands out getters for them."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._tree = _tree(paths)
+        self._top = _struct(self._tree)
+        self._tops = [(f"k{at}", key, _decoder(tree), tree) for at, (key, tree) in enumerate(self._tree.items())]
+        self._data = next((name for name, key, _, _ in self._tops if key == "data"), None)
+
+    def read(self, fields: Fields) -> View:
+        """Raises TooDeep, and nothing else, whatever the fields of a parsed event hold."""
+        top = self._top()
+        for name, key, decode, tree in self._tops:
+            raw = fields.get(key)
+            if raw is not None:
+                try:
+                    value = decode(raw)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    value = _slowly(raw, tree)
+                setattr(top, name, value)
+        return View(top, getattr(top, self._data) if self._data else UNSET)
+
+    def point(self, view: View, element: object) -> None:
+        """Let `data` be one element of its array, an array within it being nothing to look into."""
+        assert self._data
+        setattr(view.top, self._data, [] if type(element) is list else element)
+
+    def getter(self, path: Path) -> Callable[[Any], object]:
+        """For `View.top`: the value, UNSET if the last key is absent; AttributeError where the way there ends."""
+        return attrgetter(".".join(self.names(path)))
+
+    def names(self, path: Path) -> tuple[str, ...]:
+        """The attributes that the keys of a path became."""
+        tree, names = self._tree, []
+        for key in path:
+            names.append(f"k{list(tree).index(key)}")
+            tree = tree[key]
+        return tuple(names)
+
+
+def leaves(value: object, names: tuple[str, ...], spend: Callable[[int], None]) -> list[object]:
+    """Every value at the end of a path, through the arrays on its way; arrays within arrays hold none.
+
+    `spend` hears how many array elements are about to be looked at, and may raise.
+    """
+    found: list[object] = [value]
+    for name in names:
+        holders: list[object] = []
+        for item in found:
+            if type(item) is list:
+                spend(len(item))
+                holders += item
+            else:
+                holders.append(item)
+        found = [item for holder in holders if (item := getattr(holder, name, UNSET)) is not UNSET]
+    return found
+
+
+def _tree(paths: Iterable[Path]) -> _Tree:
+    root: _Tree = {}
+    for path in paths:
+        tree = root
+        for key in path:
+            tree = tree.setdefault(key, {})
+    return root
+
+
+def _struct(tree: _Tree) -> Any:
+    if not tree:
+        return _Leaf
+    fields = [(f"k{at}", _type(inner), UNSET) for at, inner in enumerate(tree.values())]
+    return msgspec.defstruct("_Node", fields, rename={f"k{at}": key for at, key in enumerate(tree)}, gc=False)
+
+
+def _type(tree: _Tree) -> Any:
+    node: Any = _struct(tree)
+    return node | list[node | list[Raw] | _SCALARS] | _SCALARS
+
+
+def _decoder(tree: _Tree) -> Callable[[Raw | bytes], object]:
+    return msgspec.json.Decoder(_type(tree)).decode
+
+
+def _slowly(raw: Raw | bytes, tree: _Tree) -> object:
+    try:
+        text = bytes(raw).decode("utf-8", "surrogateescape")
+        return _shaped(json.loads(text, parse_int=_integer, strict=False), tree)
+    except RecursionError:
+        raise TooDeep("the event is nested too deeply to be looked into") from None
+
+
+def _integer(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:  # over 4,300 digits (sys.int_info): Python's guard against quadratic conversions
+        return float(text)
+
+
+def _shaped(value: object, tree: _Tree, within_array: bool = False) -> object:
+    match value:
+        case dict():
+            node = _Plain(len(tree))
+            for at, (key, inner) in enumerate(tree.items()):
+                if key in value:
+                    setattr(node, f"k{at}", _shaped(value[key], inner))
+            return node
+        case list():
+            return [] if within_array else [_shaped(item, tree, True) for item in value]
+        case _:
+            return value
+
+
+class _Plain:
+    """Stands in for a generated Struct in the slow way: an absent key is UNSET there too."""
+
+    def __init__(self, width: int) -> None:
+        for at in range(width):
+            setattr(self, f"k{at}", UNSET)

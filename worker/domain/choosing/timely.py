@@ -1,0 +1,80 @@
+"""For how long an event is of use: `ttl_seconds` and `latest_only`."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from worker.domain.choosing.chat import Chat
+from worker.domain.choosing.problem import MOST_PROBLEMS, Problem, in_json, is_text
+from worker.domain.names import canonical
+
+LONGEST_TTL = 30 * 24 * 3600
+"""Seconds."""
+
+MOST_EVENTS = 100
+LONGEST_EVENT = 64
+
+
+class LatestKey(NamedTuple):
+    """Of two events with one key the older is superseded. `chat`: canonical JID, "" for an event about no chat."""
+
+    kind: str
+    chat: str
+    instance: str
+    webhook_id: str
+
+
+def read_ttl(value: object, place: str = "ttl_seconds") -> tuple[dict[str, float] | None, list[Problem]]:
+    """Canonical event name -> seconds; None with the problems. null: no limits. The event's dialect is not judged."""
+    if value is None:
+        return {}, []
+    if not isinstance(value, dict):
+        return None, [Problem(place, f"an object, event name to seconds, not {in_json(value)}")]
+    if len(value) > MOST_EVENTS:
+        return None, [Problem(place, f"at most {MOST_EVENTS} events, not {len(value)}")]
+    problems = [problem for key, seconds in value.items() for problem in _ttl_problems(key, seconds, place)]
+    if problems:
+        return None, problems[:MOST_PROBLEMS]
+    return {canonical(key): float(seconds) for key, seconds in value.items()}, []
+
+
+def _ttl_problems(key: object, seconds: object, place: str) -> list[Problem]:
+    if not _is_event(key):
+        return [Problem(place, f"an event name, not {in_json(key)}")]
+    if type(seconds) in (int, float) and 0 < seconds <= LONGEST_TTL:  # type: ignore[operator]
+        return []
+    return [Problem(f"{place}.{key}", f"a number of seconds, above 0 and up to {LONGEST_TTL}, not {in_json(seconds)}")]
+
+
+def read_latest(value: object, place: str = "latest_only") -> tuple[frozenset[str] | None, list[Problem]]:
+    """Canonical event names; None with the problems. null: none."""
+    if value is None:
+        return frozenset(), []
+    if not isinstance(value, list | tuple):
+        return None, [Problem(place, f"a list of event names, not {in_json(value)}")]
+    if len(value) > MOST_EVENTS:
+        return None, [Problem(place, f"at most {MOST_EVENTS} events, not {len(value)}")]
+    problems = [
+        Problem(f"{place}[{at}]", f"an event name, not {in_json(item)}")
+        for at, item in enumerate(value)
+        if not _is_event(item)
+    ]
+    return (None, problems[:MOST_PROBLEMS]) if problems else (frozenset(map(canonical, value)), [])
+
+
+def _is_event(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_EVENT and is_text(value) and value.isprintable()
+
+
+def is_stale(ttl_seconds: Mapping[str, float], kind: str, age_seconds: float) -> bool:
+    """Judged when an attempt starts. `age_seconds`: since the event was first taken, whatever waits came between."""
+    limit = ttl_seconds.get(kind)
+    return limit is not None and age_seconds > limit
+
+
+def latest_key(
+    latest_only: frozenset[str], kind: str, chat: Chat | None, instance: str, webhook_id: str
+) -> LatestKey | None:
+    """What makes two events of a webhook the same news; None where the webhook wants every event of the kind."""
+    if kind not in latest_only:
+        return None
+    return LatestKey(kind, chat.jid if chat else "", instance, webhook_id)
