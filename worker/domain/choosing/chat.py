@@ -16,6 +16,9 @@ Read = Callable[[Path], object]
 """The value at a path of the event, from its top; anything but a string where there is none."""
 
 
+DATA: Path = ("data",)
+
+
 class Chat(NamedTuple):
     """`jid`: the canonical name. `other`: the name under which the event had it, if another (LID)."""
 
@@ -58,7 +61,7 @@ _CHATS = (
     _place("From", "CallCreatorAlt"),  # Evolution Go: Presence, calls
     _place("id", "phoneNumber jid pnJid"),  # presence, groups, participants, contacts, chats of old versions
     _place("ID"),  # Evolution Go: newsletters
-    _Place(("data",), ()),  # arrays of names: chats.delete
+    _Place(DATA, ()),  # arrays of names: chats.delete
 )
 
 _PARTICIPANTS = (

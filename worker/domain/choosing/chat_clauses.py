@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from worker.domain.choosing.chat import CHAT_PATHS, Chat, Path, chat_of, from_me
+from msgspec import Struct
+
+from worker.domain.choosing.chat import CHAT_PATHS, DATA, Chat, Path, chat_of, from_me
 from worker.domain.choosing.choices import Choices
 from worker.domain.choosing.compiled import Clause
 from worker.domain.choosing.jid import canonical_jid, is_hidden, kind_of, user_of
@@ -30,28 +32,37 @@ def choice_clauses(choices: Choices, shape: Shape) -> Iterator[Clause]:
         yield _about_types(choices.message_types, shape)
 
 
+_LOOKS = 5
+"""Of a clause about chats or senders at an element of `data`: it may have to ask many paths."""
+
+
 class ChatReader:
     """The canonical chat of what a View points at; its Shape must have CHAT_PATHS."""
 
     def __init__(self, shape: Shape) -> None:
         self._getters = {path: shape.getter(path) for path in CHAT_PATHS}
-        self._remote, self._mine = self._getters[_REMOTE], self._getters[_MINE]
+        self._remote, self._mine, self._data = (self._getters[path] for path in (_REMOTE, _MINE, DATA))
 
     def chat(self, view: View) -> Chat | None:
         try:
             jid = canonical_jid(self._remote(view.top))
         except AttributeError:
             jid = None
-        if jid is None or is_hidden(jid):
-            return chat_of(partial(self._value, view))
-        return Chat(jid)
+        if jid is not None and not is_hidden(jid):
+            return Chat(jid)
+        data = self._data(view.top)
+        if type(data) is str:  # chats.delete: names alone
+            return chat_of(lambda path: data if path == DATA else None)
+        return chat_of(partial(self._value, view)) if isinstance(data, Struct) else None
 
     def from_me(self, view: View) -> bool:
         try:
             mine = self._mine(view.top)
         except AttributeError:
             mine = None
-        return mine if isinstance(mine, bool) else from_me(partial(self._value, view))
+        if isinstance(mine, bool):
+            return mine
+        return isinstance(self._data(view.top), Struct) and from_me(partial(self._value, view))
 
     def _value(self, view: View, path: Path) -> object:
         try:
@@ -65,7 +76,7 @@ def _about_chats(choices: Choices, reader: ChatReader) -> Iterator[Clause]:
     if kinds:
         yield _kinds(kinds, reader)
     if "from_me" in choices.ignore:
-        yield Clause("ignore", lambda view: not reader.from_me(view), lambda _: "from_me")
+        yield Clause("ignore", lambda view: not reader.from_me(view), lambda _: "ignore: from_me", _LOOKS)
     if choices.only_chats:
         yield _only(choices.only_chats, reader)
     if choices.except_chats:
@@ -77,7 +88,7 @@ def _kinds(ignored: frozenset[str], reader: ChatReader) -> Clause:
         chat = reader.chat(view)
         return kind_of(chat.jid) if chat else None
 
-    return Clause("ignore", lambda view: kind(view) not in ignored, lambda view: f"{kind(view)}")
+    return Clause("ignore", lambda view: kind(view) not in ignored, lambda view: f"ignore: {kind(view)}", _LOOKS)
 
 
 def _only(chosen: frozenset[str], reader: ChatReader) -> Clause:
@@ -85,7 +96,7 @@ def _only(chosen: frozenset[str], reader: ChatReader) -> Clause:
         chat = reader.chat(view)
         return chat is None or _is_among(chat, chosen)
 
-    return Clause("only_chats", holds, lambda view: f"{_name(reader, view)} is not in the list")
+    return Clause("only_chats", holds, lambda view: f"only_chats: {_name(reader, view)} is not in the list", _LOOKS)
 
 
 def _except(excepted: frozenset[str], reader: ChatReader) -> Clause:
@@ -93,7 +104,7 @@ def _except(excepted: frozenset[str], reader: ChatReader) -> Clause:
         chat = reader.chat(view)
         return chat is None or not _is_among(chat, excepted)
 
-    return Clause("except_chats", holds, lambda view: f"{_name(reader, view)} is in the list")
+    return Clause("except_chats", holds, lambda view: f"except_chats: {_name(reader, view)} is in the list", _LOOKS)
 
 
 def _is_among(chat: Chat, listed: frozenset[str]) -> bool:
@@ -115,7 +126,7 @@ def _about_types(chosen: frozenset[str], shape: Shape) -> Clause:
         found = type_of(view)
         return found is None or found in chosen
 
-    return Clause("message_types", holds, lambda view: f"{in_json(type_of(view))} is not in the list")
+    return Clause("message_types", holds, lambda view: f"message_types: {in_json(type_of(view))} is not in the list")
 
 
 def _type_reader(shape: Shape) -> Callable[[View], str | None]:

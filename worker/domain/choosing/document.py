@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.domain.choosing.operators import OPERATORS
-from worker.domain.choosing.problem import MOST_PROBLEMS, Problem, in_json, is_text
+from worker.domain.choosing.problem import MOST_PROBLEMS, Problem, in_json, is_text, printable
 
 DEEPEST = 8
 """Objects within objects, the filter itself being the first."""
@@ -96,7 +96,7 @@ def _terms(value: object, place: str, path: Path, depth: int, check: _Check) -> 
 def _member(key: object, value: object, place: str, path: Path, depth: int, check: _Check) -> Iterator[Term]:
     if not isinstance(key, str) or not is_text(key):
         return check.wrong(place, "a key is text without unpaired surrogates")
-    here = f"{place}.{key[:100]}"
+    here = f"{place}.{printable(key)}"
     if key in ("$and", "$or"):
         yield from _listed(key, value, here, path, depth, check)
     elif key == "$not":

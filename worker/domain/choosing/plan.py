@@ -6,12 +6,10 @@ from typing import Generic, TypeVar
 from worker.domain.choosing.chat import CHAT_PATHS, Chat, Path
 from worker.domain.choosing.chat_clauses import ChatReader, choice_clauses, choice_paths
 from worker.domain.choosing.choices import Choices
-from worker.domain.choosing.compiled import Clause, TooMuch, clauses, paths_of, spend
+from worker.domain.choosing.compiled import Clause, TooMuch, allow_words, clauses, paths_of, spend
 from worker.domain.choosing.shape import Fields, Shape, TooDeep, View
 
 Key = TypeVar("Key", bound=Hashable)
-
-PASSES_UNDECIDED = "too deep, or too many array elements, to be looked into: it passes"
 
 
 class Plan(Generic[Key]):
@@ -75,8 +73,9 @@ class Plan(Generic[Key]):
         outcome: Callable[[Clause, View], "Answer"],
     ) -> "Answer | None":
         """Each element on its own, as though it were `data`; the event passes whole if one of them does."""
+        looks = sum(clause.looks for clause in requirements)
         for element in elements:
-            spend(view, len(requirements))
+            spend(view, looks)
             self._shape.point(view, element)
             if _first_failing(requirements, view) is None:
                 return None
@@ -95,6 +94,7 @@ def _clause(clause: Clause, _: View) -> Clause:
 
 
 def _told(clause: Clause, view: View) -> str:
+    allow_words(view)
     return clause.told(view)
 
 

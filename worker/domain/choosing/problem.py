@@ -25,10 +25,11 @@ def in_json(value: object, longest: int = 60) -> str:
             return "an object"
         case list() | tuple():
             return "an array"
-        case str() if len(value) > longest:
-            return json.dumps(value[:longest], ensure_ascii=False) + "..."
-        case str() | bool() | None:
-            return json.dumps(value, ensure_ascii=False)
+        case str():
+            rest = "..." if len(value) > longest else ""
+            return json.dumps(value[:longest], ensure_ascii=not is_text(value)) + rest
+        case bool() | None:
+            return json.dumps(value)
         case float():
             return json.dumps(value)
         case int() if value.bit_length() > 4 * longest:
@@ -37,6 +38,12 @@ def in_json(value: object, longest: int = 60) -> str:
             return str(value)
         case _:
             return f"a {type(value).__name__}"
+
+
+def printable(key: str, longest: int = 100) -> str:
+    """A key as part of a place: cut, and escaped where it would break a line or an encoding."""
+    key = key[:longest]
+    return key if key.isprintable() else json.dumps(key)[1:-1]
 
 
 def is_text(value: object) -> bool:

@@ -6,7 +6,7 @@ reads the event into the same objects, several times slower.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -16,11 +16,32 @@ from msgspec import UNSET, Raw
 Path = tuple[str, ...]
 Fields = Mapping[str, Raw | bytes]
 
-_Tree = dict[str, "_Tree"]
-
 _SCALARS = str | int | float | bool | None
 _Leaf = msgspec.defstruct("_Leaf", [], gc=False)
 """An object of which nothing but its being there was asked for."""
+
+
+class _Tree:
+    """The keys asked for below one key, and once all are known the class that holds their values."""
+
+    __slots__ = ("below", "struct")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Tree] = {}
+        self.struct: Any = _Leaf
+
+    def generate(self) -> Any:
+        """The type of a value here: an object, an array of them, or a scalar."""
+        node: Any = _Leaf
+        fields = [(name, tree.generate(), UNSET) for name, _, tree in self.names()]
+        if fields:
+            node = msgspec.defstruct("_Node", fields, rename={name: key for name, key, _ in self.names()}, gc=False)
+        self.struct = node
+        return node | list[node | list[Raw] | _SCALARS] | _SCALARS
+
+    def names(self) -> Iterator[tuple[str, str, "_Tree"]]:
+        for at, (key, tree) in enumerate(self.below.items()):
+            yield f"k{at}", key, tree
 
 
 class TooDeep(ValueError):
@@ -43,8 +64,11 @@ class Shape:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._tree = _tree(paths)
-        self._top = _struct(self._tree)
-        self._tops = [(f"k{at}", key, _decoder(tree), tree) for at, (key, tree) in enumerate(self._tree.items())]
+        self._tree.generate()
+        self._top = self._tree.struct
+        self._tops = [
+            (name, key, msgspec.json.Decoder(tree.generate()).decode, tree) for name, key, tree in self._tree.names()
+        ]
         self._data = next((name for name, key, _, _ in self._tops if key == "data"), None)
 
     def read(self, fields: Fields) -> View:
@@ -73,8 +97,8 @@ class Shape:
         """The attributes that the keys of a path became."""
         tree, names = self._tree, []
         for key in path:
-            names.append(f"k{list(tree).index(key)}")
-            tree = tree[key]
+            names.append(f"k{list(tree.below).index(key)}")
+            tree = tree.below[key]
         return tuple(names)
 
 
@@ -97,28 +121,12 @@ def leaves(value: object, names: tuple[str, ...], spend: Callable[[int], None]) 
 
 
 def _tree(paths: Iterable[Path]) -> _Tree:
-    root: _Tree = {}
+    root = _Tree()
     for path in paths:
         tree = root
         for key in path:
-            tree = tree.setdefault(key, {})
+            tree = tree.below.setdefault(key, _Tree())
     return root
-
-
-def _struct(tree: _Tree) -> Any:
-    if not tree:
-        return _Leaf
-    fields = [(f"k{at}", _type(inner), UNSET) for at, inner in enumerate(tree.values())]
-    return msgspec.defstruct("_Node", fields, rename={f"k{at}": key for at, key in enumerate(tree)}, gc=False)
-
-
-def _type(tree: _Tree) -> Any:
-    node: Any = _struct(tree)
-    return node | list[node | list[Raw] | _SCALARS] | _SCALARS
-
-
-def _decoder(tree: _Tree) -> Callable[[Raw | bytes], object]:
-    return msgspec.json.Decoder(_type(tree)).decode
 
 
 def _slowly(raw: Raw | bytes, tree: _Tree) -> object:
@@ -139,20 +147,12 @@ def _integer(text: str) -> int | float:
 def _shaped(value: object, tree: _Tree, within_array: bool = False) -> object:
     match value:
         case dict():
-            node = _Plain(len(tree))
-            for at, (key, inner) in enumerate(tree.items()):
+            node = tree.struct()
+            for name, key, inner in tree.names():
                 if key in value:
-                    setattr(node, f"k{at}", _shaped(value[key], inner))
+                    setattr(node, name, _shaped(value[key], inner))
             return node
         case list():
             return [] if within_array else [_shaped(item, tree, True) for item in value]
         case _:
             return value
-
-
-class _Plain:
-    """Stands in for a generated Struct in the slow way: an absent key is UNSET there too."""
-
-    def __init__(self, width: int) -> None:
-        for at in range(width):
-            setattr(self, f"k{at}", UNSET)

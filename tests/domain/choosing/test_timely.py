@@ -1,0 +1,57 @@
+"""ttl_seconds and latest_only: when an event is no longer of use."""
+
+import pytest
+
+from worker.domain.choosing.chat import Chat
+from worker.domain.choosing.timely import is_stale, latest_key, read_latest, read_ttl
+
+
+def test_a_limit_counts_for_its_event_under_any_spelling() -> None:
+    ttl, problems = read_ttl({"qrcode.updated": 60, "GROUP_UPDATE": 0.5})
+    assert problems == []
+    assert ttl == {"QRCODE_UPDATED": 60.0, "GROUPS_UPDATE": 0.5}
+    assert is_stale(ttl, "QRCODE_UPDATED", 60.001)
+    assert not is_stale(ttl, "QRCODE_UPDATED", 60)
+    assert not is_stale(ttl, "MESSAGES_UPSERT", 1e9)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([], "ttl_seconds: an object, event name to seconds, not an array"),
+        ({"X": 0}, "ttl_seconds.X: a number of seconds, above 0 and up to 2592000, not 0"),
+        ({"X": True}, "ttl_seconds.X: a number of seconds, above 0 and up to 2592000, not true"),
+        ({"X": "60"}, 'ttl_seconds.X: a number of seconds, above 0 and up to 2592000, not "60"'),
+        ({"X": float("nan")}, "ttl_seconds.X: a number of seconds, above 0 and up to 2592000, not NaN"),
+        ({"": 60}, 'ttl_seconds: an event name, not ""'),
+        ({"a\nb": 60}, 'ttl_seconds: an event name, not "a\\nb"'),
+    ],
+)
+def test_a_wrong_limit_is_refused(value: object, problem: str) -> None:
+    assert [str(found) for found in read_ttl(value)[1]] == [problem]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [("X", 'latest_only: a list of event names, not "X"'), (["X", 1], "latest_only[1]: an event name, not 1")],
+)
+def test_a_wrong_list_is_refused(value: object, problem: str) -> None:
+    assert [str(found) for found in read_latest(value)[1]] == [problem]
+
+
+def test_the_same_news_is_of_one_kind_chat_and_webhook() -> None:
+    latest, _ = read_latest(["presence.update", "CONNECTION_UPDATE"])
+    assert latest is not None
+    ana, bea = Chat("1@s.whatsapp.net"), Chat("2@s.whatsapp.net")
+
+    def key(
+        kind: str = "PRESENCE_UPDATE", chat: Chat | None = ana, instance: str = "acme", webhook: str = "w"
+    ) -> object:
+        return latest_key(latest, kind, chat, instance, webhook)
+
+    assert key() == key(chat=Chat(ana.jid, "9@lid"))
+    assert (
+        len({key(), key(chat=bea), key(chat=None), key(kind="CONNECTION_UPDATE"), key(instance="b"), key(webhook="v")})
+        == 6
+    )
+    assert key(kind="MESSAGES_UPSERT") is None
