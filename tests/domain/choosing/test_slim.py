@@ -167,6 +167,10 @@ def test_size_and_hash_of_the_media(text: str, told: tuple[int, bytes, bool]) ->
     )
 
 
+def test_an_escape_that_json_does_not_have_is_text() -> None:
+    assert b'"bytes":2,' in stripped(rb'{"base64":"\q"}', True, True)
+
+
 def test_what_is_no_utf8_stays_as_it_came() -> None:
     data = b'{"a":"\xff\\ud83d","base64":"AAEC","b":"\xfe"}'
     cut = stripped(data, True, True)
@@ -215,6 +219,7 @@ HOSTILE = {
     "unclosed strings": b'"base64":"' * 100_000,
     "open byte objects": b'"thumbnail":{"0":1,' * 50_000,
     "open byte arrays": b'{"thumbnail":[' + b"1," * 500_000,
+    "long escaped text": b'{"base64":"' + "é\\n".encode() * 300_000 + b'"}',
     "quotes": b'"' * 1_000_000,
     "spaces": b'"base64"' + b" " * 1_000_000,
     "spaced": (b'"base64"' + b" " * 1000) * 1000,

@@ -44,12 +44,26 @@ class ChatReader:
         self._remote, self._mine, self._data = (self._getters[path] for path in (_REMOTE, _MINE, DATA))
 
     def chat(self, view: View) -> Chat | None:
+        jid = self._plain(view)
+        return Chat(jid) if jid is not None else self._elsewhere(view)
+
+    def kind(self, view: View) -> str | None:
+        """As kind_of the chat; None also where there is no chat. Asked most often of all, so without a Chat."""
+        jid = self._plain(view)
+        if jid is None:
+            chat = self._elsewhere(view)
+            jid = chat.jid if chat else ""
+        return kind_of(jid)
+
+    def _plain(self, view: View) -> str | None:
+        """Where a message has it, unless that name hides the number."""
         try:
             jid = canonical_jid(self._remote(view.top))
         except AttributeError:
-            jid = None
-        if jid is not None and not is_hidden(jid):
-            return Chat(jid)
+            return None
+        return None if jid is None or is_hidden(jid) else jid
+
+    def _elsewhere(self, view: View) -> Chat | None:
         data = self._data(view.top)
         if type(data) is str:  # chats.delete: names alone
             return chat_of(lambda path: data if path == DATA else None)
@@ -84,11 +98,12 @@ def _about_chats(choices: Choices, reader: ChatReader) -> Iterator[Clause]:
 
 
 def _kinds(ignored: frozenset[str], reader: ChatReader) -> Clause:
-    def kind(view: View) -> str | None:
-        chat = reader.chat(view)
-        return kind_of(chat.jid) if chat else None
-
-    return Clause("ignore", lambda view: kind(view) not in ignored, lambda view: f"ignore: {kind(view)}", _LOOKS)
+    return Clause(
+        "ignore",
+        lambda view: reader.kind(view) not in ignored,
+        lambda view: f"ignore: {reader.kind(view)}",
+        _LOOKS,
+    )
 
 
 def _only(chosen: frozenset[str], reader: ChatReader) -> Clause:

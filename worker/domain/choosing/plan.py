@@ -60,10 +60,7 @@ class Plan(Generic[Key]):
         if type(data) is not list or not data:
             failed = _first_failing(requirements, view)
             return outcome(failed, view) if failed else None
-        try:
-            return self._judge_elements(requirements, view, data, outcome)
-        finally:
-            self._shape.point(view, data)
+        return self._judge_elements(requirements, view, data, outcome)
 
     def _judge_elements(
         self,

@@ -131,15 +131,14 @@ def _leniently(quoted: bytes) -> bytes | None:
 
 
 def _own(quoted: bytes) -> bytes:
-    """The string's own text as UTF-8; an unpaired surrogate as its three bytes, what was no UTF-8 as it came."""
+    """The string's own text as UTF-8, an unpaired surrogate as its three bytes."""
     if b"\\" not in quoted:
         return quoted[1:-1]
-    text: str = json.loads(quoted.decode("utf-8", "surrogateescape"), strict=False)
-    return b"".join(_utf8(char) for char in text) if not text.isascii() else text.encode()
-
-
-def _utf8(char: str) -> bytes:
-    return char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass")
+    try:
+        text: str = json.loads(quoted.decode("utf-8", "replace"), strict=False)
+    except ValueError:  # an escape that JSON does not have: then the text is what stands there
+        return quoted[1:-1]
+    return text.encode("utf-8", "surrogatepass")
 
 
 def read_slimming(media: object, thumbnails: object, max_body_bytes: object) -> tuple[Slimming | None, list[Problem]]:
