@@ -1,6 +1,6 @@
 """All choices of an instance's webhooks, compiled together: an event is decoded once for all of them."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from worker.domain.choosing.chat import CHAT_PATHS, Chat, Path
@@ -38,61 +38,38 @@ class Plan(Generic[Key]):
         if not requirements or view is None:
             return None
         try:
-            return self._judge(requirements, view, _clause)
+            return self._failing(requirements, view)
         except TooMuch:
             return None
 
     def explain(self, key: Key, view: View | None) -> str | None:
         """As refusal, in words: `filter.data.key.fromMe: true is not false`. A microsecond or two more."""
-        requirements = self._requirements.get(key)
-        if not requirements or view is None:
+        clause = self.refusal(key, view)
+        if clause is None or view is None:
             return None
-        try:
-            return self._judge(requirements, view, _told)
-        except TooMuch:
-            return None
+        allow_words(view)
+        return clause.told(view)
 
-    def _judge(
-        self, requirements: tuple[Clause, ...], view: View, outcome: Callable[[Clause, View], "Answer"]
-    ) -> "Answer | None":
+    def _failing(self, requirements: tuple[Clause, ...], view: View) -> Clause | None:
         view.looks = 0
-        data = view.data
-        if type(data) is not list or not data:
-            failed = _first_failing(requirements, view)
-            return outcome(failed, view) if failed else None
-        return self._judge_elements(requirements, view, data, outcome)
+        if type(view.data) is list and view.data:
+            return self._failing_all(requirements, view, view.data)
+        return _first_failing(requirements, view)
 
-    def _judge_elements(
-        self,
-        requirements: tuple[Clause, ...],
-        view: View,
-        elements: list[object],
-        outcome: Callable[[Clause, View], "Answer"],
-    ) -> "Answer | None":
-        """Each element on its own, as though it were `data`; the event passes whole if one of them does."""
+    def _failing_all(self, requirements: tuple[Clause, ...], view: View, elements: list[object]) -> Clause | None:
+        """Each element on its own, as though it were `data`; the event passes whole if one of them does.
+
+        When none does, the clause is the one that the first element fails, and the view points at that.
+        """
         looks = sum(clause.looks for clause in requirements)
         for element in elements:
             spend(view, looks)
             self._shape.point(view, element)
             if _first_failing(requirements, view) is None:
                 return None
-        self._shape.point(view, elements[0])
         view.looks = 0
-        failed = _first_failing(requirements, view)
-        assert failed is not None
-        return outcome(failed, view)
-
-
-Answer = TypeVar("Answer")
-
-
-def _clause(clause: Clause, _: View) -> Clause:
-    return clause
-
-
-def _told(clause: Clause, view: View) -> str:
-    allow_words(view)
-    return clause.told(view)
+        self._shape.point(view, elements[0])
+        return _first_failing(requirements, view)
 
 
 def _first_failing(requirements: tuple[Clause, ...], view: View) -> Clause | None:
