@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker.broker.history_headers import Headers, headers_of, history_in, trace_in
 from worker.delivery.ports import Admitted, ConfigUnavailable, PublishFailed, TooLarge, Turn
+from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
 from worker.domain.history import History
 from worker.domain.outcome import Parked
 from worker.domain.record import Record
@@ -39,6 +40,7 @@ class FakeMessage:
     routing_key: str = "messages.upsert"
     queue: str = "webhooks.events"
     lost: bool = False
+    redelivered: bool = False
     ends: list[str] = field(default_factory=list)
     dead_letters: bool = True
 
@@ -114,14 +116,15 @@ class FakeWebhooks:
         for webhook in cached:
             self.known[webhook.instance] = (*self.known.get(webhook.instance, ()), webhook)
 
-    def cached(self, instance: str) -> Sequence[Webhook] | None:
-        return self.known.get(instance)
+    def cached(self, instance: str) -> Subscriptions | None:
+        known = self.known.get(instance)
+        return None if known is None else subscriptions(known)
 
-    async def find(self, instance: str) -> Sequence[Webhook]:
+    async def find(self, instance: str) -> Subscriptions:
         self.found += 1
         if self.down:
             raise ConfigUnavailable("the store is down")
-        return self.known.get(instance, self.stored.get(instance, ()))
+        return subscriptions(self.known.get(instance, self.stored.get(instance, ())))
 
 
 @dataclass

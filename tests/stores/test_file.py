@@ -32,11 +32,13 @@ def problems(text: str | bytes) -> str:
 
 
 def test_the_example_loads() -> None:
-    first, audit, off = parse(EXAMPLE.read_bytes())
+    first, audit, images, off = parse(EXAMPLE.read_bytes())
     assert (first.instance, first.by_events) == ("acme", True)
     assert first.events == {"MESSAGES_UPSERT", "CONNECTION_UPDATE"}
     assert (audit.id, audit.rate_limit, len(audit.secrets)) == ("audit", RateLimit(10, 20), 1)
     assert [name for name, _ in audit.headers] == ["X-Tenant", "jwt_key"]
+    assert (images.media, images.ttl_seconds) == ("strip", (("QRCODE_UPDATED", 60.0),))
+    assert images.filter == '{"data.message.audioMessage.ptt":{"$ne":true}}'
     assert (off.instance, off.enabled) == ("loja 1", False)
 
 

@@ -8,14 +8,15 @@ from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.ports import Ports
 from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason
 from worker.domain.policy import Policy
-from worker.domain.request import BadHeaders, Request, build
+from worker.domain.request import BadHeaders, BodyTooLarge, Request, build
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Result, judge
 
 log = logging.getLogger(__name__)
 
 LARGE_BYTES = 256 * 1024
-"""Bodies above this are hashed and signed in a thread: 20 MB of SHA-256 would hold the loop for 12 ms or more."""
+"""Bodies above this are parsed, cut, hashed and signed in a thread: 20 MB of SHA-256 would hold the loop for 12 ms
+or more."""
 
 
 class Attempter:
@@ -40,6 +41,8 @@ class Attempter:
             result = await self._sender.send(request, self._timeout(delivery))
         except BadHeaders as error:
             return self._given_up(delivery, DeadLettered(DeadReason.BAD_HEADERS, str(error)))
+        except BodyTooLarge as error:
+            return self._given_up(delivery, DeadLettered(DeadReason.TOO_LARGE, str(error)))
         except asyncio.CancelledError:
             # The drain deadline.
             return self._given_up(delivery, Parked(ParkReason.SHUTDOWN))

@@ -12,12 +12,16 @@ from functools import partial
 
 from worker.basics.clock import Clocks
 from worker.basics.tasks import Tasks
+from worker.delivery import choosing
 from worker.delivery.attempt import LARGE_BYTES, Attempter
+from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.open_deliveries import OpenDeliveries, begun, read
 from worker.delivery.ports import Admitted, ConfigUnavailable, Message, Ports
 from worker.delivery.settle import Settler
+from worker.domain.choosing.subscriptions import Look, Subscriptions
+from worker.domain.choosing.timely import LatestKey
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason, Skipped, SkipReason
@@ -43,6 +47,7 @@ class Pipeline:
         self._recorder = ports.recorder
         self._now, self._monotonic = clocks
         self._duplicates = duplicates
+        self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
         self._attempter = Attempter(policy, ports, failures, clocks)
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now)
         self._reading = Tasks()
@@ -108,7 +113,7 @@ class Pipeline:
         else:
             self._settler.without_delivery(deliveries, found, event)
 
-    async def _ask(self, instance: str, history: History) -> Sequence[Webhook] | Parked | DeadLettered:
+    async def _ask(self, instance: str, history: History) -> Subscriptions | Parked | DeadLettered:
         """The instance's webhooks from the store, or why they are not known."""
         try:
             return await self._webhooks.find(instance)
@@ -120,7 +125,7 @@ class Pipeline:
 
     # 4. Fan out and filter, 5. resolve the URL.
 
-    def _fan_out(self, deliveries: OpenDeliveries, event: Event, webhooks: Sequence[Webhook]) -> None:
+    def _fan_out(self, deliveries: OpenDeliveries, event: Event, webhooks: Subscriptions) -> None:
         wanted = deliveries.history.webhook_id
         addressed = addressees(webhooks, self._webhooks.global_webhook, wanted)
         if not addressed and wanted is None:
@@ -129,29 +134,67 @@ class Pipeline:
             self._settler.without_delivery(deliveries, Skipped(SkipReason.WEBHOOK_GONE), event, wanted)
         elif deliveries.message.lost:
             self._settler.without_delivery(deliveries, Parked(ParkReason.HANDED_BACK), event)
+        elif not self._choosing.looks_into(webhooks):
+            self._spread(deliveries, event, addressed, webhooks, None)
+        elif len(deliveries.message.body) <= choosing.LARGE_BYTES:
+            self._spread(deliveries, event, addressed, webhooks, self._choosing.look(event, addressed, webhooks))
         else:
-            deliveries.opened(len(addressed))
-            for webhook in addressed:
-                if wanted is None:
-                    self._recorder.started()
-                self._route(deliveries, event, webhook, webhooks)
+            looking = self._look_into_large(deliveries, event, addressed, webhooks)
+            self._reading.start(looking, partial(self._failed, deliveries.message))
 
-    def _route(self, deliveries: OpenDeliveries, event: Event, webhook: Webhook, neighbours: Sequence[Webhook]) -> None:
+    async def _look_into_large(
+        self, deliveries: OpenDeliveries, event: Event, addressed: Sequence[Webhook], webhooks: Subscriptions
+    ) -> None:
+        seen = await asyncio.to_thread(self._choosing.look, event, addressed, webhooks)
+        if deliveries.message.lost:
+            self._settler.without_delivery(deliveries, Parked(ParkReason.HANDED_BACK), event)
+        else:
+            self._spread(deliveries, event, addressed, webhooks, seen)
+
+    def _spread(
+        self,
+        deliveries: OpenDeliveries,
+        event: Event,
+        addressed: Sequence[Webhook],
+        webhooks: Subscriptions,
+        seen: Look | None,
+    ) -> None:
+        deliveries.opened(len(addressed))
+        for webhook in addressed:
+            if deliveries.history.webhook_id is None:
+                self._recorder.started()
+            self._route(deliveries, event, webhook, webhooks, seen)
+
+    def _route(
+        self,
+        deliveries: OpenDeliveries,
+        event: Event,
+        webhook: Webhook,
+        neighbours: Sequence[Webhook],
+        seen: Look | None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """`again`: its webhook was changed while it waited."""
+        if seen is not None and webhook.id in seen.refused:
+            self._settler.without_delivery(deliveries, Skipped(SkipReason.FILTERED), event, webhook.id)
+            return
         dead_when_disabled = self._policy.dead_when_disabled
         routed = route(event, deliveries.history, webhook, neighbours, dead_when_disabled=dead_when_disabled)
         if isinstance(routed, Delivery):
-            self._admit(deliveries, routed)
+            latest = self._choosing.taken(deliveries.message, routed, seen, again=again)
+            self._admit(_Turn(self, deliveries, routed, latest))
         else:
             self._settler.without_delivery(deliveries, routed, event, webhook.id)
 
     # 6. Admit: the attempt starts at once, the delivery waits in its lane, or it is parked.
 
-    def _admit(self, deliveries: OpenDeliveries, delivery: Delivery) -> None:
-        if self._policy.expired(self._age(delivery.history)):
-            error = delivery.history.last_error or "its receiver took nothing in all that time"
-            self._settler.without_attempt(deliveries, DeadLettered(DeadReason.EXPIRED, error), delivery)
+    def _admit(self, turn: "_Turn") -> None:
+        deliveries, delivery = turn.deliveries, turn.delivery
+        outlived = self._choosing.outlived(delivery, turn.latest) or self._expired(delivery)
+        if outlived is not None:
+            self._settler.without_attempt(deliveries, outlived, delivery)
             return
-        turn = _Turn(self, deliveries, delivery)
         match self._admission.admit(delivery, turn):
             case Admitted.STARTED:
                 pass
@@ -159,6 +202,12 @@ class Pipeline:
                 turn.waited = True
             case Parked() as parked:
                 turn.park(parked)
+
+    def _expired(self, delivery: Delivery) -> DeadLettered | None:
+        if not self._policy.expired(self._age(delivery.history)):
+            return None
+        error = delivery.history.last_error or "its receiver took nothing in all that time"
+        return DeadLettered(DeadReason.EXPIRED, error)
 
     def _age(self, history: History) -> float:
         return self._now() - history.first_seen
@@ -175,6 +224,10 @@ class Pipeline:
 
     async def _attempt(self, turn: "_Turn") -> None:
         deliveries, delivery = turn.deliveries, turn.delivery
+        outlived = self._choosing.outlived(delivery, turn.latest)
+        if outlived is not None:
+            self._not_started(turn, outlived)
+            return
         outcome, result = await self._attempter.attempt(delivery, len(deliveries.message.body))
         self._settler.attempted(deliveries, delivery, outcome, result)
 
@@ -190,9 +243,15 @@ class Pipeline:
             await self._attempt(turn)
         else:
             self._admission.released(delivery)
-            self._route(turn.deliveries, delivery.event, found[0], known)
+            await self._route_again(turn, found, known)
 
-    async def _known_now(self, turn: "_Turn") -> Sequence[Webhook] | Parked | DeadLettered:
+    async def _route_again(self, turn: "_Turn", found: Sequence[Webhook], known: Subscriptions) -> None:
+        deliveries, event, seen = turn.deliveries, turn.delivery.event, None
+        if self._choosing.looks_into(known):
+            seen = await asyncio.to_thread(self._choosing.look, event, found, known)
+        self._route(deliveries, event, found[0], known, seen, again=True)
+
+    async def _known_now(self, turn: "_Turn") -> Subscriptions | Parked | DeadLettered:
         """The instance's webhooks, or why no attempt is made."""
         if turn.deliveries.message.lost:
             return Parked(ParkReason.HANDED_BACK)  # the broker delivers it again: a POST now would be one more repeat
@@ -226,14 +285,20 @@ class Pipeline:
 
 
 class _Turn:
-    """A delivery in its lane (ports.Turn). `waited`: it was not started at once, its webhook may be another one now."""
+    """A delivery in its lane (ports.Turn). `waited`: it was not started at once, its webhook may be another one now.
 
-    __slots__ = ("_pipeline", "deliveries", "delivery", "waited")
+    `latest`: what it may be superseded by.
+    """
 
-    def __init__(self, pipeline: Pipeline, deliveries: OpenDeliveries, delivery: Delivery) -> None:
+    __slots__ = ("_pipeline", "deliveries", "delivery", "latest", "waited")
+
+    def __init__(
+        self, pipeline: Pipeline, deliveries: OpenDeliveries, delivery: Delivery, latest: LatestKey | None
+    ) -> None:
         self._pipeline = pipeline
         self.deliveries = deliveries
         self.delivery = delivery
+        self.latest = latest
         self.waited = False
 
     def start(self) -> None:

@@ -1,11 +1,12 @@
 """What delivering needs from the outside: small protocols, implemented by the adapters and by fakes in tests."""
 
 from asyncio import Future
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.history import History
 from worker.domain.outcome import Parked
 from worker.domain.record import Record
@@ -54,6 +55,10 @@ class Message(Protocol):
         """The name of the queue that it was consumed from."""
 
     @property
+    def redelivered(self) -> bool:
+        """The broker has delivered it before, to this process or another one."""
+
+    @property
     def lost(self) -> bool:
         """Its channel is gone: the broker will deliver it again, and settling it has no effect."""
 
@@ -92,10 +97,10 @@ class Webhooks(Protocol):
     @property
     def global_webhook(self) -> Webhook | None: ...
 
-    def cached(self, instance: str) -> Sequence[Webhook] | None:
+    def cached(self, instance: str) -> Subscriptions | None:
         """What is known and fresh, at once; None: ask `find`. An instance without webhooks is an empty sequence."""
 
-    async def find(self, instance: str) -> Sequence[Webhook]:
+    async def find(self, instance: str) -> Subscriptions:
         """Asks the store (once for many concurrent callers); the last known answer when the store fails.
 
         Raises ConfigUnavailable when there is none.

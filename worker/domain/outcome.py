@@ -22,6 +22,9 @@ class SkipReason(StrEnum):
     EVENT_NOT_ENABLED = "event_not_enabled"
     WEBHOOK_GONE = "webhook_gone"
     DUPLICATE = "duplicate"
+    FILTERED = "filtered"
+    STALE = "stale"
+    SUPERSEDED = "superseded"
 
 
 class RetryReason(StrEnum):
@@ -56,6 +59,7 @@ class DeadReason(StrEnum):
     INVALID_EVENT = "invalid_event"
     BAD_URL = "bad_url"
     BAD_HEADERS = "bad_headers"
+    TOO_LARGE = "too_large"
     EGRESS_REFUSED = "egress_refused"
     REJECTED = "rejected"
     GONE = "gone"

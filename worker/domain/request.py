@@ -5,13 +5,14 @@ import hmac
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 import msgspec
 import orjson
 
 from worker import __version__
+from worker.domain.choosing.slim import Slimming, TooLarge, slim
 from worker.domain.event import Dialect, Event
 from worker.domain.routing import Delivery
 from worker.domain.target import Target
@@ -75,19 +76,25 @@ class BadHeaders(ValueError):
     """The webhook's headers or secrets cannot be sent; the text names the header, never a value."""
 
 
+class BodyTooLarge(ValueError):
+    """The body has more bytes than its webhook takes, without its media and thumbnails; the text has both numbers."""
+
+
 def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None) -> Request:
     """The request of the next attempt; `now` is Unix time in seconds (signature and token are fresh each time).
 
     `forward_apikey` True: the body keeps the secret that the message carries, False: it loses it, None: Evolution API's
-    `apikey` stays and Evolution Go's `instanceToken` is dropped. Raises BadHeaders.
+    `apikey` stays and Evolution Go's `instanceToken` is dropped. Raises BadHeaders, BodyTooLarge.
     """
     problem = header_problem(delivery.webhook)
     if problem:
         raise BadHeaders(problem)
     event = delivery.event
-    content = body(event, delivery.destination, forward_apikey=forward_apikey)
-    stamp = str(int(now))
     webhook = delivery.webhook
+    content = body(event, delivery.destination, forward_apikey=forward_apikey)
+    if webhook.slims:
+        content = _slim_body(content, delivery, forward_apikey=forward_apikey)
+    stamp = str(int(now))
     headers = own_headers(webhook, int(now))
     headers["content-type"] = "application/json"
     headers["user-agent"] = USER_AGENT
@@ -138,6 +145,21 @@ def _body_of_go(fields: Mapping[str, msgspec.Raw | bytes], *, forward_token: boo
     """The message again, byte for byte as Evolution Go writes JSON (compact), without `instanceToken` or with it."""
     kept = (item for item in fields.items() if forward_token or item[0] != "instanceToken")
     return b"{" + b",".join(_json_text(key) + b":" + bytes(value) for key, value in kept) + b"}"
+
+
+def _slim_body(content: bytes, delivery: Delivery, *, forward_apikey: bool | None) -> bytes:
+    """The body as its webhook wants it. Raises BodyTooLarge."""
+    webhook, event = delivery.webhook, delivery.event
+    asked = Slimming(webhook.media == "strip", webhook.thumbnails == "strip", webhook.max_body_bytes)
+    data = bytes(event.fields.get("data", b""))
+    cut = slim(data, asked, len(content) - len(data))
+    if isinstance(cut, TooLarge):
+        most = asked.max_body_bytes
+        raise BodyTooLarge(f"the body has {cut.body_bytes} bytes without media and thumbnails, {most} are allowed")
+    if cut is data:
+        return content
+    smaller = replace(event, fields={**event.fields, "data": cut})
+    return body(smaller, delivery.destination, forward_apikey=forward_apikey)
 
 
 def _json_text(text: str) -> bytes:

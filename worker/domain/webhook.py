@@ -31,7 +31,8 @@ class Webhook:
 
     `events` holds canonical names and categories of Evolution Go; empty means all. `secrets` are Standard Webhooks
     secrets (`whsec_...`), newest first; two sign side by side during rotation, the old one until `old_secret_until`
-    (Unix seconds; None: until it is taken away). What may hold a secret never appears in a repr. `failing_since` (Unix
+    (Unix seconds; None: until it is taken away). `ignore` to `latest_only` are what docs/filters.md tells: `filter` is its JSON text,
+    `ttl_seconds` has canonical names. What may hold a secret never appears in a repr. `failing_since` (Unix
     milliseconds) is what its row remembers of its receiver, not what it says: it makes no webhook another one; nor does
     `instance_id`, Evolution's own id of the instance, which is there when Evolution's database is the source.
 
@@ -51,6 +52,16 @@ class Webhook:
     timeout_ms: int | None = None
     concurrency: int | None = None
     rate_limit: RateLimit | None = None
+    ignore: frozenset[str] = frozenset()
+    only_chats: frozenset[str] = frozenset()
+    except_chats: frozenset[str] = frozenset()
+    message_types: frozenset[str] = frozenset()
+    filter: str | None = None
+    media: str = "keep"
+    thumbnails: str = "keep"
+    max_body_bytes: int | None = None
+    ttl_seconds: tuple[tuple[str, float], ...] = ()
+    latest_only: frozenset[str] = frozenset()
     disabled_reason: str | None = None
     instance_id: str | None = field(default=None, compare=False)
     old_secret_until: int | None = None
@@ -59,6 +70,16 @@ class Webhook:
     @property
     def endpoint(self) -> Endpoint:
         return Endpoint(self.instance, self.id)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether some of its events are told by what is in them."""
+        return bool(self.ignore or self.only_chats or self.except_chats or self.message_types or self.filter)
+
+    @property
+    def slims(self) -> bool:
+        """Whether it may want less of a body than Evolution published."""
+        return self.media != "keep" or self.thumbnails != "keep" or self.max_body_bytes is not None
 
     def wants(self, kind: str, categories: frozenset[str] = frozenset()) -> bool:
         """Whether it asked for an event of this canonical name, or by one of these categories (Evolution Go).

@@ -1,15 +1,17 @@
 """What the cache remembers: entries in order of their lookup, bounded by count and bytes."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.webhook import Webhook
 
-Webhooks = tuple[Webhook, ...]
-
 _ENTRY_BYTES = 600
+_PLAN_BYTES = 20_000
+_FILTER_FACTOR = 60
+"""Of a compiled plan, whether another instance shares it or not; and more for each byte of the filter."""
 _WEBHOOK_BYTES = 500
 _TEXT_BYTES = 80
 
@@ -22,7 +24,7 @@ class Entry:
     invalidation before the lookup that brought it. `asked_ahead`: the look-up ahead has begun, once.
     """
 
-    webhooks: Webhooks | None
+    webhooks: Subscriptions | None
     fresh_until: float
     count: Callable[[], object]
     revision: int | None
@@ -33,7 +35,7 @@ class Entry:
         """Not fresh any more: only served when the store fails."""
         self.fresh_until = -inf
 
-    def still(self, found: Webhooks) -> Webhooks:
+    def still(self, found: Subscriptions) -> Subscriptions:
         """What was found; the same objects as before, if nothing has changed.
 
         So a delivery that waited need not compare, and 10,000 instances that are looked up each minute move no memory.
@@ -78,7 +80,7 @@ class Entries(OrderedDict[str, Entry]):
             self.bytes -= old.bytes
 
 
-def approximate_bytes(instance: str, webhooks: Webhooks) -> int:
+def approximate_bytes(instance: str, webhooks: Sequence[Webhook]) -> int:
     """Memory of one entry; measured within a third for plain webhooks (tests/lookup/test_entries.py)."""
     return _ENTRY_BYTES + 2 * len(instance) + sum(map(_webhook_bytes, webhooks))
 
@@ -86,4 +88,7 @@ def approximate_bytes(instance: str, webhooks: Webhooks) -> int:
 def _webhook_bytes(webhook: Webhook) -> int:
     texts = [webhook.url, webhook.disabled_reason or "", *webhook.secrets, *webhook.events]
     texts += [text for header in webhook.headers for text in header]
-    return _WEBHOOK_BYTES + sum(_TEXT_BYTES + len(text) for text in texts)
+    texts += [*webhook.only_chats, *webhook.except_chats, *webhook.message_types, *webhook.latest_only]
+    texts += [webhook.filter or "", *(name for name, _ in webhook.ttl_seconds)]
+    plan = _PLAN_BYTES + _FILTER_FACTOR * len(webhook.filter or "") if webhook.chooses else 0
+    return _WEBHOOK_BYTES + plan + sum(_TEXT_BYTES + len(text) for text in texts)

@@ -58,9 +58,19 @@ def _delivery_facts(record: Record) -> dict[str, object]:
     return facts | {name: value for name in ("delay", "error") if (value := getattr(outcome, name, None))}
 
 
+_AS_CHOSEN = frozenset(
+    {
+        *(SkipReason.NO_WEBHOOK, SkipReason.EVENT_NOT_ENABLED, SkipReason.DISABLED),
+        *(SkipReason.FILTERED, SkipReason.STALE, SkipReason.SUPERSEDED),
+    }
+)
+
+
 def _level(record: Record) -> int:
     match record.outcome:
-        case Delivered() | Skipped(reason=SkipReason.NO_WEBHOOK | SkipReason.EVENT_NOT_ENABLED | SkipReason.DISABLED):
+        case Delivered():
+            return logging.DEBUG
+        case Skipped(reason=reason) if reason in _AS_CHOSEN:
             # Filtering is the commonest end of an event: a line for each at info would drown the others.
             return logging.DEBUG
         case DeadLettered() | Parked(reason=ParkReason.CONFIG_UNAVAILABLE):

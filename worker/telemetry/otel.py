@@ -166,6 +166,10 @@ class _Message:
         return self._inner.trace
 
     @property
+    def redelivered(self) -> bool:
+        return self._inner.redelivered
+
+    @property
     def lost(self) -> bool:
         return self._inner.lost
 

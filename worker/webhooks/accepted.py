@@ -1,11 +1,14 @@
 """The pydantic type of each kind of value: it accepts plain forms, strictly, and words the problems."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, create_model
+from pydantic_core import PydanticCustomError
 
 from worker.webhooks import checks, declaration
 from worker.webhooks.compounds import Headers, Rate, Words
+from worker.webhooks.documents import Filter, Seconds
 from worker.webhooks.kind import Kind
 from worker.webhooks.scalars import Choice, Flag, Text, Whole
 from worker.webhooks.signing import Secrets
@@ -14,6 +17,9 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 PLAIN, EXPIRING = "plain", "expiring"
 """How pydantic's errors name the two forms of a secret in their path."""
+
+PLACED = "placed"
+"""The type of an error whose context has `problems`, each with its place."""
 
 
 def model(fields: tuple[declaration.Field, ...]) -> type[BaseModel]:
@@ -49,7 +55,19 @@ def accepted_type(kind: Kind) -> Any:
             return Annotated[list[_SECRET], Field(max_length=most), AfterValidator(_newest_stays)]
         case Rate():
             return _rate(kind)
+        case Filter() | Seconds():
+            return Annotated[Any, BeforeValidator(partial(_document, kind))]
     raise TypeError(f"{type(kind).__name__} has no pydantic type here")
+
+
+def _document(kind: Filter | Seconds, given: object) -> object:
+    """A plain form whose problems have places of their own within the field."""
+    if isinstance(kind, Filter) and isinstance(given, str):  # TOML has no null, an environment no objects
+        given = kind.typed(given)
+    problems = [] if given is None else kind.problems(given)
+    if problems:
+        raise PydanticCustomError(PLACED, "{problems}", {"problems": problems})
+    return given
 
 
 _HEADERS = dict[str, Annotated[str, AfterValidator(checks.storable_text)]]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+from worker.domain.choosing.choices import IGNORABLE, chat_name, type_name
 from worker.domain.names import CHOOSABLE, KNOWN, SYNONYMS, canonical
 from worker.domain.request import header_problem, secret_key
 from worker.domain.target import BadUrl, plain_url
@@ -52,6 +53,28 @@ def event(text: str) -> str:
         return kind
     near = _nearest(kind[:64])
     raise ValueError(f"is not an event; {f'the nearest is {near}' if near else _ALLOWED}")
+
+
+def ignorable(text: str) -> str:
+    """What can be left out by its kind."""
+    if text not in IGNORABLE:
+        raise ValueError(f"is none of {', '.join(IGNORABLE)}")
+    return text
+
+
+def chat(text: str) -> str:
+    """A chat; returns its canonical JID, or the phone number."""
+    found = chat_name(text)
+    if found is None:
+        raise ValueError("is no JID (5511999999999@s.whatsapp.net, 1203630@g.us) and no phone number in digits")
+    return found
+
+
+def message_type(text: str) -> str:
+    """A message type of Evolution's, known here or not."""
+    if type_name(text) is None:
+        raise ValueError("is no message type such as imageMessage")
+    return text
 
 
 def _nearest(kind: str) -> str | None:

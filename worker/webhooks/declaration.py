@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from worker.domain.choosing.choices import IGNORABLE, MOST_CHATS, MOST_TYPES
+from worker.domain.choosing.slim import LARGEST_BODY, SMALLEST_BODY
+from worker.domain.choosing.timely import MOST_EVENTS
 from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.webhooks import checks
 from worker.webhooks.compounds import Headers, Rate, Words
+from worker.webhooks.documents import Filter, Seconds
 from worker.webhooks.kind import Kind
-from worker.webhooks.scalars import Flag, Name, Url, Whole
+from worker.webhooks.scalars import Choice, Flag, Name, Url, Whole
 from worker.webhooks.signing import Secrets
 from worker.webhooks.store import LONGEST_ID, LONGEST_INSTANCE
 
@@ -216,6 +220,57 @@ FIELDS: tuple[Field, ...] = (
         name="rate_limit",
         kind=Rate(per_second=10_000, burst=100_000),
         help="attempts a second, for the whole deployment",
+    ),
+    Field(
+        name="ignore",
+        kind=Words(len(IGNORABLE), checks.ignorable, IGNORABLE),
+        help=f"leave out events of these: {', '.join(IGNORABLE)}; '' for none",
+        about="events of these are left out",
+    ),
+    Field(
+        name="only_chats",
+        kind=Words(MOST_CHATS, checks.chat),
+        help="only events of these chats: JIDs, or phone numbers in digits; '' for all",
+        about="only events of these chats, and of none: JIDs, or phone numbers in digits",
+    ),
+    Field(
+        name="except_chats",
+        kind=Words(MOST_CHATS, checks.chat),
+        help="no event of these chats: JIDs, or phone numbers in digits; '' for none",
+        about="no event of these chats: JIDs, or phone numbers in digits",
+    ),
+    Field(
+        name="message_types",
+        kind=Words(MOST_TYPES, checks.message_type),
+        help="only these of Evolution's message types, such as imageMessage; '' for all",
+        about="only these of Evolution's message types, such as imageMessage, and events without one",
+    ),
+    Field(
+        name="filter",
+        kind=Filter(),
+        help="what must hold of an event, as JSON (docs/filters.md); '' for nothing",
+        about="what must hold of an event: paths, operators, values; an object, or its JSON as text",
+        example={"data.key.fromMe": False},
+    ),
+    Field(name="media", kind=Choice(("keep", "strip")), help="base64 in events: as it is, or its size and hash alone"),
+    Field(name="thumbnails", kind=Choice(("keep", "strip")), help="thumbnails in events: as they are, or null"),
+    Field(
+        name="max_body_bytes",
+        kind=Whole(SMALLEST_BODY, LARGEST_BODY),
+        help="a larger body loses media and thumbnails; still larger, it becomes a dead letter",
+    ),
+    Field(
+        name="ttl_seconds",
+        kind=Seconds(),
+        help="skip such an event when it is older at its attempt; '' for never",
+        about="event name to seconds: an event that is older at its attempt is skipped",
+        example={"QRCODE_UPDATED": 60},
+    ),
+    Field(
+        name="latest_only",
+        kind=Words(MOST_EVENTS, checks.event, checks.EVENTS),
+        help="skip such an event when a newer one of its chat has come; '' for never",
+        about="such an event is skipped when a newer one of its chat has come before it was sent",
     ),
 )
 """In the order of files, of problems, and of the command line's help."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from worker.domain.request import NOT_OVERRIDABLE
 from worker.domain.webhook import Webhook
-from worker.webhooks.accepted import EXPIRING, PLAIN, model
+from worker.webhooks.accepted import EXPIRING, PLACED, PLAIN, model
 from worker.webhooks.declaration import BY_NAME, CONTENT, FIELDS
 
 
@@ -46,7 +46,8 @@ def webhook_from(fields: Mapping[str, object]) -> Webhook:
     try:
         checked = _MODEL.model_validate(dict(fields)).model_dump()
     except ValidationError as error:
-        raise InvalidWebhook(tuple(_problem(found) for found in error.errors(include_url=False))) from None
+        found = error.errors(include_url=False)
+        raise InvalidWebhook(tuple(problem for each in found for problem in _problems(each))) from None
     attributes: dict[str, Any] = {}
     for field in FIELDS:
         plain = checked[field.name]
@@ -75,6 +76,12 @@ def warnings(webhook: Webhook) -> tuple[str, ...]:
             "enabled with base64"
         )
     return tuple(found)
+
+
+def _problems(error: Any) -> list[Problem]:
+    if error["type"] == PLACED:
+        return [Problem(problem.place, problem.message) for problem in error["ctx"]["problems"]]
+    return [_problem(error)]
 
 
 def _problem(error: Any) -> Problem:

@@ -1,5 +1,6 @@
 """The compiled filter against the plain reading of docs/filters.md, and against events made to hurt."""
 
+import gc
 import json
 from time import thread_time
 from typing import Any
@@ -153,21 +154,24 @@ def test_no_event_takes_long(name: str) -> None:
     event, plan = raw_event(HOSTILE[name]), plan_of(WORST)
     assert plan is not None
     times = []
+    gc.collect()
+    gc.freeze()  # the heap that other tests left is not what is measured
     for _ in range(3):
         start = thread_time()
         plan.refusal("w", plan.read(event.fields))
         plan.explain("w", plan.read(event.fields))
         times.append(thread_time() - start)
+    gc.unfreeze()
     json_megabytes = len(HOSTILE[name]) / 1e6
-    assert min(times) < 0.4 + 0.3 * json_megabytes, f"{min(times) * 1000:.0f} ms"
+    assert min(times) < 0.2 + 0.3 * json_megabytes, f"{min(times) * 1000:.0f} ms"
 
 
 def test_an_event_that_is_too_much_passes() -> None:
     filter_ = {"filter": {"data.a": "y"}}
-    assert told(event_with({"a": ["x"] * 50_001}), filter_) is None
-    assert told(event_with({"a": ["x"] * 24_000}), filter_) is not None
-    assert told(event_with([{"a": "x"}] * 50_001), filter_) is None
-    assert told(event_with([{"a": "x"}] * 24_000), filter_) is not None
+    assert told(event_with({"a": ["x"] * 10_001}), filter_) is None
+    assert told(event_with({"a": ["x"] * 5_000}), filter_) is not None
+    assert told(event_with([{"a": "x"}] * 10_001), filter_) is None
+    assert told(event_with([{"a": "x"}] * 5_000), filter_) is not None
 
 
 def test_an_event_that_no_decoder_reads_passes() -> None:

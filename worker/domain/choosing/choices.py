@@ -45,9 +45,9 @@ def read_choices(values: Mapping[str, object]) -> tuple[Choices | None, list[Pro
         return found
 
     ignore = listed("ignore", len(IGNORABLE), f"one of {', '.join(IGNORABLE)}", _ignorable)
-    only = listed("only_chats", MOST_CHATS, _CHAT, _chat)
-    excepted = listed("except_chats", MOST_CHATS, _CHAT, _chat)
-    types = listed("message_types", MOST_TYPES, "a message type such as imageMessage", _message_type)
+    only = listed("only_chats", MOST_CHATS, _CHAT, chat_name)
+    excepted = listed("except_chats", MOST_CHATS, _CHAT, chat_name)
+    types = listed("message_types", MOST_TYPES, "a message type such as imageMessage", type_name)
     group = None
     if values.get("filter") is not None:
         group, wrong = read_filter(values["filter"])
@@ -83,11 +83,13 @@ def _ignorable(value: object) -> str | None:
     return value if isinstance(value, str) and value in IGNORABLE else None
 
 
-def _chat(value: object) -> str | None:
+def chat_name(value: object) -> str | None:
+    """A chat as it is compared: a canonical JID, or a phone number; None: it is neither."""
     if isinstance(value, str) and _PHONE(value):
         return value
     return canonical_jid(value)
 
 
-def _message_type(value: object) -> str | None:
+def type_name(value: object) -> str | None:
+    """A message type; None: it cannot be one."""
     return value if isinstance(value, str) and _TYPE(value) else None

@@ -11,8 +11,8 @@ from worker.domain.choosing.operators import EXIST, OPERATORS, Test
 from worker.domain.choosing.problem import in_json
 from worker.domain.choosing.shape import Shape, View, leaves
 
-MOST_LOOKS = 50_000
-"""Of one webhook at one event's array elements: each that a condition looks at counts one. Up to 50 ms."""
+MOST_LOOKS = 10_000
+"""Of one webhook at one event's array elements: each that a condition looks at counts one. Up to 20 ms."""
 
 Holds = Callable[[View], bool]
 

@@ -6,6 +6,7 @@ What it means stands in docs/filters.md, for the person who writes one.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from worker.domain.choosing.operators import OPERATORS
@@ -72,6 +73,15 @@ def read_filter(value: object, place: str = "filter") -> tuple[Group | None, lis
     if not check.problems and (size := _size(value)) > MOST_BYTES:
         check.wrong(place, f"at most {MOST_BYTES} bytes as JSON, not {size}")
     return (None, check.problems[:MOST_PROBLEMS]) if check.problems else (Group(place, "$and", terms), [])
+
+
+@lru_cache(maxsize=1024)
+def filter_in(text: str) -> Group:
+    """The filter of a stored JSON text; instances often share one. Raises ValueError for what cannot be compiled."""
+    found, problems = read_filter(json.loads(text))
+    if found is None:
+        raise ValueError("; ".join(map(str, problems)))
+    return found
 
 
 def _size(value: object) -> int:

@@ -22,6 +22,10 @@ class Plan(Generic[Key]):
         self._shape = shape
         self._requirements = requirements
 
+    def judges(self, key: Key) -> bool:
+        """Whether this webhook chose anything."""
+        return key in self._requirements
+
     def read(self, fields: Fields) -> View | None:
         """Decodes what the choices ask for, once an event; None for an event that no decoder reads."""
         try:

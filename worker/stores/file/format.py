@@ -137,8 +137,19 @@ def _left_out(webhook: Webhook) -> list[str]:
     return [*names, *(f"credentials of the {'URL' if field.name == 'url' else field.name}" for field in masked)]
 
 
+def _holds_null(value: object) -> bool:
+    match value:
+        case dict():
+            return any(map(_holds_null, value.values()))
+        case list():
+            return any(map(_holds_null, value))
+    return value is None
+
+
 def _value(value: object) -> str:
     match value:
+        case dict() if _holds_null(value):
+            return _value(orjson.dumps(value).decode())  # TOML has no null; a filter is read from its JSON, too
         case dict():
             return "{ " + ", ".join(f"{_value(str(name))} = {_value(item)}" for name, item in value.items()) + " }"
         case list():

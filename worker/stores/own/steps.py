@@ -17,7 +17,12 @@ class AddColumn:
 
 Step = CreateTables | AddColumn
 
-STEPS: tuple[Step, ...] = (CreateTables(), AddColumn("failing_since"))
+CHOICES = (
+    *("ignore", "only_chats", "except_chats", "message_types", "filter"),
+    *("media", "thumbnails", "max_body_bytes", "ttl_seconds", "latest_only"),
+)
+
+STEPS: tuple[Step, ...] = (CreateTables(), AddColumn("failing_since"), *map(AddColumn, CHOICES))
 """Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
 
 SCHEMA_VERSION = len(STEPS)
