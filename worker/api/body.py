@@ -17,16 +17,20 @@ async def read_object(request: web.Request, *, empty: bool = False) -> dict[str,
     """The body as a JSON object; `empty`: no body at all counts as {}. Raises ApiError."""
     if empty and not request.can_read_body:
         return {}
-    _check_type(request)
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            raw = await request.read()
-    except TimeoutError:
-        raise ApiError(408, [f"the body did not arrive within {BODY_SECONDS:g} s"]) from None
-    parsed = parse(raw)
+    parsed = parse(await read_bytes(request))
     if not isinstance(parsed, dict):
         raise ApiError(400, [[f"the body must be a JSON object, not {_kind(parsed)}"]])
     return parsed
+
+
+async def read_bytes(request: web.Request) -> bytes:
+    """The body as it came. Raises ApiError."""
+    _check_type(request)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise ApiError(408, [f"the body did not arrive within {BODY_SECONDS:g} s"]) from None
 
 
 def parse(raw: bytes) -> object:

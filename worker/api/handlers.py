@@ -1,5 +1,6 @@
 """What each call of the API does. All raise ApiError and StoreUnavailable, which become the answer."""
 
+import asyncio
 import base64
 import binascii
 import json
@@ -12,18 +13,19 @@ from aiohttp import web
 
 from worker.api.answers import after_set, nothing_set, superset, with_notes
 from worker.api.auth import CALLER
-from worker.api.body import parse, read_object
+from worker.api.body import parse, read_bytes, read_object
 from worker.api.dialects import Asked, understood
 from worker.api.errors import ApiError, invalid, json_answer, unauthorized
-from worker.api.ports import Changed, SendTest
+from worker.api.ports import Changed, Explain, SendTest
 from worker.api.saving import Saving
+from worker.domain.event import InvalidEvent
 from worker.domain.names import COUNTED, canonical
 from worker.domain.webhook import DEFAULT_ID, Endpoint
 from worker.domain.webhook_test import KIND, event_of_test
 from worker.webhooks.changing import find
 from worker.webhooks.declaration import ID
 from worker.webhooks.fields import Problem
-from worker.webhooks.shown import shown_test
+from worker.webhooks.shown import shown_explained, shown_test
 from worker.webhooks.store import WritableStore
 
 log = logging.getLogger(__name__)
@@ -36,12 +38,19 @@ class Handlers:
     """`now` gives Unix time in seconds."""
 
     def __init__(
-        self, store: WritableStore, saving: Saving, changed: Changed, send_test: SendTest, now: Callable[[], float]
+        self,
+        store: WritableStore,
+        saving: Saving,
+        changed: Changed,
+        send_test: SendTest,
+        explain: Explain,
+        now: Callable[[], float],
     ) -> None:
         self._store = store
         self._saving = saving
         self._changed = changed
         self._send_test = send_test
+        self._explain = explain
         self._now = now
 
     async def set_named_in_body(self, request: web.Request) -> web.Response:
@@ -115,6 +124,17 @@ class Handlers:
             raise _missing(instance, webhook_id)
         trial = await self._send_test(stored.webhook, event_of_test(instance, event, self._now()))
         return json_answer(shown_test(stored.webhook, event, trial))
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """POST /webhook/explain/{instance}; the operator's webhook is told of to the API's key alone."""
+        instance = _instance(request)
+        content = await read_bytes(request)
+        webhooks = await self._store.load(instance)
+        try:
+            found = await asyncio.to_thread(self._explain, content, webhooks, request[CALLER].instance is None)
+        except InvalidEvent as error:
+            raise ApiError(400, [[f"the body is no event: {error}"]]) from None
+        return json_answer({"webhooks": [shown_explained(each) for each in found]})
 
 
 def _instance(request: web.Request) -> str:

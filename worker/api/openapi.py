@@ -39,6 +39,7 @@ def document() -> Json:
             "/webhook": {"get": _list()},
             "/webhook/{instance}": {"delete": _delete()},
             "/webhook/test/{instance}": {"post": _test()},
+            "/webhook/explain/{instance}": {"post": _explain()},
             "/openapi.json": {"get": _open("This document", "application/json")},
             "/docs": {"get": _open("This page", "text/html")},
         },
@@ -153,6 +154,18 @@ def _test() -> Json:
         '`{"test": true}`. The body may name another `event` than APPLICATION_STARTUP, and may be left out.',
         parameters=[_INSTANCE, _ID],
         requestBody={"required": False, "content": _json("TestRequest")},
+    )
+
+
+def _explain() -> Json:
+    return _operation(
+        "Explain what would become of an event",
+        _good("200", "For each webhook of the instance; nothing is sent", "Explanation"),
+        "400 401 408 413 415 500 503",
+        description="The body is the event as Evolution publishes it. `why` names the clause that decided. The "
+        "operator's global webhook is there for AUTHENTICATION_API_KEY alone.",
+        parameters=[_INSTANCE],
+        requestBody={"required": True, "content": _json("Event")},
     )
 
 

@@ -1,12 +1,16 @@
 """What the API needs of other parts: functions that the composition root hands in."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from worker.domain.explain import Explained
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest
 
 SendTest = Callable[[Webhook, bytes], Awaitable[WebhookTest]]
 """Sends an event's bytes to the webhook, built and signed like any delivery, in one attempt. Never raises."""
+
+Explain = Callable[[bytes, Sequence[Webhook], bool], list[Explained]]
+"""What would become of an event at these webhooks, and if so asked at the operator's. Raises InvalidEvent."""
 
 RefuseUrl = Callable[[str], Awaitable[object | None]]
 """Why the egress rules refuse a URL, whose `str` says so with the setting to change; None: they do not."""

@@ -89,6 +89,20 @@ _V1_ANSWER: Json = _object(
 )
 _MESSAGE: Json = {"anyOf": [_TEXT, _TEXTS, {"type": "array", "items": _TEXTS}]}
 
+_EXPLAINED: Json = _object(
+    {
+        "instance": _TEXT,
+        "id": _TEXT,
+        "url": _TEXT,
+        "would": {"enum": ["send", "skip", "dead_letter"]},
+        "reason": _nullable(_TEXT),
+        "why": _nullable(_TEXT),
+        "body_bytes": _nullable({"type": "integer"}),
+        "unless": _TEXTS,
+    },
+    *("instance", "id", "url", "would", "reason", "why", "body_bytes", "unless"),
+)
+
 SCHEMAS: Json = {
     "Id": _ID,
     "Set": {"anyOf": _requests("url")},
@@ -116,6 +130,8 @@ SCHEMAS: Json = {
         },
         *("instance", "id", "url", "event", "signed", "ok", "status", "milliseconds", "body", "error"),
     ),
+    "Event": _object({"event": {**_TEXT, "minLength": 1}, "instance": {**_TEXT, "minLength": 1}}, "event", "instance"),
+    "Explanation": _object({"webhooks": {"type": "array", "items": _EXPLAINED}}, "webhooks"),
     "Error": _object(
         {
             "status": {"type": "integer"},

@@ -14,8 +14,9 @@ from worker.api.docs import page
 from worker.api.errors import ApiError, errors, json_answer
 from worker.api.handlers import Handlers
 from worker.api.openapi import document
-from worker.api.ports import Changed, RefuseUrl, SendTest, TokenOwner
+from worker.api.ports import Changed, Explain, RefuseUrl, SendTest, TokenOwner
 from worker.api.saving import Saving
+from worker.domain.explain import explain
 from worker.webhooks.store import WritableStore
 
 OPEN = frozenset({"/docs", "/openapi.json"})
@@ -42,6 +43,7 @@ class WebhookApi:
         refuse_url: RefuseUrl,
         changed: Changed,
         send_test: SendTest,
+        explain: Explain | None = None,
         token_owner: TokenOwner | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -49,7 +51,9 @@ class WebhookApi:
     ) -> None:
         self._host = host
         self._port = port
-        self._handlers = Handlers(store, Saving(store, refuse_url, changed), changed, send_test, now)
+        self._handlers = Handlers(
+            store, Saving(store, refuse_url, changed), changed, send_test, explain or _without_operators(now), now
+        )
         self._authentication = Authentication(api_key, token_owner, Failures(monotonic), sleep, OPEN)
         self._runner: web.AppRunner | None = None
 
@@ -74,11 +78,17 @@ class WebhookApi:
         app.router.add_post(f"/webhook/set/{instance}", handlers.set_named_in_path)
         app.router.add_get(f"/webhook/find/{instance}", handlers.find)
         app.router.add_post(f"/webhook/test/{instance}", handlers.test)
+        app.router.add_post(f"/webhook/explain/{instance}", handlers.explain)
         app.router.add_get("/webhook", handlers.list)
         app.router.add_delete(f"/webhook/{instance}", handlers.delete)
         app.router.add_get("/openapi.json", _openapi)
         app.router.add_get("/docs", _docs)
         return app
+
+
+def _without_operators(now: Callable[[], float]) -> Explain:
+    """Where there is no global webhook."""
+    return lambda content, webhooks, _: explain(content, webhooks, None, now())
 
 
 @web.middleware

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from worker.cli import webhook_secrets, webhook_test, webhook_transfer
+from worker.cli import webhook_explain, webhook_secrets, webhook_test, webhook_transfer
 from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, count, say, say_json
 from worker.cli.store import announce, opened_store
 from worker.domain.webhook import DEFAULT_ID
@@ -34,6 +34,7 @@ def add_to(commands: Subparsers) -> None:
     delete.add_argument("instance")
     delete.add_argument("--id", help="only this one of the instance's webhooks")
     webhook_test.add_to(actions)
+    webhook_explain.add_to(actions)
     webhook_secrets.add_to(actions)
     webhook_transfer.add_to(actions)
 

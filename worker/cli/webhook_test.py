@@ -5,6 +5,7 @@ import time
 
 from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, printable, say, say_json
 from worker.cli.store import opened_store
+from worker.cli.webhook_explain import add_event_file, event_in
 from worker.settings.settings import Settings
 
 
@@ -13,10 +14,13 @@ def add_to(actions: Subparsers) -> None:
     parser = add_command(actions, "test", text, _test)
     parser.add_argument("instance")
     parser.add_argument("--id", default="default", help="which of the instance's webhooks (default: default)")
-    parser.add_argument("--event", help="the event that it is to look like (default: APPLICATION_STARTUP)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--event", help="the event that it is to look like (default: APPLICATION_STARTUP)")
+    add_event_file(which)
 
 
 async def _test(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.domain.event import InvalidEvent, parse  # noqa: PLC0415
     from worker.domain.names import COUNTED, canonical  # noqa: PLC0415
     from worker.domain.webhook import Endpoint  # noqa: PLC0415
     from worker.domain.webhook_test import KIND, event_of_test  # noqa: PLC0415
@@ -29,12 +33,20 @@ async def _test(options: argparse.Namespace, settings: Settings) -> int:
     if kind not in COUNTED:
         complain(f"--event: {options.event!r:.100} is none of {', '.join(sorted(COUNTED))}")
         return WRONG
+    content = event_of_test(options.instance, kind, time.time())
+    if options.event_file is not None:
+        try:
+            content = event_in(options.event_file)
+            kind = parse(content).kind
+        except (OSError, InvalidEvent) as error:
+            complain(f"--event-file: {error}")
+            return WRONG
     async with opened_store(settings, must_exist=True) as store:
         stored = await find(store, Endpoint(options.instance, options.id))
     if stored is None:
         return complain(f"{options.instance!r} has no webhook {options.id!r}; `webhook-worker webhook list` shows all")
     sender = WebhookTester(wiring.egress_policy(settings), settings.webhook_request_timeout_ms / 1000)
-    trial = await sender.send(stored.webhook, event_of_test(options.instance, kind, time.time()))
+    trial = await sender.send(stored.webhook, content)
     found = shown_test(stored.webhook, kind, trial)
     if options.json:
         say_json(found)

@@ -9,9 +9,10 @@ from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.webhook import Webhook
 
 _ENTRY_BYTES = 600
-_PLAN_BYTES = 20_000
-_FILTER_FACTOR = 60
-"""Of a compiled plan, whether another instance shares it or not; and more for each byte of the filter."""
+_PLAN_BYTES = 4_000
+_FILTER_FACTOR = 100
+"""Of a compiled plan, and for each byte of its filter. What decodes the paths is not counted: those who ask for the
+same share it."""
 _WEBHOOK_BYTES = 500
 _TEXT_BYTES = 80
 

@@ -82,6 +82,7 @@ async def serve_api(
         refuse_url=lambda url: refuse_url(url, policy),
         changed=changed,
         send_test=WebhookTester(policy, settings.webhook_request_timeout_ms / 1000).send,
+        explain=wiring.explainer(settings),
         token_owner=token_owner,
     )
     stack.push_async_callback(api.close)

@@ -2,11 +2,12 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from worker.admission.admission import EndpointAdmission
 from worker.admission.breaker import BreakerRules
 from worker.admission.registry import Caps
+from worker.api.ports import Explain
 from worker.basics.clock import Clocks
 from worker.broker.consuming.instances import InstanceExchanges
 from worker.broker.consuming.plan import ConsumptionPlan, EvolutionQueues
@@ -17,6 +18,7 @@ from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.pipeline import Pipeline
 from worker.delivery.ports import Ports, Publisher, Sender
 from worker.domain.backoff import Schedule, schedule
+from worker.domain.explain import Explained, explain
 from worker.domain.policy import Policy
 from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.http.egress import EgressPolicy
@@ -66,6 +68,16 @@ def global_webhook(settings: Settings) -> Webhook | None:
         events=settings.webhook_events,
         by_events=settings.webhook_global_webhook_by_events,
     )
+
+
+def explainer(settings: Settings) -> Explain:
+    """With the global webhook, for those who may see it."""
+    operators, dead = global_webhook(settings), settings.disabled_webhook == "dead"
+
+    def explained(content: bytes, webhooks: Sequence[Webhook], all_of_them: bool) -> list[Explained]:
+        return explain(content, webhooks, operators if all_of_them else None, time.time(), dead_when_disabled=dead)
+
+    return explained
 
 
 def egress_policy(settings: Settings) -> EgressPolicy:

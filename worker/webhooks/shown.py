@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from worker.basics.masking import without_credentials
 from worker.basics.moments import iso
+from worker.domain.explain import Explained
+from worker.domain.outcome import Skipped
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest
 from worker.webhooks.declaration import FIELDS
@@ -52,6 +54,30 @@ def _cell(webhook: Shown, column: str) -> str:
 def shown_stored(item: Stored) -> Shown:
     times = {"created_at": iso(item.created_at / 1000), "updated_at": iso(item.updated_at / 1000)}
     return {**shown(item.webhook), "revision": item.revision, **times}
+
+
+def shown_explained(found: Explained) -> Shown:
+    """`would`: send, skip or dead_letter; `why`: the clause that decided."""
+    outcome = found.outcome
+    return {
+        "instance": found.webhook.instance,
+        "id": found.webhook.id,
+        "url": without_credentials(found.webhook.url),
+        "would": "send" if outcome is None else "skip" if isinstance(outcome, Skipped) else "dead_letter",
+        "reason": None if outcome is None else outcome.reason.value,
+        "why": found.why,
+        "body_bytes": found.body_bytes,
+        "unless": list(found.unless),
+    }
+
+
+def explained_line(found: Explained) -> str:
+    """`default: skip (filtered): filter.data.key.fromMe: true is not false`"""
+    facts = shown_explained(found)
+    if found.outcome is None:
+        unless = "".join(f", unless {each}" for each in found.unless)
+        return f"{facts['id']}: send to {facts['url']}, {found.body_bytes} bytes{unless}"
+    return f"{facts['id']}: {facts['would']} ({facts['reason']})" + (f": {found.why}" if found.why else "")
 
 
 def shown_test(webhook: Webhook, event: str, trial: WebhookTest) -> Shown:

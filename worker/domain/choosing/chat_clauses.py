@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
@@ -27,7 +28,7 @@ def choice_paths(choices: Choices) -> Iterator[Path]:
 def choice_clauses(choices: Choices, shape: Shape) -> Iterator[Clause]:
     """One clause for each choice but `filter`, in the order in which they are judged."""
     if choices.ignore or choices.only_chats or choices.except_chats:
-        yield from _about_chats(choices, ChatReader(shape))
+        yield from _about_chats(choices, _reader(shape))
     if choices.message_types:
         yield _about_types(choices.message_types, shape)
 
@@ -83,6 +84,16 @@ class ChatReader:
             return self._getters[path](view.top)
         except AttributeError:
             return None
+
+
+_readers: WeakKeyDictionary[Shape, ChatReader] = WeakKeyDictionary()
+
+
+def _reader(shape: Shape) -> ChatReader:
+    reader = _readers.get(shape)
+    if reader is None:
+        reader = _readers[shape] = ChatReader(shape)
+    return reader
 
 
 def _about_chats(choices: Choices, reader: ChatReader) -> Iterator[Clause]:

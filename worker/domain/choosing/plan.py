@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from worker.domain.choosing.chat import CHAT_PATHS, Chat, Path
 from worker.domain.choosing.chat_clauses import ChatReader, choice_clauses, choice_paths
@@ -88,8 +89,19 @@ def plan_for(choices: Mapping[Key, Choices]) -> Plan[Key] | None:
     made = {key: chosen for key, chosen in choices.items() if chosen.any_made()}
     if not made:
         return None
-    shape = Shape(path for chosen in made.values() for path in _paths(chosen))
+    shape = _shape(frozenset(path for chosen in made.values() for path in _paths(chosen)))
     return Plan(shape, {key: tuple(_requirements(chosen, shape)) for key, chosen in made.items()})
+
+
+_shapes: WeakValueDictionary[frozenset[Path], Shape] = WeakValueDictionary()
+"""By what they decode: 90 KB for the chats alone, which thousands of instances ask for, each in its own way."""
+
+
+def _shape(paths: frozenset[Path]) -> Shape:
+    shape = _shapes.get(paths)
+    if shape is None:
+        shape = _shapes[paths] = Shape(sorted(paths))
+    return shape
 
 
 def _paths(choices: Choices) -> Iterator[Path]:

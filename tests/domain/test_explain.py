@@ -1,0 +1,84 @@
+"""What `explain` says is what deliveries do, with the clause that decided."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from worker.domain.event import InvalidEvent
+from worker.domain.explain import Explained, explain
+from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
+from worker.domain.webhook import GLOBAL_ID, Webhook
+
+ACME = Webhook("acme", "https://h.example/x")
+
+
+def said(**data: Any) -> bytes:
+    found = {"key": {"remoteJid": "1203630@g.us", "fromMe": True}, "messageType": "conversation", **data}
+    return json.dumps({"event": "messages.upsert", "instance": "acme", "data": found}).encode()
+
+
+def of(webhook: Webhook, content: bytes | None = None) -> Explained:
+    (found,) = explain(said() if content is None else content, (webhook,), None, 1e9)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "why"),
+    [
+        ({"ignore": frozenset({"groups"})}, SkipReason.FILTERED, "ignore: groups"),
+        ({"filter": '{"data.key.fromMe":false}'}, SkipReason.FILTERED, "filter.data.key.fromMe: true is not false"),
+        (
+            {"events": frozenset({"CALL", "LOGOUT_INSTANCE"})},
+            SkipReason.EVENT_NOT_ENABLED,
+            "events: CALL, LOGOUT_INSTANCE",
+        ),
+        ({"enabled": False, "disabled_reason": "gone: 410"}, SkipReason.DISABLED, "gone: 410"),
+        ({"enabled": False, "ignore": frozenset({"groups"})}, SkipReason.DISABLED, "enabled: false"),
+        (
+            {"events": frozenset({"CALL"}), "ignore": frozenset({"groups"})},
+            SkipReason.EVENT_NOT_ENABLED,
+            "events: CALL",
+        ),
+    ],
+)
+def test_why_an_event_is_skipped(fields: dict[str, Any], reason: SkipReason, why: str) -> None:
+    found = of(replace(ACME, **fields))
+    assert (found.outcome, found.why, found.body_bytes) == (Skipped(reason), why, None)
+
+
+def test_what_is_sent_and_what_could_come_between() -> None:
+    content = said(base64="A" * 4000)
+    whole = of(ACME, content)
+    assert (whole.outcome, whole.unless) == (None, ())
+    slim = of(replace(ACME, media="strip", ttl_seconds=(("MESSAGES_UPSERT", 60.0),)), content)
+    assert slim.body_bytes is not None
+    assert whole.body_bytes is not None
+    assert 3800 < whole.body_bytes - slim.body_bytes < 4000
+    assert slim.unless == ("it is older than 60 s when its attempt starts (stale)",)
+    latest = of(replace(ACME, latest_only=frozenset({"MESSAGES_UPSERT"})))
+    assert latest.unless == ("a newer one of its chat is taken before that (superseded)",)
+
+
+def test_what_would_become_a_dead_letter() -> None:
+    large = of(replace(ACME, max_body_bytes=1024), said(text="x" * 2000))
+    assert isinstance(large.outcome, DeadLettered)
+    assert (large.outcome.reason, "1024 are allowed" in (large.why or "")) == (DeadReason.TOO_LARGE, True)
+    bad = of(replace(ACME, url="ftp://h"))
+    assert isinstance(bad.outcome, DeadLettered)
+    assert bad.outcome.reason is DeadReason.BAD_URL
+
+
+def test_the_operators_webhook_is_the_last() -> None:
+    everybodys = Webhook("", "https://g.example/", id=GLOBAL_ID, ignore=frozenset({"from_me"}))
+    found = explain(said(), (ACME, replace(ACME, id="audit")), everybodys, 1e9)
+    assert [each.webhook.id for each in found] == ["default", "audit", GLOBAL_ID]
+    assert found[2].why == "ignore: from_me"
+
+
+def test_what_is_no_event_is_refused() -> None:
+    with pytest.raises(InvalidEvent):
+        explain(b"{}", (ACME,), None, 1e9)

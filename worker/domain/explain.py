@@ -1,0 +1,87 @@
+"""What would become of an event at each webhook, and why; nothing is sent."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
+from worker.domain.event import Event, identity, parse
+from worker.domain.history import History
+from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
+from worker.domain.request import BadHeaders, BodyTooLarge, build
+from worker.domain.routing import Delivery, addressees, route
+from worker.domain.webhook import Webhook
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """`outcome` None: it would be POSTed, with a body of `body_bytes`, `unless` one of these comes true first.
+
+    `why`: the clause that decided, or the error (`filter.data.key.fromMe: true is not false`).
+    """
+
+    webhook: Webhook
+    outcome: Skipped | DeadLettered | None
+    why: str | None = None
+    body_bytes: int | None = None
+    unless: tuple[str, ...] = ()
+
+
+def explain(
+    content: bytes,
+    webhooks: Sequence[Webhook],
+    operators: Webhook | None,
+    now: float,
+    *,
+    dead_when_disabled: bool = False,
+) -> list[Explained]:
+    """For an event as Evolution published it and the webhooks of its instance. Raises InvalidEvent."""
+    event = parse(content)
+    history = History(identity(content, None), now, "", "")
+    known = (subscriptions(webhooks), subscriptions(() if operators is None else (operators,)))
+    found = []
+    for webhook in addressees(webhooks, operators, None):
+        why = next(_refusals(event, webhook, known), None)
+        if why is not None:
+            found.append(Explained(webhook, Skipped(SkipReason.FILTERED), why))
+            continue
+        routed = route(event, history, webhook, webhooks, dead_when_disabled=dead_when_disabled)
+        found.append(_attempted(routed, now) if isinstance(routed, Delivery) else _ended(webhook, routed))
+    return found
+
+
+def _refusals(event: Event, webhook: Webhook, known: Sequence[Subscriptions]) -> Iterator[str]:
+    if not webhook.enabled or not webhook.wants(event.kind):
+        return
+    for plan in (each.plan for each in known):
+        if plan is not None and plan.judges(webhook.id):
+            why = plan.explain(webhook.id, plan.read(event.fields))
+            if why is not None:
+                yield why
+
+
+def _ended(webhook: Webhook, outcome: Skipped | DeadLettered) -> Explained:
+    return Explained(webhook, outcome, outcome.error if isinstance(outcome, DeadLettered) else _words(webhook, outcome))
+
+
+def _words(webhook: Webhook, outcome: Skipped) -> str | None:
+    match outcome.reason:
+        case SkipReason.DISABLED:
+            return webhook.disabled_reason or "enabled: false"
+        case SkipReason.EVENT_NOT_ENABLED:
+            return f"events: {', '.join(sorted(webhook.events))}"
+    return None
+
+
+def _attempted(delivery: Delivery, now: float) -> Explained:
+    webhook, kind = delivery.webhook, delivery.event.kind
+    try:
+        request = build(delivery, now)
+    except BodyTooLarge as error:
+        return _ended(webhook, DeadLettered(DeadReason.TOO_LARGE, str(error)))
+    except BadHeaders as error:
+        return _ended(webhook, DeadLettered(DeadReason.BAD_HEADERS, str(error)))
+    limit = dict(webhook.ttl_seconds).get(kind)
+    unless = [] if limit is None else [f"it is older than {limit:g} s when its attempt starts (stale)"]
+    if kind in webhook.latest_only:
+        unless.append("a newer one of its chat is taken before that (superseded)")
+    return Explained(webhook, None, body_bytes=len(request.body), unless=tuple(unless))
