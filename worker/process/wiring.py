@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from worker.admission.admission import EndpointAdmission
 from worker.admission.breaker import BreakerRules
@@ -29,6 +30,7 @@ from worker.settings import traces as settings_traces
 from worker.settings.settings import Settings
 from worker.telemetry.recorder import Telemetry
 from worker.telemetry.tracing import Tracing
+from worker.webhooks.declaration import CHOICES
 from worker.webhooks.store import ListableStore
 
 
@@ -67,7 +69,13 @@ def global_webhook(settings: Settings) -> Webhook | None:
         url=settings.webhook_global_url,
         events=settings.webhook_events,
         by_events=settings.webhook_global_webhook_by_events,
+        **_global_choices(settings),
     )
+
+
+def _global_choices(settings: Settings) -> dict[str, Any]:
+    given = {name: getattr(settings, f"webhook_global_{name}") for name in CHOICES}
+    return {name: value for name, value in given.items() if value != ""}
 
 
 def explainer(settings: Settings) -> Explain:

@@ -14,6 +14,7 @@ from pydantic import PlainValidator as Read
 from worker.basics.address import Address
 from worker.basics.masking import MASK, authority_alone
 from worker.settings import environment as given
+from worker.settings.choices import chosen, nothing_chosen
 from worker.settings.environment import EVENTS, Given, Network, Reading, number, text
 from worker.stores.database import Database
 from worker.stores.own.sealing import Sealer
@@ -46,6 +47,11 @@ Word = BeforeValidator(given.word)
 def setting(default: Any, meaning: str, repr: bool = True) -> Any:  # noqa: A002
     """A setting's default and its meaning in one line; `repr=False` keeps what may hold a secret out of tracebacks."""
     return Field(default, description=meaning, repr=repr)
+
+
+def chosen_setting(name: str, meaning: str) -> Any:
+    """Of the global webhook's field `name`."""
+    return Field(nothing_chosen(name), description=meaning)
 
 
 class Settings(BaseModel):
@@ -98,6 +104,36 @@ class Settings(BaseModel):
     webhook_global_enabled: Flag = setting(False, "Send events of all instances to one more webhook.")
     webhook_global_url: Receiver = setting("", "The URL of the global webhook.", repr=False)
     webhook_global_webhook_by_events: Flag = setting(False, "Append the event's path to its URL.")
+    webhook_global_ignore: Annotated[Any, Read(chosen("ignore"))] = chosen_setting(
+        "ignore", "Kinds of events that it does not get: `groups`, `status`, ... ([filters](filters.md))."
+    )
+    webhook_global_only_chats: Annotated[Any, Read(chosen("only_chats"))] = chosen_setting(
+        "only_chats", "The only chats whose events it gets."
+    )
+    webhook_global_except_chats: Annotated[Any, Read(chosen("except_chats"))] = chosen_setting(
+        "except_chats", "Chats whose events it does not get."
+    )
+    webhook_global_message_types: Annotated[Any, Read(chosen("message_types"))] = chosen_setting(
+        "message_types", "The only message types that it gets."
+    )
+    webhook_global_filter: Annotated[Any, Read(chosen("filter"))] = chosen_setting(
+        "filter", "What must hold of an event, as JSON text."
+    )
+    webhook_global_media: Annotated[Any, Read(chosen("media"))] = chosen_setting(
+        "media", "`keep`, or `strip`: size and hash in the place of base64."
+    )
+    webhook_global_thumbnails: Annotated[Any, Read(chosen("thumbnails"))] = chosen_setting(
+        "thumbnails", "`keep`, or `strip`: null in the place of thumbnails."
+    )
+    webhook_global_max_body_bytes: Annotated[Any, Read(chosen("max_body_bytes"))] = chosen_setting(
+        "max_body_bytes", "A larger body is stripped; still larger: a dead letter."
+    )
+    webhook_global_ttl_seconds: Annotated[Any, Read(chosen("ttl_seconds"))] = chosen_setting(
+        "ttl_seconds", "`EVENT=SECONDS,...`: an older one is skipped."
+    )
+    webhook_global_latest_only: Annotated[Any, Read(chosen("latest_only"))] = chosen_setting(
+        "latest_only", "Events that a newer one of their chat supersedes."
+    )
     webhook_events: Annotated[frozenset[str], Items] = setting(frozenset(), "`true` for each event it is to get.")
 
     # RabbitMQ closes a channel whose message is un-acked for 30 minutes: an attempt must be well below that.

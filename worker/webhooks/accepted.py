@@ -1,11 +1,12 @@
 """The pydantic type of each kind of value: it accepts plain forms, strictly, and words the problems."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, create_model
-from pydantic_core import PydanticCustomError
 
+from worker.domain.choosing.problem import Problem
 from worker.webhooks import checks, declaration
 from worker.webhooks.compounds import Headers, Rate, Words
 from worker.webhooks.documents import Filter, Seconds
@@ -18,8 +19,19 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 PLAIN, EXPIRING = "plain", "expiring"
 """How pydantic's errors name the two forms of a secret in their path."""
 
-PLACED = "placed"
-"""The type of an error whose context has `problems`, each with its place."""
+
+class ProblemsWithin(ValueError):
+    """What is wrong within one field: `problems`, each with its place."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+def problems_within(error: Any) -> Sequence[Problem]:
+    """Of one of pydantic's errors; () if it is about the whole field."""
+    cause = error.get("ctx", {}).get("error")
+    return cause.problems if isinstance(cause, ProblemsWithin) else ()
 
 
 def model(fields: tuple[declaration.Field, ...]) -> type[BaseModel]:
@@ -66,7 +78,7 @@ def _document(kind: Filter | Seconds, given: object) -> object:
         given = kind.typed(given)
     problems = [] if given is None else kind.problems(given)
     if problems:
-        raise PydanticCustomError(PLACED, "{problems}", {"problems": problems})
+        raise ProblemsWithin(problems)
     return given
 
 

@@ -281,6 +281,12 @@ ADDRESS = ("instance", "id")
 CONTENT: tuple[Field, ...] = tuple(field for field in FIELDS if field.name not in ADDRESS)
 """All others: what the webhook says."""
 
+CHOICES = (
+    *("ignore", "only_chats", "except_chats", "message_types", "filter"),
+    *("media", "thumbnails", "max_body_bytes", "ttl_seconds", "latest_only"),
+)
+"""What a webhook chooses of events and their bodies; the global one by WEBHOOK_GLOBAL_<FIELD>."""
+
 BY_NAME = {field.name: field for field in FIELDS}
 
 RESPELLED: dict[str, Spelling] = {

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from worker.domain.request import NOT_OVERRIDABLE
 from worker.domain.webhook import Webhook
-from worker.webhooks.accepted import EXPIRING, PLACED, PLAIN, model
+from worker.webhooks.accepted import EXPIRING, PLAIN, model, problems_within
 from worker.webhooks.declaration import BY_NAME, CONTENT, FIELDS
 
 
@@ -79,9 +79,8 @@ def warnings(webhook: Webhook) -> tuple[str, ...]:
 
 
 def _problems(error: Any) -> list[Problem]:
-    if error["type"] == PLACED:
-        return [Problem(problem.place, problem.message) for problem in error["ctx"]["problems"]]
-    return [_problem(error)]
+    within = [Problem(problem.place, problem.message) for problem in problems_within(error)]
+    return within or [_problem(error)]
 
 
 def _problem(error: Any) -> Problem:

@@ -1,0 +1,84 @@
+"""WEBHOOK_GLOBAL_<FIELD>: what the global webhook chooses, from the environment and from the file."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.domain.webhook import Webhook
+from worker.process.wiring import global_webhook
+from worker.settings.settings import SettingsError, load
+from worker.webhooks.declaration import CHOICES
+
+ON = {"WEBHOOK_GLOBAL_ENABLED": "true", "WEBHOOK_GLOBAL_URL": "https://h", "WEBHOOK_EVENTS_MESSAGES_UPSERT": "true"}
+GIVEN = {
+    "ignore": "groups, from_me",
+    "only_chats": "5511999999999,1@g.us",
+    "except_chats": "5511:2@c.us",
+    "message_types": "imageMessage",
+    "filter": '{"data.n": null}',
+    "media": "strip",
+    "thumbnails": "strip",
+    "max_body_bytes": "2048",
+    "ttl_seconds": "qrcode.updated=60,CALL=0.5",
+    "latest_only": "presence.update",
+}
+MEANT = {
+    "ignore": frozenset({"groups", "from_me"}),
+    "only_chats": frozenset({"5511999999999", "1@g.us"}),
+    "except_chats": frozenset({"5511@s.whatsapp.net"}),
+    "message_types": frozenset({"imageMessage"}),
+    "filter": '{"data.n":null}',
+    "media": "strip",
+    "thumbnails": "strip",
+    "max_body_bytes": 2048,
+    "ttl_seconds": (("CALL", 0.5), ("QRCODE_UPDATED", 60.0)),
+    "latest_only": frozenset({"PRESENCE_UPDATE"}),
+}
+
+
+def globals_of(environ: dict[str, str], config: Path | None = None) -> Webhook:
+    webhook = global_webhook(load(ON | environ, config)[0])
+    assert webhook is not None
+    return webhook
+
+
+def choices(webhook: Webhook) -> dict[str, object]:
+    return {name: getattr(webhook, name) for name in CHOICES}
+
+
+def test_each_choice_has_its_setting() -> None:
+    assert set(GIVEN) == set(CHOICES)
+    found = globals_of({f"WEBHOOK_GLOBAL_{name.upper()}": text for name, text in GIVEN.items()})
+    assert choices(found) == MEANT
+
+
+def test_the_file_has_them_too(tmp_path: Path) -> None:
+    config = tmp_path / "worker.toml"
+    lines = [
+        "[webhook.global]",
+        'ignore = ["groups", "from_me"]',
+        "max_body_bytes = 2048",
+        "filter = '{\"data.n\":null}'",
+    ]
+    config.write_text("\n".join(lines))
+    found = globals_of({}, config)
+    assert (found.ignore, found.max_body_bytes, found.filter) == (MEANT["ignore"], 2048, MEANT["filter"])
+
+
+def test_nothing_given_chooses_nothing() -> None:
+    assert choices(globals_of({})) == choices(Webhook("", ""))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("filter", '{"$or":[{"a":1},{"a":{"$gt":null}}]}', "filter.$or[1].a.$gt: a number or a string, not null"),
+        ("ignore", "groups,grups", "ignore[1]: 'grups' is none of groups, status,"),
+        ("ttl_seconds", "QRCODE=1", "ttl_seconds.QRCODE: is not an event; the nearest is QRCODE_UPDATED"),
+        ("filter", "{", "filter: is not JSON: "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_stops_the_start_and_names_the_place(name: str, text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(ON | {f"WEBHOOK_GLOBAL_{name.upper()}": text}, None)
+    assert said in str(caught.value)
