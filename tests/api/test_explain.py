@@ -47,13 +47,13 @@ async def test_every_choice_is_set_shown_kept_and_reset_in_each_dialect(api: Api
 
 
 async def test_what_is_wrong_is_refused_with_its_place_in_the_callers_spelling(api: Api) -> None:
-    wrong = {"filter": {"$or": [{"data.a": 1}, {"data.n": {"$gt": None}}]}, "ttlSeconds": {"QRCODE": 1}}
+    wrong = {"filter": {"$or": [{"data.a": 1}, {"data.n": {"$gt": None}}]}, "ttlSeconds": {"QRCODE_UPDATD": 1}}
     for body, prefix in (({"url": URL, **wrong}, ""), ({"webhook": {"url": URL, **wrong}}, "webhook.")):
         found = await api.set("acme", body)
         said = [line for lines in found.json["response"]["message"] for line in lines]
         assert found.status == 400
         assert f"{prefix}filter.$or[1].data.n.$gt: a number or a string, not null" in said
-        assert f"{prefix}ttlSeconds.QRCODE: is not an event; the nearest is QRCODE_UPDATED" in said
+        assert f"{prefix}ttlSeconds.QRCODE_UPDATD: is not an event; the nearest is QRCODE_UPDATED" in said
 
 
 async def test_each_webhook_is_explained_and_nothing_is_sent(api: Api, store: SqlStore) -> None:

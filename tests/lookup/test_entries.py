@@ -3,6 +3,7 @@
 import tracemalloc
 
 from tests.lookup.fakes import FakeStore, Rig
+from worker.domain.choosing.subscriptions import subscriptions
 from worker.domain.webhook import Webhook
 from worker.lookup.entries import Entry, approximate_bytes
 
@@ -45,7 +46,44 @@ async def test_the_bytes_kept_never_exceed_the_bound() -> None:
 
 
 def test_an_instance_that_was_made_anew_has_its_new_id() -> None:
-    entry = Entry((Webhook("acme", "https://h/x", instance_id="first"),), 0.0, lambda: None, None)
-    assert entry.still((Webhook("acme", "https://h/x", instance_id="first"),)) is entry.webhooks
-    (found,) = entry.still((Webhook("acme", "https://h/x", instance_id="second"),))
+    entry = Entry(subscriptions([Webhook("acme", "https://h/x", instance_id="first")]), 0.0, lambda: None, None)
+    assert entry.still(subscriptions([Webhook("acme", "https://h/x", instance_id="first")])) is entry.webhooks
+    (found,) = entry.still(subscriptions([Webhook("acme", "https://h/x", instance_id="second")]))
     assert found.instance_id == "second"
+
+
+async def test_what_a_webhook_chooses_is_counted() -> None:
+    """What decodes the paths is shared by all that ask for the same, and is there before."""
+
+    def choosing(number: int) -> Webhook:
+        filter_ = f'{{"data.key.fromMe":false,"data.pushName":{{"$ne":"{number}"}}}}'
+        return Webhook(f"instance-{number}", "https://h.example/x", ignore=frozenset({"groups"}), filter=filter_)
+
+    rig = Rig(FakeStore(choosing(-1)))
+    await rig.cache.find("instance--1")
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(100):
+        rig.store.rows[f"instance-{number}"] = (choosing(number),)
+        await rig.cache.find(f"instance-{number}")
+        del rig.store.rows[f"instance-{number}"]
+        rig.store.loads.clear()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    measured = (after - before) / 100
+    estimate = approximate_bytes("instance-50", (choosing(50),))
+    assert 0.66 < estimate / measured < 2, f"estimated {estimate}, measured {measured:.0f} bytes"
+
+
+async def test_the_cache_compiles_what_webhooks_choose_and_says_who_chooses_nothing() -> None:
+    rig = Rig(FakeStore(Webhook("acme", "https://h.example/x", ignore=frozenset({"groups"})), webhook(1)))
+    found = await rig.cache.find("acme")
+    assert found.looks_into
+    assert found.plan is not None
+    assert rig.cache.cached("acme") is found
+    plain = await rig.cache.find("instance-1")
+    assert (plain.looks_into, plain.plan) == (False, None)
+    rig.cache.amend(found[0], Webhook("acme", "https://h.example/x"))
+    amended = rig.cache.cached("acme")
+    assert amended is not None
+    assert not amended.looks_into

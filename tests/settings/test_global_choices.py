@@ -74,7 +74,7 @@ def test_nothing_given_chooses_nothing() -> None:
     [
         ("filter", '{"$or":[{"a":1},{"a":{"$gt":null}}]}', "filter.$or[1].a.$gt: a number or a string, not null"),
         ("ignore", "groups,grups", "ignore[1]: 'grups' is none of groups, status,"),
-        ("ttl_seconds", "QRCODE=1", "ttl_seconds.QRCODE: is not an event; the nearest is QRCODE_UPDATED"),
+        ("ttl_seconds", "QRCODE_UPDATD=1", "ttl_seconds.QRCODE_UPDATD: is not an event; the nearest is QRCODE_UPDATED"),
         ("filter", "{", "filter: is not JSON: "),
     ],
 )  # fmt: skip

@@ -89,8 +89,19 @@ def test_a_filter_may_be_its_json_as_text() -> None:
         ({"media": "drop"}, "media: Input should be 'keep' or 'strip', not 'drop'"),
         ({"max_body_bytes": 1023}, "max_body_bytes: Input should be greater than or equal to 1024, not 1023"),
         ({"ttl_seconds": {"QRCODE_UPDATED": 0}}, "ttl_seconds.QRCODE_UPDATED: a number of seconds, above 0"),
-        ({"ttl_seconds": {"QRCODE": 1}}, "ttl_seconds.QRCODE: is not an event; the nearest is QRCODE_UPDATED"),
-        ({"latest_only": ["PRESENCE"]}, "latest_only[0]: 'PRESENCE' is not an event; the nearest is PRESENCE_UPDATE"),
+        (
+            {"ttl_seconds": {"QRCODE_UPDATD": 1}},
+            "ttl_seconds.QRCODE_UPDATD: is not an event; the nearest is QRCODE_UPDATED",
+        ),
+        (
+            {"latest_only": ["PRESENCE_UPDAT"]},
+            "latest_only[0]: 'PRESENCE_UPDAT' is not an event; the nearest is PRESENCE_UPDATE",
+        ),
+        ({"latest_only": ["ALL"]}, "latest_only[0]: 'ALL' is a category of Evolution Go's: name each event"),
+        (
+            {"ttl_seconds": {"CONNECTION": 5}},
+            "ttl_seconds.CONNECTION: is a category of Evolution Go's: name each event",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place(fields: dict[str, object], said: str) -> None:

@@ -50,7 +50,7 @@ def explain(
 
 
 def _refusals(event: Event, webhook: Webhook, known: Sequence[Subscriptions]) -> Iterator[str]:
-    if not webhook.enabled or not webhook.wants(event.kind):
+    if not webhook.enabled or not webhook.wants(event.kind, event.categories):
         return
     for plan in (each.plan for each in known):
         if plan is not None and plan.judges(webhook.id):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from worker.domain.choosing.choices import IGNORABLE, chat_name, type_name
-from worker.domain.names import CHOOSABLE, KNOWN, SYNONYMS, canonical
+from worker.domain.names import CHOOSABLE, COUNTED, KNOWN, SYNONYMS, canonical
 from worker.domain.request import header_problem, secret_key
 from worker.domain.target import BadUrl, plain_url
 from worker.domain.webhook import Webhook
@@ -17,6 +17,9 @@ SECRET_BYTES = range(24, 65)
 
 EVENTS = (*sorted({*KNOWN, *SYNONYMS}), *sorted(CHOOSABLE - KNOWN))
 """Every name of an event or of a category that is taken, synonyms too; a slip means Evolution API's more often."""
+
+SINGLE_EVENTS = tuple(name for name in EVENTS if canonical(name) in COUNTED)
+"""Those without the names that are categories alone."""
 
 _ALLOWED = f"there are {', '.join(sorted(CHOOSABLE))}"
 
@@ -75,6 +78,14 @@ def message_type(text: str) -> str:
     if type_name(text) is None:
         raise ValueError("is no message type such as imageMessage")
     return text
+
+
+def single_event(text: str) -> str:
+    """As `event`, but no category: what holds for one event by its name."""
+    kind = event(text)
+    if kind not in COUNTED:
+        raise ValueError("is a category of Evolution Go's: name each event")
+    return kind
 
 
 def _nearest(kind: str) -> str | None:

@@ -268,7 +268,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="latest_only",
-        kind=Words(MOST_EVENTS, checks.event, checks.EVENTS),
+        kind=Words(MOST_EVENTS, checks.single_event, checks.SINGLE_EVENTS),
         help="skip such an event when a newer one of its chat has come; '' for never",
         about="such an event is skipped when a newer one of its chat has come before it was sent",
     ),

@@ -110,7 +110,7 @@ class Seconds(Kind):
 
 def _no_event(name: str) -> list[Problem]:
     try:
-        checks.event(name)
+        checks.single_event(name)
     except ValueError as error:
         return [Problem(f"ttl_seconds.{name}", str(error))]
     return []

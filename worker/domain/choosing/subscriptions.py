@@ -1,7 +1,7 @@
 """An instance's webhooks with what they chose, compiled; and what that says of one event."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from worker.domain.choosing.chat import Chat
@@ -26,8 +26,7 @@ class Subscriptions(tuple[Webhook, ...]):
     looks_into: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What an event holds for those whom it may go to: by which clause a webhook does not hear it, and its chat."""
 
     refused: Mapping[str, Clause]
@@ -87,13 +86,18 @@ def look(event: Event, plans: Iterable[WebhookPlan | None], asking: Sequence[Web
 
     Those that are disabled, or want no event of this kind, do not ask.
     """
-    hearing = [webhook for webhook in asking if webhook.enabled and webhook.wants(event.kind, event.categories)]
+    kind, wants_chat = event.kind, False
     refused: dict[str, Clause] = {}
+    hearing = [webhook for webhook in asking if webhook.enabled and webhook.wants(kind, event.categories)]
     for plan in plans:
-        choosing = [webhook.id for webhook in hearing if plan is not None and plan.judges(webhook.id)]
-        if plan is not None and choosing:
-            view = plan.read(event.fields)
-            found = ((webhook_id, plan.refusal(webhook_id, view)) for webhook_id in choosing)
-            refused |= {webhook_id: clause for webhook_id, clause in found if clause is not None}
-    wants_chat = any(event.kind in webhook.latest_only for webhook in hearing)
+        if plan is None:
+            continue
+        choosing = [webhook.id for webhook in hearing if plan.judges(webhook.id)]
+        view = plan.read(event.fields) if choosing else None
+        for webhook_id in choosing:
+            clause = plan.refusal(webhook_id, view)
+            if clause is not None:
+                refused[webhook_id] = clause
+    for webhook in hearing:
+        wants_chat = wants_chat or kind in webhook.latest_only
     return Look(refused, _chat_of(event.fields) if wants_chat else None)
