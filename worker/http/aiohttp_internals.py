@@ -5,6 +5,7 @@ names what has moved when another one is tried.
 """
 
 import asyncio
+import re
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -36,6 +37,9 @@ MOST_ANSWERS_AT_ONCE = 1000
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)  # the attempt has a deadline of its own
 
 
+_ZONE = re.compile(r"%[^]]*(?=])")
+
+
 class Origin(NamedTuple):
     """Scheme, host and port (RFC 9110, 4.3.1), as aiohttp's connector asks for them."""
 
@@ -51,6 +55,8 @@ class Origin(NamedTuple):
 def origin_of(origin: str, loop: asyncio.AbstractEventLoop) -> Origin:
     """`https://hooks.example:8443`, percent-encoded as it is to be sent. Raises ValueError."""
     request = aiohttp.ClientRequest(hdrs.METH_POST, URL(origin, encoded=True), loop=loop)
+    # An IPv6 zone names an interface of this machine, and means nothing to the receiver (RFC 4007, 11.2).
+    request.headers[hdrs.HOST] = _ZONE.sub("", request.headers[hdrs.HOST])
     return Origin(request, request.connection_key)
 
 

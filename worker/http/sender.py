@@ -152,7 +152,8 @@ def unanswered(error: Exception, target: Target) -> Unanswered:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return Unanswered(Failure.TLS, f"TLS with {host} failed: {_reason(error)}")
         case aiohttp.ClientConnectorError():
-            reason = os.strerror(error.errno) if error.errno else _reason(error)
+            number = error.errno or 0  # below 0 are getaddrinfo's own
+            reason = os.strerror(number) if number > 0 else _reason(error)
             return Unanswered(Failure.CONNECT, f"connecting to {host} failed: {reason}")
         case HttpProcessingError():
             return Unanswered(Failure.CONNECT, f"{host} answered with what is not HTTP, or with too many headers")
