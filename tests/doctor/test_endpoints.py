@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach
-from worker.doctor.endpoints import TOLD, bad_urls, by_place, dns, endpoints, outage
+from worker.doctor.endpoints import TOLD, by_place, dns, endpoints, outage, unsendable
 from worker.domain.webhook import Webhook
 
 ACME = Webhook("acme", "https://h.example/x?key=secret")
@@ -24,10 +24,20 @@ def test_webhooks_are_grouped_by_host_and_port_and_disabled_ones_left_out() -> N
         "h.example:443": ["acme", "b"],
         "h.example:80": ["c"],
     }
-    bad = bad_urls([ACME, *more, off])
+    bad = unsendable([ACME, *more, off])
     assert bad is not None
     assert (bad.level, bad.items) == ("problem", ("d/default",))
-    assert bad_urls([ACME]) is None
+    assert unsendable([ACME]) is None
+
+
+def test_webhooks_that_no_request_can_be_made_of_are_named_with_the_reason_and_no_value() -> None:
+    odd = Webhook("odd", ACME.url, headers=(("X-A", "hunter2\n"),))
+    off = Webhook("off", "https://a b/", enabled=False)
+    found = unsendable([ACME, odd, off, Webhook("", "https://h.example/ x")])
+    assert found is not None
+    assert found.items == ("odd/default", "WEBHOOK_GLOBAL_URL")
+    assert "odd/default (the value of header 'X-A' holds a control character" in found.what
+    assert "hunter2" not in found.what
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from worker.broker.consuming.plan import ConsumptionPlan
 from worker.broker.declare import mismatch, missing
 from worker.broker.topology import Topology
 from worker.doctor.asking.refusals import host_of, refusals
+from worker.doctor.endpoints import problems_of
 from worker.domain.webhook import Webhook
 from worker.http.egress import Refusal, Remedy
 from worker.process import wiring
@@ -64,6 +65,7 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
     problem, webhooks = await look_through(settings)
     yield "webhook store", None if problem is None else str(problem)
     if problem is None:
+        yield "webhooks", _unsendable(settings, webhooks)
         yield await _egress(settings, webhooks)
     try:
         connection = await connected(settings.rabbitmq_uri, "evolution-webhook-worker check")
@@ -116,6 +118,14 @@ async def topology_seen(
     absent = await missing(connection, topology, bind=plan.binds_exchange)
     other = await mismatch(connection, topology, absent) if declares else None
     return TopologySeen(declares, absent, other)
+
+
+def _unsendable(settings: Settings, webhooks: list[Webhook] | None) -> str | None:
+    """Those whose events would become dead letters, as Evolution's rows may be and older ones of our own."""
+    found = problems_of([*(webhooks or ()), *filter(None, [wiring.global_webhook(settings)])])
+    more = f"; and {len(found) - EXAMPLES} more" if len(found) > EXAMPLES else ""
+    told = "; ".join(f"{name}: {problem}" for name, problem in found[:EXAMPLES])
+    return f"{len(found)} cannot be sent to: {told}{more}" if found else None
 
 
 async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of
 from worker.doctor.finding import Finding, Level, many, some
+from worker.domain.request import problem_with
 from worker.domain.webhook import Webhook
 
 NAME = "endpoints"
@@ -17,7 +18,7 @@ Webhooks = Mapping[Place, Sequence[Webhook]]
 
 
 def by_place(webhooks: Sequence[Webhook]) -> dict[Place, list[Webhook]]:
-    """The enabled ones; those whose URL leads nowhere are left to `bad_urls`."""
+    """The enabled ones; those whose URL leads nowhere are left to `unsendable`."""
     found: dict[Place, list[Webhook]] = {}
     for webhook in webhooks:
         place = place_of(webhook.url)
@@ -26,12 +27,21 @@ def by_place(webhooks: Sequence[Webhook]) -> dict[Place, list[Webhook]]:
     return found
 
 
-def bad_urls(webhooks: Sequence[Webhook]) -> Finding | None:
-    names = tuple(who(webhook) for webhook in webhooks if webhook.enabled and place_of(webhook.url) is None)
-    if not names:
+def unsendable(webhooks: Sequence[Webhook]) -> Finding | None:
+    """Webhooks whose URL, headers or secrets no request can be made of."""
+    problems = problems_of(webhooks)
+    if not problems:
         return None
-    what = f"{many(len(names), 'webhook')} without an http:// or https:// URL, whose events become dead letters: "
-    return Finding("problem", NAME, what + some(names), "webhook-worker webhook set INSTANCE --url URL", names)
+    what = f"{many(len(problems), 'webhook')} that cannot be sent to, whose events become dead letters: "
+    told = [f"{name} ({problem})" for name, problem in problems]
+    fix = "webhook-worker webhook set INSTANCE --url URL, --header; or where WEBHOOK_SOURCE keeps them"
+    return Finding("problem", NAME, what + some(told), fix, tuple(name for name, _ in problems))
+
+
+def problems_of(webhooks: Sequence[Webhook]) -> list[tuple[str, str]]:
+    """Each enabled one that cannot be sent to: who it is, and why."""
+    found = ((who(webhook), problem_with(webhook)) for webhook in webhooks if webhook.enabled)
+    return [(name, problem) for name, problem in found if problem is not None]
 
 
 def endpoints(reach: Reach, webhooks: Webhooks) -> list[Finding]:

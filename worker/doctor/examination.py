@@ -97,7 +97,7 @@ async def _instances(settings: Settings) -> Collection[str] | None:
 async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Finding]:
     places = endpoints.by_place(webhooks)
     reached = await reach(places, wiring.egress_policy(settings))
-    judged = [endpoints.dns(reached), endpoints.outage(reached), endpoints.bad_urls(webhooks)]
+    judged = [endpoints.dns(reached), endpoints.outage(reached), endpoints.unsendable(webhooks)]
     return [*filter(None, judged), *endpoints.endpoints(reached, places)]
 
 
