@@ -10,10 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 from logging import getLogger
+from typing import NoReturn
 
 import uvloop
 
 from worker import __version__
+from worker.basics.printable import make_writable, printable
 from worker.cli import api, check, dead, doctor, migrate, run, webhook
 from worker.cli.common import WRONG, Command, complain, output
 from worker.settings.settings import Settings, SettingsError, load
@@ -23,6 +25,8 @@ from worker.webhooks.store import StoreUnavailable
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point of the console script; returns the exit code."""
+    make_writable(sys.stdout)
+    make_writable(sys.stderr)
     typed = sys.argv[1:] if arguments is None else arguments
     unreadable = _unreadable(typed)
     if unreadable:
@@ -40,9 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return runner.run(_completed(command, options, settings))
 
 
+class Parser(argparse.ArgumentParser):
+    """Repeats what was typed in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands. Modules with heavy imports make them when their command runs, so that each starts fast."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="webhook-worker",
         description="Delivers the events of Evolution API from RabbitMQ to each instance's webhook.",
         epilog="exit codes: 0 done; 1 it could not be done; 2 wrong usage or settings; 130, 143 cut short",

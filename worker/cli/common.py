@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
+from worker.basics.printable import printable
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,15 @@ class Output:
         except BrokenPipeError:
             self._nobody_reads()
 
+    def write_utf8(self, text: str) -> None:
+        """A file's content, whose encoding its format says, whatever the terminal's is."""
+        self.flush()
+        try:
+            self.buffer.write(text.encode())
+            self.buffer.flush()
+        except BrokenPipeError:
+            self._nobody_reads()
+
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
@@ -76,13 +86,8 @@ output = Output()
 
 
 def say(text: str) -> None:
-    """A line for people, on standard output."""
-    output.write(text + "\n")
-
-
-def printable(text: str) -> str:
-    """What others wrote (names of queues and instances, a receiver's answer) reaches no terminal as a command."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    """One line for people, on standard output, whatever others wrote into it (names, errors, a receiver's answer)."""
+    output.write(printable(text) + "\n")
 
 
 def say_json(value: object) -> None:
@@ -91,6 +96,6 @@ def say_json(value: object) -> None:
 
 
 def complain(text: str) -> int:
-    """A line on standard error; the exit code of what could not be done."""
-    sys.stderr.write(f"webhook-worker: {text}\n")
+    """One line on standard error; the exit code of what could not be done."""
+    sys.stderr.write(printable(f"webhook-worker: {text}") + "\n")
     return FAILED

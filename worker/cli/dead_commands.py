@@ -17,6 +17,7 @@ from yarl import URL
 
 from worker.basics.clock import Clock
 from worker.basics.masking import without
+from worker.basics.printable import printable
 from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, masked, while_open
 from worker.broker.topology import Topology, topology
 from worker.cli.dead_arguments import filter_of, problem_with
@@ -53,12 +54,12 @@ class Console:
     def ask(self, question: str) -> str | None:
         if not sys.stdin.isatty():
             return None
-        self.err.write(question)
+        self.err.write(printable(question))
         self.err.flush()
         return sys.stdin.readline()
 
     def fail(self, problem: str, code: int = FAILED) -> int:
-        self.err.write(f"{problem}\n")
+        self.err.write(printable(problem) + "\n")
         return code
 
 

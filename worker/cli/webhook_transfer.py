@@ -106,5 +106,5 @@ async def _export(options: argparse.Namespace, settings: Settings) -> int:
     if options.json:
         say_json([exported(webhook, with_secrets=options.with_secrets) for webhook in webhooks])
     else:
-        output.write(written(webhooks, with_secrets=options.with_secrets))
+        output.write_utf8(written(webhooks, with_secrets=options.with_secrets))
     return DONE
