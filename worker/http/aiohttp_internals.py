@@ -34,6 +34,9 @@ __all__ = [
 MOST_ANSWERS_AT_ONCE = 1000
 """In one read of the socket. aiohttp reads interim answers (1xx) without end, and without a pause for others."""
 
+LONGEST_BEGUN = 4096
+"""Bytes that are kept of a head which comes in pieces; its status line is at the beginning."""
+
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)  # the attempt has a deadline of its own
 
 
@@ -82,12 +85,14 @@ class Pool(aiohttp.TCPConnector):
 
 
 class Protocol(ResponseHandler):
-    """An answer whose head is whole counts, also when what follows in the same segment is not HTTP.
+    """An answer counts from its head on, and a 2xx from its status line on, whatever follows or does not.
 
-    aiohttp's parser throws the head away with the rest: a length one byte short would repeat a POST that was taken.
+    aiohttp's parser throws the head away with the rest: a length one byte short, a header that is none, a connection
+    cut between two headers would repeat a POST that was taken.
     """
 
-    _segment = b""
+    _begun = b""
+    """The bytes of an answer whose head is not whole yet, interim answers left out."""
 
     def expire_at(self, deadline: float) -> asyncio.TimerHandle:
         """At this time of the event loop's clock whoever waits for the answer gets a TimeoutError.
@@ -98,6 +103,7 @@ class Protocol(ResponseHandler):
 
     def expect_answer(self, longest_header_bytes: int) -> None:
         """Before a request is written. The body is never used, so a gzip bomb stays packed."""
+        self._begun = b""
         self.set_response_params(
             read_until_eof=True,
             auto_decompress=False,
@@ -110,35 +116,65 @@ class Protocol(ResponseHandler):
         await self._drain_helper()
 
     def data_received(self, data: bytes) -> None:
-        self._segment = data
+        if self._in_a_body:
+            super().data_received(data)
+            return
+        if len(self._begun) < LONGEST_BEGUN:
+            self._begun += data
+        queued = len(self)
         super().data_received(data)
-        self._segment = b""
+        if len(self) > queued:
+            last, _ = self._buffer[-1]
+            self._begun = _after_interim(self._begun) if last[0].code < 200 else b""
         if len(self) > MOST_ANSWERS_AT_ONCE and self.transport is not None:
             self.transport.abort()
             self.set_exception(HttpProcessingError(message="a flood of interim answers"))
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        if isinstance(exc, HttpProcessingError):
-            if self._payload is None or self._payload.is_eof():
-                self._salvage()
-            else:
-                self._payload.set_exception(aiohttp.ClientPayloadError("the rest of the answer is not HTTP"))
+        if not self._in_a_body:
+            self._salvage()
+        elif self._payload is not None and isinstance(exc, HttpProcessingError):
+            self._payload.set_exception(aiohttp.ClientPayloadError("the rest of the answer is not HTTP"))
         super().set_exception(exc, *cause)
+
+    @property
+    def _in_a_body(self) -> bool:
+        return self._payload is not None and not self._payload.is_eof()
 
     def _expire(self) -> None:
         self.set_exception(TimeoutError())
 
     def _salvage(self) -> None:
-        """Queue the answer whose head is in the segment; it is read before the exception that follows."""
-        head, end, _ = self._segment.partition(b"\r\n\r\n")
-        parser = HttpResponseParser(self, self._loop, 2**16, auto_decompress=False)
-        try:
-            messages, *_ = parser.feed_data(head + end)
-        except HttpProcessingError:
-            return
-        for message, body in messages:
+        """Queue the answer that has begun, if it counts; it is read before the exception that follows."""
+        begun, self._begun = _after_interim(self._begun), b""
+        head, end, _ = begun.partition(b"\r\n\r\n")
+        taken = _STATUS_2XX.match(begun)
+        answers = self._parsed(head + end) if end else []
+        if not answers and taken:
+            answers = self._parsed(b"HTTP/1.1 %b OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % taken[1])
+        for message, body in answers:
             body.set_exception(aiohttp.ClientPayloadError("what followed the head was not HTTP"))
             self.feed_data((message, body))
+
+    def _parsed(self, head: bytes) -> list[tuple[RawResponseMessage, StreamReader]]:
+        parser = HttpResponseParser(self, self._loop, 2**16, auto_decompress=False)
+        try:
+            messages, *_ = parser.feed_data(head)
+        except HttpProcessingError:
+            return []
+        return list(messages)
+
+
+_STATUS_2XX = re.compile(rb"HTTP/1\.[01] (2[0-9]{2})(?: [^\r\n]*)?\r?\n")
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]")
+
+
+def _after_interim(answers: bytes) -> bytes:
+    """What follows the interim answers (1xx, but for 101) that are whole."""
+    at = 0
+    while _INTERIM.match(answers, at) and (end := answers.find(b"\r\n\r\n", at)) >= 0:
+        at = end + 4
+    return answers[at:]
 
 
 def protocol_of(connection: Connection) -> Protocol:

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from functools import lru_cache, partial
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from worker.basics.printable import printable
 from worker.domain.request import Request
 from worker.domain.target import Target
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
@@ -30,6 +32,10 @@ DNS_CACHE_SECONDS = 10
 
 MOST_ORIGINS = 16_384
 """Whose form for aiohttp is kept: making one takes as long as all else that a POST costs here."""
+
+
+MOST_OF_A_HOST = 255
+"""Characters of a redirect's host that are told: DNS has no longer ones (RFC 1035, 2.3.4)."""
 
 
 class Sender:
@@ -77,6 +83,8 @@ class Sender:
             return unanswered(error, request.target)
         await answer.drain(deadline)
         status = answer.message.code
+        if 300 <= status < 400:
+            return Answered(status, moved_to=moved_to(answer.message.headers.get(hdrs.LOCATION), request.target))
         return Answered(status, self._retry_after(answer) if status in HONOURS_RETRY_AFTER else None)
 
     async def _answer(self, request: Request, deadline: float) -> Answer:
@@ -121,6 +129,24 @@ def headers_with_credentials(request: Request) -> Mapping[str, str]:
     if authorization is None or any(name.lower() == "authorization" for name in request.headers):
         return request.headers
     return {**request.headers, "Authorization": authorization}
+
+
+def moved_to(location: str | None, target: Target) -> str:
+    """The host, and the port if it is said, of a `Location` (RFC 9110, 10.2.2); "" if it is the target's own, or none.
+
+    Nothing else of it: a path or a query may hold a secret.
+    """
+    try:
+        parts = urlsplit(location or "")
+        port = parts.port
+    except ValueError:
+        return ""
+    host = parts.hostname or ""
+    secure = (parts.scheme or target.origin.partition(":")[0]) == "https"
+    if not host or (host, port or (443 if secure else 80)) == target.place:
+        return ""
+    shown = f"[{host}]" if ":" in host else host
+    return printable(shown if port is None else f"{shown}:{port}")[:MOST_OF_A_HOST]
 
 
 def retry_after(text: str, now: float) -> float | None:
