@@ -85,10 +85,10 @@ class Pool(aiohttp.TCPConnector):
 
 
 class Protocol(ResponseHandler):
-    """An answer counts from its head on, and a 2xx from its status line on, whatever follows or does not.
+    """An answer counts from its head on, and a 2xx from its status line on, when what follows is not HTTP.
 
-    aiohttp's parser throws the head away with the rest: a length one byte short, a header that is none, a connection
-    cut between two headers would repeat a POST that was taken.
+    aiohttp's parser throws the head away with the rest: a length one byte short, a header that is none would repeat a
+    POST that was taken. A head that is cut, or does not end in time, is no answer: a proxy may have begun it.
     """
 
     _begun = b""
@@ -116,7 +116,7 @@ class Protocol(ResponseHandler):
         await self._drain_helper()
 
     def data_received(self, data: bytes) -> None:
-        if self._in_a_body:
+        if self._payload is not None and not self._payload.is_eof():
             super().data_received(data)
             return
         if len(self._begun) < LONGEST_BEGUN:
@@ -131,15 +131,12 @@ class Protocol(ResponseHandler):
             self.set_exception(HttpProcessingError(message="a flood of interim answers"))
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        if not self._in_a_body:
-            self._salvage()
-        elif self._payload is not None and isinstance(exc, HttpProcessingError):
-            self._payload.set_exception(aiohttp.ClientPayloadError("the rest of the answer is not HTTP"))
+        if isinstance(exc, HttpProcessingError):
+            if self._payload is None or self._payload.is_eof():
+                self._salvage()
+            else:
+                self._payload.set_exception(aiohttp.ClientPayloadError("the rest of the answer is not HTTP"))
         super().set_exception(exc, *cause)
-
-    @property
-    def _in_a_body(self) -> bool:
-        return self._payload is not None and not self._payload.is_eof()
 
     def _expire(self) -> None:
         self.set_exception(TimeoutError())

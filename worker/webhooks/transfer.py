@@ -103,14 +103,18 @@ async def carry_out(store: WritableStore, planned: Plan) -> list[tuple[str, int]
 
 async def everything(store: ListableStore) -> list[Stored]:
     """All webhooks, in order of instance and id. Raises StoreUnavailable."""
-    found: list[Stored] = []
-    following: Endpoint | None = None
-    while True:
-        page = await store.list(following, PAGE)
+    found, _ = await readable_and_not(store)
+    return found
+
+
+async def readable_and_not(store: ListableStore) -> tuple[list[Stored], tuple[str, ...]]:
+    """`everything`, and what is wrong with each row that is left out. Raises StoreUnavailable."""
+    page = await store.list(None, PAGE)
+    found, unreadable = list(page.items), page.unreadable
+    while page.following is not None:
+        page = await store.list(page.following, PAGE)
         found += page.items
-        following = page.following
-        if following is None:
-            return found
+    return found, unreadable
 
 
 async def _laid_over(candidate: Candidate, existing: Webhook | None) -> Webhook:
