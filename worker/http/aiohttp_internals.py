@@ -116,17 +116,17 @@ class Protocol(ResponseHandler):
         await self._drain_helper()
 
     def data_received(self, data: bytes) -> None:
-        if self._payload is not None and not self._payload.is_eof():
-            super().data_received(data)
-            return
-        if len(self._begun) < LONGEST_BEGUN:
-            self._begun += data
-        queued = len(self)
+        self._begun = self._begun + data if self._begun else data
         super().data_received(data)
-        if len(self) > queued:
-            last, _ = self._buffer[-1]
-            self._begun = _after_interim(self._begun) if last[0].code < 200 else b""
-        if len(self) > MOST_ANSWERS_AT_ONCE and self.transport is not None:
+        answers = len(self)
+        if not answers:  # a part of a head, or of a body
+            in_a_body = self._payload is not None and not self._payload.is_eof()
+            self._begun = b"" if in_a_body else self._begun[:LONGEST_BEGUN]
+        elif self._buffer[-1][0][0].code >= 200:
+            self._begun = b""
+        else:
+            self._begun = _after_interim(self._begun)
+        if answers > MOST_ANSWERS_AT_ONCE and self.transport is not None:
             self.transport.abort()
             self.set_exception(HttpProcessingError(message="a flood of interim answers"))
 
