@@ -78,7 +78,7 @@ class WebhookApi:
         app.router.add_post(f"/webhook/set/{instance}{_SLASH}", handlers.set_named_in_path)
         app.router.add_get(f"/webhook/find/{instance}{_SLASH}", handlers.find)
         app.router.add_post(f"/webhook/test/{instance}{_SLASH}", handlers.test)
-        app.router.add_get(f"/webhook{_SLASH}", handlers.list)
+        app.router.add_get("/webhook", handlers.list)
         app.router.add_delete(f"/webhook/{instance}{_SLASH}", handlers.delete)
         app.router.add_get("/openapi.json", _openapi)
         app.router.add_get("/docs", _docs)

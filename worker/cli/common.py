@@ -1,6 +1,7 @@
 """What the commands share: options, output, exit codes."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable
@@ -52,13 +53,10 @@ class Output:
             self._nobody_reads()
 
     def write_utf8(self, text: str) -> None:
-        """A file's content, whose encoding its format says, whatever the terminal's is."""
-        self.flush()
-        try:
-            self.buffer.write(text.encode())
-            self.buffer.flush()
-        except BrokenPipeError:
-            self._nobody_reads()
+        """A file's content, whose encoding its format says, whatever the terminal's is; nothing else follows it."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        self.write(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
