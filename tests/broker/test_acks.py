@@ -45,6 +45,15 @@ def test_a_prefix_never_names_a_tag_that_was_told_before() -> None:
     assert ledger.take() == [(2, True)]
 
 
+def test_what_was_rejected_does_not_come_back_and_what_was_handed_back_does() -> None:
+    ledger = ledger_with(3)
+    ledger.handed_back(1)
+    ledger.rejected(2)
+    assert (ledger.kept, ledger.settled) == (2, 1)
+    ledger.ack(3)
+    assert ledger.take() == [(3, True)]
+
+
 def test_a_prefix_that_was_told_already_is_not_told_again() -> None:
     ledger = ledger_with(2)
     ledger.handed_back(1)

@@ -16,7 +16,7 @@ from worker.broker.connection import close, connect
 from worker.broker.declare import open_channel
 from worker.broker.publishing.outbox import Outbox, QueueMissing, QueueRefused
 from worker.broker.publishing.publisher import Publisher
-from worker.delivery.ports import PublishFailed
+from worker.delivery.ports import PublishFailed, TooLarge
 
 
 class StuckQueue:
@@ -164,3 +164,29 @@ async def test_a_closed_channel_ends_what_waits_for_its_confirm(connection: Any,
     await channel.close()
     with pytest.raises(PublishFailed, match="the channel is closed"):
         await outbox.publish(names.events, b"{}", {"x": 2}, str(2))
+
+
+async def test_a_message_above_the_brokers_limit_takes_no_channel_down_for_others(
+    broker: LocalBroker, names: Names, amqp: Amqp
+) -> None:
+    await amqp.declare_queue(names.retry(5))
+    set_limit = "application:set_env(rabbit, max_message_size, {})."
+    await asyncio.to_thread(broker.ctl, "eval", set_limit.format(50_000))
+    connection = await connect(broker.uri, "test")
+    try:
+        publisher = Publisher(cast("Any", None), _nothing, lambda _: None)
+        await publisher.opened(connection)
+        outbox, broken = publisher._outbox, asyncio.ensure_future(publisher.broken())
+        sizes = [10, 60_000, 20_000, 1_000, 50_000, 70_000, 30_000, 10]
+        ends = await asyncio.gather(
+            *(publisher.publish(names.retry(5), b"x" * size, {}) for size in sizes), return_exceptions=True
+        )
+        assert [isinstance(end, TooLarge) for end in ends] == [size > 50_000 for size in sizes]
+        assert [size for size, end in zip(sizes, ends, strict=True) if isinstance(end, Exception)] == [60_000, 70_000]
+        assert publisher._outbox is outbox
+        assert not broken.done()
+        broken.cancel()
+    finally:
+        await close(connection)
+        await asyncio.to_thread(broker.ctl, "eval", set_limit.format(134_217_728))
+    await amqp.wait_depth(names.retry(5), 6)

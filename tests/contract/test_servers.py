@@ -109,5 +109,32 @@ def test_a_servers_clock_is_read_whatever_its_time_zone(server: str, request: py
     assert facts.may_create is (True if server == "postgres" else None)
 
 
+@pytest.mark.parametrize("server", DATABASE_SERVERS)
+async def test_a_user_who_may_only_read_is_seen(
+    server: str, request: pytest.FixtureRequest, opened: list[SqlStore]
+) -> None:
+    running = request.getfixturevalue(server)
+    name, reader = f"test_{uuid4().hex}", f"reader_{uuid4().hex[:8]}"
+    uri = running.create_database(name)
+    if server == "postgres":
+        # Before PostgreSQL 15 everybody may create in `public`.
+        running.execute(name, f"REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE {reader} LOGIN")
+    else:
+        host = f"'{reader}'@'127.0.0.1'"
+        running.execute(name, f"CREATE USER {host} IDENTIFIED BY 'x'", f"GRANT SELECT ON `{name}`.* TO {host}")
+    theirs = parse(uri.replace("worker:secret", f"{reader}:x"))
+    before = server_facts(theirs)
+    await open_store(uri, opened).migrate()
+    if server == "postgres":
+        running.execute(name, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}")
+    after, owner = server_facts(theirs), server_facts(parse(uri))
+    assert before is not None
+    assert after is not None
+    assert owner is not None
+    assert before.may_create is False
+    assert after.may_write is False
+    assert owner.may_write is (True if server == "postgres" else None)
+
+
 def test_sqlite_has_no_server() -> None:
     assert server_facts(parse("sqlite:///webhooks.db")) is None

@@ -58,6 +58,15 @@ def test_the_brokers_letter_shows_the_delivery_limit_and_what_its_body_names() -
     assert letter.first_seen is None
 
 
+def test_what_the_worker_had_rejected_was_too_large_for_the_broker() -> None:
+    letter = read(
+        headers_of(PAST) | {"x-death": [death("expired", "x"), death("rejected", "webhooks.retries")]}, BODY, None
+    )
+    assert letter.reason == "too_large_for_broker"
+    assert letter.webhook == PAST.webhook_id
+    assert letter.error == "RabbitMQ dead-lettered it from webhooks.retries: rejected"
+
+
 def test_the_brokers_letter_of_a_retry_keeps_its_webhook() -> None:
     letter = read(headers_of(PAST) | {"x-death": [death(queue="webhooks.retries")]}, BODY, None)
     assert (letter.reason, letter.webhook, letter.attempts) == (DELIVERY_LIMIT, "default", 3)
@@ -93,6 +102,16 @@ def test_nothing_that_somebody_publishes_breaks_reading_or_showing(
     assert "".join(output.table([letter])).count("\n") == 2
     assert json.loads(output.compact(output.in_full(letter, found, body)))["letter"]["id"] == output.shown(letter)["id"]
     output.pretty(output.in_full(letter, found, body)).encode()
+
+
+@pytest.mark.parametrize("reason", ["expired", "maxlen"])
+def test_what_an_operators_policy_took_out_says_so(reason: str) -> None:
+    letter = read({"x-death": [death(reason), death("expired", "webhooks.retry.5s")]}, BODY, None)
+    assert letter.reason == "queue_policy"
+    assert letter.error == f"RabbitMQ dead-lettered it from webhooks.events: {reason}"
+    crashing = read({"x-death": [death(), death("expired", "webhooks.retry.5s")]}, BODY, None)
+    assert crashing.reason == DELIVERY_LIMIT
+    assert read({"x-death": [{"reason": ["rejected"]}]}, BODY, None).reason == UNKNOWN
 
 
 def test_what_says_nothing_is_unknown() -> None:

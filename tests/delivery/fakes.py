@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.broker.history_headers import Headers, headers_of, history_in, trace_in
-from worker.delivery.ports import Admitted, ConfigUnavailable, PublishFailed, Turn
+from worker.delivery.ports import Admitted, ConfigUnavailable, PublishFailed, TooLarge, Turn
 from worker.domain.history import History
 from worker.domain.outcome import Parked
 from worker.domain.record import Record
@@ -40,6 +40,7 @@ class FakeMessage:
     queue: str = "webhooks.events"
     lost: bool = False
     ends: list[str] = field(default_factory=list)
+    dead_letters: bool = True
 
     @property
     def history(self) -> History | None:
@@ -55,6 +56,9 @@ class FakeMessage:
     def hand_back(self) -> None:
         self.ends.append("hand back")
 
+    def reject(self) -> None:
+        self.ends.append("reject")
+
 
 @dataclass(frozen=True)
 class Published:
@@ -67,12 +71,16 @@ class Published:
 
 
 class FakePublisher:
-    """ports.Publisher. Fails `failures` times, then confirms; with `held` each publish waits for `release`."""
+    """ports.Publisher. Fails `failures` times, then confirms; with `held` each publish waits for `release`.
+
+    Bodies above `limit` bytes are never taken.
+    """
 
     def __init__(self) -> None:
         self.published: list[Published] = []
         self.tries = 0
         self.failures = 0
+        self.limit = 1_000_000
         self.release = asyncio.Event()
         self.release.set()
 
@@ -85,6 +93,8 @@ class FakePublisher:
     async def _confirm(self, published: Published) -> object:
         self.tries += 1
         await self.release.wait()
+        if len(published.body) > self.limit:
+            raise TooLarge("too large")
         if self.failures:
             self.failures -= 1
             raise PublishFailed("no confirm")

@@ -11,6 +11,7 @@ import pytest
 from tests.delivery.conftest import MakeRig, Rig, calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
+from tests.support.waiting import eventually
 from worker.delivery import settle
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.verdict import Answered
@@ -138,3 +139,52 @@ async def test_a_record_says_how_long_it_took_and_which_attempt(rig: MakeRig) ->
     (record,) = found.recorder.records
     assert (record.seconds, record.attempt, record.status) == (2.5, 1, 200)
     assert (record.instance, record.event, record.webhook) == ("acme", "messages.upsert", "default")
+
+
+async def test_what_the_broker_never_takes_is_rejected_so_that_it_dead_letters_it(failing: Rig) -> None:
+    failing.publisher.limit = 0
+    message = FakeMessage(event())
+    await failing.take(message)
+    await failing.pipeline.drain(5)
+    assert (message.ends, failing.publisher.tries) == (["reject"], 1)
+    assert failing.recorder.outcomes == ["DeadLettered too_large_for_broker"]
+    assert failing.recorder.failed_publishes == 0, "no fault of the broker's that pages somebody"
+
+
+async def test_an_event_is_rejected_as_one_when_one_of_its_webhooks_fails(rig: MakeRig) -> None:
+    both = rig(ACME, Webhook("acme", "http://h/other", id="other"))
+    both.sender.answers["http://h/acme"] = Answered(500)
+    both.publisher.limit = 0
+    message = FakeMessage(event())
+    await both.take(message)
+    await both.pipeline.drain(5)
+    assert message.ends == ["reject"]
+    assert sorted(both.recorder.outcomes) == ["DeadLettered too_large_for_broker", "Delivered ok"]
+
+
+async def test_where_a_reject_would_lose_it_it_is_held_and_handed_back(
+    failing: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "HOLD_SECONDS", 0.001)
+    failing.publisher.limit = 0
+    message = FakeMessage(event(), dead_letters=False)
+    await failing.take(message)
+    await eventually_ended(message)
+    assert message.ends == ["hand back"]
+    assert failing.recorder.outcomes == ["Parked handed_back"]
+
+
+async def test_a_stopping_worker_does_not_wait_for_what_is_held(failing: Rig) -> None:
+    failing.publisher.limit = 0
+    message = FakeMessage(event(), dead_letters=False)
+    await failing.take(message)
+    async with asyncio.timeout(5):
+        await failing.pipeline.drain(5)
+    assert message.ends == ["hand back"]
+
+
+async def eventually_ended(message: FakeMessage) -> None:
+    async def ends() -> list[str]:
+        return message.ends
+
+    await eventually(ends, bool, 5, "the message to be settled")

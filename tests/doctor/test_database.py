@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from worker.doctor.asking.server import mysql_rights
 from worker.doctor.database import MYSQL_HOST, OWN_TABLES, creation, grants, store
 from worker.doctor.finding import Finding, many, needs_doing, size, some
 from worker.process.sources import KINDS
@@ -63,3 +66,29 @@ def test_numbers_and_names_are_written_for_people() -> None:
     )
     assert (size(100), size(2048), size(5.5 * 1024**2)) == ("100 bytes", "2.0 KiB", "5.5 MiB")
     assert some([str(number) for number in range(10)]).endswith("7 and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("lines", "rights"),
+    [
+        (["GRANT USAGE ON *.* TO `w`@`%`", "GRANT SELECT ON `hooks`.* TO `w`@`%`"], (False, False)),
+        (["GRANT SELECT, INSERT, UPDATE, DELETE ON `hooks`.* TO `w`@`%`"], (False, None)),
+        (["GRANT SELECT ON `hooks`.* TO `w`@`%`", "GRANT ALL PRIVILEGES ON `other`.* TO `w`@`%`"], (False, False)),
+        (["GRANT ALL PRIVILEGES ON `h%`.* TO `w`@`%` WITH GRANT OPTION"], (None, None)),
+        (["GRANT CREATE, ALTER ON *.* TO `w`@`%`", r"GRANT SELECT ON `hook\_s`.* TO `w`@`%`"], (None, False)),
+        (["GRANT SELECT ON `hooks`.* TO `w`@`%`", "GRANT `writers`@`%` TO `w`@`%`"], (None, None)),
+    ],
+)
+def test_mysqls_grants_show_what_is_lacking(lines: list[str], rights: tuple[bool | None, bool | None]) -> None:
+    assert mysql_rights(lines, "hooks") == rights
+
+
+def test_a_user_who_may_only_read_is_told_before_the_first_start_and_after_it() -> None:
+    for where in (MYSQL, POSTGRESQL):
+        before = creation(where, False, made=False)
+        after = creation(where, False, made=True, may_write=False)
+        assert (before.level, after.level) == ("problem", "problem")
+        assert "GRANT" in before.fix
+        assert "INSERT, UPDATE, DELETE" in after.fix
+        assert creation(where, False, made=True, may_write=True).level == "ok"
+    assert "CREATE, ALTER" in creation(MYSQL, False, made=False).fix

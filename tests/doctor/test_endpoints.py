@@ -7,8 +7,11 @@ import pytest
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach
 from worker.doctor.endpoints import TOLD, by_place, dns, endpoints, outage, unsendable
 from worker.domain.webhook import Webhook
+from worker.process.sources import KINDS
+from worker.settings.settings import load
 
 ACME = Webhook("acme", "https://h.example/x?key=secret")
+CRLF = Webhook("crlf", ACME.url, headers=(("X-Tenant", "a\r\nsecret: b"),))
 PLACE = Place("h.example", 443, True)
 
 
@@ -55,6 +58,38 @@ def test_each_failure_has_its_fix_and_no_url_is_repeated(failure: Failure, level
     assert (found.level, found.items) == (level, ("acme/default",))
     assert fix in found.fix
     assert "secret" not in found.what + found.fix
+
+
+def test_a_fix_is_what_the_source_allows() -> None:
+    for source, words in (
+        ("evolution", "Evolution's own POST /webhook/set/acme, its url as worker+https://"),
+        ("file", "edit /etc/hooks.toml (acme/default)"),
+    ):
+        given = {"WEBHOOK_SOURCE": source, "WEBHOOK_FILE": "/etc/hooks.toml", "RABBITMQ_URI": "amqp://localhost/"}
+        settings, _ = load({**given, "DATABASE_CONNECTION_URI": "postgresql://u@h/evolution"}, None)
+        elsewhere = KINDS[source].elsewhere
+        assert elsewhere is not None
+        reach = Reach({PLACE: Probe("dns", "why")}, 0)
+        (found,) = endpoints(reach, by_place([ACME]), elsewhere(settings))
+        assert words in found.fix
+        bad = [unsendable([Webhook("d", "ftp://h/")], elsewhere(settings)), unsendable([CRLF], elsewhere(settings))]
+        assert "webhook set" not in found.fix + "".join(one.fix for one in bad if one is not None)
+    assert KINDS["own"].elsewhere is None
+
+
+def test_headers_that_cannot_be_sent_are_named_without_their_values() -> None:
+    wrong = [
+        CRLF,
+        Webhook("space", ACME.url, headers=(("X Tenant", "secret"),)),
+        Webhook("token", ACME.url, headers=(("jwt_key", ""),)),
+    ]
+    off = Webhook("off", ACME.url, headers=(("a\n", "b"),), enabled=False)
+    found = unsendable([ACME, *wrong, off])
+    assert found is not None
+    assert (found.level, found.items) == ("problem", ("crlf/default", "space/default", "token/default"))
+    assert "'X Tenant'" in found.what
+    assert "secret" not in found.what + found.fix
+    assert unsendable([ACME, off]) is None
 
 
 def test_the_global_webhook_is_named_by_its_setting() -> None:

@@ -136,6 +136,14 @@ def test_the_largest_event_lies_between_a_queues_average_and_all_its_bytes(
     assert bool(found.fix) == (level != "ok")
 
 
+@pytest.mark.parametrize("number", ["3.10.8", "4.1.0"])
+def test_what_becomes_of_events_above_the_limit_of_rabbitmq_4_is_said_beforehand(number: str) -> None:
+    found = message_size(number, [queue("messages.upsert", 40, bytes=40 * MIB)])
+    assert "too_large_for_broker" in found.what
+    small = message_size("3.10.8", [queue("messages.upsert", 4, bytes=4 * MIB)])
+    assert "too_large_for_broker" not in small.what
+
+
 README_RIGHTS = (r"^(webhooks\..*|evolution_exchange)$", r"^(webhooks\..*|evolution_exchange|amq\.default)$")
 """deploy/README.md: to configure and to read, to write."""
 

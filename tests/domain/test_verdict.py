@@ -110,5 +110,5 @@ def test_the_reasons_are_the_labels_that_dashboards_know() -> None:
         "Parked": "endpoint_busy circuit_open retry_after rate_limited self_fault config_unavailable shutdown internal "
         "handed_back",
         "DeadLettered": "invalid_event bad_url bad_headers egress_refused rejected gone attempts_exhausted expired "
-        "disabled internal",
+        "disabled internal too_large_for_broker",
     }

@@ -46,7 +46,8 @@ def shown_default(variable: str) -> str:
             return f"{value:.6f}".rstrip("0").rstrip(".")
         case frozenset() | tuple():
             return ",".join(map(str, sorted(value)))
-    return str(value)
+    written = Settings.model_fields[variable.lower()].default
+    return written if isinstance(written, str) else str(value)
 
 
 def table_row(variable: str) -> str:

@@ -225,7 +225,13 @@ async def test_an_evolution_without_its_licence_says_where_to_get_it(answer: Any
             await fetch(str(server.make_url("/")), "global")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "ftp://h/", "nonsense"])
-async def test_a_host_that_is_none_is_an_error(url: str) -> None:
+async def test_a_host_that_does_not_answer_is_an_error() -> None:
     with pytest.raises(StoreUnavailable, match="GET /instance/fetchInstances: "):
+        await fetch("http://127.0.0.1:1", "global")
+
+
+@pytest.mark.parametrize("url", ["ftp://h/", "nonsense", "http://user:pa#ss@h/"])
+async def test_an_address_that_is_none_is_told_with_what_is_allowed(url: str) -> None:
+    with pytest.raises(ValueError, match="must be a URI") as raised:
         await fetch(url, "global")
+    assert "pa#ss" not in str(raised.value)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 MASK = "***"
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@\"']+@")
-_AUTHORITY = re.compile(r"(?s)([a-zA-Z0-9+.-]*://)?(.*@)?([^:/?#@]*(?::\d{1,5}(?=[/?#]|$))?)")
+_AUTHORITY = re.compile(r"(?s)([a-zA-Z0-9+.-]*://)?(.*@)?([^:/?#@]*(?::\d{1,5}(?=[/?]|$))?)")
 
 
 def without(secret: str | None, text: str) -> str:

@@ -5,6 +5,7 @@ tests/broker/test_aiormq_internals.py names what has moved when another one is t
 """
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -30,6 +31,18 @@ async def channel_on(connection: Connection, *, confirms: bool) -> Channel:
     )
     assert isinstance(channel, Channel)
     return channel
+
+
+def refusal_of(error: BaseException) -> str:
+    """What the broker says as it refuses a virtual host (the Connection.Close after Connection.Open); "" if nothing.
+
+    aiormq drops the text: its error names a frame that was not expected, which only the traceback still holds.
+    """
+    for step, _ in traceback.walk_tb(error.__traceback__):
+        text = getattr(step.f_locals.get("frame"), "reply_text", None)
+        if isinstance(text, str) and text:
+            return text
+    return ""
 
 
 def closing_of(connected: Connection | Channel) -> asyncio.Future[Any]:

@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
+from worker.basics.address import Address
 from worker.broker.aiormq_internals import closing_of, connection_beneath, is_registered
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, in_words, while_open
 from worker.broker.declare import open_channel
@@ -59,7 +60,7 @@ class ChangeListener:
         return channel is None or (not channel.is_closed and is_registered(channel, self._tag))
 
     async def listen(self, connection: AbstractConnection) -> None:
-        """Consumes on a new connection. Without the rights for it, changes arrive by CACHE_TTL_SECONDS only."""
+        """Consumes on a new connection. Without the rights or room for it, only CACHE_TTL_SECONDS brings changes."""
         self._channel = None
         channel = await open_channel(connection)
         try:
@@ -67,7 +68,7 @@ class ChangeListener:
             await channel.queue_declare(queue, exclusive=True, auto_delete=True)
             await channel.queue_bind(queue, self._exchange)
             answer = await channel.basic_consume(queue, self._heard, no_ack=True)
-        except aiormq.exceptions.ChannelAccessRefused as error:
+        except (aiormq.exceptions.ChannelAccessRefused, aiormq.exceptions.ChannelPreconditionFailed) as error:
             log.warning("changes of webhooks cannot be heard, only CACHE_TTL_SECONDS brings them: %s", error)
             return
         self._channel, self._tag = channel, answer.consumer_tag or ""
@@ -87,7 +88,7 @@ class Announcer:
     On a channel of its own there: what the broker refuses closes the channel, and deliveries must not feel that.
     """
 
-    def __init__(self, uri: str, exchange: str, connection: Callable[[], AbstractConnection | None]) -> None:
+    def __init__(self, uri: str | Address, exchange: str, connection: Callable[[], AbstractConnection | None]) -> None:
         self._uri = uri
         self._exchange = exchange
         self._connection = connection
@@ -143,12 +144,12 @@ async def announce(channel: Channel, exchange: str, instance: str, revision: int
     await channel.basic_publish(_encode(Change(instance, revision)), exchange=exchange)
 
 
-async def announce_once(uri: str, exchange: str, instance: str, revision: int) -> str | None:
+async def announce_once(uri: str | Address, exchange: str, instance: str, revision: int) -> str | None:
     """Publishes one change over a connection of its own; the problem, or None."""
     return await announce_all(uri, exchange, [(instance, revision)])
 
 
-async def announce_all(uri: str, exchange: str, changes: Iterable[tuple[str, int]]) -> str | None:
+async def announce_all(uri: str | Address, exchange: str, changes: Iterable[tuple[str, int]]) -> str | None:
     """Publishes many changes (instance and revision) over one connection of their own; the problem, or None.
 
     The exchange is a worker's to declare (or, with RABBITMQ_DECLARE=false, the operator's): without it nobody listens.
@@ -165,7 +166,7 @@ async def announce_all(uri: str, exchange: str, changes: Iterable[tuple[str, int
     return None
 
 
-async def _publish_all(uri: str, exchange: str, changes: Iterable[tuple[str, int]]) -> None:
+async def _publish_all(uri: str | Address, exchange: str, changes: Iterable[tuple[str, int]]) -> None:
     connection = await connect(uri, "evolution-webhook-worker command")
     try:
         with as_broker_errors():

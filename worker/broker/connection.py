@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 import aio_pika
 import aiormq
@@ -13,9 +15,10 @@ from pamqp.common import FieldTable
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from yarl import URL
 
-from worker.basics.masking import MASK
+from worker.basics.address import Address
 from worker.basics.tasks import end
-from worker.broker.aiormq_internals import closing_of, connection_beneath
+from worker.broker.address import broker_address
+from worker.broker.aiormq_internals import closing_of, connection_beneath, refusal_of
 from worker.broker.decoders import read_whatever_comes
 
 log = logging.getLogger(__name__)
@@ -61,30 +64,71 @@ def in_words(error: BaseException | None) -> str:
 
 
 class TopologyMismatch(Exception):
-    """A queue or exchange exists otherwise than the worker needs it; the text names it and the fix."""
+    """A queue or exchange exists otherwise than the worker needs it, or there is no room for it; with the fix."""
 
 
-def masked(uri: str) -> str:
-    """An AMQP URI without its password, for logs and errors."""
-    url = URL(uri)
-    return str(url.with_password(MASK) if url.password else url)
+CONNECTIONS = 2
+"""Of one `run`: consuming and publishing. `api` has one, and so has each command while it runs."""
+
+_LIMIT = re.compile(r"\blimit\b.*\breached\b|\breached\b.*\blimit\b", re.DOTALL)
 
 
-async def connect(uri: str, name: str) -> AbstractConnection:
-    """One connection with our heartbeat (unless the URI sets one) and a name for the broker's own lists."""
+def limit_reached(text: str) -> bool:
+    """Whether RabbitMQ refuses for a limit: of queues, exchanges, connections, channels; of a virtual host, a user, a
+    node or the cluster."""
+    return _LIMIT.search(text) is not None
+
+
+def _refused(text: str) -> str:
+    if limit_reached(text):
+        return (
+            f"it is at a limit: {text}. Each replica needs {CONNECTIONS} connections, the API and each command one: "
+            "raise it (rabbitmqctl set_vhost_limits or set_user_limits, the hosted plan), or close others"
+        )
+    return "its virtual host does not exist, or is not open to this user"
+
+
+def masked(uri: str | Address) -> str:
+    """The broker's address without its password and options, for logs and errors. Raises ValueError."""
+    return str(broker_address(uri))
+
+
+async def connect(uri: str | Address, name: str) -> AbstractConnection:
+    """One connection with our heartbeat (unless the URI sets one) and a name for the broker's own lists.
+
+    Raises BROKER_ERRORS, whose texts never have the password, and ValueError for what is no broker's URI.
+    """
     read_whatever_comes()
-    url = URL(uri)
-    if "heartbeat" not in url.query:
-        url = url.update_query(heartbeat=HEARTBEAT_SECONDS)
+    address = broker_address(uri)
     properties: FieldTable = {"connection_name": name}
-    with as_broker_errors():
+    with as_broker_errors(), _without_password(address):
         try:
-            return await aio_pika.connect(url, client_properties=properties, timeout=CONNECT_TIMEOUT_SECONDS)
+            return await aio_pika.connect(_url(address), client_properties=properties, timeout=CONNECT_TIMEOUT_SECONDS)
         except aiormq.exceptions.InvalidFrameError as error:
             if "Connection.Close" not in str(error):
                 raise
             # The answer to Connection.Open; aiormq only says that it was another frame than expected.
-            raise ConnectionError("its virtual host does not exist, or is not open to this user") from None
+            raise ConnectionError(_refused(refusal_of(error))) from None
+
+
+@contextmanager
+def _without_password(address: Address) -> Iterator[None]:
+    """An error of the libraries whose text quotes the password becomes one of our own that does not."""
+    try:
+        yield
+    except BROKER_ERRORS as error:
+        text = address.clean(str(error))
+        if text == str(error):
+            raise
+        raise ConnectionError(text) from None
+
+
+def _url(address: Address) -> URL:
+    """Built anew from its parts: yarl reads an unusual URI otherwise than we do."""
+    user, password = quote(address.user or "guest", safe=""), quote(address.password or "guest", safe="")
+    path = "/" + quote(address.decoded_path, safe="")
+    url = URL(f"{address.scheme}://{user}:{password}@{address.server}{path}", encoded=True)
+    return url.with_query({"heartbeat": str(HEARTBEAT_SECONDS), **address.options})
 
 
 async def while_open(connection: AbstractConnection, work: Coroutine[Any, Any, T]) -> T:
@@ -125,8 +169,8 @@ class Client(Protocol):
 class Supervisor:
     """Keeps one client connected: open, set up, wait until it breaks, again with jitter."""
 
-    def __init__(self, uri: str, name: str, client: Client, uniform: Callable[[float, float], float]) -> None:
-        self._uri = uri
+    def __init__(self, uri: str | Address, name: str, client: Client, uniform: Callable[[float, float], float]) -> None:
+        self._address = broker_address(uri)
         self._name = name
         self._client = client
         self._uniform = uniform
@@ -163,7 +207,7 @@ class Supervisor:
         return connection
 
     async def _open(self) -> AbstractConnection:
-        connection = await connect(self._uri, self._name)
+        connection = await connect(self._address, self._name)
         try:
             with as_broker_errors():
                 await self._client.opened(connection)
@@ -175,7 +219,7 @@ class Supervisor:
     def _log(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         text = "cannot work with RabbitMQ at %s: %s" if isinstance(error, TopologyMismatch) else NO_CONNECTION
-        log.warning(text, masked(self._uri), in_words(error), extra={"connection": self._name})
+        log.warning(text, self._address, self._address.clean(in_words(error)), extra={"connection": self._name})
 
 
 async def close(connection: AbstractConnection, seconds: float = 5) -> None:

@@ -7,7 +7,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.channel import Channel
 
 from worker.broker.aiormq_internals import channel_on, connection_beneath
-from worker.broker.connection import TopologyMismatch
+from worker.broker.connection import TopologyMismatch, limit_reached
 from worker.broker.frames import bind_queue, declare_exchange, declare_queue, unbind_queue
 from worker.broker.topology import Topology
 
@@ -31,6 +31,8 @@ async def declare(connection: AbstractConnection, topology: Topology, *, bind: b
             await unbind_queue(channel, topology.events, topology.exchange)
         await channel.close()
     except aiormq.exceptions.ChannelPreconditionFailed as error:
+        if limit_reached(str(error)):
+            raise TopologyMismatch(f"RabbitMQ has no room for our queues: {no_room(str(error), topology)}") from None
         raise TopologyMismatch(
             f"RabbitMQ has one of our queues or exchanges with other arguments: {error}. Delete it when it is "
             "empty, choose another WORKER_QUEUE_PREFIX, or keep yours with RABBITMQ_DECLARE=false"
@@ -40,6 +42,39 @@ async def declare(connection: AbstractConnection, topology: Topology, *, bind: b
             f"RabbitMQ refuses to declare our queues: {error}. Grant the user configure rights on "
             f"`{topology.dead.removesuffix('.dead')}.*`, or create them and set RABBITMQ_DECLARE=false"
         ) from None
+
+
+def no_room(refusal: str, topology: Topology) -> str:
+    """What RabbitMQ says of a limit, how much the worker needs, and what can be done."""
+    return (
+        f"{refusal}. This is a limit of RabbitMQ or of its hosted plan; the worker needs {len(topology.queues)} queues "
+        f"({len(topology.delays)} of them for delays between attempts), one more for each replica, and 2 exchanges: "
+        "raise it (rabbitmqctl set_vhost_limits), delete queues nobody needs, or have fewer delays (WEBHOOK_RETRY_*)"
+    )
+
+
+async def lacks_room(connection: AbstractConnection, topology: Topology, absent: Collection[str]) -> str | None:
+    """RabbitMQ's refusal of as many more queues as are `absent`, in its words; None: there is room for them.
+
+    It tells no limit, so that many exclusive queues are declared on a channel and deleted with it.
+    """
+    names = [f"{queue.name}.check" for queue in topology.queues if queue.name in absent]
+    channel, made = await open_channel(connection), list[str]()
+    try:
+        for name in names:
+            await channel.queue_declare(name, exclusive=True, auto_delete=True)
+            made.append(name)
+    except aiormq.exceptions.ChannelPreconditionFailed as error:
+        channel = await open_channel(connection)
+        refusal = str(error)
+        if not limit_reached(refusal):
+            raise
+        return refusal
+    finally:
+        for name in made:
+            await channel.queue_delete(name)
+        await channel.close()
+    return None
 
 
 async def missing(connection: AbstractConnection, topology: Topology, *, bind: bool) -> list[str]:

@@ -10,14 +10,13 @@ import os
 import sys
 from collections.abc import Sequence
 from logging import getLogger
-from typing import NoReturn
 
 import uvloop
 
 from worker import __version__
-from worker.basics.printable import make_writable, printable
+from worker.basics.printable import make_writable
 from worker.cli import api, check, dead, doctor, migrate, run, webhook
-from worker.cli.common import WRONG, Command, complain, output
+from worker.cli.common import WRONG, Command, Parser, complain, output
 from worker.settings.settings import Settings, SettingsError, load
 from worker.telemetry.log import configure
 from worker.webhooks.store import StoreUnavailable
@@ -42,13 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Command = options.command
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_completed(command, options, settings))
-
-
-class Parser(argparse.ArgumentParser):
-    """Repeats what was typed in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import orjson
 
+from worker.basics.masking import MASK
 from worker.basics.printable import printable
 from worker.settings.settings import Settings
 
@@ -21,6 +22,21 @@ else:
 Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
 DONE, FAILED, WRONG = 0, 1, 2
+
+
+class Parser(argparse.ArgumentParser):
+    """Also of its subcommands. An error is one line, and quotes no argument that may be an address with a password."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._typed = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        for typed in filter(lambda argument: "://" in argument, self._typed):
+            value = typed.partition("=")[2] if typed.startswith("-") else typed
+            for form in (repr(value)[1:-1], value):
+                message = message.replace(form, MASK)
+        super().error(printable(message))
 
 
 def add_command(

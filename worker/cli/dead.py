@@ -1,11 +1,16 @@
 """`webhook-worker dead list|show|redrive|purge`: look at what was given up, and send it again."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worker.cli.common import Subparsers, output
 from worker.cli.dead_arguments import add_arguments
 from worker.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.domain.history import History
 
 
 def add_to(commands: Subparsers) -> None:
@@ -17,4 +22,10 @@ def add_to(commands: Subparsers) -> None:
 async def _run(options: argparse.Namespace, settings: Settings) -> int:
     from worker.cli.dead_commands import Console, run  # noqa: PLC0415 - heavy; see cli/__init__.py
 
-    return await run(options, settings.rabbitmq_uri, settings.worker_queue_prefix, Console(output))
+    async def posted(body: bytes, history: "History") -> Sequence[str]:
+        from worker.process.direct import deliver  # noqa: PLC0415 - only for letters too large for the broker
+
+        return await deliver(settings, body, history)
+
+    uri, prefix = settings.rabbitmq_uri, settings.worker_queue_prefix
+    return await run(options, uri, prefix, Console(output), deliver=posted)

@@ -13,16 +13,17 @@ from typing import Any, BinaryIO, Protocol, TextIO
 import orjson
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
-from yarl import URL
 
+from worker.basics.address import Address
 from worker.basics.clock import Clock
-from worker.basics.masking import without
 from worker.basics.printable import printable
-from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, masked, while_open
+from worker.broker.address import broker_address
+from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, while_open
 from worker.broker.topology import Topology, topology
 from worker.cli.dead_arguments import filter_of, problem_with
 from worker.deadletters import shown as output
 from worker.deadletters.browse import Browser, Seen, Stalled
+from worker.deadletters.direct import Deliver
 from worker.deadletters.letter import Letter, read
 from worker.deadletters.listing import Choice, Listing
 from worker.deadletters.redrive import Redrive
@@ -72,30 +73,39 @@ class Scene:
     topology: Topology
     console: Console
     now: Clock
+    deliver: Deliver | None = None
 
 
 async def run(
-    arguments: argparse.Namespace, uri: str, prefix: str, console: Console | None = None, now: Clock = time.time
+    arguments: argparse.Namespace,
+    uri: str | Address,
+    prefix: str,
+    console: Console | None = None,
+    now: Clock = time.time,
+    deliver: Deliver | None = None,
 ) -> int:
-    """One command; its exit code: 0 fine, 1 it failed, 2 wrong usage. `prefix` is WORKER_QUEUE_PREFIX."""
-    console = console or Console()
+    """One command; its exit code: 0 fine, 1 it failed, 2 wrong usage. `prefix` is WORKER_QUEUE_PREFIX.
+
+    `deliver` is what `redrive` does with letters that RabbitMQ does not take for their size; None: it leaves them.
+    """
+    console, address = console or Console(), broker_address(uri)
     command = arguments.dead_command
     problem = problem_with(arguments) if command in ("redrive", "purge") else None
     if problem:
         return console.fail(problem, USAGE)
     try:
-        connection = await connect(uri, f"webhook-worker dead {command}")
+        connection = await connect(address, f"webhook-worker dead {command}")
     except BROKER_ERRORS as error:
-        return console.fail(f"no connection to RabbitMQ at {masked(uri)}: {_without_password(error, uri)}")
+        return console.fail(f"no connection to RabbitMQ at {address}: {address.clean(in_words(error))}")
     try:
-        scene = Scene(arguments, connection, topology(prefix, "", ()), console, now)
+        scene = Scene(arguments, connection, topology(prefix, "", ()), console, now, deliver)
         return await while_open(connection, COMMANDS[command](scene))
     except ChannelNotFoundEntity:
         return console.fail(
             f"the queue {prefix}.dead does not exist: WORKER_QUEUE_PREFIX is wrong, or no worker ever ran"
         )
     except (PublishFailed, Stalled, *BROKER_ERRORS) as error:
-        return console.fail(f"dead {command} stopped: {_without_password(error, uri)}")
+        return console.fail(f"dead {command} stopped: {address.clean(in_words(error))}")
     finally:
         await close(connection)
 
@@ -155,7 +165,8 @@ async def redrive(scene: Scene) -> int:
             choice = Choice(browser, chosen, scene.arguments.limit)
             await browser.run(choice.look)
         return _counted(scene, "would redrive", choice.counts, choice.found)
-    moving = Redrive(scene.connection, scene.topology, chosen.matches, scene.arguments.limit, scene.now)
+    limit = scene.arguments.limit
+    moving = Redrive(scene.connection, scene.topology, chosen.matches, limit, scene.now, scene.deliver)
     try:
         await moving.run()
     except BaseException:
@@ -163,6 +174,9 @@ async def redrive(scene: Scene) -> int:
         _counted(scene, "redrove", moving.result.moved, None)
         raise
     code = _counted(scene, "redrove", moving.result.moved, moving.result.found)
+    if moving.result.left:
+        told = [f"{name} ({why})" for name, why in sorted(moving.result.left.items())[:10]]
+        code = scene.console.fail(f"left {len(moving.result.left)} letters too large for RabbitMQ: {', '.join(told)}")
     if moving.result.damaged:
         ids = ", ".join(sorted(moving.result.damaged)[:10])
         return scene.console.fail(f"left {len(moving.result.damaged)} letters whose headers are damaged: {ids}")
@@ -208,10 +222,6 @@ def _counted(scene: Scene, verb: str, counts: Counter[str], found: set[str] | No
 
 def _not_found(ids: list[str]) -> str:
     return f"no letter with the id {', '.join(ids)} (another `dead` command may hold it at this moment)"
-
-
-def _without_password(error: Exception, uri: str) -> str:
-    return without(URL(uri).password, in_words(error))
 
 
 COMMANDS: Mapping[str, Callable[[Scene], Coroutine[Any, Any, int]]] = {

@@ -61,6 +61,8 @@ async def _candidates(options: argparse.Namespace, settings: Settings) -> "tuple
 
     source = sys.stdin.readline().strip() if options.source == "-" else options.source
     match options.kind:
+        case "file" if "://" in source:
+            raise ValueError("SOURCE must be a TOML file, and is a URI: see --from")
         case "file":
             from worker.stores.file.format import parse  # noqa: PLC0415
 

@@ -23,7 +23,15 @@ DELIVERY_LIMIT = "delivery_limit"
 UNKNOWN = "unknown"
 """Nothing in the message says why it is here."""
 
-LETTER_REASONS = (*sorted(reason.value for reason in DeadReason), DELIVERY_LIMIT, UNKNOWN)
+QUEUE_POLICY = "queue_policy"
+"""A policy of the operator's (message-ttl, max-length) took it out of `events` or `retries`: nobody has had it."""
+
+_FINAL = {DELIVERY_LIMIT: DELIVERY_LIMIT, "rejected": DeadReason.TOO_LARGE_FOR_BROKER.value}
+_BROKERS_REASONS = _FINAL | dict.fromkeys(("expired", "maxlen"), QUEUE_POLICY)
+"""By the reason in x-death: the worker rejects only what is too large to be published. Each retry has expired once, in
+its delay queue, so that only the newest entry may count for a policy."""
+
+LETTER_REASONS = (*sorted(reason.value for reason in DeadReason), DELIVERY_LIMIT, QUEUE_POLICY, UNKNOWN)
 
 Table = Mapping[str, object]
 
@@ -65,7 +73,7 @@ def read(headers: Table, body: bytes, message_id: str | None) -> Letter:
         past, damage = _begun(body, message_id, death), str(problem)
     return Letter(
         id=_text(headers, "id") or _id(past, instance),
-        reason=reason or (DELIVERY_LIMIT if death.get("reason") == DELIVERY_LIMIT else UNKNOWN),
+        reason=reason or _BROKERS_REASONS.get(str(death.get("reason")), UNKNOWN),
         instance=instance,
         event=event,
         webhook=past.webhook_id,
@@ -103,7 +111,7 @@ def broker_death(headers: Table) -> Table:
     """The x-death entry of what ended the message, newest first; {} when the broker has no part in it."""
     deaths = headers.get("x-death")
     entries = [entry for entry in deaths if isinstance(entry, Mapping)] if isinstance(deaths, list) else []
-    limited = [entry for entry in entries if entry.get("reason") == DELIVERY_LIMIT]
+    limited = [entry for entry in entries if str(entry.get("reason")) in _FINAL]
     return next(iter(limited or entries), {})
 
 

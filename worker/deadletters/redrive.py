@@ -14,8 +14,9 @@ from worker.broker.history_headers import TRACE_HEADERS, Headers, headers_of
 from worker.broker.publishing.publisher import Publisher
 from worker.broker.topology import Topology
 from worker.deadletters.browse import Browser, Seen
+from worker.deadletters.direct import Deliver
 from worker.deadletters.letter import Letter, read, redriven
-from worker.delivery.ports import PublishFailed
+from worker.delivery.ports import PublishFailed, TooLarge
 from worker.domain.event import InvalidEvent
 from worker.domain.history import History
 
@@ -31,15 +32,22 @@ LAST_CONFIRMS_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Redriven:
-    """What was moved, by reason. `damaged`: ids of letters that stay, since nobody can say whom they were for."""
+    """What was moved, by reason. `damaged`: ids of letters that stay, since nobody can say whom they were for.
+
+    `left`: those that RabbitMQ does not take for their size and that could not be delivered either, by id, with why.
+    """
 
     moved: Counter[str] = field(default_factory=Counter)
     damaged: set[str] = field(default_factory=set)
     found: set[str] = field(default_factory=set)
+    left: dict[str, str] = field(default_factory=dict)
 
 
 class Redrive:
-    """One run. `wants` says which letters; `limit` how many at most. `result` is true at every moment."""
+    """One run. `wants` says which letters; `limit` how many at most. `result` is true at every moment.
+
+    `deliver` is what is done with a letter that is too large to be published; None: it is left.
+    """
 
     def __init__(
         self,
@@ -48,12 +56,14 @@ class Redrive:
         wants: Callable[[Letter], bool],
         limit: int | None,
         now: Clock,
+        deliver: Deliver | None = None,
     ) -> None:
         self._connection = connection
         self._topology = topology
         self._wants = wants
         self._limit = limit
         self._now = now
+        self._deliver = deliver
         self._publisher = Publisher(topology, _nothing_to_prepare, _nobody_asks)
         self._publishing = Tasks()
         self._chosen = self._bytes = self._postponed = 0
@@ -106,7 +116,7 @@ class Redrive:
 
     def _look(self, seen: Seen) -> bool:
         letter = read(seen.headers, seen.body, seen.message_id)
-        if not self._wants(letter):
+        if not self._wants(letter) or letter.id in self.result.left:
             return True
         self.result.found.add(letter.id)
         if self._bytes and self._bytes + len(seen.body) > MOST_BYTES:
@@ -122,25 +132,39 @@ class Redrive:
             return False
         self._chosen += 1
         self._bytes += len(seen.body)
-        self._publishing.start(self._move(seen, history, letter.reason))
+        self._publishing.start(self._move(seen, history, letter))
         if self._chosen == self._limit:
             self._stop()
         return True
 
-    async def _move(self, seen: Seen, history: History, reason: str) -> None:
+    async def _move(self, seen: Seen, history: History, letter: Letter) -> None:
         # Who never reached a webhook fans out anew; the others go to their one webhook.
         target = self._topology.events if history.webhook_id is None else self._topology.retries
         try:
-            await self._publisher.publish(target, seen.body, headers_of(history) | _trace_of(seen.headers))
             assert self._browser is not None
-            await self._browser.ack(seen.tag)
+            headers = headers_of(history) | _trace_of(seen.headers)
+            problem = await self._sent(target, seen.body, headers, history)
+            if problem is None:
+                await self._browser.ack(seen.tag)
+            else:
+                self.result.left[letter.id] = problem
+                self._browser.held += 1
         except (PublishFailed, *BROKER_ERRORS) as error:
             self._failure = error
             self._stop()
         else:
-            self.result.moved[reason] += 1
+            self.result.moved[letter.reason] += problem is None
         finally:
             self._bytes -= len(seen.body)
+
+    async def _sent(self, target: str, body: bytes, headers: Headers, history: History) -> str | None:
+        """Published, or delivered from here where the broker takes no message of this size. Returns why neither."""
+        try:
+            await self._publisher.publish(target, body, headers)
+        except TooLarge as error:
+            problems = [str(error)] if self._deliver is None else await self._deliver(body, history)
+            return "; ".join(problems) or None
+        return None
 
 
 def _trace_of(headers: Mapping[str, object]) -> Headers:

@@ -6,23 +6,30 @@ from worker.domain.history import History
 
 
 class OpenDeliveries:
-    """Counts a message's open deliveries, and acks or hands back the message when the last one has left.
+    """Counts a message's open deliveries, and acks, hands back or rejects the message when the last one has left.
 
     The message is acked when every delivery in it ended in a 2xx, a skip or a confirmed publish. If one could
-    not be published, the whole message goes back: it is worse to lose a delivery than to make another twice.
+    not be published, the whole message goes back: it is worse to lose a delivery than to make another twice. If one
+    can never be published, for it is too large, the whole message becomes a dead letter for the same reason.
     """
 
-    __slots__ = ("_failed", "_open", "history", "message")
+    __slots__ = ("_failed", "_open", "_rejected", "history", "message")
 
     def __init__(self, message: Message, history: History) -> None:
         self.message = message
         self.history = history
         self._open = 1
         self._failed = False
+        self._rejected = False
 
     def opened(self, deliveries: int) -> None:
         """The event fans out into so many deliveries (one is counted from the start)."""
         self._open += deliveries - 1
+
+    def rejected(self) -> None:
+        """One delivery has left, given up; it exists in the broker's copy of the message alone."""
+        self._rejected = True
+        self.closed()
 
     def closed(self, *, settled: bool = True) -> None:
         """One delivery has left; `settled=False`: it exists in the broker's copy of the message alone."""
@@ -31,6 +38,8 @@ class OpenDeliveries:
         if self._open == 0:
             if self._failed:
                 self.message.hand_back()
+            elif self._rejected:
+                self.message.reject()
             else:
                 self.message.ack()
 

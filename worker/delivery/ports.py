@@ -23,6 +23,10 @@ class PublishFailed(Exception):
     """The broker did not confirm a publish within the retries that its connection allows."""
 
 
+class TooLarge(PublishFailed):
+    """The broker will never take this body: it is larger than its max_message_size."""
+
+
 class Message(Protocol):
     """A message that the broker has delivered to this process, which must settle it exactly once."""
 
@@ -58,6 +62,14 @@ class Message(Protocol):
 
     def hand_back(self) -> None:
         """Requeues it, unchanged. Never blocks, never raises."""
+
+    @property
+    def dead_letters(self) -> bool:
+        """Whether `reject` keeps it: its queue is known to have a dead-letter exchange."""
+
+    def reject(self) -> None:
+        """Has the broker dead-letter it, unchanged. Never blocks, never raises. Without a dead-letter exchange it would
+        be lost: ask `dead_letters` first."""
 
 
 class Publisher(Protocol):

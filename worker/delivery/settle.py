@@ -4,16 +4,16 @@ import asyncio
 import logging
 from typing import assert_never
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_never, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_never, wait_random_exponential
 
 from worker.basics.clock import Clock
 from worker.basics.moments import iso_with_offset
 from worker.basics.tasks import end
 from worker.delivery.open_deliveries import OpenDeliveries
-from worker.delivery.ports import Publisher, PublishFailed, Recorder
+from worker.delivery.ports import Publisher, PublishFailed, Recorder, TooLarge
 from worker.domain.event import Event
 from worker.domain.history import History, sendable
-from worker.domain.outcome import DeadLettered, Delivered, Outcome, Parked, ParkReason, Retried, Skipped
+from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Parked, ParkReason, Retried, Skipped
 from worker.domain.record import Record
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Answered, Result
@@ -21,6 +21,10 @@ from worker.domain.verdict import Answered, Result
 log = logging.getLogger(__name__)
 
 LONGEST_PUBLISH_WAIT_SECONDS = 5
+
+HOLD_SECONDS = 120.0
+"""How long a message that is too large for the broker is held between two attempts, where rejecting would lose it.
+Trade-off: it keeps its place in the prefetch and its bytes in memory; each end of it counts as a taking."""
 
 
 class _Settlement:
@@ -69,17 +73,19 @@ class Settler:
         self._recorder = recorder
         self._now = now
         self._storing: dict[asyncio.Future[object], _Settlement] = {}
+        self._holding: dict[asyncio.Future[None], _Settlement] = {}
 
     async def finished(self, seconds: float) -> None:
         """Waits for the confirms of every publish under way; after `seconds` their messages are handed back."""
         try:
             async with asyncio.timeout(seconds):
                 while self._storing:
+                    await end(*self._holding)
                     await asyncio.wait(self._storing)
         except TimeoutError:
             log.warning("%d publishes were not confirmed in time", len(self._storing))
-        while self._storing:
-            await end(*self._storing)
+        while self._storing or self._holding:
+            await end(*self._storing, *self._holding)
 
     def attempted(
         self, deliveries: OpenDeliveries, delivery: Delivery, outcome: Outcome, result: Result | None
@@ -140,6 +146,8 @@ class Settler:
         match storing.exception():
             case None:
                 self._close(settlement)
+            case TooLarge() as error:
+                self._too_large(settlement, error)
             case PublishFailed() as error:
                 self._failed(settlement, error)
             case fault:
@@ -154,10 +162,36 @@ class Settler:
         log.warning("publishing failed, trying again: %s", error)
         self._watch(asyncio.get_running_loop().create_task(self._published_later(settlement)), settlement)
 
+    def _too_large(self, settlement: _Settlement, error: TooLarge) -> None:
+        """The broker's copy of the message is the only one that can be: rejected, it is dead-lettered as it is.
+
+        A stopping worker gives it back to the others, and where a reject would drop it (a queue of Evolution's, or
+        declared by the operator) it is held and offered again.
+        """
+        outcome, message = settlement.outcome, settlement.deliveries.message
+        if message.lost or (isinstance(outcome, Parked) and outcome.reason is ParkReason.SHUTDOWN):
+            self._hand_back(settlement)
+        elif message.dead_letters:
+            why = f"{error}; it was to be {type(outcome).__name__} ({outcome.reason.value})"
+            detail = f": {outcome.error}" if isinstance(outcome, Retried | DeadLettered) and outcome.error else ""
+            settlement.outcome = DeadLettered(DeadReason.TOO_LARGE_FOR_BROKER, why + detail)
+            settlement.deliveries.rejected()
+            self._recorder.settled(settlement.record(self._now()))
+        else:
+            log.warning("a message of %s is offered again in %d s: %s", message.queue, HOLD_SECONDS, error)
+            holding = asyncio.get_running_loop().create_task(asyncio.sleep(HOLD_SECONDS))
+            self._holding[holding] = settlement
+            holding.add_done_callback(self._held)
+
+    def _held(self, holding: asyncio.Future[None]) -> None:
+        self._hand_back(self._holding.pop(holding))
+
     async def _published_later(self, settlement: _Settlement) -> None:
         """Publishes until it is confirmed. Raises PublishFailed once the message is lost."""
         again = AsyncRetrying(
-            retry=retry_if_exception_type(PublishFailed),
+            retry=retry_if_exception(
+                lambda error: isinstance(error, PublishFailed) and not isinstance(error, TooLarge)
+            ),
             wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PUBLISH_WAIT_SECONDS),
             stop=lambda _: settlement.deliveries.message.lost,
             before_sleep=lambda _: self._recorder.publish_failed(),

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
 
-from worker.broker.connection import BROKER_ERRORS, close, in_words, masked
+from worker.broker.connection import BROKER_ERRORS, close, in_words
 from worker.broker.consuming.plan import evolution_queues as known_names
 from worker.broker.consuming.plan import go_queues
 from worker.broker.topology import Topology
@@ -56,7 +56,7 @@ class BrokerExamination:
             yield Finding("problem", "RabbitMQ", str(error), "RABBITMQ_URI: host, port, user, password, virtual host")
             return
         try:
-            yield Finding("ok", "RabbitMQ", f"connected to {masked(uri)}")
+            yield Finding("ok", "RabbitMQ", f"connected to {uri}")
             for finding in (await self._topology_finding(connection), await self._ask_management()):
                 yield finding
             view = await self._view(connection)
@@ -86,6 +86,8 @@ class BrokerExamination:
         problem, absent = seen.problem(some), tuple(seen.absent)
         if problem is not None and seen.declares:
             fix = "delete it when it is empty, choose another WORKER_QUEUE_PREFIX, or RABBITMQ_DECLARE=false"
+            if seen.other is None:
+                fix = self._commands.ctl("clear_vhost_limits") + ", or a higher limit; a larger hosted plan"
             return Finding("problem", name, problem, fix)
         if problem is not None:
             return Finding("problem", name, problem, "create them, or RABBITMQ_DECLARE=true", absent)
@@ -153,7 +155,7 @@ class BrokerExamination:
         of_go = evolution_go.queues_of_go(view)
         found = [
             version.version(view.version),
-            own.binding(view, topology, bound=own_queue),
+            own.binding(view, topology, bound=own_queue, declares=settings.rabbitmq_declare),
             own.limits(view, topology),
             *own.policies(view, topology, commands),
             own.readers(view, topology),

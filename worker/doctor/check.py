@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from aio_pika.abc import AbstractConnection
 
-from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, masked
+from worker.basics.address import Address
+from worker.broker.connection import BROKER_ERRORS, close, connect, in_words
 from worker.broker.consuming.plan import ConsumptionPlan
-from worker.broker.declare import mismatch, missing
+from worker.broker.declare import lacks_room, mismatch, missing, no_room
 from worker.broker.topology import Topology
 from worker.doctor.asking.refusals import host_of, refusals
 from worker.doctor.endpoints import problems_of
@@ -43,17 +44,19 @@ class NoConnection(Exception):
 class TopologySeen:
     """Our queues and exchanges on the broker: the names that are `absent`, all that the worker `declares` itself.
 
-    `other` is what RabbitMQ says of the first that exists with other arguments than the worker declares.
+    `other` is what RabbitMQ says of the first that exists with other arguments than the worker declares. `no_room`: why
+    what is absent cannot be declared, with the fix.
     """
 
     declares: bool
     absent: Sequence[str]
     other: str | None
+    no_room: str | None = None
 
     def problem(self, named: Callable[[Sequence[str]], str] = ", ".join) -> str | None:
         """Why the worker cannot consume; None: it can, after declaring what is absent. `named` lists names."""
         if self.declares:
-            return None if self.other is None else f"one exists with other arguments: {self.other}"
+            return self.no_room if self.other is None else f"one exists with other arguments: {self.other}"
         return f"missing with RABBITMQ_DECLARE=false: {named(self.absent)}" if self.absent else None
 
 
@@ -116,12 +119,12 @@ async def look_through(settings: Settings) -> StoreSeen:
         await store.close()
 
 
-async def connected(uri: str, name: str) -> AbstractConnection:
+async def connected(address: Address, name: str) -> AbstractConnection:
     """A connection that the broker's own lists show by `name`. Raises NoConnection."""
     try:
-        return await connect(uri, name)
-    except (*BROKER_ERRORS, ValueError) as error:
-        raise NoConnection(f"no connection to {masked(uri)}: {in_words(error)}") from error
+        return await connect(address, name)
+    except BROKER_ERRORS as error:
+        raise NoConnection(f"no connection to {address}: {address.clean(in_words(error))}") from error
 
 
 async def topology_seen(
@@ -130,7 +133,8 @@ async def topology_seen(
     """Declares nothing. Raises what a broken connection raises, and ChannelAccessRefused without the rights."""
     absent = await missing(connection, topology, bind=plan.binds_exchange)
     other = await mismatch(connection, topology, absent) if declares else None
-    return TopologySeen(declares, absent, other)
+    refusal = await lacks_room(connection, topology, absent) if declares and absent else None
+    return TopologySeen(declares, absent, other, refusal and no_room(refusal, topology))
 
 
 def _unsendable(settings: Settings, seen: StoreSeen) -> str | None:
@@ -167,7 +171,7 @@ async def _broker(settings: Settings, connection: AbstractConnection) -> AsyncIt
     plan = wiring.consumption_plan(settings, topology)
     seen = await topology_seen(connection, topology, plan, declares=settings.rabbitmq_declare)
     created = f" ({len(seen.absent)} are created at the first start)" if seen.declares and seen.absent else ""
-    fix = "; delete it when it is empty, choose another name, or set RABBITMQ_DECLARE=false" if seen.declares else ""
+    fix = "; delete it when it is empty, choose another name, or set RABBITMQ_DECLARE=false" if seen.other else ""
     problem = seen.problem()
     yield f"queues and exchanges{created}", problem and problem + fix
     if not plan.binds_exchange:

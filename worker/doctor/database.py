@@ -1,7 +1,6 @@
 """The store: whether it answers, and whether its user may do what the worker needs; else the grants to make."""
 
 from collections.abc import Sequence
-from urllib.parse import unquote, urlsplit
 
 from worker.doctor.finding import Finding, many, some
 from worker.process.sources import SourceKind
@@ -30,15 +29,22 @@ def unreadable(problems: Sequence[str]) -> Finding:
     return Finding("problem", NAME, what, "set the webhook again, where it is kept", tuple(problems))
 
 
-def creation(database: Database, may_create: bool | None, *, made: bool) -> Finding:
-    """Of the worker's own tables; `made`: they are there and up to date."""
-    if made:
+def creation(database: Database, may_create: bool | None, *, made: bool, may_write: bool | None = None) -> Finding:
+    """Of the worker's own tables; `made`: they are there and up to date. None: only a try would tell."""
+    lacks = f"{database.shown}: its user may not"
+    if made or may_write is False:
+        if may_write is False:
+            return Finding("problem", RIGHTS, f"{lacks} read and write the worker's tables", grants(database, own=True))
         return Finding("ok", RIGHTS, "enough for the tables that exist")
-    if may_create is not False:
+    if may_create is None:
+        return Finding("ok", RIGHTS, "no right is seen to lack; the tables are made at the first start or by migrate")
+    if may_create:
         return Finding("ok", RIGHTS, "the tables are made at the first start, or by webhook-worker migrate")
+    if database.dialect == "mysql":
+        return Finding("problem", RIGHTS, f"{lacks} create the worker's tables", grants(database, own=True))
     schema = _quoted(database, database.schema or "public")
     fix = f"GRANT CREATE, USAGE ON SCHEMA {schema} TO {_user(database)}; or migrate as a user who may"
-    return Finding("problem", RIGHTS, f"{database.shown}: its user may not create the worker's tables", fix)
+    return Finding("problem", RIGHTS, f"{lacks} create the worker's tables", fix)
 
 
 def grants(database: Database, *, own: bool) -> str:
@@ -46,7 +52,7 @@ def grants(database: Database, *, own: bool) -> str:
     rights = "SELECT, INSERT, UPDATE, DELETE" if own else "SELECT"
     tables = OWN_TABLES if own else EVOLUTION_TABLES
     if database.dialect == "mysql":
-        name, user = _quoted(database, urlsplit(database.uri).path.strip("/")), _user(database)
+        name, user = _quoted(database, database.name), _user(database)
         on = [f"{name}.{_quoted(database, one)}" for one in tables]
         if own:  # MySQL has no owners: who migrates needs these too
             rights, on = f"{rights}, CREATE, ALTER", [f"{name}.*"]
@@ -59,11 +65,11 @@ def grants(database: Database, *, own: bool) -> str:
 
 def _quoted(database: Database, name: str) -> str:
     mark = "`" if database.dialect == "mysql" else '"'
-    return mark + unquote(name).replace(mark, mark * 2) + mark
+    return mark + name.replace(mark, mark * 2) + mark
 
 
 def _user(database: Database) -> str:
-    user = unquote(urlsplit(database.uri).username or "")
+    user = database.address.user or ""
     if database.dialect == "mysql":
         return "'" + user.replace("'", "''") + "'@'%'"
     return _quoted(database, user)

@@ -27,14 +27,17 @@ def by_place(webhooks: Sequence[Webhook]) -> dict[Place, list[Webhook]]:
     return found
 
 
-def unsendable(webhooks: Sequence[Webhook]) -> Finding | None:
-    """Webhooks whose URL, headers or secrets no request can be made of."""
+def unsendable(webhooks: Sequence[Webhook], elsewhere: str = "") -> Finding | None:
+    """Webhooks whose URL, headers or secrets no request can be made of, so that each event becomes a dead letter.
+
+    `elsewhere`: where webhooks are changed when not by `webhook set` (SourceKind.elsewhere), as for all below.
+    """
     problems = problems_of(webhooks)
     if not problems:
         return None
     what = f"{many(len(problems), 'webhook')} that cannot be sent to, whose events become dead letters: "
     told = [f"{name} ({problem})" for name, problem in problems]
-    fix = "webhook-worker webhook set INSTANCE --url URL, --header; or where WEBHOOK_SOURCE keeps them"
+    fix = elsewhere or "webhook-worker webhook set INSTANCE --id ID --url URL --header 'Name: value' (all headers anew)"
     return Finding("problem", NAME, what + some(told), fix, tuple(name for name, _ in problems))
 
 
@@ -44,10 +47,10 @@ def problems_of(webhooks: Sequence[Webhook]) -> list[tuple[str, str]]:
     return [(name, problem) for name, problem in found if problem is not None]
 
 
-def endpoints(reach: Reach, webhooks: Webhooks) -> list[Finding]:
+def endpoints(reach: Reach, webhooks: Webhooks, elsewhere: str = "") -> list[Finding]:
     """One finding a place that cannot be connected to, the rest of many in one."""
     failed = [place for place, probe in sorted(reach.probes.items()) if probe.failure]
-    found = [_one(place, reach.probes[place], webhooks[place]) for place in failed[:TOLD]]
+    found = [_one(place, reach.probes[place], webhooks[place], elsewhere) for place in failed[:TOLD]]
     if len(failed) > TOLD:
         rest = tuple(map(str, failed[TOLD:]))
         what = f"{len(rest)} more cannot be connected to: {some(rest)}"
@@ -92,33 +95,35 @@ def dns(reach: Reach) -> Finding | None:
     return Finding("warning", "DNS", seen, fix)
 
 
-def _one(place: Place, probe: Probe, webhooks: Sequence[Webhook]) -> Finding:
+def _one(place: Place, probe: Probe, webhooks: Sequence[Webhook], elsewhere: str) -> Finding:
     names = tuple(who(webhook) for webhook in webhooks)
     assert probe.failure is not None
-    level, meaning, fix = _remedy(probe.failure, place, webhooks[0])
+    level, meaning, fix = _remedy(probe.failure, place, _set_url(webhooks[0], elsewhere))
     what = f"{place} {meaning}: {probe.error} ({some(names)})"
     return Finding(level, NAME, what, fix, names)
 
 
-def _remedy(failure: Failure, place: Place, webhook: Webhook) -> tuple[Level, str, str]:
+def _remedy(failure: Failure, place: Place, set_url: str) -> tuple[Level, str, str]:
     target = shlex.quote(str(place))
     match failure:
         case "egress":
             fix = "name its network in EGRESS_ALLOW, restart, webhook-worker dead redrive --reason egress_refused"
             return "problem", "is refused by the egress rules", fix
         case "dns":
-            return "warning", "does not resolve", f"correct the URL: {_set_url(webhook)}"
+            return "warning", "does not resolve", f"correct the URL: {set_url}"
         case "tls":
             fix = f"its certificate: openssl s_client -connect {target} -servername {shlex.quote(place.host)}"
             return "warning", "makes no TLS connection", fix
         case "connect" | "timeout":
-            fix = f"start it, or open the way from here to {target}; or {_set_url(webhook)}"
+            fix = f"start it, or open the way from here to {target}; or {set_url}"
             return "warning", "cannot be connected to", fix
 
 
-def _set_url(webhook: Webhook) -> str:
+def _set_url(webhook: Webhook, elsewhere: str) -> str:
     if not webhook.instance:
         return "WEBHOOK_GLOBAL_URL"
+    if elsewhere:
+        return f"{elsewhere.replace('{instance}', webhook.instance)} ({who(webhook)})"
     return shlex.join(["webhook-worker", "webhook", "set", webhook.instance, "--id", webhook.id, "--url", "URL"])
 
 

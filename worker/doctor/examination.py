@@ -76,7 +76,9 @@ async def _server(where: Database, ahead: dict[str, clock.Ahead], kind: SourceKi
         ahead["the database"] = clock.Ahead(facts.ahead, facts.uncertain)
     if not kind.own_table:
         return Finding("ok", database.RIGHTS, "Evolution's tables can be read")
-    return database.creation(where, facts.may_create if facts else None, made=made)
+    if facts is None:
+        return database.creation(where, None, made=made)
+    return database.creation(where, facts.may_create, made=made, may_write=facts.may_write)
 
 
 async def _instances(settings: Settings) -> Collection[str] | None:
@@ -99,8 +101,10 @@ async def _instances(settings: Settings) -> Collection[str] | None:
 async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Finding]:
     places = endpoints.by_place(webhooks)
     reached = await reach(places, wiring.egress_policy(settings))
-    judged = [endpoints.dns(reached), endpoints.outage(reached), endpoints.unsendable(webhooks)]
-    return [*filter(None, judged), *endpoints.endpoints(reached, places)]
+    kind = source_kind(settings)
+    elsewhere = kind.elsewhere(settings) if kind.elsewhere else ""
+    judged = [endpoints.dns(reached), endpoints.outage(reached), endpoints.unsendable(webhooks, elsewhere)]
+    return [*filter(None, judged), *endpoints.endpoints(reached, places, elsewhere)]
 
 
 def _local_offset() -> float:

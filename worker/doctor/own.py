@@ -21,8 +21,8 @@ def rights(said: str, user: str, needs: Needs, commands: Commands) -> Finding:
     return Finding("problem", "RabbitMQ rights", what, commands.permit(user, needs))
 
 
-def binding(view: BrokerView, topology: Topology, *, bound: bool) -> Finding | None:
-    """`bound`: whether the worker reads by a queue of its own. None: the queue is only made at the first start."""
+def binding(view: BrokerView, topology: Topology, *, bound: bool, declares: bool = True) -> Finding | None:
+    """`bound`: the worker reads by a queue of its own. `declares`: RABBITMQ_DECLARE. None: there is no queue yet."""
     name = "binding"
     if view.bindings is None or topology.events not in view.queues:
         return None
@@ -32,14 +32,19 @@ def binding(view: BrokerView, topology: Topology, *, bound: bool) -> Finding | N
         if not keys:
             return Finding("ok", name, "none, as RABBITMQ_SOURCE=queues wants it")
         what = f"{link} is bound although RABBITMQ_SOURCE=queues: each event comes twice"
-        return Finding("problem", name, what, "restart the worker: it removes the binding")
+        fix = "restart the worker: it removes the binding"
+        if not declares:
+            fix = "unbind it in the management UI, or RABBITMQ_DECLARE=true: the worker then removes the binding"
+        return Finding("problem", name, what, fix)
+    wanted = f"source={topology.exchange} destination={topology.events} routing_key='#'"
+    restart = "restart the worker, which declares it" if declares else "RABBITMQ_DECLARE=true"
+    fix = f"{restart}; or add a binding in the management UI: {wanted}"
     if "#" in keys:
         return Finding("ok", name, f"{link} with #")
-    fix = f"rabbitmqadmin declare binding source={topology.exchange} destination={topology.events} routing_key='#'"
     if keys:
         what = f"{link} only with {some(sorted(keys))}: other events do not come"
         return Finding("advice", name, what, f"if that is not meant: {fix}")
-    return Finding("problem", name, f"{link} is missing: events are lost", f"restart the worker, or {fix}")
+    return Finding("problem", name, f"{link} is missing: events are lost", fix)
 
 
 def policies(view: BrokerView, topology: Topology, commands: Commands) -> list[Finding]:

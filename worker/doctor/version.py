@@ -14,8 +14,12 @@ LIMIT_OF_4 = 20
 """Since 4.0 a quorum queue without a delivery limit of its own gives a message up after so many takings."""
 
 _MIB = 1024**2
-_MAX_MESSAGE = ((FIRST_WITH_A_LIMIT, 16 * _MIB), ((0,), 128 * _MIB))
+_MAX_OF_4 = 16 * _MIB
+_MAX_MESSAGE = ((FIRST_WITH_A_LIMIT, _MAX_OF_4), ((0,), 128 * _MIB))
 """The default of max_message_size, by the version that brought it (rabbitmq/rabbitmq-server pull request 11455)."""
+
+
+_WAIT = "larger ones in a queue are delivered, but wait as dead letters (too_large_for_broker) if an attempt fails"
 
 
 def parsed(version: str) -> tuple[int, ...]:
@@ -43,6 +47,7 @@ def message_size(found: str, queues: Iterable[QueueFacts]) -> Finding:
     name = "max_message_size"
     default = next(limit for since, limit in _MAX_MESSAGE if parsed(found) >= since or since == (0,))
     limit = f"RabbitMQ {found} refuses events above {default // _MIB} MiB by default, and closes Evolution's channel"
+    limit += f"; {_WAIT}"
     fix = f"max_message_size = {128 * _MIB} in rabbitmq.conf; rabbitmqctl eval "
     fix += "'application:get_env(rabbit, max_message_size).' shows the one in force"
     held = [queue for queue in queues if queue.messages and queue.bytes]
@@ -58,4 +63,5 @@ def message_size(found: str, queues: Iterable[QueueFacts]) -> Finding:
         return Finding("warning", name, f"{seen}; {limit}", fix)
     if most > default and default < 128 * _MIB:
         return Finding("advice", name, f"{seen}; {limit}", fix)
-    return Finding("ok", name, f"{seen}; the default limit is {default // _MIB} MiB")
+    upgraded = f", and from 4.0 {_MAX_OF_4 // _MIB} MiB: {_WAIT}" if most > _MAX_OF_4 else ""
+    return Finding("ok", name, f"{seen}; the default limit is {default // _MIB} MiB{upgraded}")

@@ -63,6 +63,7 @@ class DeadReason(StrEnum):
     EXPIRED = "expired"
     DISABLED = "disabled"
     INTERNAL = "internal"
+    TOO_LARGE_FOR_BROKER = "too_large_for_broker"
 
 
 @dataclass(frozen=True, slots=True)

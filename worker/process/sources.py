@@ -23,6 +23,9 @@ from worker.webhooks.transfer import Candidate, from_evolution, readable_and_not
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 
 
+EVOLUTIONS_OWN = "Evolution's own POST /webhook/set/{instance}"
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookSource:
     """`store` refuses writes by the name of the setting when it is `watched` (others write it).
@@ -50,6 +53,7 @@ class SourceKind:
 
     `own_table`: the webhooks are in the worker's own table, which it migrates and writes. `in_database`: they are in
     the database of DATABASE_CONNECTION_URI. `lists_every_instance`: also those without a webhook.
+    `elsewhere` says where webhooks are changed when not by `webhook set`.
     `make` opens nothing. It raises StoreUnavailable when the database's driver is not installed.
     """
 
@@ -58,10 +62,11 @@ class SourceKind:
     own_table: bool = False
     in_database: bool = True
     lists_every_instance: bool = False
+    elsewhere: Callable[[Settings], str] | None = None
 
     def database(self, settings: Settings) -> Database | None:
         """Where the webhooks are; None: in no database."""
-        return parse(settings.database_connection_uri) if self.in_database else None
+        return settings.database_connection_uri if self.in_database else None
 
 
 def source_kind(settings: Settings) -> SourceKind:
@@ -113,17 +118,17 @@ async def _evolution_api_webhooks(uri: str) -> tuple[list[Webhook], tuple[str, .
         await source.store.close()
 
 
-def evolution_source(uri: str, *, take_all: bool, setting: str = SETTING) -> WebhookSource:
+def evolution_source(uri: str | Database, *, take_all: bool, setting: str = SETTING) -> WebhookSource:
     """Evolution's own tables. Raises StoreUnavailable without the driver, ValueError for what is no such URI."""
     from worker.stores.evolution.store import EvolutionStore  # noqa: PLC0415 - only for this source
 
     require_driver(uri)
     evolution = EvolutionStore(uri, take_all=take_all, clock=time.monotonic, setting=setting)
-    store = ReadOnly(evolution, "evolution", "use Evolution's own POST /webhook/set/{instance}")
+    store = ReadOnly(evolution, "evolution", f"use {EVOLUTIONS_OWN}")
     return WebhookSource(store, evolution.check, watched=evolution, token_owner=evolution.token_owner)
 
 
-def require_driver(uri: str) -> None:
+def require_driver(uri: str | Database) -> None:
     """Raises StoreUnavailable that names the missing package."""
     database = parse(uri)
     driver = _DRIVERS.get(database.dialect)
@@ -150,11 +155,15 @@ def _file(settings: Settings) -> WebhookSource:
     return WebhookSource(ReadOnly(file, "file", f"edit {path}"), file.check, watched=file, at_start=file.check)
 
 
+def _in_evolution(settings: Settings) -> str:
+    return EVOLUTIONS_OWN if settings.evolution_take_all else f"{EVOLUTIONS_OWN}, its url as worker+https://..."
+
+
 KINDS = {
     kind.name: kind
     for kind in (
         SourceKind("own", _own, own_table=True),
-        SourceKind("evolution", _evolution, lists_every_instance=True),
-        SourceKind("file", _file, in_database=False),
+        SourceKind("evolution", _evolution, lists_every_instance=True, elsewhere=_in_evolution),
+        SourceKind("file", _file, in_database=False, elsewhere=lambda settings: f"edit {settings.webhook_file}"),
     )
 }

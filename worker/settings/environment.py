@@ -10,10 +10,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TypeVar
 
+from worker.basics.address import Address
+from worker.broker.address import broker_address
 from worker.domain.names import CHOOSABLE, canonical
 from worker.settings.file import as_key, leaves
+from worker.settings.secret_files import SUFFIX, secret_in
+from worker.stores.database import Database, parse
+from worker.webhooks import checks
+
+T = TypeVar("T")
 
 EVENTS = "WEBHOOK_EVENTS_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -58,12 +65,34 @@ class Reading:
             self.problems.append(f"{given.key or name} ({given.origin}): is given twice with different values")
 
 
-def read(environ: Mapping[str, str], config: Path | None, names: Iterable[str]) -> Reading:
-    """Merge both sources. Never raises: what cannot be read or is no setting is a problem or a warning."""
-    known = frozenset(names)
+def read(environ: Mapping[str, str], config: Path | None, names: Iterable[str], secrets: Iterable[str] = ()) -> Reading:
+    """Merge both sources. Never raises: what cannot be read or is no setting is a problem or a warning.
+
+    Each of `secrets` may stand in a file that <NAME>_FILE names, in either source.
+    """
+    known = frozenset(names) | {name + SUFFIX for name in secrets}
     file = _from_file(config, known) if config is not None else Reading()
     env = _from_environment(environ, known)
+    for reading in (file, env):
+        _read_secrets(reading, secrets)
     return Reading(file.values | env.values, file.problems + env.problems, file.warnings + env.warnings)
+
+
+def _read_secrets(reading: Reading, names: Iterable[str]) -> None:
+    """Puts the content of a <NAME>_FILE in the place of the setting."""
+    for name in names:
+        item = reading.values.pop(name + SUFFIX, None)
+        if item is None:
+            continue
+        key = item.key or name + SUFFIX
+        if name in reading.values:
+            other = reading.values[name].key or name
+            reading.problems.append(f"{key} ({item.origin}): must not be set beside {other}: give one of them")
+            continue
+        try:
+            reading.values[name] = Given(secret_in(item.value), item.origin, key)
+        except ValueError as error:
+            reading.problems.append(f"{key} ({item.origin}): must be {error}")
 
 
 def _from_environment(environ: Mapping[str, str], known: frozenset[str]) -> Reading:
@@ -193,24 +222,6 @@ def text(allowed: str, pattern: str = r".*", longest: int = 4096) -> Callable[[o
     return parse
 
 
-def url(allowed: str, *schemes: str, optional: bool = False) -> Callable[[object], str]:
-    """Reader of a URL with one of `schemes`, a host and, where there is a port, a possible one."""
-
-    def parse(value: object) -> str:
-        found = text(allowed)(value)
-        try:
-            parts = urlsplit(found)
-            valid = parts.scheme in schemes and parts.hostname and parts.port != 0 and " " not in found
-            (parts.hostname or "").encode("idna")
-        except ValueError:
-            valid = False
-        if not valid and (found or not optional):
-            raise ValueError(allowed)
-        return found
-
-    return parse
-
-
 def entries(value: object) -> tuple[str, ...]:
     """Items of a comma-separated text or of an array."""
     items = value.split(",") if isinstance(value, str) else value
@@ -228,8 +239,29 @@ def network(entry: object) -> Network:
         raise ValueError(f"networks such as 10.0.0.0/8 or fd00::/8: {str(error)[:100]}") from None
 
 
-def database(value: object) -> str:
-    allowed = "sqlite:///<path>, postgresql://<host>/<database> or mysql://<host>/<database>"
-    if re.match(r"sqlite:///.", found := text(allowed)(value)):
-        return found
-    return url(allowed, "postgresql", "postgres", "mysql")(found)
+def database(value: object) -> Database:
+    """Reader of DATABASE_CONNECTION_URI."""
+    return value if isinstance(value, Database) else _parsed(parse, value)
+
+
+def broker(value: object) -> Address:
+    """Reader of RABBITMQ_URI."""
+    return value if isinstance(value, Address) else _parsed(broker_address, value)
+
+
+def receiver(value: object) -> str:
+    """Reader of WEBHOOK_GLOBAL_URL, by the rules of a webhook's URL; "" is none."""
+    found = text("an http:// or https:// URL with a host")(value)
+    try:
+        return found and checks.url(found)
+    except ValueError as error:
+        raise ValueError(f"an http:// or https:// URL with a host: it {error}") from None
+
+
+def _parsed(parser: Callable[[str], T], value: object) -> T:
+    """Without the "must be" that such a parser's error begins with."""
+    found = text("a URI")(value)
+    try:
+        return parser(found)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("must be ")) from None

@@ -11,9 +11,11 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import PlainValidator as Read
 
+from worker.basics.address import Address
 from worker.basics.masking import MASK, authority_alone
 from worker.settings import environment as given
-from worker.settings.environment import EVENTS, Given, Network, Reading, number, text, url
+from worker.settings.environment import EVENTS, Given, Network, Reading, number, text
+from worker.stores.database import Database
 from worker.stores.own.sealing import Sealer
 
 _YEAR = 31_536_000
@@ -25,8 +27,8 @@ Text = Annotated[str, Read(text("plain text"))]
 Prefix = Annotated[str, Read(text("the beginning of queue names, without spaces", r"\S*", 150))]
 OwnPrefix = Annotated[str, Read(text("ASCII letters, digits and . _ - :", r"(?!amq(\.|$))[A-Za-z0-9_.:-]+", 150))]
 Exchange = Annotated[str, Read(text("an exchange's name", r".+", 255))]
-Broker = Annotated[str, Read(url("amqp://<host> or amqps://<host>", "amqp", "amqps"))]
-Receiver = Annotated[str, Read(url("an http:// or https:// URL with a host", "http", "https", optional=True))]
+Broker = Annotated[Address, Read(given.broker)]
+Receiver = Annotated[str, Read(given.receiver)]
 Host = Annotated[str, Read(text("an address or host name to listen on", r"[\w.:%-]+", 255))]
 Port = Annotated[int, Read(number(int, 0, 65_535))]
 Slots = Annotated[int, Read(number(int, 1, 100_000))]
@@ -78,7 +80,7 @@ class Settings(BaseModel):
     webhook_forward_apikey: FlagOrNone = setting(
         None, "`false` drops `apikey` from every body, `true` leaves Evolution Go's `instanceToken` in it, too."
     )
-    database_connection_uri: Annotated[str, Read(given.database)] = setting(
+    database_connection_uri: Annotated[Database, Read(given.database)] = setting(
         "sqlite:///webhooks.db",
         "`sqlite:///`, `postgresql://` or `mysql://`; `?schema=` as Evolution writes it.",
         repr=False,
@@ -156,7 +158,7 @@ class Settings(BaseModel):
                 raise ValueError("a path while WEBHOOK_SOURCE is file")
             case "webhook_secret_key":
                 Sealer(value)
-            case "database_connection_uri" if value[:6] == "sqlite" and source == "evolution":
+            case "database_connection_uri" if value.dialect == "sqlite" and source == "evolution":
                 raise ValueError("Evolution's postgresql:// or mysql:// while WEBHOOK_SOURCE is evolution")
             case "metrics_port" if value and value == others.get("server_port") and _one_host(others):
                 raise ValueError("another port than SERVER_PORT, or 0, on one host")
@@ -173,6 +175,8 @@ def _one_host(values: Mapping[str, Any]) -> bool:
 
 
 SECRETS = frozenset({"AUTHENTICATION_API_KEY", "WEBHOOK_SECRET_KEY"})
+IN_FILES = (*sorted(SECRETS), "DATABASE_CONNECTION_URI", "RABBITMQ_URI", "WEBHOOK_GLOBAL_URL")
+"""Settings that may hold a secret: <NAME>_FILE names a file with the value of each."""
 VARIABLES = frozenset(name.upper() for name in Settings.model_fields if name != "webhook_events")
 """The variables that are read, apart from WEBHOOK_EVENTS_<NAME>."""
 
@@ -187,7 +191,7 @@ class SettingsError(Exception):
 
 def load(environ: Mapping[str, str], config: Path | None) -> tuple[Settings, list[str]]:
     """Settings and warnings from the environment over the file `config`. Raises SettingsError."""
-    source = given.read(environ, config, VARIABLES)
+    source = given.read(environ, config, VARIABLES, IN_FILES)
     values: dict[str, Any] = {n.lower(): v.value for n, v in source.values.items() if n in VARIABLES}
     problems = source.problems
     chosen = _chosen_events(source)
@@ -199,7 +203,7 @@ def load(environ: Mapping[str, str], config: Path | None) -> tuple[Settings, lis
         raise SettingsError(problems)
     if settings.webhook_global_enabled and not settings.webhook_events:
         source.warnings.append("WEBHOOK_GLOBAL_ENABLED is true, but no WEBHOOK_EVENTS_<NAME>: it gets nothing")
-    empty = [n for n in sorted(VARIABLES) if n in environ and not environ[n].strip()]
+    empty = [n for n in sorted(VARIABLES) if n not in source.values and n in environ and not environ[n].strip()]
     idle = [f"{n} is empty and counts as not set" for n in empty if getattr(settings, n.lower())]
     return settings, source.warnings + idle
 

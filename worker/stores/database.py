@@ -3,81 +3,92 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
+from worker.basics.address import Address
+from worker.stores.options import Options, read_options
 from worker.webhooks.store import StoreUnavailable
 
 SETTING = "DATABASE_CONNECTION_URI"
 
 Dialect = Literal["sqlite", "postgresql", "mysql"]
+# Beside Evolution's two: Heroku's and Rails' names, MariaDB's, and SQLAlchemy's with the drivers that are used.
 _DIALECTS: dict[str, Dialect] = {
-    "sqlite": "sqlite",
     "postgresql": "postgresql",
     "postgres": "postgresql",
+    "postgresql+psycopg": "postgresql",
     "mysql": "mysql",
+    "mysql2": "mysql",
+    "mysql+pymysql": "mysql",
     "mariadb": "mysql",
 }
+_ALLOWED = "sqlite:///<path>, postgresql://<host>/<database> or mysql://<host>/<database>"
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A parsed URI. `shown` has no credentials; `path` is SQLite's file, `schema` PostgreSQL's.
+    """A parsed URI. `shown` has no credentials; `path` is SQLite's file, `name` the database on a server.
 
     `setting` is where it came from, for texts.
     """
 
-    uri: str = field(repr=False)
     dialect: Dialect
     shown: str
+    address: Address = field(repr=False)
     path: Path | None = None
-    schema: str | None = None
+    name: str = ""
+    options: Options = field(default_factory=Options)
     setting: str = SETTING
 
+    @property
+    def schema(self) -> str | None:
+        """The one with our tables; None: the connection's own."""
+        return self.options.schema
+
     def unavailable(self, problem: str, kind: type[StoreUnavailable] = StoreUnavailable) -> StoreUnavailable:
-        return kind(f"{self.setting} {self.shown}: {problem}")
+        """A driver's text in `problem` may quote the password: it is masked."""
+        return kind(f"{self.setting} {self.shown}: {self.address.clean(problem)}")
+
+    def __str__(self) -> str:
+        return self.shown
 
 
-def parse(uri: str) -> Database:
+def parse(uri: "str | Database") -> Database:
     """Raises ValueError, without credentials in its text."""
-    scheme, separator, rest = uri.partition("://")
-    dialect = _DIALECTS.get(scheme.lower())
-    if dialect is None or not separator:
-        raise ValueError("must begin with sqlite:///, postgresql:// or mysql://")
-    if dialect == "sqlite":
-        return _sqlite(uri, rest)
+    if isinstance(uri, Database):
+        return uri
     try:
-        parts = urlsplit(uri)
-        port = parts.port
-    except ValueError:
-        raise ValueError("is malformed: percent-encode special characters of user and password") from None
-    if not parts.hostname or not parts.path.strip("/"):
-        raise ValueError(f"must name host and database, as in {dialect}://user:password@host/evolution")
-    host = parts.hostname + (f":{port}" if port else "")
-    options = parse_qs(parts.query)
-    unknown = sorted(options.keys() - PRISMA_OPTIONS - _DRIVER_OPTIONS[dialect])
-    if unknown:
-        allowed = ", ".join(sorted({"schema", *_DRIVER_OPTIONS[dialect]}))
-        raise ValueError(f"has the unknown option {unknown[0]!r}: allowed are {allowed}")
-    return Database(uri, dialect, f"{scheme}://{host}{parts.path}", schema=options.get("schema", [None])[-1])
+        return _sqlite(uri) if uri.lower().startswith("sqlite:") else _on_server(uri)
+    except ValueError as error:
+        raise ValueError(f"must be {error}") from None
 
 
-PRISMA_OPTIONS = frozenset(
-    {"schema", "connection_limit", "pool_timeout", "connect_timeout", "socket_timeout", "pgbouncer"}
-)
-"""Options for Evolution's own client, which the drivers do not take; of these only `schema` means something here."""
+def _on_server(uri: str) -> Database:
+    if uri.partition("://")[0].lower() not in _DIALECTS or "://" not in uri:
+        raise ValueError(_ALLOWED)
+    scheme = uri.partition("://")[0]
+    address = Address.parse(uri, tuple(_DIALECTS), without_host=True)
+    dialect, name = _DIALECTS[address.scheme], address.decoded_path
+    if not name or "/" in address.path[1:]:
+        raise ValueError(f"a URI that names one database: {scheme}://<user>:<password>@<host>/<database>")
+    try:
+        options = read_options(dialect, address.options, address.host)
+    except ValueError as error:
+        raise ValueError(f"a URI whose {error}") from None
+    if not address.host and not {"host", "unix_socket"} & options.arguments.keys():
+        raise ValueError(f"a URI with a host: {scheme}://<user>:<password>@<host>/<database>")
+    return Database(dialect, f"{scheme}://{address.server}{address.path}", address, name=name, options=options)
 
-_DRIVER_OPTIONS: dict[Dialect, frozenset[str]] = {
-    "sqlite": frozenset(),
-    "postgresql": frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "application_name"}),
-    "mysql": frozenset({"ssl_ca", "ssl_cert", "ssl_key"}),
-}
 
-
-def _sqlite(uri: str, rest: str) -> Database:
-    path = unquote(rest[1:])
-    if not rest.startswith("/") or not path or path == ":memory:" or "?" in path:
-        raise ValueError("must name a file: sqlite:///relative.db or sqlite:////absolute/path.db")
-    return Database(uri, "sqlite", uri, path=Path(path))
+def _sqlite(uri: str) -> Database:
+    """Its path is percent-decoded; SQLite's own options have no place there."""
+    rest = uri[len("sqlite:") :]
+    path = unquote(rest[3:])
+    if not rest.startswith("///") or not path or path == ":memory:" or "\0" in path:
+        raise ValueError("a file: sqlite:///relative.db or sqlite:////absolute/path.db")
+    if "?" in path or "#" in rest:
+        raise ValueError("a file without options: sqlite:///relative.db or sqlite:////absolute/path.db")
+    return Database("sqlite", uri, Address("sqlite", "", rest[2:]), path=Path(path))
 
 
 _SQLITE_PROBLEMS = (

@@ -1,16 +1,17 @@
 """The SQLAlchemy engine of each database, and what its errors mean. Imports SQLAlchemy (0.4 s)."""
 
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from worker.stores.database import PRISMA_OPTIONS, Database, sqlite_problem
+from worker.stores.database import Database, sqlite_problem
 from worker.stores.own.migrations import LOCK_SECONDS, LockTimeout, NewerSchema
 from worker.stores.own.sqlite_reader import connect
 from worker.webhooks.store import RightsLacking, StoreUnavailable
@@ -27,47 +28,108 @@ def engine_of(database: Database, *, create: bool = False, read_only: bool = Fal
     """
     if database.path is not None:
         return _sqlite(database.path, create=create)
-    driver, arguments, when_reading = _DRIVERS[database.dialect]
+    options = database.options
     engine = create_engine(
-        server_url(database).set(drivername=driver),
-        connect_args=arguments | (when_reading if read_only else {}),
+        server_url(database),
+        connect_args=_arguments(database, read_only=read_only),
         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
         hide_parameters=True,
-        pool_size=CONNECTIONS,
+        pool_size=min(options.pool_size or CONNECTIONS, CONNECTIONS),
         max_overflow=0,
-        pool_timeout=TIMEOUT_SECONDS,
+        pool_timeout=options.pool_timeout or TIMEOUT_SECONDS,
         pool_pre_ping=True,
         pool_recycle=1800,
     )
+    if options.pooler:
+        _set_in_each_transaction(engine, database, read_only=read_only)
     return engine.execution_options(schema_translate_map={None: database.schema} if database.schema else {})
 
 
 def server_url(database: Database) -> URL:
-    """The URI without the options that only Evolution's client takes."""
-    return make_url(database.uri).difference_update_query(PRISMA_OPTIONS)
+    """Of user, host and database; the URI's options are arguments of the driver."""
+    at = database.address
+    driver = _DRIVERS[database.dialect]
+    return URL.create(driver, at.user, at.password, at.host or None, at.port, database.name)
 
 
-_POSTGRESQL = {
+def _arguments(database: Database, *, read_only: bool) -> dict[str, Any]:
+    if database.dialect == "mysql":
+        return _mysql_arguments(database, read_only=read_only)
+    return postgresql_arguments(database) | _postgresql_session(database, read_only=read_only)
+
+
+def postgresql_arguments(database: Database) -> dict[str, Any]:
+    """Arguments of psycopg beside user, host and database."""
+    options = database.options
+    without_session = {"prepare_threshold": None} if options.pooler else {}
+    return _POSTGRESQL | dict(options.arguments) | without_session
+
+
+def _postgresql_session(database: Database, *, read_only: bool) -> dict[str, str]:
+    """The URI's own `options` come last and so win. PgBouncer refuses ours: it gives a session to many."""
+    given = str(database.options.arguments.get("options", ""))
+    if database.options.pooler:
+        return {"options": given} if given else {}
+    reading = " -c default_transaction_read_only=on" if read_only else ""
+    return {"options": f"-c statement_timeout={_statement_seconds(database)}s{reading} {given}".strip()}
+
+
+def _statement_seconds(database: Database) -> int:
+    return min(database.options.socket_timeout or LOCK_SECONDS, LOCK_SECONDS)
+
+
+def _set_in_each_transaction(engine: Engine, database: Database, *, read_only: bool) -> None:
+    """Trade-off: one more round trip for each transaction, as PgBouncer keeps no session for us."""
+    timeout = f"SET LOCAL statement_timeout = '{_statement_seconds(database)}s'"
+
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(timeout)
+        if read_only:
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+    event.listen(engine, "begin", begun)
+
+
+def _mysql_arguments(database: Database, *, read_only: bool) -> dict[str, Any]:
+    options = database.options
+    reading = {"init_command": "SET SESSION TRANSACTION READ ONLY"} if read_only else {}
+    seconds = {"read_timeout": options.socket_timeout} if options.socket_timeout else {}
+    tls: dict[str, Any] = {"ssl_disabled": True} if options.tls == "off" else {}
+    if options.tls not in (None, "off"):
+        tls = {"ssl": _tls(database)}
+    return _MYSQL | dict(options.arguments) | reading | seconds | tls
+
+
+def _tls(database: Database) -> ssl.SSLContext:
+    """PyMySQL refuses a server without TLS when it is given one. Raises StoreUnavailable for files that are none."""
+    options = database.options
+    try:
+        context = ssl.create_default_context(cafile=options.ca)
+        context.check_hostname = options.tls == "identity"
+        context.verify_mode = ssl.CERT_NONE if options.tls == "none" else ssl.CERT_REQUIRED
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # MySQL's own generated CAs lack an extension
+        if options.certificate:  # with a password, so that an encrypted key never asks a terminal
+            context.load_cert_chain(options.certificate, options.key, password="")
+    except OSError as error:
+        raise database.unavailable(f"a file of its TLS options cannot be used: {error.strerror or error}") from None
+    return context
+
+
+_POSTGRESQL: dict[str, Any] = {
     "connect_timeout": TIMEOUT_SECONDS,
-    "options": f"-c statement_timeout={LOCK_SECONDS}s",
     # A server that vanished without a word is noticed after 25 s instead of two hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
-_POSTGRESQL_READING = {"options": f"{_POSTGRESQL['options']} -c default_transaction_read_only=on"}
-_MYSQL = {
+_MYSQL: dict[str, Any] = {
     "connect_timeout": TIMEOUT_SECONDS,
     "read_timeout": LOCK_SECONDS + TIMEOUT_SECONDS,
     "write_timeout": TIMEOUT_SECONDS,
     "charset": "utf8mb4",
 }
-_MYSQL_READING = {"init_command": "SET SESSION TRANSACTION READ ONLY"}
-_DRIVERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "postgresql": ("postgresql+psycopg", _POSTGRESQL, _POSTGRESQL_READING),
-    "mysql": ("mysql+pymysql", _MYSQL, _MYSQL_READING),
-}
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
 def _sqlite(path: Path, *, create: bool) -> Engine:

@@ -177,6 +177,14 @@ class _Message:
         self._taking.settled = True
         self._inner.hand_back()
 
+    @property
+    def dead_letters(self) -> bool:
+        return self._inner.dead_letters
+
+    def reject(self) -> None:
+        self._taking.settled = True
+        self._inner.reject()
+
 
 class _Admission:
     """ports.Admission: each turn comes in its own delivery's context."""

@@ -38,6 +38,10 @@ class AckLedger:
         del self._open[tag]
         self._returned += 1
 
+    def rejected(self, tag: int) -> None:
+        """The same of a nack that has its message dead-lettered: it does not come back."""
+        del self._open[tag]
+
     @property
     def kept(self) -> int:
         """Messages that were taken and not handed back: settled, or open."""

@@ -27,10 +27,14 @@ ACK_PERIOD_SECONDS = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """One queue to consume, with how many of its messages may be un-acked at once."""
+    """One queue to consume, with how many of its messages may be un-acked at once.
+
+    `dead_letters`: it is known to dead-letter what is rejected; elsewhere a rejected message would be lost.
+    """
 
     queue: str
     prefetch: int
+    dead_letters: bool = False
 
 
 class Consumption:
@@ -57,7 +61,8 @@ class Consumption:
         self._untold: list[TakenMessage] = []
         self._tags: dict[str, str] = {}
         self._delivering: set[str] = set()  # queues that something came from
-        self._nacks: list[int] = []
+        self._dead_lettering: set[str] = set()
+        self._nacks: list[tuple[int, bool]] = []  # (tag, requeue)
         self._flushing: asyncio.Task[None] | None = None
         self._bytes = 0
         self.closed = False
@@ -67,6 +72,8 @@ class Consumption:
         for consumer in consumers:
             # On a quorum queue prefetch is a consumer's, set by the last qos before its consume.
             await self._channel.basic_qos(prefetch_count=max(1, round(consumer.prefetch * share)))
+            if consumer.dead_letters:
+                self._dead_lettering.add(consumer.queue)
             heard = partial(self._on_message, consumer.queue)
             self._tags[consumer.queue] = await consume(self._channel, consumer.queue, heard)
 
@@ -100,12 +107,14 @@ class Consumption:
         self._flush_soon()
 
     def hand_back(self, taking: TakenMessage) -> None:
-        if self.closed:
-            self._redeliveries.ended(taking, settled=False)
-            return
-        self._settled(taking)
-        self._nacks.append(taking.tag)
-        self._flush_soon()
+        self._nack(taking, requeue=True)
+
+    def reject(self, taking: TakenMessage) -> None:
+        self._nack(taking, requeue=False)
+
+    def dead_letters(self, queue: str) -> bool:
+        """Whether what is rejected from this queue is kept."""
+        return queue in self._dead_lettering
 
     def close(self) -> None:
         """The channel is gone: the broker has everything back that was not acked."""
@@ -161,6 +170,14 @@ class Consumption:
             return True
         return False
 
+    def _nack(self, taking: TakenMessage, *, requeue: bool) -> None:
+        if self.closed:
+            self._redeliveries.ended(taking, settled=False)
+            return
+        self._settled(taking)
+        self._nacks.append((taking.tag, requeue))
+        self._flush_soon()
+
     def _settled(self, taking: TakenMessage) -> None:
         del self._open[taking.tag]
         self._bytes -= len(taking.body)
@@ -188,10 +205,10 @@ class Consumption:
         if acks:
             await acknowledge(self._channel, acks)
         nacks, self._nacks = self._nacks, []
-        for tag in nacks:
+        for tag, requeue in nacks:
             # nack, not reject: from RabbitMQ 4.3 on only reject counts towards the delivery limit.
-            await self._channel.basic_nack(tag, requeue=True, wait=False)
-            self._ledger.handed_back(tag)
+            await self._channel.basic_nack(tag, requeue=requeue, wait=False)
+            (self._ledger.handed_back if requeue else self._ledger.rejected)(tag)
 
 
 async def consumer_missing(connection: AbstractConnection, queues: Iterable[str]) -> str | None:

@@ -56,11 +56,13 @@ class ConsumptionPlan:
         return (self._share((self._topology.events,)), self._of_retries())
 
     def _of_retries(self) -> tuple[Consumer, ...]:
-        return (Consumer(self._topology.retries, min(self._retries, MOST_PREFETCH)),)
+        return (Consumer(self._topology.retries, min(self._retries, MOST_PREFETCH), self._declares),)
 
     def _share(self, queues: Sequence[str]) -> tuple[Consumer, ...]:
         each = min(max(1, self._first // max(1, len(queues))), MOST_PREFETCH)
-        return tuple(Consumer(queue, each) for queue in queues)
+        # Arguments of queues that others declare cannot be seen: those might drop what is rejected.
+        ours = self._topology.events if self._declares else None
+        return tuple(Consumer(queue, each, dead_letters=queue == ours) for queue in queues)
 
 
 class EvolutionQueues(ConsumptionPlan):

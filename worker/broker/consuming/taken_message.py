@@ -16,6 +16,8 @@ class Channel(Protocol):
 
     def ack(self, taking: "TakenMessage") -> None: ...
     def hand_back(self, taking: "TakenMessage") -> None: ...
+    def reject(self, taking: "TakenMessage") -> None: ...
+    def dead_letters(self, queue: str) -> bool: ...
 
 
 class TakenMessage:
@@ -72,6 +74,15 @@ class TakenMessage:
         if self._open:
             self._open = False
             self._channel.hand_back(self)
+
+    @property
+    def dead_letters(self) -> bool:
+        return self._channel.dead_letters(self.queue)
+
+    def reject(self) -> None:
+        if self._open:
+            self._open = False
+            self._channel.reject(self)
 
     def goes_on_as(self, again: "TakenMessage") -> None:
         """On another channel, which has delivered it again."""

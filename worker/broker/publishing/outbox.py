@@ -7,6 +7,7 @@ GATHER_SECONDS goes out in one write.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,8 @@ from worker.broker.aiormq_internals import closing_of, expect_confirm, forget_co
 from worker.broker.connection import in_words
 from worker.broker.history_headers import Headers
 from worker.broker.publishing.content import body_frames, content_header
-from worker.delivery.ports import PublishFailed
+from worker.broker.publishing.sizes import refused_size
+from worker.delivery.ports import PublishFailed, TooLarge
 
 WRITE_BYTES = 256 * 1024
 """Joined for one write, and the last message: while RabbitMQ takes nothing, no more than that is held twice."""
@@ -57,9 +59,12 @@ class Publish(asyncio.Future[object]):
 
     def _failure(self, exception: type | BaseException) -> PublishFailed:
         error = exception() if isinstance(exception, type) else exception
+        failure: PublishFailed
         match error:
+            case TooLarge():
+                return error
             case PublishError():
-                failure: PublishFailed = QueueMissing(f"the queue {self.queue} does not exist")
+                failure = QueueMissing(f"the queue {self.queue} does not exist")
             case DeliveryError():
                 failure = QueueRefused(f"the queue {self.queue} refused it: at its length limit, or not available")
             case _:
@@ -69,10 +74,14 @@ class Publish(asyncio.Future[object]):
 
 
 class Outbox:
-    """Numbers and sends publishes. Nobody else may publish on the channel: confirms are told apart by their order."""
+    """Numbers and sends publishes. Nobody else may publish on the channel: confirms are told apart by their order.
 
-    def __init__(self, channel: Channel) -> None:
+    `learn_limit` hears the broker's max_message_size when it closes the channel for a larger message.
+    """
+
+    def __init__(self, channel: Channel, learn_limit: Callable[[int], None] = lambda _: None) -> None:
         self._channel = channel
+        self._learn_limit = learn_limit
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Publish] = deque()
         self._unconfirmed: set[Publish] = set()
@@ -85,7 +94,10 @@ class Outbox:
 
         `message_id` must be unique: aiormq finds a publish that the broker returned by it.
         """
-        publish = Publish(queue, body, headers, message_id, self._loop)
+        return self.send(Publish(queue, body, headers, message_id, self._loop))
+
+    def send(self, publish: Publish) -> Publish:
+        """The same for a publish that was made elsewhere."""
         if self._channel.is_closed:
             publish.set_exception(ConnectionError("the channel is closed"))
             return publish
@@ -111,7 +123,16 @@ class Outbox:
 
     def _channel_closed(self, closing: asyncio.Future[Any]) -> None:
         error = None if closing.cancelled() else closing.exception()
+        refused = refused_size(error)
+        if refused is not None:
+            self._too_large(*refused)
         self.close(f"the channel was closed: {error}" if error and str(error) else "the channel was closed")
+
+    def _too_large(self, size: int, limit: int) -> None:
+        self._learn_limit(limit)
+        for publish in tuple(self._unconfirmed):
+            if len(publish.body) == size:
+                publish.set_exception(TooLarge(f"{size} bytes are more than RabbitMQ's max_message_size of {limit}"))
 
     async def _write(self) -> None:
         await asyncio.sleep(GATHER_SECONDS)

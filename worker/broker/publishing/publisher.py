@@ -10,14 +10,17 @@ from typing import Any
 from aio_pika.abc import AbstractConnection
 
 from worker.basics.clock import Clock
+from worker.basics.tasks import Tasks
 from worker.broker.aiormq_internals import closing_of
+from worker.broker.connection import BROKER_ERRORS, while_open
 from worker.broker.declare import open_channel
 from worker.broker.history_headers import PREFIX, Headers, headers_of
 from worker.broker.publishing.alarm import watch_alarm
 from worker.broker.publishing.outbox import Outbox, Publish, QueueMissing, QueueRefused
 from worker.broker.publishing.refusing_queues import RefusingQueues
+from worker.broker.publishing.sizes import MessageSizes, refused_size
 from worker.broker.topology import Topology
-from worker.delivery.ports import PublishFailed
+from worker.delivery.ports import PublishFailed, TooLarge
 from worker.domain.history import History
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,10 @@ log = logging.getLogger(__name__)
 
 class Publisher:
     """One channel with confirms on a connection of its own: a publisher that is blocked must not stop acks.
+
+    RabbitMQ closes the channel of a message above its max_message_size. So the first publish of each size that it has
+    not taken yet goes by a channel of its own, one at a time; trade-off: on a new connection a few large publishes
+    wait for each other.
 
     A confirm has no deadline: behind a memory alarm it comes late but comes, and publishing again meanwhile would
     repeat the delivery.
@@ -53,18 +60,37 @@ class Publisher:
         self._closing: asyncio.Future[Any] | None = None
         self._numbers = count(1)
         self._unfit = asyncio.Event()
+        self._sizes = MessageSizes()
+        self._probing = Tasks()
+        self._one_probe = asyncio.Lock()
 
     # What the supervisor calls.
 
     async def opened(self, connection: AbstractConnection) -> None:
         await self._prepare(connection)
         self._unfit.clear()
-        channel = await open_channel(connection, confirms=True)
-        self._closing = closing_of(channel)
-        self._outbox = Outbox(channel)
+        self._sizes = MessageSizes()  # the limit may be another one now
+        await self._open_channel(connection)
         self._connection = connection
 
+    async def _open_channel(self, connection: AbstractConnection) -> None:
+        channel = await open_channel(connection, confirms=True)
+        self._closing = closing_of(channel)
+        self._outbox = Outbox(channel, self._sizes.learn)
+
     async def broken(self) -> None:
+        while await self._channel_too_small():
+            assert self._connection is not None
+            await self._open_channel(self._connection)
+
+    async def _channel_too_small(self) -> bool:
+        """Waits for the end of the channel or connection; True: a message that was too large closed the channel."""
+        assert self._closing is not None
+        closing = self._closing
+        await self._unfit_for_use()
+        return closing.done() and not closing.cancelled() and refused_size(closing.exception()) is not None
+
+    async def _unfit_for_use(self) -> None:
         assert self._closing is not None
         assert self._connection is not None
         closing = asyncio.ensure_future(self._closing)
@@ -112,10 +138,52 @@ class Publisher:
             return failed
         if self._trace is not None:
             headers = {**headers, **self._trace()}
-        publish = self._outbox.publish(queue, body, headers, str(next(self._numbers)))
+        if len(body) > self._sizes.proven:
+            publish = self._large(queue, body, headers)
+        else:
+            publish = self._outbox.publish(queue, body, headers, str(next(self._numbers)))
         self._unconfirmed[publish] = self._monotonic()
         publish.add_done_callback(self._ended)
         return publish
+
+    def _large(self, queue: str, body: bytes, headers: Headers) -> Publish:
+        publish = Publish(queue, body, headers, str(next(self._numbers)), asyncio.get_running_loop())
+        excess = self._sizes.excess(len(body))
+        if excess is not None:
+            publish.set_exception(TooLarge(excess))
+        else:
+            self._probing.start(self._probe(publish))
+        return publish
+
+    async def _probe(self, publish: Publish) -> None:
+        """Publishes a size that the broker has not taken yet."""
+        async with self._one_probe:
+            if publish.done():
+                return
+            size, outbox, connection = len(publish.body), self._outbox, self._connection
+            excess = self._sizes.excess(size)
+            if excess is not None:
+                publish.set_exception(TooLarge(excess))
+            elif outbox is None or connection is None:
+                publish.set_exception(ConnectionError("the connection was lost"))
+            elif size <= self._sizes.proven:
+                outbox.send(publish)
+            else:
+                await self._alone(publish, connection)
+
+    async def _alone(self, publish: Publish, connection: AbstractConnection) -> None:
+        sizes = self._sizes
+        try:
+            channel = await while_open(connection, open_channel(connection, confirms=True))
+            Outbox(channel, sizes.learn).send(publish)
+            await asyncio.wait({publish})
+            if channel.is_closed:
+                return
+            if not publish.cancelled():
+                sizes.proven = max(sizes.proven, len(publish.body))
+            await channel.close()
+        except BROKER_ERRORS as error:
+            publish.set_exception(error)
 
     def _ended(self, publish: Publish) -> None:
         del self._unconfirmed[publish]

@@ -14,6 +14,9 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from worker.basics.address import Address
+from worker.broker.address import broker_address
+
 SECONDS = 10.0
 """For one answer."""
 
@@ -76,24 +79,27 @@ class Reading:
     uncertain: float
 
 
-def management_address(rabbitmq_uri: str, given: str | None = None) -> ManagementAddress:
+def management_address(broker: str | Address, given: str | None = None) -> ManagementAddress:
     """From `--management-url`, else guessed: the broker's host, port 15672 (amqps: https, 15671). Raises ValueError.
 
     Credentials are the URL's own, else those of the broker's URI.
     """
-    amqp = URL(rabbitmq_uri)
+    amqp = broker_address(broker)
     if given:
-        url = URL(given)
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ValueError("must be an http:// or https:// URL with a host")
+        api = _given(given)
     else:
         scheme, port = ("https", 15671) if amqp.scheme == "amqps" else ("http", 15672)
-        url = URL.build(scheme=scheme, host=amqp.host or "localhost", port=port)
-    who = url if url.user else amqp
-    base = url.with_user(None).with_query(None).with_fragment(None)
-    return ManagementAddress(
-        str(base).rstrip("/").removesuffix("/api"), who.user or "guest", who.password or "guest", amqp.path[1:] or "/"
-    )
+        api = Address(scheme, amqp.host, port=port)
+    who = api if api.user else amqp
+    shown = f"{api.scheme}://{api.server}{api.path}".rstrip("/").removesuffix("/api")
+    return ManagementAddress(shown, who.user or "guest", who.password or "guest", amqp.decoded_path or "/")
+
+
+def _given(url: str) -> Address:
+    try:
+        return Address.parse(url, ("http", "https"))
+    except ValueError as error:
+        raise ValueError(f"must be {error}") from None
 
 
 class Management:

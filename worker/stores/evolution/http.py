@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from worker.basics.address import Address
 from worker.stores.evolution.sent import sent
 from worker.webhooks.declaration import BY_NAME
 from worker.webhooks.store import StoreUnavailable
@@ -25,19 +26,24 @@ _KEYS = tuple((name, BY_NAME[name].spellings) for name in EVOLUTION_FIELDS)
 
 
 async def fetch(url: str, api_key: str) -> list[Candidate]:
-    """One GET an instance, at most AT_ONCE at a time. `api_key` is the global one. Raises StoreUnavailable."""
+    """One GET an instance, AT_ONCE at a time, with the global `api_key`. Raises ValueError, StoreUnavailable."""
+    try:
+        address = Address.parse(url, ("http", "https"))
+    except ValueError as error:
+        raise ValueError(f"must be {error}") from None
     timeout = aiohttp.ClientTimeout(total=SECONDS)
     async with aiohttp.ClientSession(headers={"apikey": api_key}, timeout=timeout, trust_env=False) as session:
-        evolution = _Evolution(session, url.rstrip("/"))
+        evolution = _Evolution(session, url.rstrip("/"), address)
         names = _names(await evolution.get("/instance/fetchInstances"))
         found = await asyncio.gather(*map(evolution.webhook, names))
     return [candidate for candidate in found if candidate is not None]
 
 
 class _Evolution:
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, address: Address) -> None:
         self._session = session
         self._url = url
+        self._address = address
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def webhook(self, instance: str) -> Candidate | None:
@@ -66,7 +72,7 @@ class _Evolution:
             raise self._failed(path, "it answered no JSON: is this Evolution's base URL?") from None
 
     def _failed(self, path: str, problem: str) -> StoreUnavailable:
-        return StoreUnavailable(f"Evolution: GET {path}: {problem}")
+        return StoreUnavailable(f"Evolution: GET {path}: {self._address.clean(problem)}")
 
 
 def _unlicensed(content: bytes) -> str | None:

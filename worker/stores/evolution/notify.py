@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from worker.stores.database import Database
-from worker.stores.engine import server_url
+from worker.stores.engine import postgresql_arguments
 
 CHANNEL = "evolution_webhook"
 AGAIN_SECONDS = 5.0
@@ -39,10 +38,11 @@ async def listen(database: Database, ask: Callable[[Iterable[str]], None]) -> No
 
 
 async def _listen(database: Database, ask: Callable[[Iterable[str]], None]) -> None:
-    uri = server_url(database).set(drivername="postgresql").render_as_string(hide_password=False)
+    at = database.address
     # A vanished server is noticed by the keep-alives; a wait for notifications has no deadline of its own.
-    conninfo = make_conninfo(uri, connect_timeout=5, keepalives_idle=10, keepalives_interval=5, keepalives_count=3)
-    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+    arguments: dict[str, Any] = {"user": at.user, "password": at.password, "host": at.host or None, "port": at.port}
+    arguments |= {"dbname": database.name} | postgresql_arguments(database)
+    async with await psycopg.AsyncConnection.connect(autocommit=True, **arguments) as connection:
         await connection.execute(f"LISTEN {CHANNEL}")
         ask(())  # something may have changed while nobody listened
         async for notification in connection.notifies():

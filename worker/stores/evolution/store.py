@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from worker.domain.webhook import Endpoint, Webhook
-from worker.stores.database import SETTING, parse
+from worker.stores.database import SETTING, Database, parse
 from worker.stores.evolution.row import Row, farewell, stored
 from worker.stores.evolution.watch import Snapshot, Watch
 from worker.stores.own.row import storable
@@ -40,7 +40,7 @@ class EvolutionStore:
 
     def __init__(
         self,
-        uri: str,
+        uri: str | Database,
         *,
         take_all: bool,
         clock: Callable[[], float],

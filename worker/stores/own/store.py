@@ -33,7 +33,7 @@ class SqlStore:
     Raises ValueError for a URI that is none.
     """
 
-    def __init__(self, uri: str, now_ms: Callable[[], int], sealer: Sealer = PLAIN) -> None:
+    def __init__(self, uri: str | Database, now_ms: Callable[[], int], sealer: Sealer = PLAIN) -> None:
         self._database = parse(uri)
         self._sealer = sealer
         self._now_ms = now_ms

@@ -1,0 +1,71 @@
+"""Delivers a letter that is too large for the broker: one attempt for each webhook, in this process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from worker.basics.clock import Clock
+from worker.delivery.ports import Sender
+from worker.domain.event import Event, InvalidEvent, parse
+from worker.domain.history import History
+from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Skipped
+from worker.domain.policy import Policy
+from worker.domain.request import BadHeaders, build
+from worker.domain.routing import Delivery, addressees, route
+from worker.domain.verdict import judge
+from worker.domain.webhook import Webhook
+from worker.webhooks.store import StoreUnavailable
+
+Deliver = Callable[[bytes, History], Awaitable[Sequence[str]]]
+"""POSTs an event to whom it is for. Returns why it is not done with, for each webhook; nothing: the letter is done."""
+
+
+class DirectDelivery:
+    """What `dead redrive` does with a letter that it cannot publish.
+
+    Trade-off: no lane, no circuit and no further attempt. When one of several webhooks fails, the letter stays, and the
+    next redrive POSTs to all of them again, with the same webhook-id.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str], Awaitable[Sequence[Webhook]]],
+        operators: Webhook | None,
+        sender: Sender,
+        policy: Policy,
+        now: Clock,
+    ) -> None:
+        """`load` gives an instance's webhooks and may raise StoreUnavailable; `operators` is the global webhook."""
+        self._load = load
+        self._operators = operators
+        self._sender = sender
+        self._policy = policy
+        self._now = now
+
+    async def deliver(self, body: bytes, history: History) -> list[str]:
+        """See Deliver. Never raises for what is wrong with the event, the store or a receiver."""
+        try:
+            event = parse(body)
+            webhooks = await self._load(event.instance)
+        except (InvalidEvent, StoreUnavailable) as error:
+            return [str(error)]
+        wanted = addressees(webhooks, self._operators, history.webhook_id)
+        ends = await asyncio.gather(*(self._one(event, history, webhook, webhooks) for webhook in wanted))
+        return [problem for problem in ends if problem is not None]
+
+    async def _one(self, event: Event, history: History, webhook: Webhook, neighbours: Sequence[Webhook]) -> str | None:
+        dead = self._policy.dead_when_disabled
+        routed = route(event, history, webhook, neighbours, dead_when_disabled=dead)
+        outcome = await self._attempt(routed) if isinstance(routed, Delivery) else routed
+        if isinstance(outcome, Delivered | Skipped):
+            return None
+        error = getattr(outcome, "error", "") or outcome.reason.value
+        return f"{webhook.id}: {error}"
+
+    async def _attempt(self, delivery: Delivery) -> Outcome:
+        webhook, policy = delivery.webhook, self._policy
+        try:
+            request = build(delivery, self._now(), forward_apikey=policy.forward_apikey)
+        except BadHeaders as error:
+            return DeadLettered(DeadReason.BAD_HEADERS, str(error))
+        timeout = policy.timeout if webhook.timeout_ms is None else webhook.timeout_ms / 1000
+        return judge(await self._sender.send(request, timeout), delivery.attempt, policy)
