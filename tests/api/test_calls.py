@@ -191,3 +191,15 @@ async def test_a_source_that_others_write_is_read_and_not_changed(
     assert "WEBHOOK_SOURCE=file: edit webhooks.toml" in found.json["response"]["message"][0]
     assert (await api.find("a")).json["url"] == URL
     assert api.changes == []
+
+
+async def test_a_slash_at_the_end_changes_nothing(api: Api, store: SqlStore) -> None:
+    body = {"enabled": True, "url": URL, "events": []}
+    assert (await api.call("POST", "/webhook/set/acme/", body)).status == 201
+    assert (await api.call("POST", "/webhook/instance/?id=b", {**body, "instance": "acme"})).status == 201
+    assert (await api.call("GET", "/webhook/find/acme/?id=b")).json["url"] == URL
+    assert (await api.call("POST", "/webhook/test/acme/")).status == 200
+    assert (await api.call("DELETE", "/webhook/acme/?id=*")).json == {"deleted": 2, "remaining": []}
+    for path in ("/webhook/set/acme//", "/webhook/set//"):
+        assert (await api.call("POST", path, body)).status == 404
+    assert (await api.call("GET", "/webhook/set/acme/")).status == 405

@@ -174,7 +174,10 @@ async def test_a_row_that_is_no_webhook_names_its_column_and_hurts_no_other(
         await store.load("bad")
     assert "hunter2" not in str(caught.value)
     assert await store.load("acme") == (ACME,)
-    assert [item.webhook.instance for item in (await store.list(None, 10)).items] == ["acme"]
+    found = await store.list(None, 10)
+    assert [item.webhook.instance for item in found.items] == ["acme"]
+    (problem,) = found.unreadable
+    assert problem == str(caught.value)
 
 
 async def test_changes_are_told_within_five_seconds_and_nobody_else_is_disturbed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach
-from worker.doctor.endpoints import TOLD, bad_headers, bad_urls, by_place, dns, endpoints, outage
+from worker.doctor.endpoints import TOLD, by_place, dns, endpoints, outage, unsendable
 from worker.domain.webhook import Webhook
 from worker.process.sources import KINDS
 from worker.settings.settings import load
@@ -27,10 +27,20 @@ def test_webhooks_are_grouped_by_host_and_port_and_disabled_ones_left_out() -> N
         "h.example:443": ["acme", "b"],
         "h.example:80": ["c"],
     }
-    bad = bad_urls([ACME, *more, off])
+    bad = unsendable([ACME, *more, off])
     assert bad is not None
     assert (bad.level, bad.items) == ("problem", ("d/default",))
-    assert bad_urls([ACME]) is None
+    assert unsendable([ACME]) is None
+
+
+def test_webhooks_that_no_request_can_be_made_of_are_named_with_the_reason_and_no_value() -> None:
+    odd = Webhook("odd", ACME.url, headers=(("X-A", "hunter2\n"),))
+    off = Webhook("off", "https://a b/", enabled=False)
+    found = unsendable([ACME, odd, off, Webhook("", "https://h.example/ x")])
+    assert found is not None
+    assert found.items == ("odd/default", "WEBHOOK_GLOBAL_URL")
+    assert "odd/default (the value of header 'X-A' holds a control character" in found.what
+    assert "hunter2" not in found.what
 
 
 @pytest.mark.parametrize(
@@ -62,7 +72,7 @@ def test_a_fix_is_what_the_source_allows() -> None:
         reach = Reach({PLACE: Probe("dns", "why")}, 0)
         (found,) = endpoints(reach, by_place([ACME]), elsewhere(settings))
         assert words in found.fix
-        bad = [bad_urls([Webhook("d", "ftp://h/")], elsewhere(settings)), bad_headers([CRLF], elsewhere(settings))]
+        bad = [unsendable([Webhook("d", "ftp://h/")], elsewhere(settings)), unsendable([CRLF], elsewhere(settings))]
         assert "webhook set" not in found.fix + "".join(one.fix for one in bad if one is not None)
     assert KINDS["own"].elsewhere is None
 
@@ -74,12 +84,12 @@ def test_headers_that_cannot_be_sent_are_named_without_their_values() -> None:
         Webhook("token", ACME.url, headers=(("jwt_key", ""),)),
     ]
     off = Webhook("off", ACME.url, headers=(("a\n", "b"),), enabled=False)
-    found = bad_headers([ACME, *wrong, off])
+    found = unsendable([ACME, *wrong, off])
     assert found is not None
     assert (found.level, found.items) == ("problem", ("crlf/default", "space/default", "token/default"))
     assert "'X Tenant'" in found.what
     assert "secret" not in found.what + found.fix
-    assert bad_headers([ACME, off]) is None
+    assert unsendable([ACME, off]) is None
 
 
 def test_the_global_webhook_is_named_by_its_setting() -> None:

@@ -162,6 +162,9 @@ def test_the_path_of_the_event_joins_the_path_of_the_url(url: str, joined: str) 
         ("http://h/\x7f", "control character"),
         ("http://h/\ud83d", "control character"),
         ("http://evil\\@h/x", "backslash"),
+        ("http://[::1%25lo]/x", "only link-local addresses"),
+        ("http://[fc00::1%eth0]/x", "only link-local addresses"),
+        ("http://[v1.a:b]/x", "no IPv6 address"),
     ],
 )
 @pytest.mark.parametrize("by_events", [False, True])

@@ -60,7 +60,7 @@ async def test_a_pool_keeps_its_idle_connections_and_makes_our_protocols() -> No
     assert gone_from(aiohttp.TCPConnector(), ("_conns", "_factory", "_loop")) == []
     made = pool._factory()
     assert type(made) is Protocol, "BaseConnector._factory makes no protocols any more"
-    assert gone_from(made, ("_loop", "_payload", "transport")) == []
+    assert gone_from(made, ("_buffer", "_loop", "_payload", "transport")) == []
     await pool.close()
 
 

@@ -83,18 +83,82 @@ async def test_a_body_that_stops_is_left_after_a_second(sender: Pool, raw: bytes
         assert sender.kept == 0
 
 
+BROKEN_HEADERS = {
+    "header without a name": b": x\r\n\r\n",
+    "header without a colon": b"this is none\r\n\r\n",
+    "NUL in a value": b"x: \x00\r\n\r\n",
+    "two lengths": b"content-length: 1\r\ncontent-length: 2\r\n\r\nok",
+    "length and chunks": b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "negative length": b"content-length: -1\r\n\r\nok",
+    "1 MB in one header": b"x: " + b"a" * 1_000_000 + b"\r\n\r\n",
+    "1 MB in many headers": b"".join(b"x-%d: %s\r\n" % (n, b"a" * 1000) for n in range(1000)) + b"\r\n",
+    "10,000 headers": b"".join(b"x-%d: a\r\n" % n for n in range(10_000)) + b"content-length: 0\r\n\r\n",
+}
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+
+
+@pytest.mark.parametrize("raw", BROKEN_HEADERS.values(), ids=BROKEN_HEADERS.keys())
+@pytest.mark.parametrize(
+    "before", [b"", INTERIM, INTERIM * 3], ids=["at once", "after an interim answer", "after three"]
+)
+async def test_a_2xx_counts_whatever_its_headers_are(sender: Pool, before: bytes, raw: bytes) -> None:
+    async with replying(before + b"HTTP/1.1 202 Accepted\r\n" + raw) as (receiver, replies):
+        assert await sender.post(receiver.url()) == Answered(202)
+        assert len(replies.requests) == receiver.connections == 1
+        assert sender.kept == 0
+
+
+@pytest.mark.parametrize("raw", BROKEN_HEADERS.values(), ids=BROKEN_HEADERS.keys())
+async def test_another_status_with_broken_headers_is_no_answer(sender: Pool, raw: bytes) -> None:
+    async with replying(b"HTTP/1.1 503 No\r\n" + raw) as (receiver, replies):
+        assert await sender.post(receiver.url()) == NOT_HTTP
+        assert len(replies.requests) == receiver.connections == 1
+        assert sender.kept == 0
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["byte by byte", "with pauses"])
+async def test_a_2xx_in_pieces_counts_from_its_status_line_on(sender: Pool, pause: float) -> None:
+    pieces = [INTERIM[:20], INTERIM[20:] + b"HTTP/1.1 2", b"01 Created\r", b"\nx: a\r\n", b"broken\r\n\r\n"]
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        for piece in pieces if pause else [bytes([byte]) for byte in b"".join(pieces)]:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        await reader.read()
+
+    async with HostileReceiver(slow) as receiver:
+        assert await sender.post(receiver.url()) == Answered(201)
+        assert receiver.connections == 1
+
+
+async def test_a_2xx_whose_headers_never_end_costs_the_deadline(sender: Pool) -> None:
+    async with replying(HEAD + b"x: a\r\n") as (receiver, replies):
+        assert await sender.post(receiver.url(), timeout=0.3) == late("0.3")
+        await replies.closed.wait()
+        assert sender.kept == 0
+
+
+async def test_what_a_kept_connection_said_before_does_not_answer_the_next_post(sender: Pool) -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(CHUNKED + b"1e\r\nHTTP/1.1 200 OK\r\nx: y\r\n\r\n--\r\n0\r\n\r\n")
+        await read_request(reader)
+
+    async with HostileReceiver(once) as receiver:
+        assert await sender.post(receiver.url()) == Answered(200)
+        assert await sender.post(receiver.url(), timeout=1) == Answered(200)
+        assert receiver.connections == 2, "the kept one was cut without an answer, so a new one was made"
+
+
 BROKEN_HEADS = {
     "HTTP/0.9": b"<html>hello</html>\r\n",
     "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n",
     "zero bytes": b"\x00" * 100,
     "status that is none": b"HTTP/1.1 abc OK\r\n\r\n",
-    "header without a name": HEAD + b": x\r\n\r\n",
-    "two lengths": HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\nok",
-    "negative length": HEAD + b"content-length: -1\r\n\r\nok",
-    "1 MB in one header": HEAD + b"x: " + b"a" * 1_000_000 + b"\r\n\r\n",
+    "status of four digits": b"HTTP/1.1 2000 OK\r\n\r\n",
     "1 MB without a line end": b"HTTP/1.1 200 " + b"a" * 1_000_000,
-    "1 MB in many headers": HEAD + b"".join(b"x-%d: %s\r\n" % (n, b"a" * 1000) for n in range(1000)) + b"\r\n",
-    "10,000 headers": HEAD + b"".join(b"x-%d: a\r\n" % n for n in range(10_000)) + b"content-length: 0\r\n\r\n",
 }
 
 
@@ -106,7 +170,7 @@ async def test_an_answer_without_a_proper_head_is_none(sender: Pool, raw: bytes)
         assert sender.kept == 0
 
 
-@pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 2", HEAD, HEAD + b"content-length: 2\r\n"])
+@pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 2", HEAD, HEAD + b"content-length: 2\r\n", INTERIM + HEAD + b"x"])
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
 async def test_a_cut_on_a_fresh_connection_is_not_posted_twice(sender: Pool, raw: bytes, end: End) -> None:
     async with replying(raw, end) as (receiver, replies):
@@ -239,11 +303,30 @@ async def test_a_gzip_bomb_stays_packed(sender: Pool, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_answer_and_never_followed(sender: Pool, status: int) -> None:
     async with Receiver() as target:
-        for location in ("http://169.254.169.254/latest/meta-data/", target.url("/elsewhere"), "//[", "/"):
+        elsewhere = {
+            "http://169.254.169.254/latest/meta-data/?secret": "169.254.169.254",
+            target.url("/elsewhere"): f"127.0.0.1:{target.port}",
+            "https://u:hunter2@New.example/x?y": "new.example",
+            "//[::1]:8443/x": "[::1]:8443",
+            "http://a\u202eb.example/": "a\\u202eb.example",
+            "//[": "",
+            "/": "",
+        }
+        for location, host in elsewhere.items():
             head = f"HTTP/1.1 {status} Away\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"
             async with replying(head.encode()) as (receiver, replies):
-                assert await sender.post(receiver.url()) == Answered(status)
+                found = await sender.post(receiver.url())
+                assert found == Answered(status, moved_to=host)
+                assert (f" a redirect to {host}: " in found.error) == bool(host)
+                assert "secret" not in found.error
+                assert "hunter2" not in found.error
                 assert len(replies.requests) == 1
+        for own in ("/y", "{}/y", "//{}/y"):
+            async with replying(b"") as (receiver, replies):
+                there = receiver.url() if own.startswith("{") else receiver.url().partition("//")[2]
+                location = own.format(there.rstrip("/"))
+                replies.raw = f"HTTP/1.1 {status} Away\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode()
+                assert await sender.post(receiver.url()) == Answered(status)
         assert target.requests == []
 
 

@@ -96,3 +96,14 @@ async def test_what_cannot_be_sent_says_why(webhook: Webhook, words: str) -> Non
 async def test_a_refused_connection_names_host_and_no_credentials(closed_port: int) -> None:
     found = await sender().send(Webhook("acme", f"http://user:hunter2@127.0.0.1:{closed_port}/"), EVENT)
     assert (found.status, "127.0.0.1" in (found.error or ""), "hunter2" in (found.error or "")) == (None, True, False)
+
+
+async def test_a_2xx_with_broken_headers_is_shown_as_a_delivery_takes_it() -> None:
+    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nno header\r\n\r\n")
+        await reader.read()
+
+    async with HostileReceiver(broken) as receiver:
+        found = await sender().send(Webhook("acme", receiver.url("/x")), EVENT)
+    assert (found.status, found.error) == (200, None)

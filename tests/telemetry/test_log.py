@@ -6,8 +6,12 @@ import logging
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from tests.basics.test_printable import ODD
 from tests.support.waiting import eventually
+from worker.basics.printable import printable
 from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Parked, ParkReason
 from worker.domain.record import Record
 from worker.telemetry import log
@@ -124,3 +128,24 @@ def test_a_log_that_is_closed_raises_nothing(
 
 def _fields(record: Record) -> dict[str, object]:
     return {name: getattr(record, name) for name in record.__slots__}
+
+
+@given(st.text(st.characters() | st.sampled_from(ODD)))
+@example("acme\n2026-11-28 00:00:00,000 INFO worker.delivery: delivery id=forged")
+def test_no_name_makes_a_line_of_its_own_in_the_text_format(name: str) -> None:
+    record = logging.makeLogRecord({"msg": "instance %s", "args": (name,), "instance": name})
+    line = log._Text().format(record)
+    assert line.isprintable()
+    assert printable(name).rstrip() in line
+
+
+def test_a_trace_is_indented_and_what_it_quotes_stays_within(configure: Configure) -> None:
+    stream = configure("info", "text")
+    try:
+        raise ValueError("acme\n2026-11-28 00:00:00,000 INFO forged\x1b[2J")
+    except ValueError:
+        logging.getLogger("worker").exception("a fault", extra={"instance": "acme"})
+    first, *rest = stream.getvalue().splitlines()
+    assert first.endswith("ERROR worker: a fault instance=acme")
+    assert rest[0] == "  Traceback (most recent call last):"
+    assert all(line.startswith("  ") and line.isprintable() for line in rest)

@@ -14,6 +14,8 @@ from tests.contract.conftest import Clock
 from worker.domain.webhook import Endpoint, RateLimit, Webhook
 from worker.stores.evolution.http import fetch
 from worker.stores.own.store import SqlStore
+from worker.webhooks.commands import SetArguments, set_webhook
+from worker.webhooks.fields import InvalidWebhook
 from worker.webhooks.store import StoreUnavailable
 from worker.webhooks.transfer import Candidate, carry_out, everything, plan, whole
 
@@ -147,6 +149,44 @@ async def test_what_evolution_holds_and_the_worker_cannot_send_is_refused_by_nam
     assert problems["bad"].startswith("headers: ")
 
 
+async def test_rows_as_people_leave_them_are_imported_as_evolution_sends_them(store: SqlStore) -> None:
+    pasted = {
+        **V2, "url": f" {URL}?a b\n", "events": ["CALL", "NEW_THING"],
+        "headers": {"X-A": "1", "x-a": 2, "X-None": None, "X-Yes": True},
+    }  # fmt: skip
+    async with FakeEvolution([{"name": "acme"}], {"acme": pasted}) as url:
+        planned = await plan(store, await fetch(url, "global"))
+        assert planned.refused == ()
+        await carry_out(store, planned)
+        again = await plan(store, await fetch(url, "global"))
+    assert (again.create, again.change, again.same) == ((), (), 1)
+    (webhook,) = await store.load("acme")
+    assert (webhook.url, webhook.headers) == (f"{URL}?a%20b", (("X-A", "2"), ("X-Yes", "true")))
+    assert webhook.events == {"CALL", "NEW_THING"}
+    result = await set_webhook(store, SetArguments("acme", timeout_ms="5"))
+    assert (result.webhook["events"], result.webhook["timeout_ms"]) == (["CALL", "NEW_THING"], 5)
+    with pytest.raises(InvalidWebhook, match=r"events\[0\]: 'NEWER_THING' is not an event"):
+        await set_webhook(store, SetArguments("acme", events=["NEWER_THING"]))
+
+
+@pytest.mark.parametrize("name", ["..", ".", "...", "a/../b", "%2e%2e", "a b?c#d"])
+async def test_an_instance_is_asked_for_by_its_name_whatever_it_is(store: SqlStore, name: str) -> None:
+    async with FakeEvolution([{"name": name}], {name: V2}) as url:
+        planned = await plan(store, await fetch(url, "global"))
+    assert [change.webhook.instance for change in planned.create] == [name]
+
+
+async def test_what_the_source_has_twice_is_counted_once(store: SqlStore) -> None:
+    async with FakeEvolution([{"name": "acme"}, {"name": "acme"}], {"acme": V2}) as url:
+        planned = await plan(store, await fetch(url, "global"))
+    assert (len(planned.create), planned.refused, planned.same) == (1, (), 0)
+    one, other = (Candidate("acme", "default", {"url": each}) for each in (URL, "https://other.example/"))
+    planned = await plan(store, [one, one, other, Candidate("bad", "default", {}), Candidate("bad", "default", {})])
+    assert [change.webhook.url for change in planned.create] == [URL]
+    assert [endpoint.instance for endpoint, _ in planned.refused] == ["acme", "bad"]
+    assert (planned.same, planned.others) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("key", "instances", "said"),
     [("wrong", [], "the API key is refused"), ("global", {}, "no list of instances")],
@@ -185,7 +225,13 @@ async def test_an_evolution_without_its_licence_says_where_to_get_it(answer: Any
             await fetch(str(server.make_url("/")), "global")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "ftp://h/", "nonsense"])
-async def test_a_host_that_is_none_is_an_error(url: str) -> None:
+async def test_a_host_that_does_not_answer_is_an_error() -> None:
     with pytest.raises(StoreUnavailable, match="GET /instance/fetchInstances: "):
+        await fetch("http://127.0.0.1:1", "global")
+
+
+@pytest.mark.parametrize("url", ["ftp://h/", "nonsense", "http://user:pa#ss@h/"])
+async def test_an_address_that_is_none_is_told_with_what_is_allowed(url: str) -> None:
+    with pytest.raises(ValueError, match="must be a URI") as raised:
         await fetch(url, "global")
+    assert "pa#ss" not in str(raised.value)

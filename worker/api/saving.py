@@ -89,7 +89,7 @@ class Saving:
         problems = _masks_left(fields)
         webhook: Webhook | None = None
         try:
-            webhook = webhook_from(fields)
+            webhook = webhook_from(fields, existing.events if existing else ())
         except InvalidWebhook as error:
             webhook, remaining = _switched_off(fields, error.problems)
             problems += remaining

@@ -26,6 +26,10 @@ DRAIN_SECONDS = 5.0
 """For requests under way when the server closes."""
 
 
+_SLASH = "{slash:/?}"
+"""At the end of a path, as Evolution's server (Express, routing that is not strict) takes it."""
+
+
 class WebhookApi:
     """Evolution's webhook calls, on the worker's own store.
 
@@ -74,13 +78,13 @@ class WebhookApi:
         middlewares = (errors, self._authentication.middleware, _readable_url)
         app = web.Application(middlewares=middlewares, client_max_size=LONGEST_BODY)
         handlers, instance = self._handlers, "{instance:[^/]+}"
-        app.router.add_post("/webhook/instance", handlers.set_named_in_body)
-        app.router.add_post(f"/webhook/set/{instance}", handlers.set_named_in_path)
-        app.router.add_get(f"/webhook/find/{instance}", handlers.find)
-        app.router.add_post(f"/webhook/test/{instance}", handlers.test)
-        app.router.add_post(f"/webhook/explain/{instance}", handlers.explain)
+        app.router.add_post(f"/webhook/instance{_SLASH}", handlers.set_named_in_body)
+        app.router.add_post(f"/webhook/set/{instance}{_SLASH}", handlers.set_named_in_path)
+        app.router.add_get(f"/webhook/find/{instance}{_SLASH}", handlers.find)
+        app.router.add_post(f"/webhook/test/{instance}{_SLASH}", handlers.test)
+        app.router.add_post(f"/webhook/explain/{instance}{_SLASH}", handlers.explain)
         app.router.add_get("/webhook", handlers.list)
-        app.router.add_delete(f"/webhook/{instance}", handlers.delete)
+        app.router.add_delete(f"/webhook/{instance}{_SLASH}", handlers.delete)
         app.router.add_get("/openapi.json", _openapi)
         app.router.add_get("/docs", _docs)
         return app

@@ -14,6 +14,7 @@ from logging import getLogger
 import uvloop
 
 from worker import __version__
+from worker.basics.printable import make_writable
 from worker.cli import api, check, dead, doctor, migrate, run, webhook
 from worker.cli.common import WRONG, Command, Parser, complain, output
 from worker.settings.settings import Settings, SettingsError, load
@@ -23,6 +24,8 @@ from worker.webhooks.store import StoreUnavailable
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point of the console script; returns the exit code."""
+    make_writable(sys.stdout)
+    make_writable(sys.stderr)
     typed = sys.argv[1:] if arguments is None else arguments
     unreadable = _unreadable(typed)
     if unreadable:

@@ -1,6 +1,7 @@
 """What the commands share: options, output, exit codes."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 import orjson
 
 from worker.basics.masking import MASK
+from worker.basics.printable import printable
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ DONE, FAILED, WRONG = 0, 1, 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Also of its subcommands. An error never quotes an argument that may be an address with a password."""
+    """Also of its subcommands. An error is one line, and quotes no argument that may be an address with a password."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._typed = list(sys.argv[1:] if args is None else args)
@@ -34,7 +36,7 @@ class Parser(argparse.ArgumentParser):
             value = typed.partition("=")[2] if typed.startswith("-") else typed
             for form in (repr(value)[1:-1], value):
                 message = message.replace(form, MASK)
-        super().error(message)
+        super().error(printable(message))
 
 
 def add_command(
@@ -66,6 +68,12 @@ class Output:
         except BrokenPipeError:
             self._nobody_reads()
 
+    def write_utf8(self, text: str) -> None:
+        """A file's content, whose encoding its format says, whatever the terminal's is; nothing else follows it."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        self.write(text)
+
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
@@ -92,13 +100,8 @@ output = Output()
 
 
 def say(text: str) -> None:
-    """A line for people, on standard output."""
-    output.write(text + "\n")
-
-
-def printable(text: str) -> str:
-    """What others wrote (names of queues and instances, a receiver's answer) reaches no terminal as a command."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    """One line for people, on standard output, whatever others wrote into it (names, errors, a receiver's answer)."""
+    output.write(printable(text) + "\n")
 
 
 def say_json(value: object) -> None:
@@ -107,6 +110,6 @@ def say_json(value: object) -> None:
 
 
 def complain(text: str) -> int:
-    """A line on standard error; the exit code of what could not be done."""
-    sys.stderr.write(f"webhook-worker: {text}\n")
+    """One line on standard error; the exit code of what could not be done."""
+    sys.stderr.write(printable(f"webhook-worker: {text}") + "\n")
     return FAILED

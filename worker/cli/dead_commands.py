@@ -16,6 +16,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from worker.basics.address import Address
 from worker.basics.clock import Clock
+from worker.basics.printable import printable
 from worker.broker.address import broker_address
 from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, while_open
 from worker.broker.topology import Topology, topology
@@ -54,12 +55,12 @@ class Console:
     def ask(self, question: str) -> str | None:
         if not sys.stdin.isatty():
             return None
-        self.err.write(question)
+        self.err.write(printable(question))
         self.err.flush()
         return sys.stdin.readline()
 
     def fail(self, problem: str, code: int = FAILED) -> int:
-        self.err.write(f"{problem}\n")
+        self.err.write(printable(problem) + "\n")
         return code
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from dataclasses import asdict
 
-from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, printable, say, say_json
+from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, say, say_json
 from worker.doctor.finding import Finding, Level, needs_doing
 from worker.settings.settings import Settings
 
@@ -38,12 +38,13 @@ async def _doctor(options: argparse.Namespace, settings: Settings) -> int:
         say_json([asdict(finding) for finding in found])
     else:
         counts = Counter(finding.level for finding in found)
-        say("\n" + ", ".join(f"{heading}: {counts[level]}" for level, heading in HEADINGS.items()))
+        say("")
+        say(", ".join(f"{heading}: {counts[level]}" for level, heading in HEADINGS.items()))
     return FAILED if needs_doing(found) else DONE
 
 
 def _show(finding: Finding) -> None:
     level = finding.level.upper() if finding.level in ("problem", "warning") else finding.level
-    say(printable(f"{level:<8}{finding.name}: {finding.what}"))
+    say(f"{level:<8}{finding.name}: {finding.what}")
     if finding.fix:
-        say(printable(f"{'':<8}fix: {finding.fix}"))
+        say(f"{'':<8}fix: {finding.fix}")

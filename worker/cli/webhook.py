@@ -144,4 +144,5 @@ def _none_such(instance: str) -> int:
 def say_table(webhooks: Sequence["Shown"]) -> None:
     from worker.webhooks.shown import table  # noqa: PLC0415
 
-    say(table(webhooks))
+    for line in table(webhooks).split("\n"):
+        say(line)

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, printable, say, say_json
+from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, say, say_json
 from worker.cli.store import opened_store
 from worker.settings.settings import Settings
 
@@ -51,5 +51,5 @@ async def _explain(options: argparse.Namespace, settings: Settings) -> int:
     elif not found:
         say(f"skip (no_webhook): {options.instance!r} has none")
     for each in [] if options.json else found:
-        say(printable(explained_line(each)))
+        say(explained_line(each))
     return DONE

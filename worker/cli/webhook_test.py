@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, printable, say, say_json
+from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, say, say_json
 from worker.cli.store import opened_store
 from worker.cli.webhook_explain import add_event_file, event_in
 from worker.settings.settings import Settings
@@ -52,7 +52,7 @@ async def _test(options: argparse.Namespace, settings: Settings) -> int:
         say_json(found)
     else:
         url, after = found["url"], f"after {found['milliseconds']} ms"
-        say(printable(f"{url}: {trial.error}, {after}" if trial.error else f"{url} answered {trial.status} {after}"))
+        say(f"{url}: {trial.error}, {after}" if trial.error else f"{url} answered {trial.status} {after}")
         for line in str(found["body"] or "").splitlines():
-            say(printable(line))
+            say(line)
     return DONE if found["ok"] else FAILED

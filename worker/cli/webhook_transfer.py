@@ -40,7 +40,7 @@ async def _import(options: argparse.Namespace, settings: Settings) -> int:
     if not source_kind(settings).own_table:
         return complain(f"import writes the worker's own table, and WEBHOOK_SOURCE is {settings.webhook_source}")
     try:
-        candidates = await _candidates(options, settings)
+        candidates, unreadable = await _candidates(options, settings)
     except ValueError as error:
         return complain(f"{options.kind}: {error}")
     async with opened_store(settings) as store:
@@ -49,11 +49,14 @@ async def _import(options: argparse.Namespace, settings: Settings) -> int:
     _report(options, plan)
     if written:
         await announce(settings, *written)
-    return FAILED if plan.refused else DONE
+    return FAILED if plan.refused or unreadable else DONE
 
 
-async def _candidates(options: argparse.Namespace, settings: Settings) -> "list[Candidate]":
-    """Raises ValueError, OSError, StoreUnavailable."""
+async def _candidates(options: argparse.Namespace, settings: Settings) -> "tuple[list[Candidate], tuple[str, ...]]":
+    """And the rows of the source that cannot be read; the log has named them.
+
+    Raises ValueError, OSError, StoreUnavailable.
+    """
     from worker.webhooks.transfer import whole  # noqa: PLC0415
 
     source = sys.stdin.readline().strip() if options.source == "-" else options.source
@@ -64,11 +67,11 @@ async def _candidates(options: argparse.Namespace, settings: Settings) -> "list[
             from worker.stores.file.format import parse  # noqa: PLC0415
 
             content = await asyncio.to_thread(Path(source).read_bytes)
-            return [whole(webhook) for webhook in parse(content)]
+            return [whole(webhook) for webhook in parse(content)], ()
         case "evolution-http":
             from worker.stores.evolution.http import fetch  # noqa: PLC0415
 
-            return await fetch(source, _api_key(options, settings))
+            return await fetch(source, _api_key(options, settings)), ()
     from worker.process.sources import evolution_candidates  # noqa: PLC0415
 
     return await evolution_candidates(source)
@@ -108,5 +111,5 @@ async def _export(options: argparse.Namespace, settings: Settings) -> int:
     if options.json:
         say_json([exported(webhook, with_secrets=options.with_secrets) for webhook in webhooks])
     else:
-        output.write(written(webhooks, with_secrets=options.with_secrets))
+        output.write_utf8(written(webhooks, with_secrets=options.with_secrets))
     return DONE

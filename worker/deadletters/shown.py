@@ -10,6 +10,7 @@ import orjson
 
 from worker.basics.masking import MASK, text_without_credentials
 from worker.basics.moments import iso
+from worker.basics.printable import printable, printable_lines
 from worker.deadletters.letter import Letter
 
 _SECRET_KEYS = re.compile(
@@ -65,7 +66,7 @@ def table(letters: Sequence[Letter]) -> Iterable[str]:
 
 def by_reason(counts: Counter[str]) -> str:
     """`2 rejected, 1 expired`."""
-    return ", ".join(f"{count} {_printable(reason)}" for reason, count in counts.most_common())
+    return ", ".join(f"{count} {printable(reason)}" for reason, count in counts.most_common())
 
 
 def in_full(letter: Letter, headers: Mapping[str, object], body: bytes) -> dict[str, object]:
@@ -84,8 +85,7 @@ def compact(value: object) -> str:
 
 def pretty(value: object) -> str:
     """Indented JSON that any terminal can take: half an emoji stays an escape."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
+    return printable_lines(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def masked(value: object, key: str = "") -> object:
@@ -118,7 +118,7 @@ def _plain(value: object) -> object:
 
 def _row(letter: Letter) -> list[str]:
     fields = shown(letter)
-    cells = ["-" if fields[column] is None else _printable(str(fields[column])) for column in COLUMNS]
+    cells = ["-" if fields[column] is None else printable(str(fields[column])) for column in COLUMNS]
     return [_short(cell) for cell in cells[:-1]] + cells[-1:]
 
 
@@ -128,16 +128,6 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _short(cell: str) -> str:
     return cell if len(cell) <= WIDEST else cell[: WIDEST - 1] + "…"
-
-
-def _printable(text: str) -> str:
-    """A name must not move an operator's cursor or recolour the terminal."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
-
-
-def _escaped(char: str) -> str:
-    point = ord(char)
-    return f"\\u{point:04x}" if point < 0x10000 else char.encode("utf-16-be", "surrogatepass").hex()
 
 
 def _clean(text: str | None) -> str | None:

@@ -16,6 +16,7 @@ from worker.broker.consuming.plan import ConsumptionPlan
 from worker.broker.declare import lacks_room, mismatch, missing, no_room
 from worker.broker.topology import Topology
 from worker.doctor.asking.refusals import host_of, refusals
+from worker.doctor.endpoints import problems_of
 from worker.domain.webhook import Webhook
 from worker.http.egress import Refusal, Remedy
 from worker.process import wiring
@@ -23,7 +24,7 @@ from worker.process.sources import webhook_source
 from worker.settings import traces as settings_traces
 from worker.settings.settings import Settings
 from worker.webhooks.store import StoreUnavailable
-from worker.webhooks.transfer import everything
+from worker.webhooks.transfer import readable_and_not
 
 EXAMPLES = 10
 """Refused webhooks that are named."""
@@ -64,10 +65,11 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
     yield "settings", None
     if settings_traces.endpoint(os.environ) is not None:
         yield "traces", settings_traces.problem(os.environ)
-    problem, webhooks = await look_through(settings)
-    yield "webhook store", None if problem is None else str(problem)
-    if problem is None:
-        yield await _egress(settings, webhooks)
+    seen = await look_through(settings)
+    yield "webhook store", None if seen.problem is None else str(seen.problem)
+    if seen.problem is None:
+        yield "webhooks", _unsendable(settings, seen)
+        yield await _egress(settings, seen.webhooks)
     try:
         connection = await connected(settings.rabbitmq_uri, "evolution-webhook-worker check")
     except NoConnection as error:
@@ -83,23 +85,36 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
         await close(connection)
 
 
-async def look_through(settings: Settings) -> tuple[StoreUnavailable | None, list[Webhook] | None]:
-    """The store's problem, if any, and all that it holds; None: its tables are made or changed at the next start."""
+@dataclass(frozen=True, slots=True)
+class StoreSeen:
+    """The store's `problem`, or all that it holds (None: its tables are made or changed at the next start).
+
+    `unreadable`: what is wrong with each row that is no webhook.
+    """
+
+    problem: StoreUnavailable | None = None
+    webhooks: list[Webhook] | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+async def look_through(settings: Settings) -> StoreSeen:
+    """Reads all of it; writes nothing."""
     try:
         source = webhook_source(settings)
     except StoreUnavailable as error:
-        return error, None
+        return StoreSeen(error)
     store = source.store
     try:
         await store.check()
         if source.migrated is not None and not await source.migrated():
-            return None, None
+            return StoreSeen()
         async with asyncio.timeout(READ_SECONDS):
-            return None, [item.webhook for item in await everything(store)]
+            found, unreadable = await readable_and_not(store)
+        return StoreSeen(webhooks=[item.webhook for item in found], unreadable=unreadable)
     except TimeoutError:
-        return StoreUnavailable(f"its webhooks could not be read within {READ_SECONDS:g} s"), None
+        return StoreSeen(StoreUnavailable(f"its webhooks could not be read within {READ_SECONDS:g} s"))
     except StoreUnavailable as error:
-        return error, None
+        return StoreSeen(error)
     finally:
         await store.close()
 
@@ -120,6 +135,14 @@ async def topology_seen(
     other = await mismatch(connection, topology, absent) if declares else None
     refusal = await lacks_room(connection, topology, absent) if declares and absent else None
     return TopologySeen(declares, absent, other, refusal and no_room(refusal, topology))
+
+
+def _unsendable(settings: Settings, seen: StoreSeen) -> str | None:
+    """Those that get nothing, or whose events would become dead letters, as Evolution's rows may be."""
+    found = problems_of([*(seen.webhooks or ()), *filter(None, [wiring.global_webhook(settings)])])
+    told = [*(f"{name}: {problem}" for name, problem in found), *seen.unreadable]
+    more = f"; and {len(told) - EXAMPLES} more" if len(told) > EXAMPLES else ""
+    return f"{len(told)} cannot be sent to: {'; '.join(told[:EXAMPLES])}{more}" if told else None
 
 
 async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:

@@ -1,6 +1,8 @@
 """The store: whether it answers, and whether its user may do what the worker needs; else the grants to make."""
 
-from worker.doctor.finding import Finding
+from collections.abc import Sequence
+
+from worker.doctor.finding import Finding, many, some
 from worker.process.sources import SourceKind
 from worker.stores.database import Database
 from worker.webhooks.store import RightsLacking, StoreUnavailable
@@ -19,6 +21,12 @@ def store(error: StoreUnavailable | None, kind: SourceKind, database: Database |
     if isinstance(error, RightsLacking) and database is not None:
         return Finding("problem", RIGHTS, str(error), grants(database, own=kind.own_table))
     return Finding("problem", NAME, str(error), "mend it, then: webhook-worker check")
+
+
+def unreadable(problems: Sequence[str]) -> Finding:
+    """Rows that are no webhook, so that their instances' events wait."""
+    what = f"{many(len(problems), 'row')} that cannot be read: {some(problems)}"
+    return Finding("problem", NAME, what, "set the webhook again, where it is kept", tuple(problems))
 
 
 def creation(database: Database, may_create: bool | None, *, made: bool, may_write: bool | None = None) -> Finding:

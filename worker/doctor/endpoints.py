@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of
 from worker.doctor.finding import Finding, Level, many, some
-from worker.domain.request import BadHeaders
-from worker.domain.target import BadUrl
+from worker.domain.request import problem_with
 from worker.domain.webhook import Webhook
-from worker.domain.webhook_test import KIND, event_of_test, request_of_test
 
 NAME = "endpoints"
 TOLD = 20
@@ -20,7 +18,7 @@ Webhooks = Mapping[Place, Sequence[Webhook]]
 
 
 def by_place(webhooks: Sequence[Webhook]) -> dict[Place, list[Webhook]]:
-    """The enabled ones; those whose URL leads nowhere are left to `bad_urls`."""
+    """The enabled ones; those whose URL leads nowhere are left to `unsendable`."""
     found: dict[Place, list[Webhook]] = {}
     for webhook in webhooks:
         place = place_of(webhook.url)
@@ -29,35 +27,24 @@ def by_place(webhooks: Sequence[Webhook]) -> dict[Place, list[Webhook]]:
     return found
 
 
-def bad_urls(webhooks: Sequence[Webhook], elsewhere: str = "") -> Finding | None:
-    """`elsewhere`: where webhooks are changed when not by `webhook set` (SourceKind.elsewhere), as for all below."""
-    names = tuple(who(webhook) for webhook in webhooks if webhook.enabled and place_of(webhook.url) is None)
-    if not names:
-        return None
-    what = f"{many(len(names), 'webhook')} without an http:// or https:// URL, whose events become dead letters: "
-    fix = elsewhere or "webhook-worker webhook set INSTANCE --url URL"
-    return Finding("problem", NAME, what + some(names), fix, names)
+def unsendable(webhooks: Sequence[Webhook], elsewhere: str = "") -> Finding | None:
+    """Webhooks whose URL, headers or secrets no request can be made of, so that each event becomes a dead letter.
 
-
-def bad_headers(webhooks: Sequence[Webhook], elsewhere: str = "") -> Finding | None:
-    """Those whose headers, token or signature cannot be made, so that each event becomes a dead letter."""
-    problems = {who(webhook): problem for webhook in webhooks if webhook.enabled and (problem := _unsendable(webhook))}
+    `elsewhere`: where webhooks are changed when not by `webhook set` (SourceKind.elsewhere), as for all below.
+    """
+    problems = problems_of(webhooks)
     if not problems:
         return None
-    what = f"{many(len(problems), 'webhook')} with headers that cannot be sent, whose events become dead letters: "
-    told = [f"{name}: {problem}" for name, problem in problems.items()]
-    fix = elsewhere or "webhook-worker webhook set INSTANCE --id ID --header 'Name: value' (all headers anew)"
-    return Finding("problem", "headers", what + some(told), fix, tuple(problems))
+    what = f"{many(len(problems), 'webhook')} that cannot be sent to, whose events become dead letters: "
+    told = [f"{name} ({problem})" for name, problem in problems]
+    fix = elsewhere or "webhook-worker webhook set INSTANCE --id ID --url URL --header 'Name: value' (all headers anew)"
+    return Finding("problem", NAME, what + some(told), fix, tuple(name for name, _ in problems))
 
 
-def _unsendable(webhook: Webhook) -> str | None:
-    try:
-        request_of_test(webhook, event_of_test(webhook.instance or "-", KIND, 0.0), 0.0)
-    except BadHeaders as error:
-        return str(error)
-    except BadUrl:
-        pass  # told of by bad_urls
-    return None
+def problems_of(webhooks: Sequence[Webhook]) -> list[tuple[str, str]]:
+    """Each enabled one that cannot be sent to: who it is, and why."""
+    found = ((who(webhook), problem_with(webhook)) for webhook in webhooks if webhook.enabled)
+    return [(name, problem) for name, problem in found if problem is not None]
 
 
 def endpoints(reach: Reach, webhooks: Webhooks, elsewhere: str = "") -> list[Finding]:

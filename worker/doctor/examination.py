@@ -51,12 +51,14 @@ async def _stored(settings: Settings, webhooks: list[Webhook], ahead: dict[str, 
     """Puts all webhooks into `webhooks`, and the server's clock into `ahead`."""
     kind = source_kind(settings)
     where = kind.database(settings)
-    error, found = await look_through(settings)
-    webhooks += [*(found or ()), *filter(None, [wiring.global_webhook(settings)])]
-    yield database.store(error, kind, where)
-    if error is not None or where is None:
+    seen = await look_through(settings)
+    webhooks += [*(seen.webhooks or ()), *filter(None, [wiring.global_webhook(settings)])]
+    yield database.store(seen.problem, kind, where)
+    if seen.unreadable:
+        yield database.unreadable(seen.unreadable)
+    if seen.problem is not None or where is None:
         return
-    yield await _server(where, ahead, kind, made=found is not None)
+    yield await _server(where, ahead, kind, made=seen.webhooks is not None)
 
 
 async def _server(where: Database, ahead: dict[str, clock.Ahead], kind: SourceKind, *, made: bool) -> Finding:
@@ -101,8 +103,7 @@ async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Findin
     reached = await reach(places, wiring.egress_policy(settings))
     kind = source_kind(settings)
     elsewhere = kind.elsewhere(settings) if kind.elsewhere else ""
-    judged = [endpoints.dns(reached), endpoints.outage(reached)]
-    judged += [endpoints.bad_urls(webhooks, elsewhere), endpoints.bad_headers(webhooks, elsewhere)]
+    judged = [endpoints.dns(reached), endpoints.outage(reached), endpoints.unsendable(webhooks, elsewhere)]
     return [*filter(None, judged), *endpoints.endpoints(reached, places, elsewhere)]
 
 

@@ -15,7 +15,7 @@ from worker import __version__
 from worker.domain.choosing.slim import Slimming, TooLarge, slim
 from worker.domain.event import Dialect, Event
 from worker.domain.routing import Delivery
-from worker.domain.target import Target
+from worker.domain.target import BadUrl, Target, target_of
 from worker.domain.webhook import Webhook
 
 USER_AGENT = f"evolution-webhook-worker/{__version__}"
@@ -192,6 +192,17 @@ def _token(key: str, now: int) -> str:
 
 def _base64url(raw: bytes) -> bytes:
     return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def problem_with(webhook: Webhook) -> str | None:
+    """Why no delivery of the webhook can be sent, as its dead letters say it; None: each can be."""
+    try:
+        target = target_of(webhook.url)
+        for secret in webhook.secrets:
+            secret_key(secret)
+    except (BadUrl, BadHeaders) as error:
+        return str(error)
+    return header_problem(webhook) if target.sent else "the HTTP client cannot use the webhook's URL"
 
 
 def header_problem(webhook: Webhook) -> str | None:

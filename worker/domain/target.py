@@ -4,8 +4,8 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv4Address
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import SplitResult, quote, urlsplit
 
 from yarl import URL
 
@@ -19,7 +19,8 @@ MOST_TARGETS = 16_384
 """Kept parsed: those of the webhooks that are in use, times the events of those that have a path for each."""
 
 _FORBIDDEN = re.compile("[\x00-\x20\x7f\ud800-\udfff]")
-_SENDABLE = re.compile(r"https?://[\w.~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)  # RFC 3986's characters
+_NOT_ALLOWED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^\w.~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)
+"""Outside RFC 3986's characters (2.1 to 2.3): what is sent percent-encoded, a `%` that begins no pair of digits too."""
 
 
 class BadUrl(ValueError):
@@ -62,7 +63,7 @@ def plain_url(url: str) -> str:
     url = url.removeprefix(SILENT_PREFIX)
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = _host(parts), parts.port
     except ValueError:  # its text quotes the URL
         raise BadUrl("the webhook's URL is malformed, or its port is not a number up to 65535") from None
     if port == 0:
@@ -87,14 +88,15 @@ def target_url(url: str, kind: str) -> str:
 
 
 def parsed(url: str) -> Target:
-    """Any text, taken apart and not checked: what cannot be split has no host and cannot be sent."""
+    """Any text, taken apart and not checked: what cannot be split has no host, port 0, and cannot be sent."""
+    url = url.removeprefix(SILENT_PREFIX)
     try:
         parts = urlsplit(url)
-        place = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        place = _host(parts), parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         return Target(url, ("", 0), None, None, "")
     try:
-        sent, authorization = _as_sent(url)
+        sent, authorization = _as_sent(parts)
     except ValueError:
         return Target(url, place, None, None, "")
     return Target(url, place, sent, authorization, f"{sent.scheme}://{sent.raw_authority}")
@@ -105,31 +107,78 @@ def is_literal(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
 
 
-def _as_sent(url: str) -> tuple[URL, str | None]:
+def _as_sent(parts: SplitResult) -> tuple[URL, str | None]:
     """Without its credentials, and those as `Authorization`. Raises ValueError.
 
-    A URL that can be sent as it is keeps its bytes (yarl would turn `%2F` of a signed query into `/`).
+    What RFC 3986 allows keeps its bytes, and so does each `%2F` or `%2f` (what was signed is what arrives); anything
+    else is percent-encoded as UTF-8. The WHATWG's URL standard, and with it Evolution, would send a few more
+    characters bare (`|`, `^`, a lone `%`), which servers that go by the RFC refuse.
     """
-    found = URL(url, encoded=_SENDABLE.fullmatch(url) is not None)
-    if found.scheme not in ("http", "https"):
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("not an HTTP URL")
-    if found.raw_user is None and found.raw_password is None:
+    userinfo, at, place = parts.netloc.rpartition("@")
+    sendable = parts._replace(
+        netloc=f"{_encoded(userinfo)}{at}{_ascii_place(place)}",
+        path=_encoded(parts.path),
+        query=_encoded(parts.query),
+        fragment=_encoded(parts.fragment),
+    )
+    found = URL(sendable.geturl(), encoded=True)
+    if not at:
         return found, None
     pair = f"{found.user or ''}:{found.password or ''}".encode()
     return found.with_user(None), "Basic " + b64encode(pair).decode()
 
 
+def _encoded(text: str) -> str:
+    return _NOT_ALLOWED.sub(lambda found: quote(found[0], safe=""), text)
+
+
+def _ascii_place(place: str) -> str:
+    """Host and port as they are connected to: a name in its IDNA form, an IPv6 zone behind a bare `%`.
+
+    Raises ValueError.
+    """
+    if place.startswith("["):
+        return place.replace("%25", "%", 1)
+    if place.isascii():
+        if _NOT_ALLOWED.search(place):
+            raise ValueError("no host has such a character")
+        return place
+    host, colon, port = place.partition(":")
+    return f"{URL.build(scheme='http', host=host).raw_host}{colon}{port}"
+
+
+def _host(parts: SplitResult) -> str:
+    """In lower case; of an IPv6 address with its zone as RFC 4007 writes it (`fe80::1%eth0`), not as URLs do."""
+    host = parts.hostname or ""
+    return host.replace("%25", "%", 1) if ":" in host else host
+
+
 def _check_host(host: str) -> None:
     """What no HTTP client can connect to: found here, it is told of as the webhook's fault and not as ours."""
-    if ":" not in host and is_literal(host) and not _is_ipv4(host):
+    if ":" in host:
+        _check_ipv6(host)
+        return
+    if is_literal(host) and not _is_ipv4(host):
         raise BadUrl("the host of the webhook's URL is a number, but no IPv4 address")
-    if "%" in host and ":" not in host:  # an IPv6 address may have a zone
+    if "%" in host:
         raise BadUrl("the host of the webhook's URL is not a valid name: it has a %")
     try:
         host.encode("idna")  # RFC 3490: labels of 1 to 63 characters that a resolver can be asked for
         _ = URL.build(scheme="http", host=host).host  # and what the HTTP client makes of it
     except ValueError:  # UnicodeError is one
         raise BadUrl("the host of the webhook's URL is not a valid name") from None
+
+
+def _check_ipv6(host: str) -> None:
+    """A zone names the interface of a link-local address (RFC 4007, 6): no system connects to another with one."""
+    try:
+        address = IPv6Address(host)
+    except ValueError:
+        raise BadUrl("the host of the webhook's URL is no IPv6 address") from None
+    if address.scope_id is not None and not address.is_link_local:
+        raise BadUrl("the address of the webhook's URL has a zone (after the %), which only link-local addresses have")
 
 
 def _is_ipv4(host: str) -> bool:

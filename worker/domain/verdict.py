@@ -25,10 +25,14 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The receiver sent a status line and headers. `retry_after` is in seconds from now, if it sent one."""
+    """The receiver sent a status line. `retry_after` is in seconds from now, if it sent one.
+
+    `moved_to`: of a redirect, the host (and port) of its `Location` where that is another one.
+    """
 
     status: int
     retry_after: float | None = None
+    moved_to: str = ""
 
     @property
     def label(self) -> str:
@@ -37,7 +41,8 @@ class Answered:
 
     @property
     def error(self) -> str:
-        return f"the receiver answered {self.status}"
+        moved = f", a redirect to {self.moved_to}: redirects are not followed" if self.moved_to else ""
+        return f"the receiver answered {self.status}{moved}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ names what has moved when another one is tried.
 """
 
 import asyncio
+import re
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -33,7 +34,13 @@ __all__ = [
 MOST_ANSWERS_AT_ONCE = 1000
 """In one read of the socket. aiohttp reads interim answers (1xx) without end, and without a pause for others."""
 
+LONGEST_BEGUN = 4096
+"""Bytes that are kept of a head which comes in pieces; its status line is at the beginning."""
+
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)  # the attempt has a deadline of its own
+
+
+_ZONE = re.compile(r"%[^]]*(?=])")
 
 
 class Origin(NamedTuple):
@@ -51,6 +58,8 @@ class Origin(NamedTuple):
 def origin_of(origin: str, loop: asyncio.AbstractEventLoop) -> Origin:
     """`https://hooks.example:8443`, percent-encoded as it is to be sent. Raises ValueError."""
     request = aiohttp.ClientRequest(hdrs.METH_POST, URL(origin, encoded=True), loop=loop)
+    # An IPv6 zone names an interface of this machine, and means nothing to the receiver (RFC 4007, 11.2).
+    request.headers[hdrs.HOST] = _ZONE.sub("", request.headers[hdrs.HOST])
     return Origin(request, request.connection_key)
 
 
@@ -76,12 +85,14 @@ class Pool(aiohttp.TCPConnector):
 
 
 class Protocol(ResponseHandler):
-    """An answer whose head is whole counts, also when what follows in the same segment is not HTTP.
+    """An answer counts from its head on, and a 2xx from its status line on, when what follows is not HTTP.
 
-    aiohttp's parser throws the head away with the rest: a length one byte short would repeat a POST that was taken.
+    aiohttp's parser throws the head away with the rest: a length one byte short, a header that is none would repeat a
+    POST that was taken. A head that is cut, or does not end in time, is no answer: a proxy may have begun it.
     """
 
-    _segment = b""
+    _begun = b""
+    """The bytes of an answer whose head is not whole yet, interim answers left out."""
 
     def expire_at(self, deadline: float) -> asyncio.TimerHandle:
         """At this time of the event loop's clock whoever waits for the answer gets a TimeoutError.
@@ -92,6 +103,7 @@ class Protocol(ResponseHandler):
 
     def expect_answer(self, longest_header_bytes: int) -> None:
         """Before a request is written. The body is never used, so a gzip bomb stays packed."""
+        self._begun = b""
         self.set_response_params(
             read_until_eof=True,
             auto_decompress=False,
@@ -104,10 +116,17 @@ class Protocol(ResponseHandler):
         await self._drain_helper()
 
     def data_received(self, data: bytes) -> None:
-        self._segment = data
+        self._begun = self._begun + data if self._begun else data
         super().data_received(data)
-        self._segment = b""
-        if len(self) > MOST_ANSWERS_AT_ONCE and self.transport is not None:
+        answers = len(self)
+        if not answers:  # a part of a head, or of a body
+            in_a_body = self._payload is not None and not self._payload.is_eof()
+            self._begun = b"" if in_a_body else self._begun[:LONGEST_BEGUN]
+        elif self._buffer[-1][0][0].code >= 200:
+            self._begun = b""
+        else:
+            self._begun = _after_interim(self._begun)
+        if answers > MOST_ANSWERS_AT_ONCE and self.transport is not None:
             self.transport.abort()
             self.set_exception(HttpProcessingError(message="a flood of interim answers"))
 
@@ -123,16 +142,36 @@ class Protocol(ResponseHandler):
         self.set_exception(TimeoutError())
 
     def _salvage(self) -> None:
-        """Queue the answer whose head is in the segment; it is read before the exception that follows."""
-        head, end, _ = self._segment.partition(b"\r\n\r\n")
-        parser = HttpResponseParser(self, self._loop, 2**16, auto_decompress=False)
-        try:
-            messages, *_ = parser.feed_data(head + end)
-        except HttpProcessingError:
-            return
-        for message, body in messages:
+        """Queue the answer that has begun, if it counts; it is read before the exception that follows."""
+        begun, self._begun = _after_interim(self._begun), b""
+        head, end, _ = begun.partition(b"\r\n\r\n")
+        taken = _STATUS_2XX.match(begun)
+        answers = self._parsed(head + end) if end else []
+        if not answers and taken:
+            answers = self._parsed(b"HTTP/1.1 %b OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % taken[1])
+        for message, body in answers:
             body.set_exception(aiohttp.ClientPayloadError("what followed the head was not HTTP"))
             self.feed_data((message, body))
+
+    def _parsed(self, head: bytes) -> list[tuple[RawResponseMessage, StreamReader]]:
+        parser = HttpResponseParser(self, self._loop, 2**16, auto_decompress=False)
+        try:
+            messages, *_ = parser.feed_data(head)
+        except HttpProcessingError:
+            return []
+        return list(messages)
+
+
+_STATUS_2XX = re.compile(rb"HTTP/1\.[01] (2[0-9]{2})(?: [^\r\n]*)?\r?\n")
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]")
+
+
+def _after_interim(answers: bytes) -> bytes:
+    """What follows the interim answers (1xx, but for 101) that are whole."""
+    at = 0
+    while _INTERIM.match(answers, at) and (end := answers.find(b"\r\n\r\n", at)) >= 0:
+        at = end + 4
+    return answers[at:]
 
 
 def protocol_of(connection: Connection) -> Protocol:

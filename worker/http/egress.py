@@ -15,9 +15,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from aiohttp import AddrInfoType, SocketFactoryType
 from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
-from worker.domain.target import is_literal
+from worker.domain.target import is_literal, parsed
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -221,12 +220,11 @@ async def refuse_url(url: str, policy: EgressPolicy, resolve: Resolve = system_a
     A number that is no plain IPv4 address is refused, as aiohttp does; a name when all its addresses are. A
     name that has none now is not: the socket factory judges whatever it resolves to later.
     """
-    try:
-        host = URL(url).raw_host
-    except ValueError:
-        return Refusal("not a valid URL")
-    if not host:
-        return Refusal("the URL has no host")
+    target = parsed(url)
+    host, port = target.place
+    if target.sent is None or not target.sent.raw_host:
+        return Refusal("the URL has no host" if port and not host else "not a valid URL")
+    host = target.sent.raw_host
     if is_literal(host):
         return policy.refusal(host)
     if host.endswith(".."):  # as aiohttp's connector does

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from functools import lru_cache, partial
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from worker.basics.printable import printable
 from worker.domain.request import Request
 from worker.domain.target import Target
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
@@ -30,6 +32,10 @@ DNS_CACHE_SECONDS = 10
 
 MOST_ORIGINS = 16_384
 """Whose form for aiohttp is kept: making one takes as long as all else that a POST costs here."""
+
+
+MOST_OF_A_HOST = 255
+"""Characters of a redirect's host that are told: DNS has no longer ones (RFC 1035, 2.3.4)."""
 
 
 class Sender:
@@ -77,6 +83,8 @@ class Sender:
             return unanswered(error, request.target)
         await answer.drain(deadline)
         status = answer.message.code
+        if 300 <= status < 400:
+            return Answered(status, moved_to=moved_to(answer.message.headers.get(hdrs.LOCATION), request.target))
         return Answered(status, self._retry_after(answer) if status in HONOURS_RETRY_AFTER else None)
 
     async def _answer(self, request: Request, deadline: float) -> Answer:
@@ -123,6 +131,24 @@ def headers_with_credentials(request: Request) -> Mapping[str, str]:
     return {**request.headers, "Authorization": authorization}
 
 
+def moved_to(location: str | None, target: Target) -> str:
+    """The host, and the port if it is said, of a `Location` (RFC 9110, 10.2.2); "" if it is the target's own, or none.
+
+    Nothing else of it: a path or a query may hold a secret.
+    """
+    try:
+        parts = urlsplit(location or "")
+        port = parts.port
+    except ValueError:
+        return ""
+    host = parts.hostname or ""
+    secure = (parts.scheme or target.origin.partition(":")[0]) == "https"
+    if not host or (host, port or (443 if secure else 80)) == target.place:
+        return ""
+    shown = f"[{host}]" if ":" in host else host
+    return printable(shown if port is None else f"{shown}:{port}")[:MOST_OF_A_HOST]
+
+
 def retry_after(text: str, now: float) -> float | None:
     """Seconds to wait by a `Retry-After` field (RFC 9110, 10.2.3: seconds or an HTTP date); None: unreadable."""
     text = text.strip()
@@ -152,7 +178,8 @@ def unanswered(error: Exception, target: Target) -> Unanswered:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return Unanswered(Failure.TLS, f"TLS with {host} failed: {_reason(error)}")
         case aiohttp.ClientConnectorError():
-            reason = os.strerror(error.errno) if error.errno else _reason(error)
+            number = error.errno or 0  # below 0 are getaddrinfo's own
+            reason = os.strerror(number) if number > 0 else _reason(error)
             return Unanswered(Failure.CONNECT, f"connecting to {host} failed: {reason}")
         case HttpProcessingError():
             return Unanswered(Failure.CONNECT, f"{host} answered with what is not HTTP, or with too many headers")

@@ -11,6 +11,7 @@ from worker.domain.request import BadHeaders, BodyTooLarge, Request
 from worker.domain.target import BadUrl
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest, request_of_test
+from worker.http.aiohttp_internals import Pool
 from worker.http.egress import EgressPolicy, GuardedResolver, guarded_socket_factory
 from worker.http.exchange import DRAIN_SECONDS
 from worker.http.sender import headers_with_credentials, sendable_url, unanswered
@@ -61,7 +62,7 @@ class WebhookTester:
         url = sendable_url(request.target)
         headers = headers_with_credentials(request)
         resolver = GuardedResolver(self._policy, aiohttp.DefaultResolver())
-        connector = aiohttp.TCPConnector(resolver=resolver, socket_factory=guarded_socket_factory(self._policy))
+        connector = Pool(resolver=resolver, socket_factory=guarded_socket_factory(self._policy))
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=None)
         try:
             async with (

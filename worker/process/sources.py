@@ -18,7 +18,7 @@ from worker.stores.own.store import SqlStore
 from worker.stores.read_only import ReadOnly
 from worker.webhooks.fields import fields_of
 from worker.webhooks.store import WatchedStore, WritableStore
-from worker.webhooks.transfer import Candidate, everything, from_evolution
+from worker.webhooks.transfer import Candidate, from_evolution, readable_and_not
 
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 
@@ -86,11 +86,11 @@ def own_store(settings: Settings) -> SqlStore:
     return SqlStore(settings.database_connection_uri, lambda: int(time.time() * 1000), sealer)
 
 
-async def evolution_candidates(uri: str) -> list[Candidate]:
+async def evolution_candidates(uri: str) -> tuple[list[Candidate], tuple[str, ...]]:
     """The webhooks of another Evolution's database, whichever Evolution it is, told by the tables that exist.
 
-    Where both keep theirs, an instance of the same name is Evolution API's. Raises ValueError for what is no such URI,
-    StoreUnavailable.
+    And what is wrong with each row that cannot be read. Where both keep theirs, an instance of the same name is
+    Evolution API's. Raises ValueError for what is no such URI, StoreUnavailable.
     """
     database = replace(parse(uri), setting="SOURCE")
     if database.dialect == "sqlite":
@@ -100,18 +100,20 @@ async def evolution_candidates(uri: str) -> list[Candidate]:
 
     of_go, beside = await asyncio.to_thread(go.candidates, database)
     if of_go is not None and not beside:
-        return of_go
-    of_api = [from_evolution(fields_of(webhook), webhook.instance) for webhook in await _evolution_api_webhooks(uri)]
+        return of_go, ()
+    webhooks, unreadable = await _evolution_api_webhooks(uri)
+    of_api = [from_evolution(fields_of(webhook), webhook.instance) for webhook in webhooks]
     taken = {candidate.instance for candidate in of_api}
-    return of_api + [candidate for candidate in of_go or () if candidate.instance not in taken]
+    return of_api + [candidate for candidate in of_go or () if candidate.instance not in taken], unreadable
 
 
-async def _evolution_api_webhooks(uri: str) -> list[Webhook]:
-    """All that can be read of them. Raises StoreUnavailable."""
+async def _evolution_api_webhooks(uri: str) -> tuple[list[Webhook], tuple[str, ...]]:
+    """All of them, and what is wrong with each row that cannot be read. Raises StoreUnavailable."""
     source = evolution_source(uri, take_all=True, setting="SOURCE")
     try:
         await source.store.check()
-        return [item.webhook for item in await everything(source.store)]
+        found, unreadable = await readable_and_not(source.store)
+        return [item.webhook for item in found], unreadable
     finally:
         await source.store.close()
 

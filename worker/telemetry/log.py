@@ -11,6 +11,7 @@ from typing import TextIO
 import orjson
 
 from worker.basics.moments import iso_with_offset
+from worker.basics.printable import printable
 from worker.domain.outcome import DeadLettered, Delivered, Parked, ParkReason, Skipped, SkipReason
 from worker.domain.record import Record
 
@@ -150,9 +151,15 @@ class _Json(logging.Formatter):
 
 
 class _Text(logging.Formatter):
+    """One line a record, whatever names stand in it; a trace follows indented, so that none of it looks like one."""
+
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
+        record.message, record.asctime = record.getMessage(), self.formatTime(record)
         facts = " ".join(f"{key}={value}" for key, value in _facts(record).items() if value is not None)
-        return f"{super().format(record)} {facts}".rstrip()
+        lines = [printable(f"{self.formatMessage(record)} {facts}".rstrip())]
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        below = [text for text in (trace, record.stack_info) if text]
+        return "\n".join([*lines, *(f"  {printable(line)}" for text in below for line in text.split("\n"))])

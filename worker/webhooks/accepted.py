@@ -1,17 +1,27 @@
 """The pydantic type of each kind of value: it accepts plain forms, strictly, and words the problems."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    create_model,
+)
 
 from worker.domain.choosing.problem import Problem
 from worker.webhooks import checks, declaration
 from worker.webhooks.compounds import Headers, Rate, Words
 from worker.webhooks.documents import Filter, Seconds
 from worker.webhooks.kind import Kind
-from worker.webhooks.scalars import Choice, Flag, Text, Whole
+from worker.webhooks.scalars import Check, Choice, Flag, Text, Whole
 from worker.webhooks.signing import Secrets
 
 STRICT = ConfigDict(extra="forbid", strict=True)
@@ -60,7 +70,7 @@ def accepted_type(kind: Kind) -> Any:
             limits = Field(min_length=least or None, max_length=most, pattern=pattern)
             return Annotated[str, limits, AfterValidator(kind.checked)]
         case Words(most, check):
-            return Annotated[list[Annotated[str, AfterValidator(check)]], Field(max_length=most)]
+            return Annotated[list[Annotated[str, AfterValidator(_word(check))]], Field(max_length=most)]
         case Headers(most):
             return Annotated[_HEADERS, Field(max_length=most), AfterValidator(checks.headers)]
         case Secrets(most):
@@ -80,6 +90,15 @@ def _document(kind: Filter | Seconds, given: object) -> object:
     if problems:
         raise ProblemsWithin(problems)
     return given
+
+
+def _word(check: Check) -> Callable[[str, ValidationInfo], str]:
+    """`check`, but for the words that the validation's context lets pass as they are."""
+
+    def checked(word: str, info: ValidationInfo) -> str:
+        return checks.name(word) if word in (info.context or ()) else check(word)
+
+    return checked
 
 
 _HEADERS = dict[str, Annotated[str, AfterValidator(checks.storable_text)]]

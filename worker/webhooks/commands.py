@@ -93,7 +93,8 @@ def _webhook(arguments: SetArguments, typed: Mapping[str, object], existing: Web
     fields, problems = _given(typed)
     address = {"instance": arguments.instance, "id": arguments.webhook_id}
     try:
-        webhook = webhook_from({**address, **(fields_of(existing) if existing else {}), **fields})
+        words = existing.events if existing else ()
+        webhook = webhook_from({**address, **(fields_of(existing) if existing else {}), **fields}, words)
     except InvalidWebhook as error:
         raise InvalidWebhook((*error.problems, *problems)) from None
     if problems:

@@ -4,7 +4,7 @@ Kept apart from request dialects: a dialect maps its own spelling onto the decla
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +41,14 @@ GENERATE = "generate"
 _MODEL = model(FIELDS)
 
 
-def webhook_from(fields: Mapping[str, object]) -> Webhook:
-    """`instance`, `url` and any others of the declared fields -> a webhook. Raises InvalidWebhook."""
+def webhook_from(fields: Mapping[str, object], words: Collection[str] = ()) -> Webhook:
+    """`instance`, `url` and any others of the declared fields -> a webhook. Raises InvalidWebhook.
+
+    `words`: events that are taken although no Evolution known here has them, because they are stored already or come
+    from an Evolution that does.
+    """
     try:
-        checked = _MODEL.model_validate(dict(fields)).model_dump()
+        checked = _MODEL.model_validate(dict(fields), context=words).model_dump()
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise InvalidWebhook(tuple(problem for each in found for problem in _problems(each))) from None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from worker.basics.masking import without_credentials
 from worker.basics.moments import iso
+from worker.basics.printable import printable
 from worker.domain.explain import Explained
 from worker.domain.outcome import Skipped
 from worker.domain.webhook import Webhook
@@ -41,6 +42,10 @@ def table(webhooks: Sequence[Shown]) -> str:
 
 
 def _cell(webhook: Shown, column: str) -> str:
+    return printable(_plain_cell(webhook, column))
+
+
+def _plain_cell(webhook: Shown, column: str) -> str:
     value = webhook[column]
     match value:
         case bool():

@@ -75,10 +75,14 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some webhooks, ordered by (instance, id) as UTF-8; `following` asks for the next page, None: the last."""
+    """Some webhooks, ordered by (instance, id) as UTF-8; `following` asks for the next page, None: the last.
+
+    `unreadable`, on the first page: what is wrong with each row that is left out, without a value.
+    """
 
     items: tuple[Stored, ...]
     following: Endpoint | None
+    unreadable: tuple[str, ...] = ()
 
 
 Changed = Callable[[str, int], None]

@@ -18,11 +18,15 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One webhook of the source: `fields` by the model's names, laid over what is stored."""
+    """One webhook of the source: `fields` by the model's names, laid over what is stored.
+
+    `words`: see webhook_from.
+    """
 
     instance: str
     id: str
     fields: Mapping[str, object]
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,11 @@ class Plan:
 
 
 def from_evolution(fields: Mapping[str, object], instance: str) -> Candidate:
-    return Candidate(instance, DEFAULT_ID, {name: fields[name] for name in EVOLUTION_FIELDS if name in fields})
+    """Events that are not known here are taken: what Evolution's list says, a newer Evolution will send."""
+    known = {name: fields[name] for name in EVOLUTION_FIELDS if name in fields}
+    events = known.get("events")
+    words = frozenset(name for name in events if isinstance(name, str)) if isinstance(events, list) else frozenset()
+    return Candidate(instance, DEFAULT_ID, known, words)
 
 
 def whole(webhook: Webhook) -> Candidate:
@@ -59,19 +67,25 @@ async def plan(store: ListableStore, candidates: Iterable[Candidate]) -> Plan:
     create: list[Change] = []
     change: list[Change] = []
     refused: list[tuple[Endpoint, str]] = []
-    seen: set[Endpoint] = set()
+    seen: dict[Endpoint, Candidate] = {}
+    same = 0
     for candidate in candidates:
         endpoint = Endpoint(candidate.instance, candidate.id)
-        seen.add(endpoint)
+        if endpoint in seen:
+            if seen[endpoint] != candidate:
+                refused.append((endpoint, "is in the source twice, and differs: the first one counts"))
+            continue
+        seen[endpoint] = candidate
         try:
             found = await _difference(candidate, here.get(endpoint))
         except InvalidWebhook as error:
             refused.append((endpoint, str(error)))
             continue
-        if found is not None:
+        if found is None:
+            same += 1
+        else:
             (change if endpoint in here else create).append(found)
-    same = len(seen) - len(create) - len(change) - len(refused)
-    return Plan(tuple(create), tuple(change), tuple(refused), same, len(here.keys() - seen))
+    return Plan(tuple(create), tuple(change), tuple(refused), same, len(here.keys() - seen.keys()))
 
 
 async def carry_out(store: WritableStore, planned: Plan) -> list[tuple[str, int]]:
@@ -89,20 +103,25 @@ async def carry_out(store: WritableStore, planned: Plan) -> list[tuple[str, int]
 
 async def everything(store: ListableStore) -> list[Stored]:
     """All webhooks, in order of instance and id. Raises StoreUnavailable."""
-    found: list[Stored] = []
-    following: Endpoint | None = None
-    while True:
-        page = await store.list(following, PAGE)
+    found, _ = await readable_and_not(store)
+    return found
+
+
+async def readable_and_not(store: ListableStore) -> tuple[list[Stored], tuple[str, ...]]:
+    """`everything`, and what is wrong with each row that is left out. Raises StoreUnavailable."""
+    page = await store.list(None, PAGE)
+    found, unreadable = list(page.items), page.unreadable
+    while page.following is not None:
+        page = await store.list(page.following, PAGE)
         found += page.items
-        following = page.following
-        if following is None:
-            return found
+    return found, unreadable
 
 
 async def _laid_over(candidate: Candidate, existing: Webhook | None) -> Webhook:
     """Raises InvalidWebhook."""
     before = fields_of(existing) if existing else {}
-    return webhook_from({"instance": candidate.instance, "id": candidate.id, **before, **candidate.fields})
+    words = candidate.words | (existing.events if existing else frozenset())
+    return webhook_from({"instance": candidate.instance, "id": candidate.id, **before, **candidate.fields}, words)
 
 
 async def _difference(candidate: Candidate, existing: Webhook | None) -> Change | None:

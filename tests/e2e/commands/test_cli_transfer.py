@@ -128,6 +128,34 @@ async def test_another_applications_table_of_that_name_is_not_taken_for_evolutio
     assert "has no tables of Evolution" in out
 
 
+async def test_rows_that_cannot_be_sent_are_named_by_import_check_and_doctor(
+    cli,  # type: ignore[no-untyped-def]
+    postgres: Postgres,
+) -> None:
+    tag = uuid4().hex[:12]
+    evolution = Evolution(postgres, f"evolution_{tag}", "evolution_api", f"reader_{tag}").create()
+    for name in ("pasted", "header", "damaged"):
+        evolution.instance(name)
+    evolution.webhook("pasted", " worker+https://h.example/a b\n", events=["NEW_THING"])
+    evolution.webhook("header", "worker+https://h.example/", headers={"X Y": "hunter2"})
+    evolution.webhook("damaged", "worker+https://h.example/", headers=["hunter2"])
+    code, out = await cli("webhook", "import", "--from", "evolution-db", evolution.reader_uri, "--apply")
+    assert code == 1
+    assert "refused 'header' default: headers: the header name 'X Y'" in out
+    assert "column `headers` of Evolution's webhook of instance 'damaged'" in out
+    assert [(found["url"], found["events"]) for found in await webhooks(cli)] == [
+        ("https://h.example/a%20b", ["NEW_THING"])
+    ]
+    source = {"WEBHOOK_SOURCE": "evolution", "DATABASE_CONNECTION_URI": evolution.reader_uri}
+    for command in ("check", "doctor"):
+        code, told = await cli(command, **source)
+        assert code == 1
+        assert "header/default" in told
+        assert "column `headers` of Evolution's webhook of instance 'damaged'" in told
+        assert "pasted/default" not in "".join(line for line in told.splitlines() if "cannot be sent" in line)
+        assert "hunter2" not in out + told
+
+
 async def test_what_is_exported_can_be_imported(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     await cli("webhook", "set", "acme", "--url", "https://u:hunter2@h.example/x", "--header", "X-A: hunter2")
     _, masked = await cli("webhook", "export")

@@ -12,9 +12,8 @@ from typing import Literal
 import aiohappyeyeballs
 import aiohttp
 from aiohttp.abc import AbstractResolver
-from yarl import URL
 
-from worker.domain.target import is_literal, plain_url
+from worker.domain.target import BadUrl, is_literal, target_of
 from worker.http.egress import EgressPolicy, EgressRefused, GuardedResolver, Remedy
 
 AT_ONCE = 20
@@ -64,12 +63,12 @@ class Reach:
 def place_of(url: str) -> Place | None:
     """`url` as it is stored. None: no delivery could go there."""
     try:
-        parsed = URL(plain_url(url))  # BadUrl is a ValueError
-        if not parsed.raw_host or not parsed.port:
-            return None
-        return Place(parsed.raw_host, parsed.port, parsed.scheme == "https")
-    except ValueError:
+        sent = target_of(url).sent
+    except BadUrl:
         return None
+    if sent is None or not sent.raw_host or not sent.port:
+        return None
+    return Place(sent.raw_host, sent.port, sent.scheme == "https")
 
 
 async def reach(
@@ -141,7 +140,8 @@ async def _connect(place: Place, addresses: list[str], context: ssl.SSLContext, 
     except ssl.SSLError as error:
         return Probe("tls", _said(error), lookup)
     except OSError as error:
-        return Probe("connect", os.strerror(error.errno) if error.errno else _said(error), lookup)
+        number = error.errno or 0  # below 0 are getaddrinfo's own
+        return Probe("connect", os.strerror(number) if number > 0 else _said(error), lookup)
     writer.transport.abort()  # nothing was sent: there is nothing to close politely
     return Probe(lookup=lookup)
 

@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from worker.basics.address import Address
-from worker.domain.names import canonical
-from worker.domain.target import SILENT_PREFIX
-from worker.webhooks.declaration import BY_NAME, RESPELLED
+from worker.stores.evolution.sent import sent
+from worker.webhooks.declaration import BY_NAME
 from worker.webhooks.store import StoreUnavailable
-from worker.webhooks.transfer import Candidate, from_evolution
+from worker.webhooks.transfer import EVOLUTION_FIELDS, Candidate, from_evolution
 
 AT_ONCE = 8
 SECONDS = 30.0
@@ -21,7 +21,8 @@ LARGEST_ANSWER = 64 * 2**20
 MOST_OF_AN_ADDRESS = 500
 """Characters of register_url that are told."""
 
-_SPELLINGS = {name: BY_NAME[name].spellings for name in RESPELLED}
+_KEYS = tuple((name, BY_NAME[name].spellings) for name in EVOLUTION_FIELDS)
+"""Each field with the names that Evolution's versions answer it by."""
 
 
 async def fetch(url: str, api_key: str) -> list[Candidate]:
@@ -47,13 +48,14 @@ class _Evolution:
 
     async def webhook(self, instance: str) -> Candidate | None:
         async with self._places:
-            found = await self.get(f"/webhook/find/{quote(instance, safe='')}")
+            found = await self.get(f"/webhook/find/{_segment(instance)}")
         return candidate(instance, found)
 
     async def get(self, path: str) -> Any:
         """JSON; None for 404. A redirect is not followed: the key is meant for this host."""
         try:
-            async with self._session.get(self._url + path, allow_redirects=False) as response:
+            url = URL(f"{URL(self._url)}{path}", encoded=True)
+            async with self._session.get(url, allow_redirects=False) as response:
                 content = await response.content.read(LARGEST_ANSWER)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -98,23 +100,14 @@ def candidate(instance: str, found: object) -> Candidate | None:
         found = found["webhook"]
     if not isinstance(found, Mapping) or not found.get("url"):
         return None
-    url = found["url"]
-    fields: dict[str, object] = {
-        "url": url.removeprefix(SILENT_PREFIX) if isinstance(url, str) else url,
-        "enabled": found.get("enabled") is True,
-        "events": _events(found.get("events")),
-        "headers": found.get("headers") or {},
-    }
-    for name, spellings in _SPELLINGS.items():
-        fields[name] = next((found[key] for key in spellings if found.get(key) is not None), False)
-    return from_evolution(fields, instance)
+    known = {name: next((found[key] for key in keys if found.get(key) is not None), None) for name, keys in _KEYS}
+    return from_evolution(sent(**known), instance)
 
 
-def _events(found: object) -> object:
-    """In the order and spelling that stored ones have, so that equal lists compare equal."""
-    if isinstance(found, list) and all(isinstance(name, str) for name in found):
-        return sorted(map(canonical, found))
-    return found or []
+def _segment(instance: str) -> str:
+    """A part of a path. `.` and `..` would be taken for what they mean there (RFC 3986, 5.2.4), but for `%2E`."""
+    quoted = quote(instance, safe="")
+    return quoted.replace(".", "%2E") if instance in (".", "..") else quoted
 
 
 def _names(found: object) -> list[str]:
@@ -126,4 +119,4 @@ def _names(found: object) -> list[str]:
         match item:
             case {"instance": {"instanceName": str() as name}} | {"name": str() as name}:
                 names.append(name)
-    return names
+    return list(dict.fromkeys(names))

@@ -1,14 +1,12 @@
-"""A row of Evolution 2.x's `Webhook` table as a webhook. Evolution checks little, so this takes what it sends."""
+"""A row of Evolution 2.x's `Webhook` table as a webhook: of what Evolution would send, see sent.py."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import orjson
 
-from worker.domain.names import canonical
-from worker.domain.target import SILENT_PREFIX
 from worker.domain.webhook import Webhook
+from worker.stores.evolution.sent import Fields, is_marked, sent
 from worker.webhooks.store import RowDamaged, Stored
 
 FAREWELL = frozenset({"INSTANCE_DELETE", "REMOVE_INSTANCE", "LOGOUT_INSTANCE"})
@@ -37,20 +35,11 @@ class Row(NamedTuple):
 
 def stored(row: Row, *, take_all: bool) -> Stored | None:
     """The webhook; None: it is not the worker's to send. Raises RowDamaged without showing a value."""
-    silent = row.url.startswith(SILENT_PREFIX)
-    url = row.url.removeprefix(SILENT_PREFIX)
-    if not (silent or take_all) or not url.lower().startswith(("http://", "https://")):
+    headers, events = _json(row, "headers"), _json(row, "events")
+    fields = sent(row.url, headers, events, row.enabled, row.by_events, row.base64)
+    if not (take_all or is_marked(row.url)) or not str(fields["url"]).lower().startswith(("http://", "https://")):
         return None  # Evolution sends only http(s), and without take_all it sends those itself
-    webhook = Webhook(
-        instance=row.instance,
-        url=url,
-        enabled=bool(row.enabled),
-        events=_events(row),
-        by_events=bool(row.by_events),
-        base64=bool(row.base64),
-        headers=_headers(row),
-        instance_id=row.instance_id,
-    )
+    webhook = _webhook(row, fields)
     updated = row.updated // 1000
     return Stored(webhook, updated, updated if row.created is None else row.created // 1000, updated)
 
@@ -61,27 +50,22 @@ def farewell(webhook: Webhook) -> Webhook | None:
     return replace(webhook, events=wanted) if wanted else None
 
 
-def _events(row: Row) -> frozenset[str]:
-    names = _json(row, "events") or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise _damaged(row, "events")
-    return frozenset(map(canonical, names))
-
-
-def _headers(row: Row) -> tuple[tuple[str, str], ...]:
-    headers = _json(row, "headers") or {}
-    if not isinstance(headers, Mapping):
+def _webhook(row: Row, fields: Fields) -> Webhook:
+    headers, events = fields["headers"], fields["events"]
+    if not isinstance(headers, dict):
         raise _damaged(row, "headers")
-    return tuple((name, _header_value(row, value)) for name, value in headers.items() if value is not None)
-
-
-def _header_value(row: Row, value: object) -> str:
-    match value:
-        case str():
-            return value
-        case bool() | int() | float():  # as JavaScript writes them into a header
-            return orjson.dumps(value).decode()
-    raise _damaged(row, "headers")
+    if not isinstance(events, list) or not all(isinstance(name, str) for name in events):
+        raise _damaged(row, "events")
+    return Webhook(
+        instance=row.instance,
+        url=str(fields["url"]),
+        enabled=bool(fields["enabled"]),
+        events=frozenset(events),
+        by_events=bool(fields["by_events"]),
+        base64=bool(fields["base64"]),
+        headers=tuple(headers.items()),
+        instance_id=row.instance_id,
+    )
 
 
 def _json(row: Row, column: str) -> object:

@@ -77,7 +77,10 @@ class EvolutionStore:
     async def list(self, after: Endpoint | None, limit: int) -> Page:
         """Rows that cannot be read are left out, with a line in the log."""
         look = await self._run(lambda: self._tables().look(None))
-        return page(filter(None, map(self._readable, look.rows)), after, limit)
+        readable = [self._readable(row) for row in look.rows]
+        found = page((item for item in readable if isinstance(item, Stored)), after, limit)
+        unreadable = tuple(item for item in readable if isinstance(item, str))
+        return replace(found, unreadable=unreadable) if after is None else found
 
     async def instances(self) -> tuple[str, ...]:
         """All of Evolution's: events of an instance without a webhook can be the global one's."""
@@ -143,12 +146,13 @@ class EvolutionStore:
     def _stored(self, row: Row) -> Stored | None:
         return stored(row, take_all=self._take_all)
 
-    def _readable(self, row: Row) -> Stored | None:
+    def _readable(self, row: Row) -> Stored | str | None:
+        """A text: what is wrong with the row."""
         try:
             return self._stored(row)
         except RowDamaged as error:
             log.warning("%s", error)
-            return None
+            return str(error)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
+from worker.basics.printable import printable
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.declaration import CONTENT
 from worker.webhooks.fields import InvalidWebhook, webhook_from
@@ -154,4 +155,5 @@ def _value(value: object) -> str:
             return "{ " + ", ".join(f"{_value(str(name))} = {_value(item)}" for name, item in value.items()) + " }"
         case list():
             return "[" + ", ".join(map(_value, value)) + "]"
-    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")
+    text = orjson.dumps(value).decode()
+    return "".join(char if printable(char) == char else f"\\U{ord(char):08x}" for char in text)
