@@ -193,7 +193,7 @@ def test_a_given_up_attempt_frees_its_place() -> None:
     assert crowd[4].running
 
 
-def test_a_retry_after_holds_the_whole_endpoint() -> None:
+def test_a_retry_after_pauses_the_whole_endpoint() -> None:
     world = World()
     crowd = [world.arrive("acme") for _ in range(6)]
     world.finish(crowd[0], Answered(429, retry_after=60))
@@ -204,7 +204,7 @@ def test_a_retry_after_holds_the_whole_endpoint() -> None:
     assert world.arrive("acme").parked is None
 
 
-def test_a_retry_after_of_ten_years_holds_for_an_hour() -> None:
+def test_a_retry_after_of_ten_years_pauses_for_an_hour() -> None:
     world = World()
     world.exchange("acme", Answered(503, retry_after=10 * 365 * 86400.0))
     assert world.arrive("acme").parked == Parked(ParkReason.RETRY_AFTER, 3645)

@@ -49,12 +49,12 @@ class AdmissionMachine(RuleBasedStateMachine):
         places, take = self.world.admission._places, self.world.admission._places.take
 
         def watched(lane):
-            quick, new, slow = places.held
+            quick, new, slow = places.in_flight_by_pool
             assert quick + min(new + slow, HALF) < PROCESS
             assert lane.pool is Pool.QUICK or new + slow < HALF
             assert lane.pool is not Pool.SLOW or slow < HALF - HALF // 4
             assert lane.in_flight < lane.cap
-            assert self.world.clock >= lane.held_until
+            assert self.world.clock >= lane.paused_until
             assert lane.breaker.state is not State.OPEN
             self.starts.append((lane.webhook.instance, self.world.clock))
             take(lane)
@@ -116,7 +116,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         assert admission.in_flight == len(self.world.running) == sum(lane.in_flight for lane in lanes)
         assert admission.waiting == sum(ticket.waiting for ticket in self.world.tickets)
         assert admission.waiting == sum(len(lane.waiting) for lane in lanes)
-        assert places.held == [sum(lane.in_flight for lane in lanes if lane.pool is pool) for pool in Pool]
+        assert places.in_flight_by_pool == [sum(lane.in_flight for lane in lanes if lane.pool is pool) for pool in Pool]
         assert places.slow_waiting == sum(len(lane.waiting) for lane in lanes if lane.pool is Pool.SLOW)
         assert admission.endpoints_open == sum(lane.breaker.state is not State.CLOSED for lane in lanes)
 

@@ -54,7 +54,7 @@ def test_an_endpoint_that_answers_in_ten_seconds_is_slow_between_its_attempts_to
     world.exchange("acme", seconds=10)
     for _ in range(4):
         world.arrive("acme")
-    assert world.admission._places.held[Pool.SLOW] == 4
+    assert world.admission._places.in_flight_by_pool[Pool.SLOW] == 4
 
 
 def test_an_endpoint_seen_for_the_first_time_does_not_queue_behind_slow_ones() -> None:
@@ -69,7 +69,7 @@ def test_an_endpoint_seen_for_the_first_time_does_not_queue_behind_slow_ones() -
     for _ in range(30):
         for number in range(20):
             world.arrive(f"slow-{number}")
-    assert world.admission._places.held[Pool.SLOW] == 15
+    assert world.admission._places.in_flight_by_pool[Pool.SLOW] == 15
     assert world.admission.waiting <= 20
     assert [world.arrive(f"quiet-{number}").running for number in range(5)] == [True] * 5
 
@@ -79,7 +79,7 @@ def test_one_quick_answer_makes_an_endpoint_quick_again() -> None:
     world.exchange("acme", seconds=10)
     world.exchange("acme", seconds=0.1)
     world.arrive("acme")
-    assert world.admission._places.held == [1, 0, 0]
+    assert world.admission._places.in_flight_by_pool == [1, 0, 0]
 
 
 def test_turns_go_round_when_the_process_is_full() -> None:

@@ -1,4 +1,4 @@
-"""The retry schedule and what covers a hold."""
+"""The retry schedule and what covers a delay."""
 
 from fractions import Fraction
 from math import ceil, inf, nan
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.backoff import BASE_STEPS, LONGEST_HOLD, Schedule, circuit_open_hold, schedule
+from worker.domain.backoff import BASE_STEPS, LONGEST_DELAY, Schedule, circuit_open_delay, schedule
 
 DEFAULT = schedule(attempts=12, initial=5, multiplier=3, longest=21600)
 
@@ -88,19 +88,19 @@ def test_covering(seconds: float, step: int) -> None:
 def test_covering_waits_long_enough_and_no_longer_than_needed(delays: list[int], seconds: float) -> None:
     steps = tuple(sorted({*delays, *BASE_STEPS}))
     step = Schedule(tuple(delays), steps).covering(seconds)
-    wanted = min(LONGEST_HOLD, seconds)  # an hour for NaN
+    wanted = min(LONGEST_DELAY, seconds)  # an hour for NaN
     assert step >= wanted
     assert not [shorter for shorter in steps if wanted <= shorter < step]
 
 
-@pytest.mark.parametrize(("age", "hold"), [(-3, 0), (0, 0), (50, 5), (3000, 300), (86400, 8640)])
-def test_a_closed_circuit_is_awaited_for_a_tenth_of_the_age(age: float, hold: float) -> None:
-    assert circuit_open_hold(age) == hold
+@pytest.mark.parametrize(("age", "delay"), [(-3, 0), (0, 0), (50, 5), (3000, 300), (86400, 8640)])
+def test_a_closed_circuit_is_awaited_for_a_tenth_of_the_age(age: float, delay: float) -> None:
+    assert circuit_open_delay(age) == delay
 
 
 def test_a_delivery_behind_a_day_long_outage_is_touched_a_few_dozen_times() -> None:
     age = touches = 0
     while age < 86400:
-        age += DEFAULT.covering(circuit_open_hold(age))
+        age += DEFAULT.covering(circuit_open_delay(age))
         touches += 1
     assert touches < 72

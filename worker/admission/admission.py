@@ -12,17 +12,18 @@ from worker.admission.self_fault import OURS_PERHAPS, SelfFaultGuard
 from worker.admission.waiting import WaitingRoom
 from worker.basics.clock import Clock
 from worker.delivery.ports import Admitted, Turn
-from worker.domain.backoff import LONGEST_HOLD, Schedule
+from worker.domain.backoff import LONGEST_DELAY, Schedule
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Answered, Failure, Result
 
 
 class EndpointAdmission:
-    """Implements ports.Admission for one event loop: no I/O, no tasks, every call returns at once.
+    """Decides for each delivery whether its attempt starts, waits or is parked.
 
-    `tick` must be called every quarter of a second and at `next_wake`. `monotonic` and `now` (Unix time) are
-    in seconds. `on_self_fault(True | False)` is called once for each change.
+    Implements ports.Admission for one event loop: no I/O, no tasks, every call returns at once.
+    `tick` must be called every quarter of a second and at `next_wake`. `monotonic` and `now` (Unix time) are in seconds.
+    `on_self_fault(True | False)` is called once for each change.
     """
 
     def __init__(
@@ -203,17 +204,17 @@ class EndpointAdmission:
                 if breaker.failed(attempt.epoch, now):
                     self._open[lane] = None
                     self._empty(lane, now)
-            case Health.HELD:
+            case Health.PAUSED:
                 assert isinstance(result, Answered)
-                self._hold(attempt, result.retry_after or 0.0, now)
+                self._pause(attempt, result.retry_after or 0.0, now)
             case Health.UNKNOWN:
                 breaker.released(attempt.epoch, now)
 
-    def _hold(self, attempt: Attempt, seconds: float, now: float) -> None:
+    def _pause(self, attempt: Attempt, seconds: float, now: float) -> None:
         lane = attempt.lane
         lane.failed(attempt.started, now)
-        lane.breaker.held(attempt.epoch, now)
-        lane.hold(now + min(seconds, LONGEST_HOLD))
+        lane.breaker.paused(attempt.epoch, now)
+        lane.pause(now + min(seconds, LONGEST_DELAY))
         self._empty(lane, now)
 
     def _forgive(self) -> None:

@@ -20,7 +20,7 @@ class Attempt:
 
 
 class Attempts:
-    """Keyed by the delivery object itself: a repeated message makes an equal delivery, but another attempt."""
+    """Attempts in flight, found by object identity: a repeated message makes an equal delivery, but another attempt."""
 
     def __init__(self) -> None:
         self._young: OrderedDict[int, Attempt] = OrderedDict()
@@ -44,7 +44,7 @@ class Attempts:
         return attempt
 
     def grown_old(self, now: float) -> Iterator[Lane]:
-        """Tells the lane of each attempt that has passed SLOW_SECONDS, and yields it (one lane perhaps twice)."""
+        """Calls `grow_old` on the lane of each attempt that has passed SLOW_SECONDS; yields it (one perhaps twice)."""
         while self._young:
             attempt = next(iter(self._young.values()))
             if now - attempt.started <= SLOW_SECONDS:

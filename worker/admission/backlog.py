@@ -1,6 +1,6 @@
 """Decides how long a delivery of a full lane is parked, from what the lane has parked and not yet got back."""
 
-from worker.domain.backoff import LONGEST_HOLD, Schedule
+from worker.domain.backoff import LONGEST_DELAY, Schedule
 
 
 class Backlog:
@@ -50,7 +50,7 @@ class Backlog:
 
     def _step(self, now: float, rate: float, ahead: float, schedule: Schedule) -> int:
         longest = schedule.covering((ahead + 1) / rate)
-        backlog = min((self.total + ahead + 1) / rate, LONGEST_HOLD)
+        backlog = min((self.total + ahead + 1) / rate, LONGEST_DELAY)
         before, a_second = ahead + 1, max(1.0, rate)
         for step in schedule.steps:
             if step > longest and step > backlog:

@@ -21,22 +21,24 @@ class Health(Enum):
 
     ALIVE = "alive"
     FAILED = "failed"
-    HELD = "held"
+    PAUSED = "paused"
     UNKNOWN = "unknown"
 
 
 def health_of(result: Result) -> Health:
-    """| result | health | breaker | lane |
+    """What one attempt's result says about its endpoint.
+
+    | result | health | breaker | lane |
     | --- | --- | --- | --- |
     | any other status: 2xx, 3xx, 4xx, 410 | ALIVE: a rejection is an answer | success | grows |
     | 408, 429, 5xx, timeout, connect, DNS, TLS | FAILED | failure | shrinks |
-    | 429 or 503 with Retry-After | HELD: the hold says all | unmoved | shrinks, held |
+    | 429 or 503 with Retry-After | PAUSED: the pause says all | unmoved | shrinks, paused |
     | forbidden by the egress rules | UNKNOWN: nothing was sent | unmoved | unmoved |
     """
     if isinstance(result, Answered):
         status = result.status
         if result.retry_after is not None and status in HONOURS_RETRY_AFTER:
-            return Health.HELD
+            return Health.PAUSED
         return Health.FAILED if status >= 500 or status in _FAILED_STATUSES else Health.ALIVE
     return Health.UNKNOWN if result.failure is Failure.REFUSED else Health.FAILED
 
@@ -137,8 +139,8 @@ class Breaker:
             self.open_until = now
             self.epoch += 1
 
-    def held(self, epoch: int, now: float) -> None:
-        """An answer with Retry-After: the lane is held anyway, and the circuit stays open if that was its canary."""
+    def paused(self, epoch: int, now: float) -> None:
+        """An answer with Retry-After: the lane is paused anyway, and the circuit stays open if that was its canary."""
         if epoch == self.epoch and self.state is State.HALF_OPEN:
             self._open(now)
 

@@ -60,13 +60,13 @@ class Lane:
         "breaker",
         "bucket",
         "cap",
-        "held_until",
         "in_flight",
         "last_pool",
         "last_used",
         "latency",
         "limit",
         "old",
+        "paused_until",
         "pool",
         "shrunk_at",
         "waiting",
@@ -86,7 +86,7 @@ class Lane:
         self.old = 0  # attempts in flight that are older than SLOW_SECONDS
         self.pool = Pool.NEW
         self.last_pool = Pool.NEW  # what its last finished attempt says
-        self.held_until = NEVER
+        self.paused_until = NEVER
         self.shrunk_at = NEVER
         self.last_used = now
         self.latency = _ASSUMED_LATENCY
@@ -99,7 +99,7 @@ class Lane:
         """Whether its own rules let an attempt start now; the process's places are not asked."""
         breaker = self.breaker
         limit = self.limit if breaker.state is State.CLOSED else self.cap
-        if self.in_flight >= limit or now < self.held_until or not breaker.permits(now):
+        if self.in_flight >= limit or now < self.paused_until or not breaker.permits(now):
             return False
         return self.bucket is None or now >= self.bucket.ready_at
 
@@ -131,11 +131,11 @@ class Lane:
         self.latency = max(self.latency, SLOW_SECONDS)
 
     def end(self) -> None:
-        """One attempt in flight less."""
+        """One attempt that had not been slow has ended."""
         self.in_flight -= 1
 
     def end_old(self) -> None:
-        """One less that `grow_old` was called for."""
+        """One attempt that had been slow (`grow_old`) has ended."""
         self.in_flight -= 1
         self.old -= 1
 
@@ -163,12 +163,12 @@ class Lane:
     def acquit(self) -> None:
         """The webhook has another URL: what the receiver there did is not held against the new one."""
         self.breaker.reset()
-        self.held_until = NEVER
+        self.paused_until = NEVER
         self.limit = max(self.limit, min(FIRST_LIMIT, self.cap))
 
-    def hold(self, until: float) -> None:
+    def pause(self, until: float) -> None:
         """The receiver asked for a pause (Retry-After): no attempt starts before then, monotonic seconds."""
-        self.held_until = max(self.held_until, until)
+        self.paused_until = max(self.paused_until, until)
 
     def park(self, now: float, ahead: float, schedule: Schedule) -> int:
         """The delay in seconds of a delivery that is parked because the lane is full, with `ahead` before it."""
@@ -196,7 +196,7 @@ class Lane:
             self.bucket.configure(limit, share, now)
 
     def join(self, pool: Pool) -> None:
-        """It uses the places of this pool from now on. For Places alone, whose counts go with it."""
+        """Moves the lane to this pool; only Places calls it, with its counts."""
         self.pool = pool
 
     def completed(self, seconds: float, now: float) -> None:
@@ -227,7 +227,7 @@ class Lane:
 
     def idle(self, now: float) -> bool:
         """Whether the lane can be forgotten without losing more than its pace."""
-        if not self.empty or now < self.held_until or not self.breaker.clean(now):
+        if not self.empty or now < self.paused_until or not self.breaker.clean(now):
             return False
         if self.backlog is not None:
             self.backlog.expire(now)

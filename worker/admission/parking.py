@@ -5,14 +5,14 @@ from worker.admission.lanes import Lane, Pool
 from worker.admission.places import Places
 from worker.admission.seats import ROOM_SECONDS
 from worker.basics.clock import Clock
-from worker.domain.backoff import Schedule, circuit_open_hold
+from worker.domain.backoff import Schedule, circuit_open_delay
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.routing import Delivery
 
 LONGEST_WAIT = 5.0
 """Seconds in a lane's waiting room, as long as the shortest delay queue: beyond it, parking is no worse."""
 
-SLOW_HOLD_SECONDS = 135.0
+SLOW_DELAY_SECONDS = 135.0
 """Because of an endpoint that hangs, no delivery is parked for longer than the delay queue that covers this: the pace
 of a hanging endpoint says nothing of the moment when it is well again."""
 
@@ -41,9 +41,9 @@ class ParkingRules:
         self._now = now
 
     def of(self, lane: Lane, delivery: Delivery, now: float) -> Parked | None:
-        """None: it may wait in the lane."""
-        if now < lane.held_until:
-            return self.held(lane, now)
+        """Why a delivery is parked and for how long; None if it may wait in the lane."""
+        if now < lane.paused_until:
+            return self.paused(lane, now)
         state = lane.breaker.state
         if state is not State.CLOSED and (lane.waiting or not lane.breaker.permits(now)):
             return self.circuit_open(lane, delivery, now)
@@ -57,15 +57,15 @@ class ParkingRules:
         """The parking of a delivery that waited and shall not wait longer."""
         return self.of(lane, delivery, now) or self.busy(lane, now)
 
-    def held(self, lane: Lane, now: float) -> Parked:
-        return Parked(ParkReason.RETRY_AFTER, self._schedule.covering(lane.held_until - now))
+    def paused(self, lane: Lane, now: float) -> Parked:
+        return Parked(ParkReason.RETRY_AFTER, self._schedule.covering(lane.paused_until - now))
 
     def circuit_open(self, lane: Lane, delivery: Delivery, now: float) -> Parked:
-        hold = circuit_open_hold(self._now() - delivery.history.first_seen)
+        delay = circuit_open_delay(self._now() - delivery.history.first_seen)
         remaining = lane.breaker.open_until - now
         if lane.breaker.state is State.OPEN and remaining > 0:
-            return Parked(ParkReason.CIRCUIT_OPEN, self._schedule.covering(max(remaining, hold)))
-        return Parked(ParkReason.CIRCUIT_OPEN, self._schedule.covering(min(CANARY_SECONDS, hold)))
+            return Parked(ParkReason.CIRCUIT_OPEN, self._schedule.covering(max(remaining, delay)))
+        return Parked(ParkReason.CIRCUIT_OPEN, self._schedule.covering(min(CANARY_SECONDS, delay)))
 
     def busy(self, lane: Lane, now: float) -> Parked:
         ahead = float(len(lane.waiting) + lane.in_flight)
@@ -77,9 +77,9 @@ class ParkingRules:
             return Parked(reason, self._schedule.covering(0))  # it has shown no pace yet, and will have by then
         step = lane.park(now, ahead, self._schedule)
         if lane.pool is Pool.SLOW:
-            step = min(step, self._schedule.covering(SLOW_HOLD_SECONDS))
+            step = min(step, self._schedule.covering(SLOW_DELAY_SECONDS))
         return Parked(reason, step)
 
     def self_fault(self, seconds: float) -> Parked:
         """No receiver has been reached for `seconds`: parked for a tenth of that, as behind an open circuit."""
-        return Parked(ParkReason.SELF_FAULT, self._schedule.covering(circuit_open_hold(seconds)))
+        return Parked(ParkReason.SELF_FAULT, self._schedule.covering(circuit_open_delay(seconds)))

@@ -18,10 +18,10 @@ class Places:
     `limit` is WORKER_CONCURRENCY, `half` its half. A running POST is never cut to make room, so slow endpoints can be
     held back at admission alone: by the pool that their lane is in.
 
-    1. SLOW and NEW lanes start only while they hold fewer than `half` together, SLOW ones only while they
-       hold fewer than three quarters of that: the rest is left to endpoints that have not shown their pace yet.
+    1. SLOW and NEW lanes start only while they have fewer than `half` in flight together, SLOW ones only while they
+       have fewer than three quarters of that: the rest is left to endpoints that have not shown their pace yet.
     2. Any attempt starts only while quick + min(slow + new, half) < limit: when many quick lanes turn slow at
-       once and so hold more than half, the surplus does not count, and quick lanes keep at least limit - half.
+       once and so have more than half, the surplus does not count, and quick lanes keep at least limit - half.
     3. Trade-off: attempts in flight can exceed `limit` by as many as turned slow after their start. They never
        exceed limit + half; only there a quick lane waits for slow ones.
 
@@ -42,7 +42,7 @@ class Places:
         self._shared_seats = max(1, limit - limit // 4)
         self.in_flight = 0
         self.waiting = 0
-        self.held = [0 for _ in Pool]  # attempts in flight, by pool
+        self.in_flight_by_pool = [0 for _ in Pool]
         self.slow_waiting = 0
         self._rings: list[OrderedDict[Lane, None]] = [OrderedDict() for _ in Pool]
         self.lined_up = 0  # lanes in the rings together
@@ -50,23 +50,23 @@ class Places:
 
     def free(self, pool: Pool) -> bool:
         """Whether an attempt of such a lane may start (invariants 1 to 3)."""
-        quick = self.held[Pool.QUICK]
+        quick = self.in_flight_by_pool[Pool.QUICK]
         unproven = self.in_flight - quick
         if unproven >= self.half:
             return pool is Pool.QUICK and quick + self.half < self.limit and self._below_ceiling
-        if pool is Pool.SLOW and self.held[pool] >= self.slow_limit:
+        if pool is Pool.SLOW and self.in_flight_by_pool[pool] >= self.slow_limit:
             return False
         return self.in_flight < self.limit
 
     def take(self, lane: Lane) -> None:
         """An attempt of this lane starts."""
         self.in_flight += 1
-        self.held[lane.pool] += 1
+        self.in_flight_by_pool[lane.pool] += 1
 
     def give(self, lane: Lane) -> None:
         """An attempt of this lane has ended."""
         self.in_flight -= 1
-        self.held[lane.pool] -= 1
+        self.in_flight_by_pool[lane.pool] -= 1
 
     def has_seat(self, lane: Lane, now: float) -> bool:
         """Whether one more delivery may wait in this lane."""
@@ -94,8 +94,8 @@ class Places:
             self.lined_up -= 1
         if Pool.SLOW in (lane.pool, pool):
             self.slow_waiting += len(lane.waiting) if pool is Pool.SLOW else -len(lane.waiting)
-        self.held[lane.pool] -= lane.in_flight
-        self.held[pool] += lane.in_flight
+        self.in_flight_by_pool[lane.pool] -= lane.in_flight
+        self.in_flight_by_pool[pool] += lane.in_flight
         lane.join(pool)
         if in_line:
             self.line_up(lane)

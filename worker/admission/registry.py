@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from worker.admission.breaker import BreakerRules
 from worker.admission.lanes import Lane
-from worker.domain.backoff import LONGEST_HOLD
+from worker.domain.backoff import LONGEST_DELAY
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
 IDLE_SECONDS = 300.0
-FORGET_SECONDS = 2 * LONGEST_HOLD
+FORGET_SECONDS = 2 * LONGEST_DELAY
 """A lane at rest is kept for IDLE_SECONDS; one with a bad record until nothing that it parked can be left."""
 
-_ROUNDS = 240  # ticks in which every lane is looked at once: about a minute
+_ROUNDS = 240  # ticks in which every lane is checked once: about a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,10 @@ class Caps:
     global_webhook: int = 200
 
     def of(self, webhook: Webhook) -> int:
-        """A webhook's own `concurrency` goes up to half of the process: no tenant can ask for all of it."""
+        """The most attempts at once that this webhook's lane may have.
+
+        A webhook's own `concurrency` goes up to half of the process: no tenant can ask for all of it.
+        """
         if webhook.concurrency is not None:
             return max(1, min(webhook.concurrency, self.process // 2))
         own = self.endpoint if webhook.instance or webhook.id != GLOBAL_ID else self.global_webhook

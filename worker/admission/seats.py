@@ -10,7 +10,7 @@ and the messages behind it in the queue lose no more than this. A new endpoint i
 
 ROOM_SECONDS = 1.0
 MOST_WAITING = 100
-"""Otherwise as many deliveries may wait in a lane as it expects to start within ROOM_SECONDS, at most MOST_WAITING."""
+"""A slower lane keeps as many waiting as it expects to start within ROOM_SECONDS, at most MOST_WAITING."""
 
 
 def soon(lane: Lane, now: float) -> float:

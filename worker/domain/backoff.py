@@ -7,7 +7,7 @@ from math import ceil
 BASE_STEPS = (5, 15, 45, 135, 405, 1215, 3645)
 """Delay queues that always exist, for `Retry-After` and for parking."""
 
-LONGEST_HOLD = 3600.0
+LONGEST_DELAY = 3600.0
 """Neither a `Retry-After` nor a parking asks for more than an hour."""
 
 
@@ -29,7 +29,7 @@ class Schedule:
 
     def covering(self, seconds: float) -> int:
         """The shortest delay queue that waits at least `seconds`, an hour at most."""
-        wanted = min(LONGEST_HOLD, seconds)  # in this order NaN is an hour too
+        wanted = min(LONGEST_DELAY, seconds)  # in this order NaN is an hour too
         return self.steps[bisect_left(self.steps, wanted)]
 
 
@@ -46,7 +46,7 @@ def schedule(attempts: int, initial: float, multiplier: float, longest: float) -
     return Schedule(tuple(delays), tuple(sorted({*delays, *BASE_STEPS})))
 
 
-def circuit_open_hold(age: float) -> float:
+def circuit_open_delay(age: float) -> float:
     """Seconds to park a delivery of this age behind an open circuit: a tenth of its age.
 
     So what waits behind an outage is offered again within a tenth of the outage's length after its end,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worker.domain.backoff import Schedule, circuit_open_hold
+from worker.domain.backoff import Schedule, circuit_open_delay
 from worker.domain.outcome import DeadLettered, DeadReason, Parked, ParkReason
 
 
@@ -30,8 +30,8 @@ class Policy:
         """What becomes of an event of this age while the store cannot say which webhooks it is for."""
         if self.expired(age):
             return DeadLettered(DeadReason.EXPIRED, error)
-        return Parked(ParkReason.CONFIG_UNAVAILABLE, self.schedule.covering(circuit_open_hold(age)))
+        return Parked(ParkReason.CONFIG_UNAVAILABLE, self.schedule.covering(circuit_open_delay(age)))
 
     def internal(self, age: float) -> Parked:
         """What becomes of a delivery of this age after a fault of the worker: later again, as behind an outage."""
-        return Parked(ParkReason.INTERNAL, self.schedule.covering(circuit_open_hold(age)))
+        return Parked(ParkReason.INTERNAL, self.schedule.covering(circuit_open_delay(age)))
