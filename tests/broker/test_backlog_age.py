@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from worker.broker import census
 from worker.broker.census import BacklogAge
 
-LOOK = 5.0
+PERIOD = 5.0
 
 
 class World:
@@ -33,9 +33,9 @@ class World:
             self.queue.popleft()
         self.ours += count
 
-    def look(self) -> None:
-        self.now += LOOK
-        self.age.looked(self.ours, len(self.queue), self.replicas)
+    def count(self) -> None:
+        self.now += PERIOD
+        self.age.counted(self.ours, len(self.queue), self.replicas)
 
     @property
     def truth(self) -> float:
@@ -44,11 +44,11 @@ class World:
 
 def test_an_empty_queue_has_no_age() -> None:
     world = World()
-    world.look()
+    world.count()
     assert world.age.seconds() == 0
     world.arrive(3)
     world.take(3)
-    world.look()
+    world.count()
     assert world.age.seconds() == 0
 
 
@@ -56,54 +56,54 @@ def test_a_queue_that_nobody_takes_from_grows_old() -> None:
     world = World()
     world.arrive(10)
     for _ in range(100):
-        world.look()
+        world.count()
         world.arrive(1)
-    assert world.truth - LOOK <= world.age.seconds() <= world.truth
+    assert world.truth - PERIOD <= world.age.seconds() <= world.truth
 
 
 def test_without_looks_a_backlog_goes_on_growing_old_and_an_empty_queue_does_not() -> None:
     world, empty = World(), World()
     world.arrive(10)
-    world.look()
-    empty.look()
+    world.count()
+    empty.count()
     world.now = empty.now = 3600
-    assert (world.age.seconds(), empty.age.seconds()) == (3600 - LOOK, 0)
+    assert (world.age.seconds(), empty.age.seconds()) == (3600 - PERIOD, 0)
 
 
 def test_the_age_falls_as_the_backlog_is_worked_off() -> None:
     world = World()
-    world.look()
+    world.count()
     for _ in range(100):
         world.arrive(50)
-        world.look()
-    assert world.age.seconds() == 99 * LOOK
+        world.count()
+    assert world.age.seconds() == 99 * PERIOD
     while len(world.queue) > 100:
         world.take(100)
-        world.look()
-        assert world.truth - LOOK <= world.age.seconds() <= world.truth
+        world.count()
+        assert world.truth - PERIOD <= world.age.seconds() <= world.truth
     world.take(100)
-    world.look()
+    world.count()
     assert world.age.seconds() == 0
 
 
 def test_replicas_that_come_and_go_do_not_disturb_it() -> None:
     world = World(replicas=1)
-    world.look()
+    world.count()
     for step in range(200):
         world.replicas = 1 + step // 20 % 3
         world.arrive(60)
         world.take(50 // world.replicas)
-        world.look()
-        assert abs(world.age.seconds() - world.truth) <= 3 * LOOK
+        world.count()
+        assert abs(world.age.seconds() - world.truth) <= 3 * PERIOD
 
 
 def test_a_replica_that_takes_nothing_sees_that_others_empty_the_queue() -> None:
     world = World(replicas=2)
     world.arrive(1000)
-    world.look()
+    world.count()
     while world.queue:
         world.take(0, others=100)
-        world.look()
+        world.count()
     assert world.age.seconds() == 0
 
 
@@ -111,36 +111,36 @@ def test_what_goes_back_is_not_taken() -> None:
     """Handed back at a pause, or by a connection that was lost: at the head of the queue again."""
     world = World()
     world.arrive(1000)
-    world.look()
+    world.count()
     for _ in range(100):
         world.ours += 50
         for _ in range(50):
             world.queue.popleft()
-        world.look()
+        world.count()
         world.ours -= 50
         world.queue.extendleft([0.0] * 50)
-        world.look()
-    assert world.age.seconds() == world.truth - LOOK
+        world.count()
+    assert world.age.seconds() == world.truth - PERIOD
 
 
 def test_what_is_remembered_is_bounded_and_the_oldest_is_kept() -> None:
     world = World()
     for _ in range(3 * census.MOST_REMEMBERED):
         world.arrive(1)
-        world.look()
+        world.count()
     assert len(world.age._arrivals) <= census.MOST_REMEMBERED
-    assert world.age.seconds() == world.truth - LOOK
+    assert world.age.seconds() == world.truth - PERIOD
     world.take(1500)
-    world.look()
-    assert 0 <= world.truth - world.age.seconds() <= 10 * LOOK
+    world.count()
+    assert 0 <= world.truth - world.age.seconds() <= 10 * PERIOD
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=60))
-def test_alone_it_is_never_wrong_by_more_than_a_look(steps: list[tuple[int, int]]) -> None:
+def test_alone_it_is_never_wrong_by_more_than_a_count(steps: list[tuple[int, int]]) -> None:
     world = World()
-    world.look()
+    world.count()
     for arriving, wanted in steps:
         world.arrive(arriving)
         world.take(min(wanted, len(world.queue)))
-        world.look()
-        assert world.truth - LOOK <= world.age.seconds() <= world.truth
+        world.count()
+        assert world.truth - PERIOD <= world.age.seconds() <= world.truth

@@ -51,8 +51,8 @@ class World:
 
 @pytest.fixture
 async def world(amqp: Amqp, names: Names, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "PERIOD_SECONDS", 0.02)
+    monkeypatch.setattr(module, "FIRST_PERIOD_SECONDS", 0.01)
     queues = topology(names.prefix, names.exchange, (5,))
     await declare(amqp.connection, queues, bind=True)
     world = World(queues)

@@ -47,9 +47,9 @@ class Consuming:
             lambda: self.states[: len(states)] == list(states), 15, lambda: f"{self.states}, {self.task}"
         )
 
-    def _handle(self, taking: TakenMessage) -> None:
-        self.bodies.append(taking.body)
-        taking.ack()
+    def _handle(self, message: TakenMessage) -> None:
+        self.bodies.append(message.body)
+        message.ack()
         self._told()
 
     def _state(self, connected: bool) -> None:

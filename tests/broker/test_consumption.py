@@ -70,7 +70,7 @@ class Rig:
     """A consumption of the queue `q` on a fake channel."""
 
     channel: FakeChannel = field(default_factory=FakeChannel)
-    takings: list[TakenMessage] = field(default_factory=list)
+    messages: list[TakenMessage] = field(default_factory=list)
     held: Held = field(default_factory=lambda: Held(MEBIBYTE))
     redeliveries: Redeliveries[TakenMessage] = field(default_factory=lambda: Redeliveries(lambda: 0.0))
     changes: int = 0
@@ -88,9 +88,9 @@ class Rig:
         for tag in tags:
             await callback(delivered(tag, again=again))
 
-    def _take(self, taking: TakenMessage) -> None:
-        taking.begun = True
-        self.takings.append(taking)
+    def _take(self, message: TakenMessage) -> None:
+        message.begun = True
+        self.messages.append(message)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -103,7 +103,7 @@ async def test_what_comes_after_the_end_is_not_held() -> None:
     assert rig.held.bytes == 10
     consumption.close()
     await rig.deliver(3)  # aiormq passes on what it had read before
-    assert (rig.held.bytes, len(rig.takings), consumption.taken) == (0, 2, 0)
+    assert (rig.held.bytes, len(rig.messages), consumption.taken) == (0, 2, 0)
 
 
 async def test_a_channel_that_closes_by_itself_gives_its_bytes_free_at_once() -> None:
@@ -114,7 +114,7 @@ async def test_a_channel_that_closes_by_itself_gives_its_bytes_free_at_once() ->
     await asyncio.wait([rig.channel.closing])
     await asyncio.sleep(0)
     assert consumption.closed
-    assert rig.takings[0].lost
+    assert rig.messages[0].lost
     assert (rig.held.bytes, rig.changes) == (0, 1)
 
 
@@ -122,9 +122,9 @@ async def test_acks_are_told_before_messages_are_handed_back() -> None:
     rig = Rig()
     consumption = await rig.start()
     await rig.deliver(1, 2, 3)
-    for taking in (rig.takings[1], rig.takings[2]):
-        taking.hand_back()
-    rig.takings[0].ack()
+    for message in (rig.messages[1], rig.messages[2]):
+        message.hand_back()
+    rig.messages[0].ack()
     await consumption.flushed()
     assert rig.channel.told == [("ack", 1, True), ("nack", 2, False), ("nack", 3, False)]
 
@@ -136,15 +136,15 @@ async def test_what_was_settled_when_its_channel_broke_is_acked_when_it_comes_ag
     rig = Rig()
     consumption = await rig.start()
     await rig.deliver(1, 2, 3)
-    rig.takings[0].ack()  # not told any more
+    rig.messages[0].ack()  # not told any more
     consumption.close()
-    rig.takings[1].ack()
+    rig.messages[1].ack()
     again = await rig.start()
     await rig.deliver(1, 2, 3, again=True)
     await again.flushed()
-    assert len(rig.takings) == 3  # three equal messages: the third, still handled, goes on
+    assert len(rig.messages) == 3  # three equal messages: the third, still handled, goes on
     assert rig.channel.told == [("ack", 2, False), ("ack", 3, False)]
-    rig.takings[2].ack()
+    rig.messages[2].ack()
     await again.flushed()
     assert rig.channel.told[2:] == [("ack", 1, True)]
     assert rig.held.bytes == 0
@@ -155,12 +155,12 @@ async def test_what_is_handled_goes_on_on_the_channel_that_delivers_it_again() -
     consumption = await rig.start()
     await rig.deliver(1)
     consumption.close()
-    (taking,) = rig.takings
-    assert (taking.lost, rig.held.bytes) == (True, 0)
+    (message,) = rig.messages
+    assert (message.lost, rig.held.bytes) == (True, 0)
     again = await rig.start()
     await rig.deliver(1, again=True)
-    assert (taking.lost, rig.held.bytes, len(rig.takings)) == (False, 5, 1)
-    taking.ack()
+    assert (message.lost, rig.held.bytes, len(rig.messages)) == (False, 5, 1)
+    message.ack()
     await again.flushed()
     assert (rig.channel.told, rig.held.bytes) == ([("ack", 1, True)], 0)
 
@@ -169,21 +169,21 @@ async def test_what_was_told_handed_back_or_never_begun_is_handled_when_it_comes
     rig = Rig()
     consumption = await rig.start()
     await rig.deliver(1, 2, 3)
-    rig.takings[0].ack()
+    rig.messages[0].ack()
     await consumption.flushed()  # told: the broker may know
-    rig.takings[1].begun = False  # waited in the inbox
+    rig.messages[1].begun = False  # waited in the inbox
     consumption.close()
-    rig.takings[2].hand_back()
+    rig.messages[2].hand_back()
     await rig.start()
     await rig.deliver(1, 2, 3, again=True)
-    assert len(rig.takings) == 6
+    assert len(rig.messages) == 6
 
 
 async def test_what_is_remembered_is_told_no_more_though_the_channel_lives_a_moment_longer() -> None:
     rig = Rig()
     consumption = await rig.start()
     await rig.deliver(1)
-    rig.takings[0].ack()
+    rig.messages[0].ack()
     before = rig.channel
     consumption.close()
     await asyncio.sleep(3 * ACK_PERIOD_SECONDS)  # in which it would have been told
@@ -191,7 +191,7 @@ async def test_what_is_remembered_is_told_no_more_though_the_channel_lives_a_mom
     again = await rig.start()
     await rig.deliver(1, again=True)
     await again.flushed()
-    assert (rig.channel.told, len(rig.takings)) == ([("ack", 1, True)], 1)
+    assert (rig.channel.told, len(rig.messages)) == ([("ack", 1, True)], 1)
 
 
 async def test_a_message_that_is_not_delivered_again_is_always_handled() -> None:
@@ -199,10 +199,10 @@ async def test_a_message_that_is_not_delivered_again_is_always_handled() -> None
     consumption = await rig.start()
     await rig.deliver(1, 2)
     consumption.close()
-    rig.takings[0].ack()
+    rig.messages[0].ack()
     await rig.start()
     await rig.deliver(1, 2)
-    assert len(rig.takings) == 4
+    assert len(rig.messages) == 4
 
 
 @pytest.fixture
@@ -219,16 +219,16 @@ class Taker:
     """Keeps what comes; `wait_for` so many."""
 
     def __init__(self) -> None:
-        self.takings: list[TakenMessage] = []
+        self.messages: list[TakenMessage] = []
         self._facts = Facts()
         self._telling: set[asyncio.Future[None]] = set()
 
-    def take(self, taking: TakenMessage) -> None:
-        self.takings.append(taking)
+    def take(self, message: TakenMessage) -> None:
+        self.messages.append(message)
         self._telling.add(asyncio.ensure_future(self._facts.changed()))
 
     async def wait_for(self, count: int) -> None:
-        await self._facts.wait_for(lambda: len(self.takings) == count, 15, lambda: f"{len(self.takings)}")
+        await self._facts.wait_for(lambda: len(self.messages) == count, 15, lambda: f"{len(self.messages)}")
 
 
 async def test_no_ack_is_lost_when_the_channel_closes_right_after(connection: Any, amqp: Amqp, names: Names) -> None:
@@ -243,8 +243,8 @@ async def test_no_ack_is_lost_when_the_channel_closes_right_after(connection: An
         await consumption.consume([Consumer(names.events, 2000)], 1.0)
         await taker.wait_for(COUNT)
         await consumption.cancel()
-        for taking in taker.takings[1::2]:
-            taking.ack()
+        for message in taker.messages[1::2]:
+            message.ack()
         await consumption.flushed()
         await channel.close()
         await amqp.wait_depth(names.events, COUNT // 2)

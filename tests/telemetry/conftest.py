@@ -67,7 +67,7 @@ class Traced:
             FailureWatch(FakeReceivers(), self.clock),
             Clocks(self.clock, Clock()),
         )
-        self._take = otel.taking(self.pipeline.take)
+        self._take = otel.handler(self.pipeline.take)
 
     async def take(self, *messages: FakeMessage) -> None:
         for message in messages:

@@ -22,8 +22,8 @@ class EndpointAdmission:
     """Decides for each delivery whether its attempt starts, waits or is parked.
 
     Implements ports.Admission for one event loop: no I/O, no tasks, every call returns at once.
-    `tick` must be called every quarter of a second and at `next_wake`. `monotonic` and `now` (Unix time) are in seconds.
-    `on_self_fault(True | False)` is called once for each change.
+    `tick` must be called every quarter of a second and at `next_wake`. `monotonic` and `now` (Unix time) are
+    in seconds. `on_self_fault(True | False)` is called once for each change.
     """
 
     def __init__(

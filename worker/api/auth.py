@@ -25,7 +25,7 @@ MOST_WAITING = 256
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`instance` None: the operator, who reaches every instance."""
+    """Who made the request: the operator (`instance` None, reaches every one) or one instance."""
 
     instance: str | None = None
 

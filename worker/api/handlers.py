@@ -35,7 +35,7 @@ EVERY_ID = "*"
 
 
 class Handlers:
-    """`now` gives Unix time in seconds."""
+    """The calls of the /webhook API, one method each. `now` gives Unix time in seconds."""
 
     def __init__(
         self,

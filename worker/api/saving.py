@@ -1,4 +1,4 @@
-"""A set: what was asked, merged with what is stored, checked, written, and told to all replicas."""
+"""A set: what was asked, merged with what is stored, checked, written, and announced to all replicas."""
 
 import asyncio
 import secrets
@@ -41,7 +41,10 @@ class Saved:
 
 
 class Saving:
-    """Sets of one instance take turns in this process; against other processes the store's revisions guard."""
+    """Merges, checks, stores and announces a webhook that was set.
+
+    Sets of one instance take turns in this process; against other processes the store's revisions guard.
+    """
 
     def __init__(
         self,

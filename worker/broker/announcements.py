@@ -20,13 +20,13 @@ from worker.broker.frames import declare_exchange
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 2.0
-"""For a confirm on the process's own connection: one that hangs may be dead before its heartbeat says so."""
+"""Seconds to wait for a confirm on the process's own connection: it may be dead before its heartbeat shows it."""
 
 OWN_SECONDS = 5.0
-"""For the same over a new connection, from opening it to the last confirm."""
+"""Seconds to announce over a new connection, confirms included."""
 
 CLOSE_SECONDS = 1.0
-"""For closing it: behind a memory alarm RabbitMQ reads nothing from a publisher, Connection.Close included."""
+"""Seconds to close it: behind a memory alarm RabbitMQ reads nothing from a publisher, Connection.Close included."""
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What the broker says of our queues: how much waits in each, for how long, and how many replicas consume."""
+"""Asks the broker about our queues: how much waits in each, for how long, and how many replicas consume."""
 
 import asyncio
 import logging
@@ -18,10 +18,10 @@ from worker.broker.topology import Topology
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
+PERIOD_SECONDS = 5.0
 """How often the broker is asked."""
 
-FIRST_LOOK_SECONDS = 0.5
+FIRST_PERIOD_SECONDS = 0.5
 """The same while there is no connection yet."""
 
 REMEMBERED_SECONDS = 300.0
@@ -44,7 +44,7 @@ class Depths:
     replicas: int
 
 
-async def look(connection: AbstractConnection, topology: Topology, first: Iterable[str]) -> Depths:
+async def ask_depths(connection: AbstractConnection, topology: Topology, first: Iterable[str]) -> Depths:
     """Ask for all of our queues and for those of `first` attempts. Raises what a broken connection, or a missing
     queue, raises."""
     channel = await open_channel(connection)
@@ -70,11 +70,11 @@ class Consuming(Protocol):
         """The queues of first attempts that are consumed now."""
 
     def taken(self, group: int) -> int:
-        """Messages that this process has taken from first attempts (0) or retries (1), without those given back."""
+        """Messages that this process has taken from first attempts (0) or retries (1), without those handed back."""
 
 
 class Census:
-    """Asks the broker every five seconds; `on_count` hears the depths, and how many replicas share a rate limit."""
+    """Asks the broker every five seconds; `on_count` gets the depths, and how many replicas share a rate limit."""
 
     def __init__(
         self, topology: Topology, consumers: Consuming, monotonic: Clock, on_count: Callable[[Depths, int], None]
@@ -87,7 +87,7 @@ class Census:
 
     @property
     def ages(self) -> Mapping[str, Callable[[], float]]:
-        """By queue (`events`, `retries`): tells how many seconds its oldest ready message has waited."""
+        """By queue (`events`, `retries`): how many seconds its oldest ready message has waited."""
         return {"events": self._events.seconds, "retries": self._retries.seconds}
 
     async def watch(self) -> None:
@@ -97,26 +97,26 @@ class Census:
             if connection is not None:
                 try:
                     with as_broker_errors():
-                        depths = await look(connection, self._topology, self._consumers.first_queues)
+                        depths = await ask_depths(connection, self._topology, self._consumers.first_queues)
                 except BROKER_ERRORS as error:
                     log.info("the broker could not say how much waits: %s", in_words(error))
                 else:
                     self._counted(depths)
-            await asyncio.sleep(LOOK_SECONDS if connection else FIRST_LOOK_SECONDS)
+            await asyncio.sleep(PERIOD_SECONDS if connection else FIRST_PERIOD_SECONDS)
 
     def _counted(self, depths: Depths) -> None:
         ready = (depths.events, depths.messages[self._topology.retries])
         for group, age in enumerate((self._events, self._retries)):
-            age.looked(self._consumers.taken(group), ready[group], depths.replicas)
+            age.counted(self._consumers.taken(group), ready[group], depths.replicas)
         self._on_count(depths, self._replicas.counted(depths.replicas))
 
 
 class BacklogAge:
-    """Fed with each look at the queue; no I/O. Seconds by the monotonic clock that it is given.
+    """Estimates how long a queue's oldest ready message has waited, in seconds; no I/O.
 
-    What was taken and what is ready make up what has arrived; messages leave in order, so the oldest one that is
-    ready arrived when that sum first exceeded what has been taken by now. It counts from this process's first look
-    at the earliest, and takes other replicas for as fast as this one.
+    `counted` is called with each count of the queue. What was taken and what is ready make up what has arrived;
+    messages leave in order, so the oldest one that is ready arrived when that sum first exceeded what has been taken
+    by now. It counts from this process's first count at the earliest, and takes other replicas for as fast as this one.
     """
 
     def __init__(self, monotonic: Clock) -> None:
@@ -126,8 +126,8 @@ class BacklogAge:
         self._ours = 0
         self._ready = 0
 
-    def looked(self, ours: int, ready: int, replicas: int) -> None:
-        """`ours`: messages that this process has taken and not given back, since its start."""
+    def counted(self, ours: int, ready: int, replicas: int) -> None:
+        """`ours`: messages that this process has taken and not handed back, since its start."""
         # What is no longer ready was taken by somebody, whatever this replica's share was.
         self._taken += max((ours - self._ours) * max(1, replicas), self._ready - ready)
         self._ours, self._ready = ours, ready
@@ -140,12 +140,12 @@ class BacklogAge:
             self._arrivals = deque(islice(self._arrivals, 0, None, 2))
 
     def seconds(self) -> float:
-        """0 when nothing was ready at the last look. Without further looks (no connection) it goes on growing."""
+        """0 when nothing was ready at the last count. Without further counts (no connection) it goes on growing."""
         return self._monotonic() - self._arrivals[0][0] if self._arrivals else 0.0
 
 
 class Replicas:
-    """Fed with each count of consumers; no I/O. `monotonic` is in seconds.
+    """Counts the replicas that share a rate limit: the highest of five minutes; no I/O, `monotonic` in seconds.
 
     A replica that pauses for WORKER_MAX_BYTES has no consumer for a while and delivers on: the highest count of the
     last minutes holds, so that the others do not take its share meanwhile and pass the limit together with it.

@@ -134,7 +134,7 @@ def _url(address: Address) -> URL:
 async def while_open(connection: AbstractConnection, work: Coroutine[Any, Any, T]) -> T:
     """The work's result. Raises ConnectionError when the connection is lost and the work does not notice.
 
-    aiormq never wakes who waits for room in the write queue (ten frames) of a connection that died meanwhile.
+    aiormq never wakes a task that waits for room in the write queue (ten frames) of a connection that died meanwhile.
     """
     beneath = connection_beneath(connection)
     if beneath is None:
@@ -163,7 +163,7 @@ class Client(Protocol):
         """Returns when the connection is gone or no longer fit for use."""
 
     def state(self, connected: bool) -> None:
-        """Hears each change."""
+        """Called with True when connected, False when the connection is lost."""
 
 
 class Supervisor:

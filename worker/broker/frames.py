@@ -18,7 +18,7 @@ from worker.broker.pamqp_internals import BasicConsume, ExchangeDeclare, QueueBi
 
 
 async def declare_exchange(channel: Channel, name: str, kind: str = "topic", *, passive: bool = False) -> None:
-    """Durable; `passive` only asks whether it exists."""
+    """Declares it durable; `passive` only checks that it exists."""
     await channel.rpc(ExchangeDeclare(exchange=name, exchange_type=kind, durable=True, passive=passive))
 
 
@@ -30,7 +30,7 @@ class Depth(NamedTuple):
 
 
 async def depth(channel: Channel, name: str) -> Depth:
-    """Of a queue that exists; otherwise its channel is closed (ChannelNotFoundEntity)."""
+    """Counts a queue's ready messages and consumers. No such queue: the channel closes (ChannelNotFoundEntity)."""
     answer = await channel.rpc(QueueDeclare(queue=name, durable=True, passive=True))
     return Depth(answer.message_count or 0, answer.consumer_count or 0)
 
@@ -38,7 +38,7 @@ async def depth(channel: Channel, name: str) -> Depth:
 async def declare_queue(
     channel: Channel, name: str, arguments: Mapping[str, str | int] | None = None, *, passive: bool = False
 ) -> int:
-    """Durable; `passive` only asks whether it exists. Returns how many consumers it has."""
+    """Declares it durable; `passive` only checks that it exists. Returns how many consumers it has."""
     declare = QueueDeclare(queue=name, durable=True, passive=passive, arguments=dict(arguments or {}))
     return (await channel.rpc(declare)).consumer_count or 0
 

@@ -15,13 +15,13 @@ async def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     from worker.process.sources import own_store, source_kind  # noqa: PLC0415 - heavy; see cli/__init__.py
 
     if not source_kind(settings).own_table:
-        version, said = None, f"nothing to migrate with WEBHOOK_SOURCE={settings.webhook_source}"
+        version, text = None, f"nothing to migrate with WEBHOOK_SOURCE={settings.webhook_source}"
     else:
         store = own_store(settings)
         try:
             version = await store.migrate()
         finally:
             await store.close()
-        said = f"the schema has version {version}"
-    say_json({"version": version}) if options.json else say(said)
+        text = f"the schema has version {version}"
+    say_json({"version": version}) if options.json else say(text)
     return DONE

@@ -43,7 +43,7 @@ class Seen:
 
 
 Look = Callable[[Seen], bool]
-"""True: leave it un-acked to the end. False: it will be acked soon, and its place is free again then."""
+"""Called with each message; True keeps it un-acked to the end. False: its ack comes soon, and frees its place."""
 
 
 class Browser:

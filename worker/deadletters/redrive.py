@@ -44,9 +44,10 @@ class Redriven:
 
 
 class Redrive:
-    """One run. `wants` says which letters; `limit` how many at most. `result` is true at every moment.
+    """Sends the chosen letters back to work, acking each after its confirm; one run.
 
-    `deliver` is what is done with a letter that is too large to be published; None: it is left.
+    `wants` says which letters; `limit` how many at most. `result` is true at every moment. `deliver` is what is done
+    with a letter that is too large to be published; None: it is left.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class Redrive:
         return True
 
     async def _move(self, seen: Seen, history: History, letter: Letter) -> None:
-        # Who never reached a webhook fans out anew; the others go to their one webhook.
+        # A letter that never reached a webhook fans out anew; the others go to their one webhook.
         target = self._topology.events if history.webhook_id is None else self._topology.retries
         try:
             assert self._browser is not None

@@ -18,9 +18,10 @@ Decision = Remember | Forget | Disable
 
 
 class FailureWatch:
-    """Called with each attempt that was charged; `now` is Unix time in seconds.
+    """Disables webhooks whose receiver is gone or failed for too long.
 
-    `long_failing` None: no webhook is disabled for failing for long, only for a 410.
+    `judged` is called for each attempt that was charged; `now` is Unix time in seconds. `long_failing` None: no webhook
+    is disabled for failing for long, only for a 410.
     """
 
     def __init__(self, receivers: Receivers, now: Clock, long_failing: LongFailing | None = None) -> None:
@@ -30,7 +31,10 @@ class FailureWatch:
         self._writing = Tasks()
 
     def judged(self, webhook: Webhook, outcome: Outcome) -> None:
-        """An attempt ended so. `webhook` is what it used. Never blocks, never raises."""
+        """Takes note of one charged attempt's outcome and starts any write. Never blocks, never raises.
+
+        `webhook` is what the attempt used.
+        """
         decision = self._decided(webhook, outcome)
         if decision is not None:
             self._carry_out(webhook, decision, outcome)
@@ -70,7 +74,7 @@ class FailureWatch:
 
 
 def _reason(outcome: Outcome, since: int | None) -> str:
-    """What the webhook's row and its owner are told."""
+    """Why it is disabled, as the webhook's row and the API show it."""
     if since is None:
         assert isinstance(outcome, DeadLettered)
         return outcome.error

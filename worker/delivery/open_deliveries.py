@@ -8,9 +8,9 @@ from worker.domain.history import History
 class OpenDeliveries:
     """Counts a message's open deliveries, and acks, hands back or rejects the message when the last one has left.
 
-    The message is acked when every delivery in it ended in a 2xx, a skip or a confirmed publish. If one could
-    not be published, the whole message goes back: it is worse to lose a delivery than to make another twice. If one
-    can never be published, for it is too large, the whole message becomes a dead letter for the same reason.
+    The message is acked when every delivery in it ended in a 2xx, a skip or a confirmed publish. If one could not be
+    published, the whole message is handed back: it is worse to lose a delivery than to make another twice. If one can
+    never be published, for it is too large, the whole message becomes a dead letter for the same reason.
     """
 
     __slots__ = ("_failed", "_open", "_rejected", "history", "message")

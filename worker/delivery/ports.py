@@ -35,9 +35,9 @@ class Message(Protocol):
     def body(self) -> bytes: ...
     @property
     def history(self) -> History | None:
-        """What it carries of an earlier taking; None for an event that comes from Evolution itself.
+        """The past of a retried, parked or redriven delivery; None for a new event, which Evolution published.
 
-        Raises InvalidEvent when that is damaged: somebody else published to our queue.
+        Raises InvalidEvent when its headers are damaged: somebody else published to our queue.
         """
 
     @property
@@ -108,7 +108,7 @@ class Webhooks(Protocol):
 
 
 class Receivers(Protocol):
-    """What the webhooks' own rows say of their receivers. No call raises."""
+    """Writes into webhooks' rows what deliveries learned of receivers. No call raises."""
 
     async def disable(self, webhook: Webhook, reason: str, *, if_failing: bool) -> None:
         """Send its receiver nothing more. `webhook` is what the attempt used: if it was changed since, nothing happens.

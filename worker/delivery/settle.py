@@ -139,6 +139,7 @@ class Settler:
         storing.add_done_callback(self._stored)
 
     def _stored(self, storing: asyncio.Future[object]) -> None:
+        """Settles the delivery once its publish is confirmed, or publishes again."""
         settlement = self._storing.pop(storing)
         if storing.cancelled():
             self._hand_back(settlement)
@@ -165,7 +166,7 @@ class Settler:
     def _too_large(self, settlement: _Settlement, error: TooLarge) -> None:
         """The broker's copy of the message is the only one that can be: rejected, it is dead-lettered as it is.
 
-        A stopping worker gives it back to the others, and where a reject would drop it (a queue of Evolution's, or
+        A stopping worker hands it back for the others, and where a reject would drop it (a queue of Evolution's, or
         declared by the operator) it is held and offered again.
         """
         outcome, message = settlement.outcome, settlement.deliveries.message

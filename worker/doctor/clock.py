@@ -29,10 +29,10 @@ def clocks(others: Mapping[str, Ahead]) -> Finding:
     off = [who for who, seconds in sure.items() if seconds > WARNED]
     if not off:
         return Finding("ok", name, f"agrees with {' and '.join(others)} within {max(WARNED, 0):g} s")
-    told = ", ".join(f"{who} is {abs(others[who].seconds):.0f} s {_direction(others[who])}" for who in off)
+    ahead_or_behind = ", ".join(f"{who} is {abs(others[who].seconds):.0f} s {_direction(others[who])}" for who in off)
     ours = len(off) > 1 and len({others[who].seconds > 0 for who in off}) == 1
     where = "this machine" if ours else f"this machine and the machine of {' and '.join(off)}"
-    what = f"seen from here {told}: timestamps of signatures, tokens, ages and retries go wrong by as much"
+    what = f"seen from here {ahead_or_behind}: timestamps of signatures, tokens, ages and retries go wrong by as much"
     fix = f"synchronise the clock of {where}: timedatectl set-ntp true, or chronyc makestep"
     return Finding("problem" if max(sure.values()) > WRONG else "warning", name, what, fix)
 
@@ -44,8 +44,8 @@ def _direction(ahead: Ahead) -> str:
 def time_zone(offset_seconds: float, zone: str) -> Finding:
     """The zone of this process. Evolution writes its own local time into `date_time` and appends a false Z."""
     name = "time zone"
-    told = "the worker's own times are UTC; Evolution's date_time is Evolution's local time with a false Z"
+    utc = "the worker's own times are UTC; Evolution's date_time is Evolution's local time with a false Z"
     if offset_seconds == 0:
-        return Finding("ok", name, f"UTC here; {told}")
-    what = f"{zone} here, {offset_seconds / 3600:+g} h from UTC; {told}, off by as much if it runs in the same zone"
+        return Finding("ok", name, f"UTC here; {utc}")
+    what = f"{zone} here, {offset_seconds / 3600:+g} h from UTC; {utc}, off by as much if it runs in the same zone"
     return Finding("advice", name, what, "TZ=UTC in Evolution's environment makes it true")

@@ -54,7 +54,7 @@ def grants(database: Database, *, own: bool) -> str:
     if database.dialect == "mysql":
         name, user = _quoted(database, database.name), _user(database)
         on = [f"{name}.{_quoted(database, one)}" for one in tables]
-        if own:  # MySQL has no owners: who migrates needs these too
+        if own:  # MySQL has no owners: the user that migrates needs these too
             rights, on = f"{rights}, CREATE, ALTER", [f"{name}.*"]
         return " ".join(f"GRANT {rights} ON {one} TO {user};" for one in on) + MYSQL_HOST
     schema = _quoted(database, database.schema or "public")

@@ -18,7 +18,7 @@ Webhooks = Mapping[Place, Sequence[Webhook]]
 
 
 def by_place(webhooks: Sequence[Webhook]) -> dict[Place, list[Webhook]]:
-    """The enabled ones; those whose URL leads nowhere are left to `unsendable`."""
+    """Groups the enabled webhooks by host, port and TLS; those whose URL leads nowhere are left to `unsendable`."""
     found: dict[Place, list[Webhook]] = {}
     for webhook in webhooks:
         place = place_of(webhook.url)
@@ -36,9 +36,9 @@ def unsendable(webhooks: Sequence[Webhook], elsewhere: str = "") -> Finding | No
     if not problems:
         return None
     what = f"{many(len(problems), 'webhook')} that cannot be sent to, whose events become dead letters: "
-    told = [f"{name} ({problem})" for name, problem in problems]
+    found = [f"{name} ({problem})" for name, problem in problems]
     fix = elsewhere or "webhook-worker webhook set INSTANCE --id ID --url URL --header 'Name: value' (all headers anew)"
-    return Finding("problem", NAME, what + some(told), fix, tuple(name for name, _ in problems))
+    return Finding("problem", NAME, what + some(found), fix, tuple(name for name, _ in problems))
 
 
 def problems_of(webhooks: Sequence[Webhook]) -> list[tuple[str, str]]:

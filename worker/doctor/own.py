@@ -14,9 +14,11 @@ LOSING = ("max-length", "max-length-bytes", "message-ttl", "expires", "max-in-me
 """Keys of a policy that change what these queues keep."""
 
 
-def rights(said: str, user: str, needs: Needs, commands: Commands) -> Finding:
-    """`said`: RabbitMQ's refusal."""
-    what = f"refused: {said}; the fix replaces all rights that {user!r} has in this virtual host, so this user must be "
+def rights(refusal: str, user: str, needs: Needs, commands: Commands) -> Finding:
+    """`refusal`: RabbitMQ's own words."""
+    what = (
+        f"refused: {refusal}; the fix replaces all rights that {user!r} has in this virtual host, so this user must be "
+    )
     what += "the worker's alone: if Evolution or anybody else uses it, make another for RABBITMQ_URI first"
     return Finding("problem", "RabbitMQ rights", what, commands.permit(user, needs))
 

@@ -31,10 +31,11 @@ class Webhook:
 
     `events` holds canonical names and categories of Evolution Go; empty means all. `secrets` are Standard Webhooks
     secrets (`whsec_...`), newest first; two sign side by side during rotation, the old one until `old_secret_until`
-    (Unix seconds; None: until it is taken away). `ignore` to `latest_only` are what docs/filters.md tells: `filter` is
-    its JSON text, `ttl_seconds` has canonical names. What may hold a secret never appears in a repr. `failing_since`
-    (Unix milliseconds) is what its row remembers of its receiver, not what it says: it makes no webhook another one;
-    nor does `instance_id`, Evolution's own id of the instance, which is there when Evolution's database is the source.
+    (Unix seconds; None: until it is taken away). `ignore` to `latest_only` are what docs/filters.md explains: `filter`
+    is its JSON text, `ttl_seconds` has canonical names. What may hold a secret never appears in a repr. `failing_since`
+    (Unix milliseconds) is bookkeeping about the receiver; excluded from equality, so that recording a failure is no
+    change of configuration. `instance_id`, Evolution's own id of the instance, is excluded too; it is there when
+    Evolution's database is the source.
 
     Only what deliveries use stands here, with the defaults. What people may write is declared in
     webhooks/declaration.py; tests/webhooks/test_declaration.py names a field that stands in one of the two alone.

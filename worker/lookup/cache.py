@@ -56,10 +56,10 @@ class _Query:
 
 
 class Cache:
-    """ports.Webhooks over a store. `clock` is monotonic; `count` has a bound increment for each result.
+    """Answers which webhooks an instance has, from memory or the store (ports.Webhooks).
 
-    `global_webhook` comes from the settings and has no row in any store. A query that takes longer than `timeout`
-    seconds counts as failed.
+    `clock` is monotonic; `count` has a bound increment for each result. `global_webhook` comes from the settings and
+    has no row in any store. A query that takes longer than `timeout` seconds counts as failed.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class Cache:
         return known
 
     def _void(self, instance: str) -> None:
-        """What is being asked may be answered as it was before."""
+        """Makes the query under way stale: it may read the old row."""
         query = self._queries.pop(instance, None)
         if query is not None:
             query.void = True

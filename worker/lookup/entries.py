@@ -37,7 +37,7 @@ class Entry:
         self.fresh_until = -inf
 
     def still(self, found: Subscriptions) -> Subscriptions:
-        """What was found; the same objects as before, if nothing has changed.
+        """Keeps the cached objects if the store answered the same; else returns what was `found`.
 
         So a delivery that waited need not compare, and 10,000 instances that are looked up each minute move no memory.
         """

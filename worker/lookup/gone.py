@@ -19,7 +19,7 @@ class GoneReceivers:
         self._by_instance.setdefault(webhook.instance, {})[webhook.id] = (webhook, reason)
 
     def forget(self, instance: str, webhook_id: str | None = None) -> None:
-        """The store itself says so now, or the owner has changed something: one of the instance's webhooks, or all."""
+        """Ends the memory of one of the instance's webhooks, or of all: their row was written or changed."""
         if webhook_id is None:
             self._by_instance.pop(instance, None)
             return

@@ -26,11 +26,14 @@ class Pause:
 
     @property
     def failing(self) -> bool:
-        """The last query that ended failed."""
+        """Whether the last query that ended has failed."""
         return self._seconds > 0
 
     def recent(self) -> bool:
-        """It failed a moment ago: waiting for its next answer would probably be in vain."""
+        """Whether a query failed within the last RECENT_SECONDS, and none succeeded since.
+
+        Waiting for the store's next answer would probably be in vain.
+        """
         return self.failing and self._clock() < self._failed_at + RECENT_SECONDS
 
     def allows(self) -> bool:

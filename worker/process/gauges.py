@@ -23,7 +23,7 @@ def measure_admission(metrics: Metrics, admission: EndpointAdmission) -> None:
 def measure_broker(metrics: Metrics, consumers: Consumers, publisher: Publisher, census: Census) -> None:
     """What is taken from RabbitMQ, what it has not confirmed yet, and what waits there."""
     gauge = metrics.gauge
-    gauge("consuming", "1 while messages are taken.", lambda: consumers.taking)
+    gauge("consuming", "1 while messages are taken.", lambda: consumers.has_consumers)
     gauge("held_bytes", "Bytes of un-acked messages.", lambda: consumers.held_bytes)
     oldest_unconfirmed = "Age of the oldest publish without a confirm."
     gauge("oldest_unconfirmed_publish_seconds", oldest_unconfirmed, lambda: publisher.oldest_unconfirmed)

@@ -101,7 +101,7 @@ class Worker:
             failures=self._failures,
         )
         self._consumers = Consumers(
-            tracing.taking(self._pipeline.take),
+            tracing.handler(self._pipeline.take),
             self._prepare,
             plan.groups,
             settings.worker_max_bytes,

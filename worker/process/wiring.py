@@ -158,7 +158,7 @@ def cache(settings: Settings, source: WebhookSource, telemetry: Telemetry) -> Ca
 
 
 def tracing() -> Tracing:
-    """By OpenTelemetry's own variables, which its SDK reads too. Raises OSError when one of them cannot be used."""
+    """Traces if OpenTelemetry's own variables ask for them, else none. Raises OSError when one cannot be used."""
     endpoint = settings_traces.endpoint(os.environ)
     if endpoint is None:
         return Tracing()

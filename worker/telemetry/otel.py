@@ -26,7 +26,7 @@ from worker.domain.request import Request
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Result
 from worker.telemetry.otel_spans import Facts, of_delivery, of_message, of_request, of_result, outcome_of
-from worker.telemetry.tracing import Take, Tracing
+from worker.telemetry.tracing import Handle, Tracing
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ W3C = TraceContextTextMapPropagator()
 """Not what OTEL_PROPAGATORS names: baggage is nothing for receivers outside."""
 
 
-class _Taking:
+class _MessageSpan:
     """The span of one taking. It ends with the record of the message's last delivery."""
 
     __slots__ = ("context", "settled", "span")
@@ -72,7 +72,7 @@ class _Attempt:
             self.span = None
 
 
-_TAKING: ContextVar[_Taking | None] = ContextVar("taking", default=None)
+_MESSAGE_SPAN: ContextVar[_MessageSpan | None] = ContextVar("message_span", default=None)
 _ATTEMPT: ContextVar[_Attempt | None] = ContextVar("attempt", default=None)
 
 
@@ -89,17 +89,17 @@ class Otel(Tracing):
     def headers(self) -> Callable[[], Mapping[str, str]]:
         return _headers
 
-    def taking(self, take: Take) -> Take:
+    def handler(self, handle: Handle) -> Handle:
         def traced(message: Message) -> None:
-            taking = self._begun_or_none(message)
-            if taking is None:
-                take(message)
+            message_span = self._begun_or_none(message)
+            if message_span is None:
+                handle(message)
                 return
-            token = _TAKING.set(taking)
+            token = _MESSAGE_SPAN.set(message_span)
             try:
-                take(_Message(message, taking))
+                handle(_Message(message, message_span))
             finally:
-                _TAKING.reset(token)
+                _MESSAGE_SPAN.reset(token)
 
         return traced
 
@@ -115,8 +115,8 @@ class Otel(Tracing):
     async def close(self) -> None:
         await self._close()
 
-    def _begun_or_none(self, message: Message) -> _Taking | None:
-        """None: no span could be made. A message is worth more than its trace, and who takes it takes the next ones."""
+    def _begun_or_none(self, message: Message) -> _MessageSpan | None:
+        """None: no span could be made. A message is worth more than its trace, and the pipeline goes on."""
         try:
             return self._begun(message)
         except Exception as fault:
@@ -125,16 +125,16 @@ class Otel(Tracing):
                 log.error("a message is not traced, deliveries go on; said once", exc_info=fault)
             return None
 
-    def _begun(self, message: Message) -> _Taking:
+    def _begun(self, message: Message) -> _MessageSpan:
         parent = W3C.extract(message.trace, Context())
         name, facts = f"process {message.queue}", of_message(message)
-        return _Taking(self._tracer.start_span(name, parent, SpanKind.CONSUMER, facts))
+        return _MessageSpan(self._tracer.start_span(name, parent, SpanKind.CONSUMER, facts))
 
 
 def _headers() -> Mapping[str, str]:
     """Of the taking that calls: what is published for it continues its trace."""
-    taking = _TAKING.get()
-    return {} if taking is None else _injected(taking.context)
+    message_span = _MESSAGE_SPAN.get()
+    return {} if message_span is None else _injected(message_span.context)
 
 
 def _injected(context: Context) -> dict[str, str]:
@@ -146,11 +146,11 @@ def _injected(context: Context) -> dict[str, str]:
 class _Message:
     """ports.Message: notes that it was settled."""
 
-    __slots__ = ("_inner", "_taking", "body", "exchange", "message_id", "queue", "routing_key")
+    __slots__ = ("_inner", "_message_span", "body", "exchange", "message_id", "queue", "routing_key")
 
-    def __init__(self, inner: Message, taking: _Taking) -> None:
+    def __init__(self, inner: Message, message_span: _MessageSpan) -> None:
         self._inner = inner
-        self._taking = taking
+        self._message_span = message_span
         self.body = inner.body
         self.message_id = inner.message_id
         self.exchange = inner.exchange
@@ -174,11 +174,11 @@ class _Message:
         return self._inner.lost
 
     def ack(self) -> None:
-        self._taking.settled = True
+        self._message_span.settled = True
         self._inner.ack()
 
     def hand_back(self) -> None:
-        self._taking.settled = True
+        self._message_span.settled = True
         self._inner.hand_back()
 
     @property
@@ -186,7 +186,7 @@ class _Message:
         return self._inner.dead_letters
 
     def reject(self) -> None:
-        self._taking.settled = True
+        self._message_span.settled = True
         self._inner.reject()
 
 
@@ -235,11 +235,11 @@ class _Sender:
         self._now = now
 
     async def send(self, request: Request, timeout: float) -> Result:
-        taking, attempt = _TAKING.get(), _ATTEMPT.get()
-        if taking is None or attempt is None:
+        message_span, attempt = _MESSAGE_SPAN.get(), _ATTEMPT.get()
+        if message_span is None or attempt is None:
             return await self._inner.send(request, timeout)  # no delivery of the flow's
         facts = {**attempt.facts, **of_request(request.target)}
-        attempt.span = span = self._tracer.start_span("POST", taking.context, SpanKind.CLIENT, facts)
+        attempt.span = span = self._tracer.start_span("POST", message_span.context, SpanKind.CLIENT, facts)
         try:
             result = await self._inner.send(_traced(request, span), timeout)
         except BaseException as fault:  # cut by the drain deadline, or a fault of ours
@@ -275,5 +275,5 @@ class _Recorder:
         self._inner.settled(record)
         if (attempt := _ATTEMPT.get()) is not None:
             attempt.left(record)
-        if (taking := _TAKING.get()) is not None:
-            taking.left(record)
+        if (message_span := _MESSAGE_SPAN.get()) is not None:
+            message_span.left(record)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from worker.delivery.ports import Admission, Message, Recorder, Sender
 
-Take = Callable[[Message], None]
+Handle = Callable[[Message], None]
 
 
 class Tracing:
@@ -15,20 +15,20 @@ class Tracing:
         """AMQP headers that continue the trace of the delivery that calls; None: there are none."""
         return None
 
-    def taking(self, take: Take) -> Take:
-        """What messages are handed to."""
-        return take
+    def handler(self, handle: Handle) -> Handle:
+        """Wraps the message handler with spans."""
+        return handle
 
     def admission(self, admission: Admission) -> Admission:
-        """What admits deliveries."""
+        """Wraps the admission, so that each delivery keeps the context of its own spans."""
         return admission
 
     def sender(self, sender: Sender) -> Sender:
-        """What makes the POST."""
+        """Wraps the sender with spans, one for each POST."""
         return sender
 
     def recorder(self, recorder: Recorder) -> Recorder:
-        """What hears how a delivery has left."""
+        """Wraps the recorder, which ends the spans of a delivery that has left."""
         return recorder
 
     async def close(self) -> None:

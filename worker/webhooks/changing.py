@@ -23,10 +23,10 @@ class Changed:
 
 
 async def change(store: WritableStore, endpoint: Endpoint, make: Make) -> Changed | None:
-    """No two writers of a webhook undo each other's fields, on whatever replica. None: `make` left it as it is.
+    """Changes one webhook, again if another writer was faster. None: `make` left it as it is.
 
-    A webhook that stays disabled keeps the reason. A damaged row counts as none and is replaced whole.
-    Raises StoreUnavailable, and what `make` raises.
+    So no two writers undo each other's fields, on whatever replica. A webhook that stays disabled keeps the reason. A
+    damaged row counts as none and is replaced whole. Raises StoreUnavailable, and what `make` raises.
     """
     for _ in range(MOST_TRIES):
         try:

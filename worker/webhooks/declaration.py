@@ -29,7 +29,7 @@ class Kept(Enum):
     """Whether a set over the API that leaves the field out keeps what is stored."""
 
     ALWAYS = auto()
-    """Clients that were written for Evolution do not know the field, and who knows it cannot read back masks."""
+    """Clients that were written for Evolution do not know the field, and a client that does cannot read back masks."""
     NESTED = auto()
     """As Evolution: 2.x (nested in `webhook`) keeps it, in 1.x what is left out has its default."""
     NEVER = auto()

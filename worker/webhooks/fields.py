@@ -61,7 +61,7 @@ def webhook_from(fields: Mapping[str, object], words: Collection[str] = ()) -> W
 
 
 def fields_of(webhook: Webhook) -> dict[str, object]:
-    """What `webhook_from` makes this webhook of, but instance, id and the reason why it is disabled."""
+    """The fields of a webhook in plain form, as `webhook_from` accepts them; no instance, id or disabled reason."""
     return {field.name: field.plain_in(webhook) for field in CONTENT}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 
 
 class AckLedger:
-    """Which delivery tags of a channel are settled, and what to tell the broker of them. Pure bookkeeping.
+    """Which delivery tags of a channel are settled, and which acks to send. Pure bookkeeping.
 
     Tags count up from 1. `take()` yields the acks that are due as (tag, multiple): the whole finished prefix
     in one, and each tag that was already waiting behind an unfinished one at the previous call by itself, so
@@ -23,23 +23,26 @@ class AckLedger:
         self._waiting: set[int] = set()
 
     def taken(self, tag: int) -> None:
-        """Delivered to us. A tag that was passed over stays open: no frame may sweep what nobody handled."""
+        """Records a delivered tag as un-acked, and any tag skipped before it.
+
+        So no `multiple` ack covers a message that nobody handled.
+        """
         for number in range(self._last + 1, tag + 1):
             self._open[number] = None
         self._last = max(self._last, tag)
 
     def ack(self, tag: int) -> None:
-        """Settled, not told yet."""
+        """Marks a tag for the next ack frame."""
         del self._open[tag]
         self._fresh.add(tag)
 
     def handed_back(self, tag: int) -> None:
-        """Settled by a nack of its own, which has been told: until then its tag must stay open."""
+        """Records that the message was requeued by a nack of its own; until that is sent, its tag stays un-acked."""
         del self._open[tag]
         self._returned += 1
 
     def rejected(self, tag: int) -> None:
-        """The same of a nack that has its message dead-lettered: it does not come back."""
+        """Records that the tag's message was dead-lettered by a nack of its own: it does not come back."""
         del self._open[tag]
 
     @property
@@ -49,22 +52,22 @@ class AckLedger:
 
     @property
     def settled(self) -> int:
-        """Those of them that would not come back if the channel were lost (if the broker was told in time)."""
+        """Those of them that would not come back if the channel were lost (if their acks were sent in time)."""
         return self.kept - len(self._open)
 
     @property
     def pending(self) -> bool:
-        """Whether something settled has not been told yet."""
+        """Whether an ack has not been sent yet."""
         return bool(self._fresh or self._waiting)
 
     @property
     def waiting(self) -> AbstractSet[int]:
-        """The tags that are settled and that the last `take` left untold."""
+        """The tags that are settled and whose acks the last `take` left unsent."""
         return self._waiting
 
     def take(self) -> list[tuple[int, bool]]:
         first_open = next(iter(self._open), self._last + 1)
-        # The frame must name a tag that the broker still holds (it searches for that very tag): none told before.
+        # The frame must name a tag that the broker still holds (it searches for that very tag): none acked before.
         prefix = max((tag for tag in self._fresh | self._waiting if tag < first_open), default=0)
         late = sorted(tag for tag in self._waiting if tag > first_open)
         self._waiting = {tag for tag in self._fresh if tag > first_open}

@@ -68,7 +68,7 @@ class Consumers:
         self._applied: tuple[float, Groups] = (0.0, ())
         self._share = 1.0
         self._paused = self._slow = self._stopped = False
-        self._look = asyncio.Event()
+        self._woken = asyncio.Event()
         self._changing = asyncio.Lock()
         self._stopping: asyncio.Future[None] | None = None
 
@@ -84,8 +84,8 @@ class Consumers:
     async def broken(self) -> None:
         groups, probed = self._applied[1], self._monotonic()
         while self._healthy():
-            await self._next_look()
-            # By the clock: while it pauses it looks much more often, and a probe may ask for dozens of queues.
+            await self._next_check()
+            # By the clock: while it pauses it checks much more often, and a probe may ask for dozens of queues.
             if self._connection is not None and self._monotonic() >= probed + PROBE_SECONDS:
                 if not await self._known_to_broker():
                     return
@@ -116,8 +116,8 @@ class Consumers:
         return self._connection is not None and not self._stopped
 
     @property
-    def taking(self) -> bool:
-        """Whether the broker has consumers of ours now: not while too many bytes are held either."""
+    def has_consumers(self) -> bool:
+        """Whether the broker has consumers of this process now: none while more than `max_bytes` are un-acked."""
         return self.consuming and self._applied[0] > 0
 
     @property
@@ -126,14 +126,14 @@ class Consumers:
         return tuple(consumer.queue for consumer in next(iter(self._applied[1]), ()))
 
     def taken(self, group: int) -> int:
-        """Messages of a group's queues that this process has taken since its start, without those given back."""
+        """Messages of a group's queues that this process has taken since its start, without those handed back."""
         now = self._consumptions[group].taken if group < len(self._consumptions) else 0
         return self._taken_before[group] + now
 
     def slow_down(self, slow: bool) -> None:
         """To a probe of one message at a time for each consumer, and back."""
         self._slow = slow
-        self._look.set()
+        self._woken.set()
 
     async def stop(self) -> None:
         """Take nothing more and hand back what has not started. What is under way can still be acked."""
@@ -162,14 +162,14 @@ class Consumers:
 
     # Taking.
 
-    def _take(self, taking: TakenMessage) -> None:
-        if self._stopped or self._over_the_limit(taking):
-            taking.hand_back()
+    def _take(self, message: TakenMessage) -> None:
+        if self._stopped or self._over_the_limit(message):
+            message.hand_back()
         else:
-            self._inbox.put(taking)
+            self._inbox.put(message)
 
-    def _over_the_limit(self, taking: TakenMessage) -> bool:
-        if not self._held.too_many or self._held.bytes == len(taking.body):
+    def _over_the_limit(self, message: TakenMessage) -> bool:
+        if not self._held.too_many or self._held.bytes == len(message.body):
             return False  # one message larger than the limit is still taken, alone
         if not self._paused:
             log.warning("un-acked messages hold %d bytes: consuming pauses", self._held.bytes)
@@ -177,7 +177,7 @@ class Consumers:
             # Fewer at a time afterwards: each message handed back has come one step closer to its delivery limit.
             self._share = max(self._share / 4, LEAST_SHARE)
             self._inbox.hand_back()
-            self._look.set()
+            self._woken.set()
         return True
 
     def _forget(self) -> None:
@@ -209,7 +209,7 @@ class Consumers:
             self._applied = wanted
 
     def _consumption_on(self, channel: Channel) -> Consumption:
-        return Consumption(channel, self._take, self._held, self._look.set, self._redeliveries)
+        return Consumption(channel, self._take, self._held, self._woken.set, self._redeliveries)
 
     def _wanted_share(self) -> float:
         if self._stopped or self._paused:
@@ -218,14 +218,14 @@ class Consumers:
 
     # Watching.
 
-    async def _next_look(self) -> None:
+    async def _next_check(self) -> None:
         try:
             async with asyncio.timeout(PAUSED_WATCH_SECONDS if self._paused else WATCH_SECONDS):
-                await self._look.wait()
+                await self._woken.wait()
         except TimeoutError:
             # Calm: back to the whole prefetch, a little at a time.
             self._share = self._share if self._paused else min(1.0, self._share * 1.2)
-        self._look.clear()
+        self._woken.clear()
 
     def _healthy(self) -> bool:
         if not (self._also_healthy() and all(consumption.healthy for consumption in self._consumptions)):

@@ -58,7 +58,7 @@ class Consumption:
         self._redeliveries = redeliveries
         self._ledger = AckLedger()
         self._open: dict[int, TakenMessage] = {}
-        self._untold: list[TakenMessage] = []
+        self._unsent_acks: list[TakenMessage] = []
         self._tags: dict[str, str] = {}
         self._delivering: set[str] = set()  # queues that something came from
         self._dead_lettering: set[str] = set()
@@ -97,20 +97,20 @@ class Consumption:
         """Messages that it has taken out of its queues: settled, or in hand while the channel lasts."""
         return self._ledger.settled if self.closed else self._ledger.kept
 
-    def ack(self, taking: TakenMessage) -> None:
-        self._ledger.ack(taking.tag)
+    def ack(self, message: TakenMessage) -> None:
+        self._ledger.ack(message.tag)
         if self.closed:
-            self._redeliveries.ended(taking, settled=True)
+            self._redeliveries.ended(message, settled=True)
             return
-        self._settled(taking)
-        self._untold.append(taking)
+        self._settled(message)
+        self._unsent_acks.append(message)
         self._flush_soon()
 
-    def hand_back(self, taking: TakenMessage) -> None:
-        self._nack(taking, requeue=True)
+    def hand_back(self, message: TakenMessage) -> None:
+        self._nack(message, requeue=True)
 
-    def reject(self, taking: TakenMessage) -> None:
-        self._nack(taking, requeue=False)
+    def reject(self, message: TakenMessage) -> None:
+        self._nack(message, requeue=False)
 
     def dead_letters(self, queue: str) -> bool:
         """Whether what is rejected from this queue is kept."""
@@ -122,16 +122,16 @@ class Consumption:
             return
         self.closed = True
         if self._flushing is not None:
-            self._flushing.cancel()  # the channel may live a moment longer: what is remembered must not be told too
+            self._flushing.cancel()  # the channel may live a moment longer: what is remembered must not be acked too
         self._redeliveries.broken()
         self._held.less(self._bytes)
         self._bytes = 0
-        for taking in self._untold:
-            self._redeliveries.ended(taking, settled=True)
-        for taking in self._open.values():
-            if taking.begun:
-                self._redeliveries.lost(taking)
-        self._untold.clear()
+        for message in self._unsent_acks:
+            self._redeliveries.ended(message, settled=True)
+        for message in self._open.values():
+            if message.begun:
+                self._redeliveries.lost(message)
+        self._unsent_acks.clear()
         self._open.clear()
 
     async def flushed(self) -> None:
@@ -150,38 +150,38 @@ class Consumption:
         if self.closed:
             return  # aiormq still passes on frames it had read; a message taken now would never be settled
         self._delivering.add(queue)
-        taking = TakenMessage(self, queue, delivered)
-        self._ledger.taken(taking.tag)
-        size = len(taking.body)
+        message = TakenMessage(self, queue, delivered)
+        self._ledger.taken(message.tag)
+        size = len(message.body)
         self._bytes += size
         self._held.more(size)
-        self._open[taking.tag] = taking
-        if not (taking.redelivered and self._known_again(taking)):
-            self._take(taking)
+        self._open[message.tag] = message
+        if not (message.redelivered and self._known_again(message)):
+            self._take(message)
 
-    def _known_again(self, taking: TakenMessage) -> bool:
-        before = self._redeliveries.under_way(taking)
+    def _known_again(self, message: TakenMessage) -> bool:
+        before = self._redeliveries.under_way(message)
         if before is not None:
-            before.goes_on_as(taking)
-            self._open[taking.tag] = before
+            before.goes_on_as(message)
+            self._open[message.tag] = before
             return True
-        if self._redeliveries.was_settled(taking):
-            taking.ack()
+        if self._redeliveries.was_settled(message):
+            message.ack()
             return True
         return False
 
-    def _nack(self, taking: TakenMessage, *, requeue: bool) -> None:
+    def _nack(self, message: TakenMessage, *, requeue: bool) -> None:
         if self.closed:
-            self._redeliveries.ended(taking, settled=False)
+            self._redeliveries.ended(message, settled=False)
             return
-        self._settled(taking)
-        self._nacks.append((taking.tag, requeue))
+        self._settled(message)
+        self._nacks.append((message.tag, requeue))
         self._flush_soon()
 
-    def _settled(self, taking: TakenMessage) -> None:
-        del self._open[taking.tag]
-        self._bytes -= len(taking.body)
-        self._held.less(len(taking.body))
+    def _settled(self, message: TakenMessage) -> None:
+        del self._open[message.tag]
+        self._bytes -= len(message.body)
+        self._held.less(len(message.body))
 
     def _flush_soon(self) -> None:
         if self._flushing is None or self._flushing.done():
@@ -192,16 +192,16 @@ class Consumption:
             while self._ledger.pending or self._nacks:
                 await asyncio.sleep(ACK_PERIOD_SECONDS)
                 with as_broker_errors():
-                    await self._tell()
+                    await self._send_settlements()
         except BROKER_ERRORS as error:
-            # The channel is gone; the broker redelivers what it was not told of.
+            # The channel is gone; the broker redelivers what was not acked.
             log.info("settled messages could not be acked: %s", error)
 
-    async def _tell(self) -> None:
+    async def _send_settlements(self) -> None:
         # Acks first: one that is lost repeats a delivery, while what is not nacked comes back all the same.
         acks = self._ledger.take()
         waiting = self._ledger.waiting
-        self._untold = [taking for taking in self._untold if taking.tag in waiting]
+        self._unsent_acks = [message for message in self._unsent_acks if message.tag in waiting]
         if acks:
             await acknowledge(self._channel, acks)
         nacks, self._nacks = self._nacks, []
@@ -212,14 +212,14 @@ class Consumption:
 
 
 async def consumer_missing(connection: AbstractConnection, queues: Iterable[str]) -> str | None:
-    """The first queue that has no consumer by what the broker says, in words; or why it could not say."""
+    """The first queue that has no consumer at the broker, in words; or why the broker did not answer."""
     channel = await open_channel(connection)
     try:
         for queue in queues:
             if not (await depth(channel, queue)).consumers:
                 return f"the queue {queue} has no consumer"
     except BROKER_ERRORS as error:
-        return f"the broker could not say who consumes: {error}"
+        return f"the broker could not count the queue's consumers: {error}"
     await channel.close()
     return None
 

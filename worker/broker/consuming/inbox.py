@@ -20,8 +20,8 @@ class Inbox:
         self._waiting: deque[TakenMessage] = deque()
         self._draining = False
 
-    def put(self, taking: TakenMessage) -> None:
-        self._waiting.append(taking)
+    def put(self, message: TakenMessage) -> None:
+        self._waiting.append(message)
         if not self._draining:
             self._draining = True
             asyncio.get_running_loop().call_soon(self._drain)
@@ -45,7 +45,7 @@ class Inbox:
 
     def _hand_on(self, count: int) -> None:
         for _ in range(count):
-            taking = self._waiting.popleft()
-            if not taking.lost:
-                taking.begun = True
-                self._handle(taking)
+            message = self._waiting.popleft()
+            if not message.lost:
+                message.begun = True
+                self._handle(message)

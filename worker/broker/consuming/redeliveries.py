@@ -61,7 +61,7 @@ class Redeliveries(Generic[T]):
             self._under_way[_mark(message)].append(message)
 
     def ended(self, message: T, *, settled: bool) -> None:
-        """It could not be acked, or handed back: its channel is gone."""
+        """Remembers how a message ended whose channel closed before its ack or nack."""
         if len(message.body) > LARGEST_BYTES:
             return
         mark = _mark(message)

@@ -112,7 +112,7 @@ class Outbox:
         """Nothing more is sent; every publish without its confirm fails."""
         self._waiting.clear()
         if self._writing is not None:
-            self._writing.cancel()  # aiormq never wakes who waits for room in the queue of a connection that died
+            self._writing.cancel()  # aiormq wakes no task that waits for room in a dead connection's queue
         for publish in tuple(self._unconfirmed):
             publish.set_exception(ConnectionError(reason))
         forget_confirms(self._channel)

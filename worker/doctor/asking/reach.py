@@ -19,7 +19,7 @@ from worker.http.egress import EgressPolicy, EgressRefused, GuardedResolver, Rem
 AT_ONCE = 20
 SECONDS = 5.0
 LONGEST_SECONDS = 30.0
-"""For all of them: who asks is a person who waits."""
+"""For all of them: a person waits for the answer."""
 
 NEXT_SECONDS = 0.25
 """Until the next address is tried beside one that is silent: aiohttp's own, which the sender has (RFC 8305)."""
@@ -78,7 +78,10 @@ async def reach(
     names: AbstractResolver | None = None,
     trusted: ssl.SSLContext | None = None,
 ) -> Reach:
-    """Each place once. `names` resolves hosts, `trusted` holds the certificate authorities; None: the system's."""
+    """Connects to each place once, as a delivery would, and sends nothing.
+
+    `names` resolves hosts, `trusted` holds the certificate authorities; None: the system's.
+    """
     wanted = sorted(set(places))
     resolver = GuardedResolver(policy, names or aiohttp.DefaultResolver())
     context = trusted or ssl.create_default_context()

@@ -14,7 +14,7 @@ from worker.http.egress import EgressPolicy, Refusal, Resolve, refuse_url
 LOOKUPS_AT_ONCE = 50
 LOOKUP_SECONDS = 5.0
 LONGEST_SECONDS = 20.0
-"""For all of them: who asks is a person who waits."""
+"""For all of them: a person waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ class Watch:
         elif self._clock() >= self._unsettled_until:
             return
         look = await self._look(min(token.newest, self._known.newest) - NEWEST_MICROS)
-        self._tell(self._snapshot.update(look.rows))
+        self._announce(self._snapshot.update(look.rows))
         if self._snapshot.adds_up_to(look.token):
             self._known = look.token
         else:
@@ -159,19 +159,19 @@ class Watch:
         if first:
             self._missed()  # what was looked up before may be older
         else:
-            self._tell(changed)
+            self._announce(changed)
 
     async def _ask_for(self) -> None:
-        asked, self._asked = self._asked, set()  # who is asked for from now on is asked for again
+        asked, self._asked = self._asked, set()  # an instance that is named from now on is asked for again
         try:
             rows = await self._named(tuple(asked))
         except StoreUnavailable:
             self._asked |= asked
             raise
         here = {row.instance for row in rows}
-        self._tell(self._snapshot.update(rows) | self._snapshot.without(asked - here))
+        self._announce(self._snapshot.update(rows) | self._snapshot.without(asked - here))
 
-    def _tell(self, instances: Iterable[str]) -> None:
+    def _announce(self, instances: Iterable[str]) -> None:
         for instance in instances:
             self._revision += 1
             self._changed(instance, self._revision)
