@@ -129,7 +129,7 @@ class Ledger(RuleBasedStateMachine):
         self.overdue = before & self.unacked
 
     @invariant()
-    def pending_says_whether_something_is_left_to_tell(self) -> None:
+    def pending_says_whether_an_ack_is_left_to_send(self) -> None:
         assert self.ledger.pending == bool(self.settled & self.unacked)
 
 

@@ -18,7 +18,7 @@ def posts_by_id(receiver: Receiver) -> Counter[str | None]:
 
 
 async def assert_nothing_is_left(daemon: Worker, broker: LocalBroker, names: Names, *, dead: int = 0) -> None:
-    """The worker ends cleanly, which gives back what it had not settled; then the queues are empty."""
+    """The worker ends cleanly, which hands back what it had not settled; then the queues are empty."""
     assert await daemon.stop() == 0
     async with await Amqp.connect(broker.uri) as amqp:
         for queue in (names.events, names.retries, names.retry(1)):

@@ -16,8 +16,8 @@ RefuseUrl = Callable[[str], Awaitable[object | None]]
 """Why the egress rules refuse a URL, whose `str` says so with the setting to change; None: they do not."""
 
 Changed = Callable[[str, int], Awaitable[None]]
-"""Tells every replica that an instance is at this revision now. Returns soon and never raises: a message that
-cannot be sent is the teller's to log, and the caches' time to live covers it."""
+"""Announces to every replica that an instance is at this revision now. Returns soon and never raises: a message that
+cannot be sent is the announcer's to log, and the caches' time to live covers it."""
 
 TokenOwner = Callable[[str], Awaitable[str | None]]
 """The instance that a token belongs to, or None. Raises StoreUnavailable."""

@@ -10,7 +10,7 @@ def iso(seconds: float, timespec: Literal["seconds", "milliseconds"] = "millisec
 
 
 def iso_with_offset(seconds: float) -> str:
-    """The same as `2026-01-31T12:00:00.000+00:00`: log lines and messages have said it so since 1.0."""
+    """The same as `2026-01-31T12:00:00.000+00:00`: log lines and messages have shown it so since 1.0."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 

@@ -158,7 +158,7 @@ async def announce_all(uri: str | Address, exchange: str, changes: Iterable[tupl
         async with asyncio.timeout(OWN_SECONDS):
             await _publish_all(uri, exchange, changes)
     except aiormq.exceptions.ChannelNotFoundEntity:
-        return None  # no worker has run yet, so there is nobody to tell
+        return None  # no worker has run yet, so nobody listens
     except TimeoutError:
         return f"RabbitMQ did not take it within {OWN_SECONDS:g} s"
     except (*BROKER_ERRORS, ValueError) as error:

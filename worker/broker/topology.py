@@ -38,7 +38,7 @@ class Topology:
 
 
 def config_exchange(prefix: str) -> str:
-    """The fanout exchange that tells every replica of changed webhooks."""
+    """The fanout exchange that announces changed webhooks to every replica."""
     return f"{prefix}.config"
 
 

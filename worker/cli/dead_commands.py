@@ -170,13 +170,13 @@ async def redrive(scene: Scene) -> int:
     try:
         await moving.run()
     except BaseException:
-        # Interrupted or not, the operator hears what has been done.
+        # Interrupted or not, the operator reads what has been done.
         _counted(scene, "redrove", moving.result.moved, None)
         raise
     code = _counted(scene, "redrove", moving.result.moved, moving.result.found)
     if moving.result.left:
-        told = [f"{name} ({why})" for name, why in sorted(moving.result.left.items())[:10]]
-        code = scene.console.fail(f"left {len(moving.result.left)} letters too large for RabbitMQ: {', '.join(told)}")
+        names = [f"{name} ({why})" for name, why in sorted(moving.result.left.items())[:10]]
+        code = scene.console.fail(f"left {len(moving.result.left)} letters too large for RabbitMQ: {', '.join(names)}")
     if moving.result.damaged:
         ids = ", ".join(sorted(moving.result.damaged)[:10])
         return scene.console.fail(f"left {len(moving.result.damaged)} letters whose headers are damaged: {ids}")

@@ -32,7 +32,7 @@ async def opened_store(settings: Settings, *, must_exist: bool = False) -> Async
 
 
 async def announce(settings: Settings, *changes: tuple[str, int]) -> None:
-    """Tell the running workers which instances are at which revision now.
+    """Announces to the running workers which instances are at which revision now.
 
     The changes themselves are made, so a broker that is away is no failure.
     """

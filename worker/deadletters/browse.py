@@ -1,4 +1,4 @@
-"""Look at the messages of a queue without taking them: whatever is not acked goes back when the channel closes."""
+"""Look at the messages of a queue without taking them: what is not acked is requeued when the channel closes."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ class Browser:
         self._window = window
         self._capacity = self._seen = self._last = 0
         self.held = 0
-        """Messages that go back when this ends."""
+        """Messages that are requeued when this ends."""
         self._look: Look | None = None
         self._expected = 0
         self._news = asyncio.Event()
@@ -172,7 +172,7 @@ class Browser:
 
     async def _on_message(self, delivered: DeliveredMessage) -> None:
         if self._look is None or self._done:
-            return  # it came after the look began, or nobody looks any more: it goes back
+            return  # it came after the look began, or nobody looks any more: it is requeued
         seen = Seen(delivered)
         self._seen += 1
         self._last = seen.tag

@@ -10,7 +10,7 @@ from worker.deadletters.shown import by_reason
 
 
 class Listing:
-    """Hears of every message (Browser's look) and keeps the `limit` newest letters, without their bodies."""
+    """Called with every message (Browser's look); keeps the `limit` newest letters, without their bodies."""
 
     def __init__(self, chosen: Filter, limit: int | None, *, with_log: bool) -> None:
         self._chosen = chosen
@@ -62,7 +62,7 @@ class Listing:
 
 
 class Choice:
-    """Hears of every message (Browser's look) and notes the first `limit` letters that the filter means."""
+    """Called with every message (Browser's look); notes the first `limit` letters that the filter means."""
 
     def __init__(self, browser: Browser, chosen: Filter, limit: int | None) -> None:
         self._browser = browser

@@ -93,7 +93,7 @@ class Redrive:
             held = await self._pass(most)
             if self._stopped or not self._postponed or self.result.moved.total() == moved:
                 return
-            most, self._postponed = held, 0  # what went back stands at the queue's head
+            most, self._postponed = held, 0  # what was requeued stands at the queue's head
 
     async def _pass(self, most: int | None) -> int:
         async with Browser(self._connection, self._topology.dead, WINDOW) as browser:

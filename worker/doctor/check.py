@@ -140,9 +140,9 @@ async def topology_seen(
 def _unsendable(settings: Settings, seen: StoreSeen) -> str | None:
     """Those that get nothing, or whose events would become dead letters, as Evolution's rows may be."""
     found = problems_of([*(seen.webhooks or ()), *filter(None, [wiring.global_webhook(settings)])])
-    told = [*(f"{name}: {problem}" for name, problem in found), *seen.unreadable]
-    more = f"; and {len(told) - EXAMPLES} more" if len(told) > EXAMPLES else ""
-    return f"{len(told)} cannot be sent to: {'; '.join(told[:EXAMPLES])}{more}" if told else None
+    problems = [*(f"{name}: {problem}" for name, problem in found), *seen.unreadable]
+    more = f"; and {len(problems) - EXAMPLES} more" if len(problems) > EXAMPLES else ""
+    return f"{len(problems)} cannot be sent to: {'; '.join(problems[:EXAMPLES])}{more}" if problems else None
 
 
 async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:

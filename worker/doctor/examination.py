@@ -93,7 +93,7 @@ async def _instances(settings: Settings) -> Collection[str] | None:
         async with asyncio.timeout(SERVER_SECONDS):
             return await store.instances()
     except (StoreUnavailable, TimeoutError):
-        return None  # told of already
+        return None  # reported already
     finally:
         await store.close()
 

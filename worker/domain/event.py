@@ -47,7 +47,7 @@ class Event:
     """Something that happened at an instance.
 
     `fields` holds every top-level key with its JSON text, byte for byte as received, in wire order; it never
-    appears in a repr. `kind` is the canonical name (`MESSAGES_UPSERT`), `name` what the message said
+    appears in a repr. `kind` is the canonical name (`MESSAGES_UPSERT`), `name` as the message has it
     (`messages.upsert`). `categories`: the names, beside its own, by which a webhook may have chosen it (Evolution Go).
     """
 

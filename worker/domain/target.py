@@ -156,7 +156,7 @@ def _host(parts: SplitResult) -> str:
 
 
 def _check_host(host: str) -> None:
-    """What no HTTP client can connect to: found here, it is told of as the webhook's fault and not as ours."""
+    """What no HTTP client can connect to: found here, it is reported as the webhook's fault and not as ours."""
     if ":" in host:
         _check_ipv6(host)
         return

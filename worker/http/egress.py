@@ -2,7 +2,7 @@
 
 `GuardedResolver` takes refused addresses out of DNS answers, so that a mixed answer fails or succeeds by its
 good addresses alone. `guarded_socket_factory` judges the final address of every connect: only it sees IP
-literals, and it depends on nothing that an earlier lookup said.
+literals, and it depends on nothing that an earlier lookup answered.
 """
 
 import asyncio

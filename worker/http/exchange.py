@@ -123,7 +123,7 @@ async def _sent_in_pieces(protocol: Protocol, head: bytes, body: bytes) -> tuple
 
 async def _write(protocol: Protocol, body: bytes) -> None:
     view = memoryview(body)
-    with suppress(OSError):  # told by the protocol to whoever waits for the answer
+    with suppress(OSError):  # the protocol raises it where the answer is awaited
         for start in range(0, len(view), PIECE_BYTES):
             _transport(protocol).write(view[start : start + PIECE_BYTES])
             await protocol.writable()

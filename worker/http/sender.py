@@ -35,7 +35,7 @@ MOST_ORIGINS = 16_384
 
 
 MOST_OF_A_HOST = 255
-"""Characters of a redirect's host that are told: DNS has no longer ones (RFC 1035, 2.3.4)."""
+"""Characters of a redirect's host that are shown: DNS has no longer ones (RFC 1035, 2.3.4)."""
 
 
 class Sender:
@@ -132,7 +132,7 @@ def headers_with_credentials(request: Request) -> Mapping[str, str]:
 
 
 def moved_to(location: str | None, target: Target) -> str:
-    """The host, and the port if it is said, of a `Location` (RFC 9110, 10.2.2); "" if it is the target's own, or none.
+    """The host, and the port if it is given, of a `Location` (RFC 9110, 10.2.2); "" if it is the target's own, or none.
 
     Nothing else of it: a path or a query may hold a secret.
     """

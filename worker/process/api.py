@@ -44,7 +44,7 @@ async def run_api(settings: Settings) -> int:
         store = source.store
         stack.push_async_callback(store.close)
         ready, serving = asyncio.Event(), asyncio.Event()
-        # Ready while the API is served: a store that is down is told of there, in words.
+        # Ready while the API is served: a store that is down is reported there, in words.
         await serve_health(settings, None, lambda: None if serving.is_set() else "not serving yet", stack)
         kept = KeptConnection()
         supervisor = Supervisor(settings.rabbitmq_uri, "evolution-webhook-worker api", kept, random.uniform)

@@ -130,7 +130,7 @@ class Worker:
             await self._background("instance exchanges", self._exchanges.watch(lambda: self._consumers.connection))
 
     async def stop(self) -> None:
-        """Take nothing more, finish what is under way, tell the broker; WORKER_DRAIN_SECONDS at the most."""
+        """Take nothing more, finish what is under way, send its acks; WORKER_DRAIN_SECONDS at the most."""
         self._telemetry.draining.set(1)
         await self._consumers.stop()
         await self._pipeline.drain(self._settings.worker_drain_seconds)

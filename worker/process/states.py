@@ -1,4 +1,4 @@
-"""What several parts of a worker are told of: its connections to RabbitMQ, and a network of its own that is broken."""
+"""States that several parts of a worker need: its connections to RabbitMQ, and whether its own network is broken."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ class ConnectionStates:
 
 
 class SelfFault:
-    """Hears from admission whether every receiver fails to connect, which is a fault on this side, and passes it on.
+    """Passes on from admission whether every receiver fails to connect, which is a fault on this side.
 
     The listeners come later than admission, which is built before them.
     """

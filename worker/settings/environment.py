@@ -1,7 +1,7 @@
 """What the operator wrote: environment over file, misspelt names, and the readers of single values.
 
 A reader turns what was written (text, or a TOML value) into the typed value; its ValueError says what is
-allowed, worded to follow "must be". Nothing here knows which settings exist: `read` is told their names.
+allowed, worded to follow "must be". Nothing here knows which settings exist: `read` gets their names.
 """
 
 import difflib

@@ -256,7 +256,7 @@ def _chosen_events(source: Reading) -> frozenset[str]:
 
 
 def _explain(error: pydantic.ValidationError, source: Reading) -> list[str]:
-    """A failed request timeout also fails the drain time made from it: only the cause is told."""
+    """A failed request timeout also fails the drain time made from it: only the cause is reported."""
     details = [d for d in error.errors(include_url=False) if d["type"] != "default_factory_not_called"]
     names = [str(d["loc"][0]).upper() for d in details]
     items = [source.values.get(n, Given(d["input"], "default")) for n, d in zip(names, details, strict=True)]

@@ -26,7 +26,7 @@ def configure(level: str, layout: str) -> None:
     handler = _JsonHandler(sys.stderr) if layout == "json" else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if layout == "json" else _Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # What they say of a broken connection is said once, in our words, by the supervisor.
+    # A broken connection is logged once, in our words, by the supervisor.
     logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
@@ -123,15 +123,15 @@ class _JsonHandler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def flush(self) -> None:
-        self.acquire()  # other threads log too, and tell first what was gathered before
+        self.acquire()  # other threads log too, and write first what was gathered before
         try:
             with suppress(OSError, ValueError):  # a log that nobody can take must not stop deliveries
-                self._tell()
+                self._write()
                 super().flush()
         finally:
             self.release()
 
-    def _tell(self) -> None:
+    def _write(self) -> None:
         gathered = self._gathered[:]
         del self._gathered[: len(gathered)]  # what is added meanwhile stays, without a lock for each line
         if gathered:

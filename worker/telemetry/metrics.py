@@ -104,7 +104,7 @@ class Metrics:
         return self._lookups[result].inc
 
     def waiting(self, messages: Mapping[str, int]) -> None:
-        """What the broker said waits in each of our queues."""
+        """Ready messages in each of our queues, as the broker counted them."""
         for queue, count in messages.items():
             self._waiting.labels(queue).set(count)
 

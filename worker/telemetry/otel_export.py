@@ -114,7 +114,7 @@ class Reporting(SpanExporter):
 
 
 class _Words(logging.Handler):
-    """What OpenTelemetry's libraries log: the exporter's words are kept as the reason, the rest is said now and then.
+    """What OpenTelemetry's libraries log: the exporter's words are kept as the reason, the rest is logged now and then.
 
     The rest without its values: a malformed OTEL_EXPORTER_OTLP_HEADERS is quoted whole.
     """
@@ -122,7 +122,7 @@ class _Words(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.reason = ""
-        self._said: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
 
     def listen(self) -> None:
         library = logging.getLogger("opentelemetry")
@@ -140,6 +140,6 @@ class _Words(logging.Handler):
             self.reason = self.reason or record.getMessage()  # the first names the cause, the last that it gave up
             return
         words, now = re.sub(r"%[-+.\d]*[a-z]", "…", str(record.msg)), time.monotonic()
-        if now - self._said.get(words, -REPEAT_SECONDS) >= REPEAT_SECONDS:
-            self._said[words] = now
+        if now - self._logged.get(words, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+            self._logged[words] = now
             log.warning("OpenTelemetry: %s", words)

@@ -134,10 +134,10 @@ class WritableStore(ListableStore, Protocol):
         """
 
     async def failing(self, seen: Webhook, since: int | None) -> int | None:
-        """Remembers since when (Unix ms) every attempt has failed, the earliest told; None: it recovered.
+        """Remembers since when (Unix ms) every attempt has failed, the earliest that was given; None: it recovered.
 
         Returns what is remembered now. Nothing happens if the webhook is not as `seen` any more, and `put` forgets.
-        No revision is raised: what the webhook says does not change.
+        No revision is raised: the webhook's configuration does not change.
         """
 
     async def migrate(self) -> int:

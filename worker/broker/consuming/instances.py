@@ -16,7 +16,7 @@ from worker.webhooks.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+CHECK_SECONDS = 2.0
 """How often new instances are looked for."""
 
 RETRY_SECONDS = 30.0
@@ -58,7 +58,7 @@ class InstanceExchanges:
                         await self.bind(current)
                 except (*BROKER_ERRORS, StoreUnavailable) as error:
                     log.warning("exchanges of new instances could not be bound yet: %s", error)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
     async def bind(self, connection: AbstractConnection) -> None:
         """Bind what is known and not bound yet on this connection; what the broker refused, again after 30 s."""
@@ -73,7 +73,7 @@ class InstanceExchanges:
                 self._bound.add(name)
                 self._refused.pop(name, None)
             else:
-                # One instance's trouble is not the others'; told once.
+                # One instance's trouble is not the others'; warned of once.
                 level = logging.DEBUG if name in self._refused else logging.WARNING
                 log.log(level, "the exchange of instance %r is not bound: %s", name, error)
                 self._refused[name] = monotonic

@@ -10,7 +10,7 @@ from worker.broker.aiormq_internals import connection_beneath, publishes_taken
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 
 async def watch_alarm(connection: AbstractConnection, on_change: Callable[[bool], None]) -> None:
@@ -22,9 +22,9 @@ async def watch_alarm(connection: AbstractConnection, on_change: Callable[[bool]
     while not connection.is_closed:
         waiting = asyncio.ensure_future(ready())
         try:
-            _, blocked = await asyncio.wait({waiting}, timeout=LOOK_SECONDS)
+            _, blocked = await asyncio.wait({waiting}, timeout=POLL_SECONDS)
             if not blocked:
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
                 continue
             log.warning("RabbitMQ takes no publishes (memory or disk alarm): retries and dead letters wait")
             on_change(True)

@@ -54,7 +54,7 @@ class Publish(asyncio.Future[object]):
         self.message_id = message_id
 
     def set_exception(self, exception: type | BaseException) -> None:
-        if not self.done():  # given up by its caller: aiormq does not ask before it tells of a return
+        if not self.done():  # given up by its caller: aiormq does not ask before it sets a return
             super().set_exception(self._failure(exception))
 
     def _failure(self, exception: type | BaseException) -> PublishFailed:
@@ -76,7 +76,7 @@ class Publish(asyncio.Future[object]):
 class Outbox:
     """Numbers and sends publishes. Nobody else may publish on the channel: confirms are told apart by their order.
 
-    `learn_limit` hears the broker's max_message_size when it closes the channel for a larger message.
+    `learn_limit` is called with the broker's max_message_size when it closes the channel for a larger message.
     """
 
     def __init__(self, channel: Channel, learn_limit: Callable[[int], None] = lambda _: None) -> None:

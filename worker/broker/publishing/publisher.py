@@ -35,7 +35,7 @@ class Publisher:
 
     A confirm has no deadline: behind a memory alarm it comes late but comes, and publishing again meanwhile would
     repeat the delivery.
-    `on_blocked` hears of such an alarm, and of its end. `trace` gives each message further headers.
+    `on_blocked` is called as such an alarm begins and ends. `trace` gives each message further headers.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Publisher:
 
     @property
     def connection(self) -> AbstractConnection | None:
-        """The current one, for others who publish; None while it is away."""
+        """The current one, for other parts that publish; None while it is away."""
         return self._connection
 
     @property

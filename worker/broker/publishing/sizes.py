@@ -24,7 +24,7 @@ class MessageSizes:
         self.proven = FIRST_PROVEN_BYTES
         """The largest that the broker has taken."""
         self.limit: int | None = None
-        """The broker's max_message_size, once a 406 has told it."""
+        """The broker's max_message_size, once a 406 has named it."""
 
     def learn(self, limit: int) -> None:
         if limit != self.limit:

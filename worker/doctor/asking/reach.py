@@ -126,7 +126,7 @@ async def _probe(place: Place, policy: EgressPolicy, resolver: AbstractResolver,
     except EgressRefused as error:
         return Probe("egress", error.refusal.without(Remedy.ALLOW))
     except (OSError, UnicodeError) as error:
-        return Probe("dns", _said(error))
+        return Probe("dns", _in_words(error))
 
 
 async def _connect(place: Place, addresses: list[str], context: ssl.SSLContext, lookup: float | None) -> Probe:
@@ -141,10 +141,10 @@ async def _connect(place: Place, addresses: list[str], context: ssl.SSLContext, 
             sock=taken, ssl=context if place.tls else None, server_hostname=place.host if place.tls else None
         )
     except ssl.SSLError as error:
-        return Probe("tls", _said(error), lookup)
+        return Probe("tls", _in_words(error), lookup)
     except OSError as error:
         number = error.errno or 0  # below 0 are getaddrinfo's own
-        return Probe("connect", os.strerror(number) if number > 0 else _said(error), lookup)
+        return Probe("connect", os.strerror(number) if number > 0 else _in_words(error), lookup)
     writer.transport.abort()  # nothing was sent: there is nothing to close politely
     return Probe(lookup=lookup)
 
@@ -156,7 +156,7 @@ def _addressed(address: str, port: int) -> aiohappyeyeballs.AddrInfoType:
     return socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where
 
 
-def _said(error: Exception) -> str:
+def _in_words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not valid: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

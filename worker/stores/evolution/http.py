@@ -19,7 +19,7 @@ AT_ONCE = 8
 SECONDS = 30.0
 LARGEST_ANSWER = 64 * 2**20
 MOST_OF_AN_ADDRESS = 500
-"""Characters of register_url that are told."""
+"""Characters of register_url that are shown."""
 
 _KEYS = tuple((name, BY_NAME[name].spellings) for name in EVOLUTION_FIELDS)
 """Each field with the names that Evolution's versions answer it by."""

@@ -1,7 +1,7 @@
 """WEBHOOK_SOURCE=evolution: the webhooks that Evolution 2.x itself keeps, read and never written.
 
-`load` asks the tables. `watch` compares them every two seconds with what it saw before, and tells which
-instances differ; the optional NOTIFY trigger (deploy/sql) makes it look at once. An instance that was deleted
+`load` asks the tables. `watch` compares them every two seconds with what it saw before, and announces which
+instances differ; the optional NOTIFY trigger (deploy/sql) makes it compare at once. An instance that was deleted
 keeps its last known webhook for an hour, for the events of its deletion.
 """
 

@@ -57,7 +57,7 @@ class SqliteReader:
         return None if found is None else int(found[0])
 
     def check_writable(self) -> None:
-        """Takes the write lock and gives it back; changes nothing."""
+        """Takes the write lock and releases it; changes nothing."""
         with closing(connect(self._path)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")

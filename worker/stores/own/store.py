@@ -78,7 +78,7 @@ class SqlStore:
     async def reencrypt(self) -> Renewed:
         """Every sealed column under the first key of WEBHOOK_SECRET_KEY, plain ones too. Safe to interrupt and repeat.
 
-        Nobody is told: what webhooks say does not change.
+        Nothing is announced: no webhook's configuration changes.
         """
         return await self._run(lambda: self._table().reencrypt())
 
