@@ -22,7 +22,7 @@ class RefusingQueues:
             self._refusing.pop(queue, None)
 
     def refused(self, queue: str, now: float) -> bool:
-        """Records a nack; whether to publish on a new channel now."""
+        """Records a nack; whether to publish on a new connection now."""
         last, until, patience = self._refusing.get(queue, (float("-inf"), 0.0, PATIENCE_SECONDS))
         if now - last > PAUSE_SECONDS:
             patience = PATIENCE_SECONDS
