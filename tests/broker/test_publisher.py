@@ -14,7 +14,7 @@ from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from worker.broker.connection import close, connect
 from worker.broker.declare import open_channel
-from worker.broker.publishing.outbox import Outbox, QueueMissing, QueueRefused
+from worker.broker.publishing.outbox import Outbox, QueueMissing, QueueRejects
 from worker.broker.publishing.publisher import Publisher
 from worker.delivery.ports import PublishFailed, TooLarge
 
@@ -111,7 +111,7 @@ async def test_bodies_of_any_size_arrive_whole(connection: Any, amqp: Amqp, name
 
 
 async def test_every_publish_gets_its_own_answer(connection: Any, amqp: Amqp, names: Names) -> None:
-    """Confirmed, returned (no such queue) and refused (full), mixed and many at once."""
+    """Confirmed, returned (no such queue) and rejected (full), mixed and many at once."""
     await amqp.declare_queue(names.events)
     await amqp.declare_queue(names.dead, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     outbox = Outbox(await open_channel(connection, confirms=True))
@@ -125,7 +125,7 @@ async def test_every_publish_gets_its_own_answer(connection: Any, amqp: Amqp, na
     )
     pairs = list(zip(queues, answers, strict=True))
     kinds = {queue: {type(answer) for to, answer in pairs if to == queue} for queue in queues}
-    assert kinds == {names.events: {Basic.Ack}, "no-such-queue": {QueueMissing}, names.dead: {QueueRefused}}
+    assert kinds == {names.events: {Basic.Ack}, "no-such-queue": {QueueMissing}, names.dead: {QueueRejects}}
     await amqp.wait_depth(names.events, 100)
 
 

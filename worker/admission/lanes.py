@@ -161,7 +161,7 @@ class Lane:
         self._successes = 0
 
     def acquit(self) -> None:
-        """The webhook has another URL: what the receiver there did is not held against the new one."""
+        """The webhook has another URL: what the receiver there did does not count against the new one."""
         self.breaker.reset()
         self.paused_until = NEVER
         self.limit = max(self.limit, min(FIRST_LIMIT, self.cap))

@@ -35,7 +35,7 @@ class QueueMissing(PublishFailed):
     """The broker returned it: somebody deleted the queue."""
 
 
-class QueueRefused(PublishFailed):
+class QueueRejects(PublishFailed):
     """The broker nacked it: the queue is at its length limit, or not available."""
 
 
@@ -66,7 +66,7 @@ class Publish(asyncio.Future[object]):
             case PublishError():
                 failure = QueueMissing(f"the queue {self.queue} does not exist")
             case DeliveryError():
-                failure = QueueRefused(f"the queue {self.queue} refused it: at its length limit, or not available")
+                failure = QueueRejects(f"the queue {self.queue} rejected it: at its length limit, or not available")
             case _:
                 failure = PublishFailed(f"publishing to {self.queue}: {in_words(error)}")
         failure.__cause__ = error

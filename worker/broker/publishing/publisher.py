@@ -16,8 +16,8 @@ from worker.broker.connection import BROKER_ERRORS, while_open
 from worker.broker.declare import open_channel
 from worker.broker.history_headers import PREFIX, Headers, headers_of
 from worker.broker.publishing.alarm import watch_alarm
-from worker.broker.publishing.outbox import Outbox, Publish, QueueMissing, QueueRefused
-from worker.broker.publishing.refusing_queues import RefusingQueues
+from worker.broker.publishing.outbox import Outbox, Publish, QueueMissing, QueueRejects
+from worker.broker.publishing.rejecting_queues import RejectingQueues
 from worker.broker.publishing.sizes import MessageSizes, refused_size
 from worker.broker.topology import Topology
 from worker.delivery.ports import PublishFailed, TooLarge
@@ -53,7 +53,7 @@ class Publisher:
         self._on_blocked = on_blocked
         self._monotonic = monotonic
         self._trace = trace
-        self._refusing = RefusingQueues()
+        self._rejecting = RejectingQueues()
         self._unconfirmed: dict[Publish, float] = {}  # begun at, in that order
         self._connection: AbstractConnection | None = None
         self._outbox: Outbox | None = None
@@ -191,13 +191,13 @@ class Publisher:
             return
         match publish.exception():
             case None:
-                self._refusing.accepted(publish.queue)
+                self._rejecting.accepted(publish.queue)
             case QueueMissing():
                 self._unfit.set()  # a new connection declares it again
-            case QueueRefused():
-                self._refused(publish.queue)
+            case QueueRejects():
+                self._rejected(publish.queue)
 
-    def _refused(self, queue: str) -> None:
-        if self._refusing.refused(queue, self._monotonic()):
-            log.warning("the queue %s goes on refusing: trying it on a new connection", queue)
+    def _rejected(self, queue: str) -> None:
+        if self._rejecting.rejected(queue, self._monotonic()):
+            log.warning("the queue %s goes on rejecting: trying it on a new connection", queue)
             self._unfit.set()
