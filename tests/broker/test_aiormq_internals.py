@@ -25,6 +25,7 @@ from worker.broker.aiormq_internals import (
     on_consumer_cancelled,
     publishes_taken,
     register_consumer,
+    server_properties,
     write,
 )
 from worker.broker.frames import consume, declare_queue
@@ -68,6 +69,7 @@ async def test_a_channel_keeps_its_state_where_we_reach_for_it(broker: LocalBrok
     try:
         beneath = connection_beneath(connection)
         assert beneath is not None
+        assert server_properties(connection)["product"] == "RabbitMQ"
         channel = await channel_on(beneath, confirms=True)
         assert gone_from(channel, OF_A_CHANNEL) == []
         assert (channel.confirmations, channel.delivery_tag, channel.message_id_delivery_tag) == ({}, 0, {})
@@ -77,6 +79,7 @@ async def test_a_channel_keeps_its_state_where_we_reach_for_it(broker: LocalBrok
     finally:
         await connection.close()
     assert connection_beneath(connection) is None
+    assert server_properties(connection) == {}
 
 
 async def test_a_consumer_is_registered_until_the_broker_cancels_it(

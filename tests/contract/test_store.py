@@ -1,4 +1,4 @@
-"""What every writable store promises (worker/webhooks/port.py), on a real database."""
+"""What every writable store promises (worker/webhooks/store.py), on a real database."""
 
 import asyncio
 import subprocess

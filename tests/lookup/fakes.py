@@ -4,8 +4,9 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from worker.domain.record import LookupResult
 from worker.domain.webhook import Webhook
-from worker.lookup.cache import Cache, LookupResult
+from worker.lookup.cache import Cache
 from worker.lookup.receivers import StoredReceivers
 from worker.webhooks.store import StoreUnavailable
 

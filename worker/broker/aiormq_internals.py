@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as Connection
 from aiormq.abc import ChannelFrame, ConsumerCallback
 from aiormq.channel import Channel
+from pamqp.common import FieldTable
 
 CHANNEL_FRAME_BUFFER = 1024
 """Frames read ahead of a channel's reader task; aiormq's 10 makes two tasks take turns for every message."""
@@ -23,6 +24,12 @@ def connection_beneath(connection: AbstractConnection) -> Connection | None:
     if connection.transport is None:
         return None
     return connection.transport.connection
+
+
+def server_properties(connection: AbstractConnection) -> FieldTable:
+    """What the broker said of itself at the start (AMQP 0-9-1, Connection.Start); {} once the connection is closed."""
+    beneath = connection_beneath(connection)
+    return {} if beneath is None else beneath.server_properties
 
 
 async def channel_on(connection: Connection, *, confirms: bool) -> Channel:

@@ -116,7 +116,7 @@ def broker_death(headers: Table) -> Table:
 
 
 def _begun(body: bytes, message_id: str | None, death: Table) -> History:
-    """As the worker would have begun it (delivery/taken.py); first_seen 0: nobody knows."""
+    """As the worker would have begun it (`begun` in delivery/open_deliveries.py); first_seen 0: nobody knows."""
     exchange, keys = death.get("exchange"), death.get("routing-keys")
     key = keys[0] if isinstance(keys, list) and keys else ""
     return History(

@@ -201,7 +201,7 @@ class Pipeline:
             case Admitted.WAITS:
                 turn.waited = True
             case Parked() as parked:
-                turn.park(parked)
+                self.turn_passed(turn, parked)
 
     def _expired(self, delivery: Delivery) -> DeadLettered | None:
         if not self._policy.expired(self._age(delivery.history)):

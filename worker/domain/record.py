@@ -1,6 +1,7 @@
-"""What metrics count and the log says of each outcome."""
+"""What metrics count and the log says of each outcome, and of each lookup."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from worker.domain.outcome import Outcome
 
@@ -21,3 +22,13 @@ class Record:
     attempt: int
     status: int | None
     seconds: float
+
+
+class LookupResult(StrEnum):
+    """How a lookup was answered: the label values of `config_lookups_total`."""
+
+    HIT = "hit"
+    NEGATIVE = "negative"
+    MISS = "miss"
+    STALE = "stale"
+    ERROR = "error"

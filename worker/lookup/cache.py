@@ -14,12 +14,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from math import inf
 
 from worker.basics.tasks import end
 from worker.delivery.ports import ConfigUnavailable
 from worker.domain.choosing.subscriptions import NOBODY, Subscriptions, subscriptions
+from worker.domain.record import LookupResult
 from worker.domain.webhook import Webhook
 from worker.lookup.entries import Entries, Entry
 from worker.lookup.gone import GoneReceivers, disabled
@@ -30,16 +30,6 @@ REFRESH_FROM = 0.75
 """The part of its time to live after which a used entry is looked up ahead."""
 
 log = logging.getLogger(__name__)
-
-
-class LookupResult(StrEnum):
-    """How a lookup was answered: the label values of `config_lookups_total`."""
-
-    HIT = "hit"
-    NEGATIVE = "negative"
-    MISS = "miss"
-    STALE = "stale"
-    ERROR = "error"
 
 
 Answer = Subscriptions | StoreUnavailable

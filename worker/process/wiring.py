@@ -21,9 +21,10 @@ from worker.delivery.ports import Ports, Publisher, Sender
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.explain import Explained, explain
 from worker.domain.policy import Policy
+from worker.domain.record import LookupResult
 from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.http.egress import EgressPolicy
-from worker.lookup.cache import Cache, LookupResult
+from worker.lookup.cache import Cache
 from worker.lookup.receivers import StoredReceivers
 from worker.process.sources import WebhookSource
 from worker.settings import traces as settings_traces

@@ -8,7 +8,7 @@ from worker.webhooks.store import Page, Stored
 
 
 def page(stored: Iterable[Stored], after: Endpoint | None, limit: int) -> Page:
-    """See port.ListableStore.list."""
+    """See webhooks/store.py, ListableStore.list."""
     ordered = sorted(stored, key=_key)
     first = bisect_right(ordered, _order(after), key=_key) if after is not None else 0
     items: Sequence[Stored] = ordered[first : first + limit]

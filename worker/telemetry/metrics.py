@@ -12,12 +12,11 @@ from prometheus_client.process_collector import ProcessCollector
 from worker import __version__
 from worker.domain.names import COUNTED
 from worker.domain.outcome import REASONS, Delivered, Parked, ParkReason, Retried
-from worker.domain.record import Record
+from worker.domain.record import LookupResult, Record
 from worker.domain.verdict import Failure, Result
 
 PREFIX = "webhook_worker_"
 RESULTS = ("2xx", "3xx", "4xx", "5xx", *(failure.value for failure in Failure))
-LOOKUPS = ("hit", "miss", "stale", "negative", "error")
 OTHER = "other"
 
 _ATTEMPT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -49,7 +48,7 @@ class Metrics:
         self._published = self._by_label(
             "retries_published", "Deliveries put into a delay queue.", "delay", ("0", *map(str, sorted(delays)))
         )
-        self._lookups = self._by_label("config_lookups", "Lookups of webhooks.", "result", LOOKUPS)
+        self._lookups = self._by_label("config_lookups", "Lookups of webhooks.", "result", LookupResult)
         self._reconnects = self._counter("broker_reconnects", "Connections to RabbitMQ that had to be made anew.")
         self._outcomes = self._by_outcome("deliveries", "Deliveries by how and why they left.")
         self._instances = self._by_instance(instances)
@@ -100,7 +99,7 @@ class Metrics:
             self._instances[record.instance][key].inc()
 
     def lookup_counter(self, result: str) -> Callable[[], object]:
-        """Counts one lookup that ended so (LOOKUPS)."""
+        """Counts one lookup that ended so (LookupResult)."""
         return self._lookups[result].inc
 
     def waiting(self, messages: Mapping[str, int]) -> None:

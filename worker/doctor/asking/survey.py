@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import aiormq
 from aio_pika.abc import AbstractConnection
 
+from worker.broker.aiormq_internals import server_properties
 from worker.broker.declare import open_channel
 from worker.broker.frames import Depth, depth
 
@@ -15,9 +16,7 @@ AT_ONCE = 10
 
 def server_version(connection: AbstractConnection) -> str:
     """As the broker introduced itself; "" if it did not say."""
-    if connection.transport is None:
-        return ""
-    found = connection.transport.connection.server_properties.get("version", "")
+    found = server_properties(connection).get("version", "")
     return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
 
 

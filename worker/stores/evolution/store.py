@@ -60,11 +60,11 @@ class EvolutionStore:
         self._snapshot = Snapshot(clock)
 
     async def load(self, instance: str) -> tuple[Webhook, ...]:
-        """See port.Store."""
+        """See webhooks/store.py, Store."""
         return tuple(item.webhook for item in await self.get(instance))
 
     async def get(self, instance: str) -> tuple[Stored, ...]:
-        """See port.ListableStore, as for all that follow."""
+        """See webhooks/store.py, ListableStore, as for all that follow."""
         if not storable(instance):
             return ()
         found = await self._run(lambda: self._tables().find(instance))
@@ -103,7 +103,7 @@ class EvolutionStore:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def watch(self, changed: Changed, missed: Callable[[], None]) -> None:
-        """See port.WatchedStore. Outages are waited for."""
+        """See webhooks/store.py, WatchedStore. Outages are waited for."""
         watch = Watch(
             self._snapshot,
             look=lambda since: self._run(lambda: self._tables().look(since)),

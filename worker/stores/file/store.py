@@ -41,11 +41,11 @@ class FileStore:
         self._watched = False
 
     async def load(self, instance: str) -> tuple[Webhook, ...]:
-        """See port.Store."""
+        """See webhooks/store.py, Store."""
         return tuple(stored.webhook for stored in await self.get(instance))
 
     async def get(self, instance: str) -> tuple[Stored, ...]:
-        """See port.ListableStore, as for all that follow."""
+        """See webhooks/store.py, ListableStore, as for all that follow."""
         return (await self._current()).get(instance, ())
 
     async def list(self, after: Endpoint | None, limit: int) -> Page:
@@ -62,7 +62,7 @@ class FileStore:
         """Nothing is open between two looks."""
 
     async def watch(self, changed: Changed, missed: Callable[[], None]) -> None:  # noqa: ARG002 - the port's signature
-        """See port.WatchedStore."""
+        """See webhooks/store.py, WatchedStore."""
         self._watched = True
         before = self._look()
         while True:

@@ -43,13 +43,13 @@ class SqlStore:
         self._reader = SqliteReader(self._database.path) if self._database.path else None
 
     async def load(self, instance: str) -> tuple[Webhook, ...]:
-        """See port.Store."""
+        """See webhooks/store.py, Store."""
         if not storable(instance):
             return ()
         return await self._run(lambda: self._load(instance))
 
     async def get(self, instance: str) -> tuple[Stored, ...]:
-        """See port.WritableStore, as for all that follow."""
+        """See webhooks/store.py, WritableStore, as for all that follow."""
         return await self._run(lambda: self._table().get(instance)) if storable(instance) else ()
 
     async def list(self, after: Endpoint | None, limit: int) -> Page:
@@ -90,7 +90,7 @@ class SqlStore:
         return await self._run(self._version) == SCHEMA_VERSION
 
     async def check(self) -> None:
-        """See port.Store. A file or table that `run` creates may be missing, its folder may not."""
+        """See webhooks/store.py, Store. A file or table that `run` creates may be missing, its folder may not."""
         await self._run(self._check)
 
     async def close(self) -> None:
