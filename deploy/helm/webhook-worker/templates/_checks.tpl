@@ -132,7 +132,9 @@
 {{- end }}
 
 {{- define "worker.checkResources" -}}
-{{- range $where, $resources := dict "resources" .Values.resources "api.resources" .Values.api.resources -}}
+{{- $all := dict "resources" .Values.resources "api.resources" .Values.api.resources -}}
+{{- range .Values.initContainers }}{{ $_ := set $all (printf "initContainers.%s.resources" .name) (.resources | default dict) }}{{ end -}}
+{{- range $where, $resources := $all -}}
 {{- range $name, $wanted := $resources.requests -}}
 {{- $most := dig $name "" ($resources.limits | default dict) -}}
 {{- if and $most (gt (float64 (include "worker.amount" $wanted)) (float64 (include "worker.amount" $most))) -}}

@@ -104,7 +104,7 @@ priorityClassName: {{ . | quote }}
 {{- with $v.initContainers }}
 initContainers:
 {{- range . }}
-- {{ merge (deepCopy .) (dict "securityContext" ($v.securityContext | default dict)) | toYaml | nindent 2 | trim }}
+{{ list (merge (deepCopy .) (dict "securityContext" ($v.securityContext | default dict))) | toYaml }}
 {{- end }}
 {{- end }}
 volumes:
