@@ -38,6 +38,7 @@ class Api:
 
     store: Any
     token_owner: Any = None
+    host: str = "127.0.0.1"
     base: str = ""
     changes: list[tuple[str, int]] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Api:
 
     async def start(self) -> None:
         self.server = WebhookApi(
-            "127.0.0.1",
+            self.host,
             0,
             self.store,
             KEY,

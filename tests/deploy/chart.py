@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import helm_python
 import jsonschema
 import kubernetes_validate
 import yaml
+from kubernetes_validate.utils import schema_contents
+from referencing import Registry, Resource
 
 from tests.deploy.alerts import DEPLOY
 from tests.deploy.custom_resources import SCHEMAS
@@ -16,7 +20,7 @@ CHART = DEPLOY / "helm" / "webhook-worker"
 Values = dict[str, Any]
 Manifest = dict[str, Any]
 
-OLDEST, NEWEST = "1.27", kubernetes_validate.latest_version()
+OLDEST, NEWEST = "1.27.0", kubernetes_validate.latest_version()
 """Kubernetes versions: the chart's kubeVersion, and the newest schema that there is."""
 
 PRODUCTION: Values = {
@@ -63,13 +67,33 @@ SCALED: Values = {
 SETS: dict[str, Values] = {"default": {}, "production": PRODUCTION, "scaled by KEDA": SCALED}
 
 
-def render(values: Values) -> list[Manifest]:
-    """Every manifest of the chart for these values. Raises helm_python.HelmError when the chart refuses them."""
+class _Unique(yaml.CSafeLoader):
+    """Refuses a key that is there twice, as an API server does with strict field validation."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if len(keys) > len(set(keys)):
+            raise yaml.constructor.ConstructorError(problem=f"a key is there twice: {sorted(keys)}")
+        return super().construct_mapping(node, deep)
+
+
+def render(values: Values, name: str = "demo", cluster: helm_python.Config | None = None) -> list[Manifest]:
+    """Every manifest of the chart for these values. Raises helm_python.HelmError when the chart refuses them.
+
+    `cluster`: where the chart may look up what is there; without one it finds nothing.
+    """
     with helm_python.Chart.load(CHART) as chart:
         chart.validate_schema(chart.merge_values(values))
-        files = chart.render(values, name="demo", namespace="chat")
-    texts = [text for name, text in files.items() if name.endswith(".yaml")]
-    return [manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest]
+        if cluster is None:
+            files = chart.render(values, name=name, namespace="chat")
+        else:
+            files = cluster.render(chart, values, name=name, namespace="chat", is_upgrade=True)
+    return manifests_of(text for file, text in files.items() if file.endswith(".yaml"))
+
+
+def manifests_of(texts: Iterable[str]) -> list[Manifest]:
+    """Raises yaml.YAMLError for what is no YAML or holds a key twice."""
+    return [manifest for text in texts for manifest in yaml.load_all(text, _Unique) if manifest]
 
 
 def of(manifests: list[Manifest], kind: str, ending: str = "") -> Manifest:
@@ -92,6 +116,18 @@ def validate(manifest: Manifest, version: str) -> None:
     """Strictly: an unknown field is an error. Raises ValidationError."""
     schema = SCHEMAS.get(manifest["kind"])
     if schema is None:
-        kubernetes_validate.validate(manifest, version, strict=True)
+        _validator(manifest["kind"], manifest["apiVersion"], version).validate(manifest)
     else:
         jsonschema.validate(manifest, schema)
+
+
+@cache
+def _validator(kind: str, api_version: str, version: str) -> jsonschema.Draft202012Validator:
+    """Of kubernetes_validate's own schemas; its `validate` reads 1.5 MB of definitions anew for every manifest."""
+    folder = f"kubernetes-json-schema/v{version}-local-strict"
+    group = api_version.replace(".k8s.io", "").replace("/", "-")
+    resources = [
+        Resource.from_contents(schema_contents(f"{folder}/{name}.json", version))
+        for name in (f"{kind.lower()}-{group}", "_definitions")
+    ]
+    return jsonschema.Draft202012Validator(resources[0].contents, registry=resources @ Registry())

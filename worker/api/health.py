@@ -7,6 +7,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from worker.api.listening import listen
+
 
 class HealthServer:
     """Liveness is that the event loop answers at all, never the broker's state; `not_ready` says why it is not ready.
@@ -33,11 +35,9 @@ class HealthServer:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            return await listen(self._runner, self._host, self._port)
         except OSError as error:
             raise OSError(f"METRICS_HOST and METRICS_PORT: cannot listen: {error.strerror or error}") from error
-        port: int = self._runner.addresses[0][1]
-        return port
 
     async def close(self) -> None:
         if self._runner is not None:

@@ -13,6 +13,7 @@ from worker.api.body import LONGEST_BODY
 from worker.api.docs import page
 from worker.api.errors import ApiError, errors, json_answer
 from worker.api.handlers import Handlers
+from worker.api.listening import listen
 from worker.api.openapi import document
 from worker.api.ports import Changed, Explain, RefuseUrl, SendTest, TokenOwner
 from worker.api.saving import Saving
@@ -65,9 +66,7 @@ class WebhookApi:
         """Begins to answer and returns the port. Raises OSError when it is taken."""
         self._runner = web.AppRunner(self._app(), access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        port: int = self._runner.addresses[0][1]
-        return port
+        return await listen(self._runner, self._host, self._port)
 
     async def close(self) -> None:
         """Takes nothing more, and gives requests under way DRAIN_SECONDS."""
