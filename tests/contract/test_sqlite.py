@@ -9,8 +9,8 @@ import pytest
 
 from tests.contract.conftest import Clock
 from worker.domain.webhook import Webhook
+from worker.stores import sqlite
 from worker.stores.database import sqlite_problem
-from worker.stores.own import sqlite_reader
 from worker.stores.own import store as sql
 from worker.stores.own.store import SqlStore
 from worker.webhooks.store import RowDamaged, StoreUnavailable
@@ -59,7 +59,7 @@ async def test_a_reader_does_not_wait_for_another_processs_write(store: SqlStore
 
 
 async def test_a_lock_that_stays_is_reported(store: SqlStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_reader, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with refuse("is locked by another process"):

@@ -12,8 +12,8 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from worker.stores.database import Database, sqlite_problem
-from worker.stores.own.migrations import LOCK_SECONDS, LockTimeout, NewerSchema
-from worker.stores.own.sqlite_reader import connect
+from worker.stores.migrating import LOCK_SECONDS, LockTimeout, NewerSchema
+from worker.stores.sqlite import connect
 from worker.webhooks.store import RightsLacking, StoreUnavailable
 
 CONNECTIONS = 4

@@ -11,6 +11,11 @@ LONGEST_ID = 64
 """Characters: where Evolution's column ends, and ours."""
 
 
+def storable(instance: str) -> bool:
+    """Whether an instance of this name can have a row: databases refuse longer names and NUL."""
+    return len(instance) <= LONGEST_INSTANCE and "\0" not in instance
+
+
 class StoreUnavailable(Exception):
     """The store cannot answer; the text says why and what to do, without credentials."""
 

@@ -470,4 +470,6 @@ async def test_as_a_command_it_speaks_json_and_refuses_what_is_no_address(
     assert of(found, "traces")["level"] == "warning"
     wrong = await worker(arguments=("doctor", "--management-url", "ftp://me:hunter2@h"), ready=False)
     assert await wrong.wait() == 2
-    assert wrong.lines == ["webhook-worker: --management-url must be an http:// or https:// URL with a host"]
+    assert wrong.lines == [
+        "webhook-worker: --management-url must be a URI of at most 4096 bytes that begins with http:// or https://"
+    ]

@@ -17,9 +17,8 @@ from worker.domain.webhook import Endpoint, Webhook
 from worker.stores.database import SETTING, Database, parse
 from worker.stores.evolution.row import Row, farewell, stored
 from worker.stores.evolution.watch import Snapshot, Watch
-from worker.stores.own.row import storable
 from worker.stores.paging import page
-from worker.webhooks.store import Changed, Page, RowDamaged, Stored, StoreUnavailable
+from worker.webhooks.store import Changed, Page, RowDamaged, Stored, StoreUnavailable, storable
 
 if TYPE_CHECKING:
     from worker.stores.evolution.tables import EvolutionTables

@@ -10,19 +10,11 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
+from worker.stores.migrating import LOCK_SECONDS, LockTimeout, NewerSchema
 from worker.stores.own.schema import REVISIONS, SCHEMA, WEBHOOKS
 from worker.stores.own.steps import SCHEMA_VERSION, STEPS, AddColumn, CreateTables, Step
 
-LOCK_SECONDS = 30
 _LOCK_ID = 0x6576_6F77  # any constant of our own: PostgreSQL's advisory locks are numbered
-
-
-class LockTimeout(Exception):
-    """Another process held the migration lock for LOCK_SECONDS."""
-
-
-class NewerSchema(Exception):
-    """The schema was made by a newer version of the worker; its number is the text."""
 
 
 def _take(step: Step, connection: Connection) -> None:

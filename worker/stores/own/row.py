@@ -7,7 +7,7 @@ from worker.domain.webhook import Webhook
 from worker.stores.own.sealing import Sealer, Unreadable
 from worker.webhooks import kind
 from worker.webhooks.declaration import FIELDS
-from worker.webhooks.store import LONGEST_INSTANCE, RowDamaged, RowSealed, Stored
+from worker.webhooks.store import RowDamaged, RowSealed, Stored
 
 _STORED = ("revision", "created_at", "updated_at")
 
@@ -25,11 +25,6 @@ _MAYBE_NULL = (
     *(("disabled_reason", kind.text), ("failing_since", kind.whole)),
 )
 _IN_PAIRS = tuple((field.name, field.beside) for field in FIELDS if field.beside)
-
-
-def storable(instance: str) -> bool:
-    """Whether an instance of this name can have a row: databases refuse longer names and NUL."""
-    return len(instance) <= LONGEST_INSTANCE and "\0" not in instance
 
 
 def to_row(webhook: Webhook, sealer: Sealer = PLAIN) -> dict[str, str | int | None]:

@@ -10,20 +10,12 @@ from pathlib import Path
 from threading import Lock
 
 from worker.stores.own.row import COLUMNS
-
-BUSY_SECONDS = 5.0
-"""How long a statement waits for another process's write."""
+from worker.stores.sqlite import connect
 
 _QUOTED = ", ".join(f'"{name}"' for name in COLUMNS)  # a field may have a name that SQL reserves
 _SELECT = f"SELECT {_QUOTED} FROM webhooks WHERE instance = ? ORDER BY id"  # noqa: S608 - constants
 _INSTANCES = "SELECT DISTINCT instance FROM webhooks"
 _Identity = tuple[int, int]
-
-
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Opens the file in autocommit mode. Only a migration creates it: a vanished file is no empty store."""
-    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 class SqliteReader:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from worker.domain.webhook import Endpoint, Webhook
 from worker.stores.database import Database, parse, sqlite_problem
-from worker.stores.own.row import PLAIN, from_row, storable
+from worker.stores.own.row import PLAIN, from_row
 from worker.stores.own.sealing import Sealer
 from worker.stores.own.sqlite_reader import SqliteReader
 from worker.stores.own.steps import SCHEMA_VERSION
-from worker.webhooks.store import Deleted, Page, Renewed, Stored, Written
+from worker.webhooks.store import Deleted, Page, Renewed, Stored, Written, storable
 
 if TYPE_CHECKING:
     from worker.stores.own.table import WebhookTable
