@@ -1,7 +1,8 @@
-"""Every name of aiohttp that its documentation does not promise. The rest of the worker uses only what it does.
+"""Every private name of aiohttp that the worker reaches for. The rest of the room uses what this file hands out.
 
+Of that, `Protocol` inherits members that aiohttp's documentation does not promise either (`read`, `abort`, ...).
 aiohttp is capped to a minor version in pyproject.toml for this file's sake, and tests/http/test_aiohttp_internals.py
-names what has moved when another one is tried.
+names what has moved of both when another one is tried.
 """
 
 import asyncio
