@@ -106,6 +106,11 @@ def pods(manifests: list[Manifest]) -> list[dict[str, Any]]:
     return [m["spec"]["template"]["spec"] for m in manifests if m["kind"] == "Deployment"]
 
 
+def templates(manifests: list[Manifest]) -> list[Manifest]:
+    """Of every pod, that of the migration's job included."""
+    return [m["spec"]["template"] for m in manifests if m["kind"] in ("Deployment", "Job")]
+
+
 def environment(pod: dict[str, Any]) -> dict[str, str]:
     """What a pod's container is given in plain text; secrets as `secret:<key>`."""
     entries = pod["containers"][0]["env"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from tests.deploy.chart import PRODUCTION, of, render
+import pytest
+
+from tests.deploy.chart import PRODUCTION, SCALED, of, render
 from worker.http.egress import _KINDS_IPV4
 
 
@@ -15,6 +17,39 @@ def test_the_network_policy_leaves_out_what_the_worker_refuses() -> None:
     refused = [IPv4Network(cidr) for cidr, _ in _KINDS_IPV4]
     assert all(any(network.subnet_of(block) for block in closed) for network in refused)
     assert all(any(block.subnet_of(network) for network in refused) for block in closed)
+
+
+def test_a_translator_reaches_the_same_ipv4_internet() -> None:
+    """RFC 6052 2.1: the address stands in the last 32 bits of 64:ff9b::/96."""
+    rules = of(render({}), "NetworkPolicy")["spec"]["egress"]
+    (public,) = [rule for rule in rules if rule["to"][0].get("ipBlock", {}).get("cidr") == "0.0.0.0/0"]
+    plain, _, translated = [peer["ipBlock"] for peer in public["to"]]
+    assert translated["cidr"] == "64:ff9b::/96"
+    inside = [IPv6Network(text) for text in translated["except"]]
+    assert [str(network) for network in inside] == translated["except"]
+    embedded = [IPv4Network((IPv4Address(int(n.network_address) & 0xFFFFFFFF), n.prefixlen - 96)) for n in inside]
+    assert [str(network) for network in embedded] == plain["except"]
+    assert all(network.network_address in IPv6Network(translated["cidr"]) for network in inside)
+
+
+@pytest.mark.parametrize("name", ["broker", "database", "dns"])
+def test_no_peers_are_no_rule(name: str) -> None:
+    """Left open they would be everything: an empty `to` is any destination in Kubernetes."""
+    policy = {"dns": []} if name == "dns" else {name: {"to": []}}
+    rules = of(render(SCALED | {"networkPolicy": policy}), "NetworkPolicy")["spec"]["egress"]
+    assert len(rules) == len(of(render(SCALED), "NetworkPolicy")["spec"]["egress"]) - 1
+    assert all(rule["to"] for rule in rules)
+
+
+def test_dns_is_reached_where_its_pods_listen() -> None:
+    rules = of(render({"networkPolicy": {"dnsPorts": [5353]}}), "NetworkPolicy")["spec"]["egress"]
+    assert [(port["protocol"], port["port"]) for port in rules[0]["ports"]] == [("UDP", 5353), ("TCP", 5353)]
+
+
+def test_an_address_of_either_family_is_opened_alone() -> None:
+    rules = of(render({"egressAllow": ["fd00:1::7", "10.0.0.7"]}), "NetworkPolicy")["spec"]["egress"]
+    opened = [peer["ipBlock"]["cidr"] for peer in rules[-1]["to"]]
+    assert opened == [f"{IPv6Address('fd00:1::7')}/128", "10.0.0.7/32"]
 
 
 def test_the_network_policy_opens_dns_broker_database_and_what_is_allowed() -> None:

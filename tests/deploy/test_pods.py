@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.chart import PRODUCTION, SCALED, SETS, Manifest, Values, environment, of, pods, render
+from tests.deploy.chart import (
+    PRODUCTION,
+    SCALED,
+    SETS,
+    Manifest,
+    Values,
+    environment,
+    of,
+    pods,
+    render,
+    templates,
+)
 from worker.settings.settings import VARIABLES, load
 
 SPARE_SECONDS = 20
@@ -118,3 +129,116 @@ def test_sqlite_is_one_pod_at_any_time() -> None:
     assert of(manifests, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
     rolling = of(render(SCALED), "Deployment")["spec"]["strategy"]["rollingUpdate"]
     assert rolling == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_the_servers_listen_on_every_address_of_both_families_unless_told() -> None:
+    for pod in pods(render(PRODUCTION)):
+        env = environment(pod)
+        assert {env[name] for name in ("METRICS_HOST", "SERVER_HOST") if name in env} == {"::"}
+    manifests = render(PRODUCTION | {"metricsHost": "0.0.0.0", "api": {"enabled": True, "host": "10.0.0.1"}})
+    env = environment(of(manifests, "Deployment", "-api")["spec"]["template"]["spec"])
+    assert (env["METRICS_HOST"], env["SERVER_HOST"]) == ("0.0.0.0", "10.0.0.1")
+
+
+def test_the_api_is_served_in_both_families_and_a_pod_is_scraped_in_one() -> None:
+    manifests = render(PRODUCTION)
+    assert of(manifests, "Service", "-api")["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+    assert "ipFamilyPolicy" not in of(manifests, "Service", "-metrics")["spec"]
+    single = render(PRODUCTION | {"api": {"enabled": True, "ipFamilyPolicy": "SingleStack"}})
+    assert of(single, "Service", "-api")["spec"]["ipFamilyPolicy"] == "SingleStack"
+
+
+OWN_IDS: Values = {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
+
+
+def test_user_and_groups_are_left_to_the_cluster_where_they_are_null() -> None:
+    for template in templates(render(PRODUCTION | OWN_IDS)):
+        context = template["spec"]["securityContext"]
+        assert context == {
+            "runAsNonRoot": True,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+
+
+def test_a_security_context_that_is_null_is_left_out_whole() -> None:
+    for template in templates(render(PRODUCTION | {"podSecurityContext": None, "securityContext": None})):
+        assert "securityContext" not in template["spec"]
+        assert "securityContext" not in template["spec"]["containers"][0]
+
+
+CA = {"name": "ca", "configMap": {"name": "company-ca"}}
+EXTRA: Values = {
+    "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/etc/ca/ca.pem"}],
+    "extraEnvFrom": [{"secretRef": {"name": "more"}}],
+    "extraVolumes": [CA],
+    "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/ca", "readOnly": True}],
+    "initContainers": [{"name": "first", "image": "busybox:1", "command": ["true"]}],
+}
+
+
+def test_every_pod_gets_what_is_extra() -> None:
+    found = templates(render(PRODUCTION | EXTRA))
+    assert len(found) == 3
+    for template in found:
+        pod, container = template["spec"], template["spec"]["containers"][0]
+        assert EXTRA["extraEnv"][0] in container["env"]
+        assert container["envFrom"] == EXTRA["extraEnvFrom"]
+        assert CA in pod["volumes"]
+        assert EXTRA["extraVolumeMounts"][0] in container["volumeMounts"]
+        (first,) = pod["initContainers"]
+        assert first == EXTRA["initContainers"][0] | {"securityContext": container["securityContext"]}
+
+
+def test_a_security_context_of_an_init_container_is_its_own() -> None:
+    own = {"initContainers": [EXTRA["initContainers"][0] | {"securityContext": {"readOnlyRootFilesystem": False}}]}
+    (first,) = pods(render(own))[0]["initContainers"]
+    assert first["securityContext"]["readOnlyRootFilesystem"] is False
+
+
+FILE: Values = {"settings": {"WEBHOOK_SOURCE": "file"}, "replicaCount": 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "source"),
+    [
+        ({"content": "[[webhooks]]"}, {"secret": {"secretName": "demo-webhook-worker-file"}}),
+        ({"existingSecret": "mine"}, {"secret": {"secretName": "mine"}}),
+        ({"existingConfigMap": "mine"}, {"configMap": {"name": "mine"}}),
+    ],
+)
+def test_with_source_file_the_pods_have_their_file_and_no_database(given: Values, source: Values) -> None:
+    manifests = render(FILE | {"webhookFile": given | {"key": "w.toml"}})
+    (pod,) = pods(manifests)
+    ((kind, wanted),) = source.items()
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "webhook-file"]
+    assert volume == {"name": "webhook-file", kind: wanted | {"items": [{"key": "w.toml", "path": "w.toml"}]}}
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "webhook-file"]
+    assert environment(pod)["WEBHOOK_FILE"] == f"{mount['mountPath']}/w.toml"
+    assert "subPath" not in mount
+    assert "DATABASE_CONNECTION_URI" not in environment(pod)
+    assert not [m for m in manifests if m["kind"] == "PersistentVolumeClaim"]
+
+
+def test_the_file_itself_stands_in_a_secret() -> None:
+    content = '[[webhooks]]\ninstance = "demo"\nurl = "https://receiver.example/é"\n'
+    manifests = render(FILE | {"webhookFile": {"content": content}})
+    assert of(manifests, "Secret", "-file")["stringData"] == {"webhooks.toml": content}
+
+
+def test_a_file_may_come_from_a_volume_of_ones_own() -> None:
+    there = {
+        "settings": FILE["settings"] | {"WEBHOOK_FILE": "/etc/ca/webhooks.toml"},
+        **{name: EXTRA[name] for name in ("extraVolumes", "extraVolumeMounts")},
+    }
+    assert environment(pods(render(there))[0])["WEBHOOK_FILE"] == "/etc/ca/webhooks.toml"
+
+
+def test_the_worker_starts_with_the_environment_of_source_file() -> None:
+    (pod,) = pods(render(FILE | {"webhookFile": {"content": "x"}}))
+    given = environment(pod)
+    given = {name: value for name, value in given.items() if not value.startswith("secret:")}
+    settings, warnings = load(given, None)
+    assert not warnings
+    assert (settings.webhook_source, settings.webhook_file) == ("file", "/etc/webhook-worker/webhooks.toml")
+    assert settings.metrics_host == "::"

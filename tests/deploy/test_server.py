@@ -9,7 +9,7 @@ from typing import Any
 import helm_python
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.deploy.chart import (
@@ -29,9 +29,12 @@ from tests.deploy.chart import (
 from tests.deploy.drawn_values import merged, overlay
 from tests.deploy.rules.server import violations
 
-BASES = [{}, PRODUCTION, SCALED]
+# Without the alerts and the dashboard, which are long and the same for all values.
+BASES = [{}, PRODUCTION | {"prometheusRule": {}, "dashboard": {}}, SCALED]
 REFUSED = "refused"
 EXAMPLES = 60
+PHASES = [phase for phase in Phase if phase is not Phase.shrink]
+"""The values that fail are small, and shrinking them takes minutes."""
 
 
 def outcome(values: Values, name: str = "demo") -> list[Manifest] | str:
@@ -58,7 +61,7 @@ def test_a_server_takes_every_set(values: Values) -> None:
 def test_values_that_the_schema_accepts_are_rendered_for_a_server_or_refused_in_words() -> None:
     rendered = []
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
     @given(st.sampled_from(BASES), overlay())
     def drawn(base: Values, above: Values) -> None:
         rendered.append(outcome(merged(base, above)) != REFUSED)
@@ -75,6 +78,28 @@ def leaves(values: Values, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
             yield from leaves(value, (*path, name))
 
 
+TRICKY = st.text(st.sampled_from("\n \t-:#'\"a|>{}[]&*!%@`,?\r\x01é😀0.~"), max_size=12)
+
+
+@settings(max_examples=20, deadline=None, phases=PHASES)
+@given(TRICKY, TRICKY)
+def test_text_reaches_its_pod_as_it_was_written(one: str, other: str) -> None:
+    values = {
+        "settings": {"WEBHOOK_SOURCE": "file", "ONE": one},
+        "webhookFile": {"content": f"#{other}{one}"},
+        "podAnnotations": {"other": other},
+        "extraEnv": [{"name": "OTHER", "value": other}],
+    }
+    manifests = outcome(values)
+    if manifests == REFUSED:
+        assert "\x01" in other
+        return
+    template = of(manifests, "Deployment")["spec"]["template"]
+    env = {entry["name"]: entry.get("value") for entry in template["spec"]["containers"][0]["env"]}
+    assert (env["ONE"], env["OTHER"], template["metadata"]["annotations"]["other"]) == (one, other, other)
+    assert of(manifests, "Secret", "-file")["stringData"] == {"webhooks.toml": f"#{other}{one}"}
+
+
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 
 
@@ -83,7 +108,7 @@ def test_a_default_that_null_takes_away_leaves_what_a_server_takes(path: tuple[s
     above: Any = None
     for name in reversed(path):
         above = {name: above}
-    for base in (PRODUCTION, SCALED):
+    for base in BASES[1:]:
         outcome(merged(base, above))
 
 

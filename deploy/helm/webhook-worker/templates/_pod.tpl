@@ -104,7 +104,8 @@ priorityClassName: {{ . | quote }}
 {{- with $v.initContainers }}
 initContainers:
 {{- range . }}
-{{ list (merge (deepCopy .) (dict "securityContext" ($v.securityContext | default dict))) | toYaml }}
+{{- $default := ternary dict (dict "securityContext" ($v.securityContext | default dict)) (hasKey . "securityContext") }}
+{{ list (merge (deepCopy .) $default) | toYaml }}
 {{- end }}
 {{- end }}
 volumes:
