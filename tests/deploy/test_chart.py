@@ -22,12 +22,15 @@ from tests.deploy.chart import (
     SETS,
     Manifest,
     Values,
+    environment,
     of,
     pods,
     render,
     validate,
 )
+from tests.deploy.rules.server import violations
 from worker import __version__
+from worker.stores.file.format import parse
 
 
 @pytest.fixture(scope="module", params=SETS)
@@ -78,6 +81,7 @@ def test_the_sets_use_every_template() -> None:
         ({"settings": {"worker_concurrency": 1}}, "worker_concurrency"),
         ({"database": {"kind": "oracle"}}, "kind"),
         ({"replicas": 2}, "replicas"),
+        ({"settings": {"RABBITMQ_URI_FILE": "/run/uri"}}, "settings.RABBITMQ_URI_FILE"),
         ({"egressAllow": ["example.com"]}, "egressAllow"),
     ],
 )
@@ -191,10 +195,28 @@ def test_a_package_of_it_holds_the_alerts_and_the_dashboard_too(tmp_path: Path) 
         assert packaged.render(PRODUCTION, name="demo", namespace="chat") == here
 
 
+README = (CHART.parent.parent / "README.md").read_text()
+EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)]
+
+
+def test_the_values_of_each_particular_cluster_are_accepted_over_the_example() -> None:
+    openshift, ca, file = EXAMPLES[1:]
+    for values in (openshift, ca, file):
+        manifests = render(EXAMPLES[0] | values)
+        assert violations(manifests) == []
+        for manifest in manifests:
+            validate(manifest, NEWEST)
+    contexts = [pod["securityContext"] for pod in pods(render(EXAMPLES[0] | openshift))]
+    assert not [context for context in contexts if context.keys() & {"runAsUser", "runAsGroup", "fsGroup"}]
+    (env,) = {environment(pod)["SSL_CERT_FILE"] for pod in pods(render(EXAMPLES[0] | ca))}
+    (mount,) = ca["extraVolumeMounts"]
+    assert env == f"{mount['mountPath']}/{ca['extraVolumes'][0]['configMap']['items'][0]['path']}"
+    (webhook,) = parse(of(render(EXAMPLES[0] | file), "Secret", "-file")["stringData"]["webhooks.toml"].encode())
+    assert webhook.instance == "demo"
+
+
 def test_the_example_of_the_readme_is_accepted() -> None:
-    readme = (CHART.parent.parent / "README.md").read_text()
-    (example,) = re.findall(r"^```yaml\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    kinds = [manifest["kind"] for manifest in render(yaml.safe_load(example))]
+    kinds = [manifest["kind"] for manifest in render(EXAMPLES[0])]
     assert {"PodMonitor", "PrometheusRule", "ConfigMap", "NetworkPolicy"} <= set(kinds)
     assert kinds.count("Deployment") == 2
 

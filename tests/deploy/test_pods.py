@@ -202,7 +202,7 @@ FILE: Values = {"settings": {"WEBHOOK_SOURCE": "file"}, "replicaCount": 3}
 @pytest.mark.parametrize(
     ("given", "source"),
     [
-        ({"content": "[[webhooks]]"}, {"secret": {"secretName": "demo-webhook-worker-file"}}),
+        ({"content": "[[webhook]]"}, {"secret": {"secretName": "demo-webhook-worker-file"}}),
         ({"existingSecret": "mine"}, {"secret": {"secretName": "mine"}}),
         ({"existingConfigMap": "mine"}, {"configMap": {"name": "mine"}}),
     ],
@@ -221,7 +221,7 @@ def test_with_source_file_the_pods_have_their_file_and_no_database(given: Values
 
 
 def test_the_file_itself_stands_in_a_secret() -> None:
-    content = '[[webhooks]]\ninstance = "demo"\nurl = "https://receiver.example/é"\n'
+    content = '[[webhook]]\ninstance = "demo"\nurl = "https://receiver.example/é"\n'
     manifests = render(FILE | {"webhookFile": {"content": content}})
     assert of(manifests, "Secret", "-file")["stringData"] == {"webhooks.toml": content}
 

@@ -65,7 +65,8 @@
 {{- if and (include "worker.sqlite" .) (gt $pods 1) -}}
 {{- fail (printf "database.kind is sqlite, which is for one pod, but these values make up to %d: use postgresql or mysql, or replicaCount 1 without autoscaling" $pods) -}}
 {{- end -}}
-{{- if and (ne $source "file") (ne $kind "sqlite") (not $v.secrets.existingSecret) (not (hasPrefix (printf "%s://" $kind) $v.secrets.databaseUri)) -}}
+{{- $schemes := get (dict "sqlite" "sqlite" "postgresql" "postgresql|postgres" "mysql" "mysql|mysql2|mariadb") $kind -}}
+{{- if and (ne $source "file") (ne $kind "sqlite") (not $v.secrets.existingSecret) (not (regexMatch (printf "^(%s)://" $schemes) $v.secrets.databaseUri)) -}}
 {{- fail (printf "database.kind is %s: secrets.databaseUri must begin with %s://, or secrets.existingSecret must hold DATABASE_CONNECTION_URI" $kind $kind) -}}
 {{- end -}}
 {{- if and (eq $kind "sqlite") $v.secrets.databaseUri -}}
@@ -101,7 +102,7 @@
 
 {{- define "worker.checkSettings" -}}
 {{- $v := .Values -}}
-{{- range $name := list "RABBITMQ_URI" "DATABASE_CONNECTION_URI" "WEBHOOK_SECRET_KEY" "AUTHENTICATION_API_KEY" "RABBITMQ_EXCHANGE_NAME" "WORKER_QUEUE_PREFIX" "WEBHOOK_REQUEST_TIMEOUT_MS" "WORKER_DRAIN_SECONDS" "EGRESS_ALLOW" "METRICS_HOST" "METRICS_PORT" "SERVER_HOST" "SERVER_PORT" -}}
+{{- range $name := list "RABBITMQ_URI" "DATABASE_CONNECTION_URI" "WEBHOOK_SECRET_KEY" "AUTHENTICATION_API_KEY" "RABBITMQ_EXCHANGE_NAME" "WORKER_QUEUE_PREFIX" "WEBHOOK_REQUEST_TIMEOUT_MS" "WORKER_DRAIN_SECONDS" "EGRESS_ALLOW" "METRICS_HOST" "METRICS_PORT" "SERVER_HOST" "SERVER_PORT" "RABBITMQ_URI_FILE" "DATABASE_CONNECTION_URI_FILE" "AUTHENTICATION_API_KEY_FILE" -}}
 {{- range $where := list "settings" "extraEnv" -}}
 {{- $names := list -}}
 {{- if eq $where "settings" }}{{ $names = keys ($v.settings | default dict) }}{{ else }}{{ range $v.extraEnv }}{{ $names = append $names .name }}{{ end }}{{ end -}}
