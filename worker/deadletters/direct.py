@@ -7,9 +7,9 @@ from worker.basics.clock import Clock
 from worker.delivery.ports import Sender
 from worker.domain.event import Event, InvalidEvent, parse
 from worker.domain.history import History
-from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Skipped
+from worker.domain.outcome import DeadLettered, Delivered, Outcome, Skipped
 from worker.domain.policy import Policy
-from worker.domain.request import BadHeaders, build
+from worker.domain.request import NotSendable, build
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.verdict import judge
 from worker.domain.webhook import Webhook
@@ -62,10 +62,10 @@ class DirectDelivery:
         return f"{webhook.id}: {error}"
 
     async def _attempt(self, delivery: Delivery) -> Outcome:
-        webhook, policy = delivery.webhook, self._policy
+        policy = self._policy
         try:
             request = build(delivery, self._now(), forward_apikey=policy.forward_apikey)
-        except BadHeaders as error:
-            return DeadLettered(DeadReason.BAD_HEADERS, str(error))
-        timeout = policy.timeout if webhook.timeout_ms is None else webhook.timeout_ms / 1000
-        return judge(await self._sender.send(request, timeout), delivery.attempt, policy)
+        except NotSendable as error:
+            return DeadLettered(error.reason, str(error))
+        result = await self._sender.send(request, delivery.webhook.timeout(policy.timeout))
+        return judge(result, delivery.attempt, policy)

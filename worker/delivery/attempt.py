@@ -6,9 +6,9 @@ import logging
 from worker.basics.clock import Clocks
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.ports import Ports
-from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason
+from worker.domain.outcome import DeadLettered, Outcome, Parked, ParkReason
 from worker.domain.policy import Policy
-from worker.domain.request import BadHeaders, BodyTooLarge, Request, build
+from worker.domain.request import NotSendable, Request, build
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Result, judge
 
@@ -38,11 +38,9 @@ class Attempter:
         started = self._monotonic()
         try:
             request = await self._build(delivery, size)
-            result = await self._sender.send(request, self._timeout(delivery))
-        except BadHeaders as error:
-            return self._given_up(delivery, DeadLettered(DeadReason.BAD_HEADERS, str(error)))
-        except BodyTooLarge as error:
-            return self._given_up(delivery, DeadLettered(DeadReason.TOO_LARGE, str(error)))
+            result = await self._sender.send(request, delivery.webhook.timeout(self._policy.timeout))
+        except NotSendable as error:
+            return self._given_up(delivery, DeadLettered(error.reason, str(error)))
         except asyncio.CancelledError:
             # The drain deadline.
             return self._given_up(delivery, Parked(ParkReason.SHUTDOWN))
@@ -69,7 +67,3 @@ class Attempter:
         if size > LARGE_BYTES:
             return await asyncio.to_thread(build, delivery, self._now(), forward_apikey=forward)
         return build(delivery, self._now(), forward_apikey=forward)
-
-    def _timeout(self, delivery: Delivery) -> float:
-        own = delivery.webhook.timeout_ms
-        return self._policy.timeout if own is None else own / 1000

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
 from worker.domain.event import Event, identity, parse
 from worker.domain.history import History
-from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
-from worker.domain.request import BadHeaders, BodyTooLarge, build
+from worker.domain.outcome import DeadLettered, Skipped, SkipReason
+from worker.domain.request import NotSendable, build
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.webhook import Webhook
 
@@ -76,10 +76,8 @@ def _attempted(delivery: Delivery, now: float) -> Explained:
     webhook, kind = delivery.webhook, delivery.event.kind
     try:
         request = build(delivery, now)
-    except BodyTooLarge as error:
-        return _ended(webhook, DeadLettered(DeadReason.TOO_LARGE, str(error)))
-    except BadHeaders as error:
-        return _ended(webhook, DeadLettered(DeadReason.BAD_HEADERS, str(error)))
+    except NotSendable as error:
+        return _ended(webhook, DeadLettered(error.reason, str(error)))
     limit = dict(webhook.ttl_seconds).get(kind)
     unless = [] if limit is None else [f"it is older than {limit:g} s when its attempt starts (stale)"]
     if kind in webhook.latest_only:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 from urllib.parse import quote
 
 import msgspec
@@ -14,6 +15,7 @@ import orjson
 from worker import __version__
 from worker.domain.choosing.slim import Slimming, TooLarge, slim
 from worker.domain.event import Dialect, Event
+from worker.domain.outcome import DeadReason
 from worker.domain.routing import Delivery
 from worker.domain.target import BadUrl, Target, target_of
 from worker.domain.webhook import Webhook
@@ -72,19 +74,29 @@ class Request:
         return self.target.url
 
 
-class BadHeaders(ValueError):
+class NotSendable(ValueError):
+    """No request can be made of the delivery, now or later: a dead letter for `reason`, with the text as its error."""
+
+    reason: ClassVar[DeadReason]
+
+
+class BadHeaders(NotSendable):
     """The webhook's headers or secrets cannot be sent; the text names the header, never a value."""
 
+    reason = DeadReason.BAD_HEADERS
 
-class BodyTooLarge(ValueError):
+
+class BodyTooLarge(NotSendable):
     """The body has more bytes than its webhook takes, without its media and thumbnails; the text has both numbers."""
+
+    reason = DeadReason.TOO_LARGE
 
 
 def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None) -> Request:
     """The request of the next attempt; `now` is Unix time in seconds (signature and token are fresh each time).
 
     `forward_apikey` True: the body keeps the secret that the message carries, False: it loses it, None: Evolution API's
-    `apikey` stays and Evolution Go's `instanceToken` is dropped. Raises BadHeaders, BodyTooLarge.
+    `apikey` stays and Evolution Go's `instanceToken` is dropped. Raises NotSendable.
     """
     problem = header_problem(delivery.webhook)
     if problem:

@@ -82,6 +82,10 @@ class Webhook:
         """Whether it may want less of a body than Evolution published."""
         return self.media != "keep" or self.thumbnails != "keep" or self.max_body_bytes is not None
 
+    def timeout(self, default: float) -> float:
+        """Seconds that one attempt may take; `default` is for a webhook that sets no deadline of its own."""
+        return default if self.timeout_ms is None else self.timeout_ms / 1000
+
     def wants(self, kind: str, categories: frozenset[str] = frozenset()) -> bool:
         """Whether it asked for an event of this canonical name, or by one of these categories (Evolution Go).
 

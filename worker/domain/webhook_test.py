@@ -43,7 +43,7 @@ def event_of_test(instance: str, kind: str, now: float) -> bytes:
 def request_of_test(webhook: Webhook, body: bytes, now: float) -> Request:
     """Built and signed like any delivery's, whether the webhook wants the event or not.
 
-    Raises InvalidEvent, BadUrl, BadHeaders, BodyTooLarge.
+    Raises InvalidEvent, BadUrl, NotSendable.
     """
     event = parse(body)
     event_id = identity(body, None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import aiohttp
 
 from worker.domain.event import InvalidEvent
-from worker.domain.request import BadHeaders, BodyTooLarge, Request
+from worker.domain.request import NotSendable, Request
 from worker.domain.target import BadUrl
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest, request_of_test
@@ -39,9 +39,9 @@ class WebhookTester:
         """One attempt with an event's bytes, whether the webhook is enabled or not. Never raises."""
         try:
             request = request_of_test(webhook, event, self._now())
-        except (InvalidEvent, BadUrl, BadHeaders, BodyTooLarge) as error:
+        except (InvalidEvent, BadUrl, NotSendable) as error:
             return WebhookTest(None, 0.0, error=str(error))
-        seconds = self._timeout if webhook.timeout_ms is None else webhook.timeout_ms / 1000
+        seconds = webhook.timeout(self._timeout)
         started = self._monotonic()
         try:
             async with asyncio.timeout(seconds):
