@@ -8,8 +8,8 @@ from worker.admission.registry import Caps
 from worker.delivery.ports import Admitted
 from worker.domain.backoff import schedule
 from worker.domain.event import Event
-from worker.domain.history import History
 from worker.domain.outcome import Parked
+from worker.domain.past import Past
 from worker.domain.routing import Delivery
 from worker.domain.target import parsed
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
@@ -84,7 +84,7 @@ class World:
         """A delivery that was first seen `age` seconds ago asks to be admitted."""
         to = webhook(to) if isinstance(to, str) else to
         seen = UNIX + self.clock - age
-        delivery = Delivery("msg", EVENT, to, parsed(to.url), to.url, History("id", seen, "exchange", "key"))
+        delivery = Delivery("msg", EVENT, to, parsed(to.url), to.url, Past("id", seen, "exchange", "key"))
         ticket = Ticket(delivery, self.clock, self)
         admitted = self.admission.admit(delivery, ticket)
         if isinstance(admitted, Parked):

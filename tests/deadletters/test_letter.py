@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.broker.history_headers import PREFIX, headers_of
+from worker.broker.past_headers import PREFIX, headers_of
 from worker.deadletters import shown as output
 from worker.deadletters.filter import Filter, since
 from worker.deadletters.letter import DELIVERY_LIMIT, LETTER_REASONS, UNKNOWN, read, redriven
 from worker.domain.event import InvalidEvent, identity
-from worker.domain.history import History
+from worker.domain.past import Past
 from worker.domain.routing import delivery_id
 
 BODY = b'{"event":"messages.upsert","instance":"acme","data":{"n":1},"apikey":"K-SECRET"}'
-PAST = History(
+PAST = Past(
     "e" * 64, 1000.5, "evolution_exchange", "messages.upsert", "default", 3, 2, 500, "bad", ("t1 500", "t2 500")
 )
 FACTS = {"reason": "rejected", "error": "the receiver answered 400", "instance": "acme", "event": "messages.upsert"}
@@ -29,8 +29,8 @@ FACTS |= {"id": "msg_1", "dead-since": "2026-11-22T10:00:00.000+00:00"}
 DIED = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 
-def headers(history: History = PAST, **facts: object) -> dict[str, object]:
-    return headers_of(history) | {PREFIX + key: value for key, value in (FACTS | facts).items() if value is not None}
+def headers(past: Past = PAST, **facts: object) -> dict[str, object]:
+    return headers_of(past) | {PREFIX + key: value for key, value in (FACTS | facts).items() if value is not None}
 
 
 def death(reason: str = "delivery_limit", queue: str = "webhooks.events") -> dict[str, object]:
@@ -119,18 +119,18 @@ def test_what_says_nothing_is_unknown() -> None:
     assert (letter.reason, letter.instance, letter.dead_since, letter.id[:4]) == (UNKNOWN, None, None, "evt_")
 
 
-def test_a_redriven_history_begins_anew_and_keeps_id_webhook_and_log() -> None:
-    history = redriven(headers(), BODY, None, 2000.0)
-    assert (history.event_id, history.webhook_id) == (PAST.event_id, "default")
-    assert (history.attempts, history.parkings, history.first_seen) == (0, 0, 2000.0)
-    assert (history.last_status, history.last_error) == (None, None)
-    assert history.log == ("t1 500", "t2 500", "1970-01-01T00:33:20.000+00:00 redriven")
+def test_a_redriven_past_begins_anew_and_keeps_id_webhook_and_log() -> None:
+    past = redriven(headers(), BODY, None, 2000.0)
+    assert (past.event_id, past.webhook_id) == (PAST.event_id, "default")
+    assert (past.attempts, past.parkings, past.first_seen) == (0, 0, 2000.0)
+    assert (past.last_status, past.last_error) == (None, None)
+    assert past.log == ("t1 500", "t2 500", "1970-01-01T00:33:20.000+00:00 redriven")
 
 
 def test_a_letter_that_never_was_a_delivery_keeps_the_identity_of_its_event() -> None:
-    history = redriven({"x-death": [death()]}, BODY, "m-1", 5.0)
-    assert (history.event_id, history.webhook_id) == (identity(BODY, "m-1"), None)
-    assert (history.exchange, history.routing_key) == ("ex", "messages.upsert")
+    past = redriven({"x-death": [death()]}, BODY, "m-1", 5.0)
+    assert (past.event_id, past.webhook_id) == (identity(BODY, "m-1"), None)
+    assert (past.exchange, past.routing_key) == ("ex", "messages.upsert")
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from worker.broker.history_headers import Headers, headers_of, history_in, trace_in
+from worker.broker.past_headers import Headers, headers_of, past_in, trace_in
 from worker.delivery.ports import Admitted, ConfigUnavailable, PublishFailed, TooLarge, Turn
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
-from worker.domain.history import History
 from worker.domain.outcome import Parked
+from worker.domain.past import Past
 from worker.domain.record import Record
 from worker.domain.request import Request
 from worker.domain.routing import Delivery
@@ -45,8 +45,8 @@ class FakeMessage:
     dead_letters: bool = True
 
     @property
-    def history(self) -> History | None:
-        return history_in(self.headers)
+    def past(self) -> Past | None:
+        return past_in(self.headers)
 
     @property
     def trace(self) -> Mapping[str, str]:
@@ -86,11 +86,11 @@ class FakePublisher:
         self.release = asyncio.Event()
         self.release.set()
 
-    def retry(self, body: bytes, history: History, delay: int) -> asyncio.Future[object]:
-        return asyncio.ensure_future(self._confirm(Published(delay, body, headers_of(history))))
+    def retry(self, body: bytes, past: Past, delay: int) -> asyncio.Future[object]:
+        return asyncio.ensure_future(self._confirm(Published(delay, body, headers_of(past))))
 
-    def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> asyncio.Future[object]:
-        return asyncio.ensure_future(self._confirm(Published("dead", body, headers_of(history), facts)))
+    def dead_letter(self, body: bytes, past: Past, facts: Mapping[str, str]) -> asyncio.Future[object]:
+        return asyncio.ensure_future(self._confirm(Published("dead", body, headers_of(past), facts)))
 
     async def _confirm(self, published: Published) -> object:
         self.tries += 1

@@ -10,11 +10,11 @@ import pytest
 
 from tests.delivery.conftest import MakeRig, Rig, calm
 from tests.delivery.fakes import FakeMessage
-from worker.broker.history_headers import headers_of
+from worker.broker.past_headers import headers_of
 from worker.delivery import choosing
 from worker.delivery.attempt import LARGE_BYTES
 from worker.domain.event import identity
-from worker.domain.history import History
+from worker.domain.past import Past
 from worker.domain.request import signature
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
@@ -30,8 +30,8 @@ def said(chat: str = ANA, kind: str = "messages.upsert", **data: Any) -> FakeMes
 
 def again(message: FakeMessage, first_seen: float) -> FakeMessage:
     """As it comes back from a delay queue."""
-    history = History(identity(message.body, None), first_seen, "evolution_exchange", "x", "default")
-    return FakeMessage(message.body, headers_of(history), exchange="", routing_key="webhooks.retries")
+    past = Past(identity(message.body, None), first_seen, "evolution_exchange", "x", "default")
+    return FakeMessage(message.body, headers_of(past), exchange="", routing_key="webhooks.retries")
 
 
 def bodies(found: Rig) -> list[Any]:

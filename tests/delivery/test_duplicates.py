@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from worker.delivery.duplicates import Duplicates
-from worker.domain.history import History
+from worker.domain.past import Past
 
-EVENT = History("a" * 64, 1.0, "", "")
-OTHER = History("b" * 64, 1.0, "", "")
+EVENT = Past("a" * 64, 1.0, "", "")
+OTHER = Past("b" * 64, 1.0, "", "")
 
 
 def test_the_copy_on_the_other_exchange_is_a_duplicate() -> None:
@@ -43,15 +43,15 @@ def test_memory_is_bounded() -> None:
     known = Duplicates()
     for number in range(200):
         for part in range(3):
-            known.seen(History(f"{number}-{part}", 1.0, "", ""), "evolution", number * 70.0)
+            known.seen(Past(f"{number}-{part}", 1.0, "", ""), "evolution", number * 70.0)
     assert len(known._sightings) <= 6
     assert len(known._by_event) <= 6
 
 
 def test_an_event_that_repeats_does_not_keep_others_from_being_forgotten() -> None:
     known = Duplicates()
-    known.seen(History("rare", 1.0, "", ""), "evolution", 0.0)
+    known.seen(Past("rare", 1.0, "", ""), "evolution", 0.0)
     for second in range(1, 120):
-        known.seen(History("often", 1.0, "", ""), "evolution", float(second))
+        known.seen(Past("often", 1.0, "", ""), "evolution", float(second))
     assert len(known._sightings) <= 62
-    assert not known.seen(History("rare", 1.0, "", ""), "acme", 120.0)
+    assert not known.seen(Past("rare", 1.0, "", ""), "acme", 120.0)

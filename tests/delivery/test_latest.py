@@ -2,13 +2,13 @@
 
 from worker.delivery.latest import Latest
 from worker.domain.choosing.timely import LatestKey
-from worker.domain.history import History
+from worker.domain.past import Past
 
 KEY = LatestKey("PRESENCE_UPDATE", "a@g.us", "acme", "default")
 
 
-def taken(number: int, first_seen: float | None = None) -> History:
-    return History(f"event {number}", float(number) if first_seen is None else first_seen, "", "")
+def taken(number: int, first_seen: float | None = None) -> Past:
+    return Past(f"event {number}", float(number) if first_seen is None else first_seen, "", "")
 
 
 def test_each_new_one_supersedes_those_before() -> None:

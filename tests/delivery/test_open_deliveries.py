@@ -6,12 +6,12 @@ import pytest
 
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
-from worker.broker.history_headers import headers_of
+from worker.broker.past_headers import headers_of
 from worker.delivery.open_deliveries import OpenDeliveries, read
 from worker.domain.event import Event, InvalidEvent, identity
-from worker.domain.history import History
+from worker.domain.past import Past
 
-HISTORY = History("0" * 64, 1.0, "e", "k")
+HISTORY = Past("0" * 64, 1.0, "e", "k")
 
 
 def test_the_message_is_acked_when_the_last_delivery_has_left() -> None:
@@ -36,29 +36,29 @@ def test_one_delivery_that_is_not_stored_hands_the_whole_message_back_after_the_
     assert message.ends == ["hand back"]
 
 
-def test_the_history_begins_now_with_the_identity_of_the_event() -> None:
+def test_the_past_begins_now_with_the_identity_of_the_event() -> None:
     message = FakeMessage(event(), message_id="m1")
-    history, found = read(message, 5.0)
-    assert history == History(identity(message.body, "m1"), 5.0, "evolution_exchange", "messages.upsert")
+    past, found = read(message, 5.0)
+    assert past == Past(identity(message.body, "m1"), 5.0, "evolution_exchange", "messages.upsert")
     assert isinstance(found, Event)
 
 
-def test_the_history_is_carried_along_whatever_the_broker_says_of_the_last_hop() -> None:
+def test_the_past_is_carried_along_whatever_the_broker_says_of_the_last_hop() -> None:
     carried = HISTORY.for_webhook("audit").failed(500, "the receiver answered 500", "then 500")
     message = FakeMessage(event(), headers_of(carried), message_id="17", exchange="", routing_key="webhooks.retries")
     assert read(message, 99.0)[0] == carried
 
 
-def test_damaged_headers_are_an_invalid_event_with_a_new_history() -> None:
+def test_damaged_headers_are_an_invalid_event_with_a_new_past() -> None:
     message = FakeMessage(event(), {**headers_of(HISTORY), "x-delivery-attempts": "many"})
-    history, problem = read(message, 5.0)
+    past, problem = read(message, 5.0)
     assert isinstance(problem, InvalidEvent)
     assert "x-delivery-attempts" in str(problem)
-    assert (history.first_seen, history.attempts) == (5.0, 0)
+    assert (past.first_seen, past.attempts) == (5.0, 0)
 
 
-def test_a_body_that_is_no_event_keeps_the_history_it_came_with() -> None:
+def test_a_body_that_is_no_event_keeps_the_past_it_came_with() -> None:
     message = FakeMessage(b"[", headers_of(HISTORY.for_webhook("default")))
-    history, problem = read(message, 5.0)
+    past, problem = read(message, 5.0)
     assert isinstance(problem, InvalidEvent)
-    assert history.event_id in (HISTORY.event_id, identity(b"[", None))
+    assert past.event_id in (HISTORY.event_id, identity(b"[", None))

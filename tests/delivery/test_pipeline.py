@@ -7,10 +7,10 @@ import pytest
 from tests.delivery.conftest import MakeRig, Rig, calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
-from worker.broker.history_headers import headers_of
+from worker.broker.past_headers import headers_of
 from worker.domain.event import identity
-from worker.domain.history import History
 from worker.domain.outcome import Parked, ParkReason
+from worker.domain.past import Past
 from worker.domain.routing import delivery_id
 from worker.domain.verdict import Answered, Failure, Unanswered
 from worker.domain.webhook import GLOBAL_ID, Webhook
@@ -23,10 +23,10 @@ EVERYBODYS = Webhook("", "http://h/global", id=GLOBAL_ID)
 def retried(webhook_id: str | None, rig: Rig, *, age: float = 0.0, attempts: int = 0) -> FakeMessage:
     """A message as it comes back from a delay queue."""
     body = event()
-    history = History(identity(body, None), rig.clock.now - age, "evolution_exchange", "messages.upsert", webhook_id)
+    past = Past(identity(body, None), rig.clock.now - age, "evolution_exchange", "messages.upsert", webhook_id)
     for _ in range(attempts):
-        history = history.failed(500, "the receiver answered 500", "then 500")
-    return FakeMessage(body, headers_of(history), message_id="7", exchange="", routing_key="webhooks.retries")
+        past = past.failed(500, "the receiver answered 500", "then 500")
+    return FakeMessage(body, headers_of(past), message_id="7", exchange="", routing_key="webhooks.retries")
 
 
 # Delivered

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.captures import EVOLUTION_1, EVOLUTION_2, EVOLUTION_24, EVOLUTION_GO, Captured, CapturedPost, load
 from worker.domain.event import identity, parse
-from worker.domain.history import History
+from worker.domain.past import Past
 from worker.domain.request import Request, build
 from worker.domain.routing import Delivery, route
 from worker.domain.webhook import GLOBAL_ID, Webhook
@@ -65,10 +65,10 @@ MESSAGES = [
 def requests(setup: Setup, message: Captured) -> dict[str, Request]:
     """What the worker would POST, by "instance" or "global"."""
     event = parse(message.body)
-    history = History(identity(message.body, None), NOW, message.exchange, message.routing_key)
+    past = Past(identity(message.body, None), NOW, message.exchange, message.routing_key)
     routed = {
-        "instance": route(event, history, setup.own, [setup.own]),
-        "global": route(event, history, setup.everybodys, [setup.own]),
+        "instance": route(event, past, setup.own, [setup.own]),
+        "global": route(event, past, setup.everybodys, [setup.own]),
     }
     return {who: build(found, NOW) for who, found in routed.items() if isinstance(found, Delivery)}
 
@@ -132,7 +132,7 @@ def test_the_token_of_evolution_go_is_forwarded_only_when_that_is_asked_for() ->
     setup = SETUPS[EVOLUTION_GO]
     for message in load(EVOLUTION_GO):
         event = parse(message.body)
-        found = route(event, History("e", NOW, "", message.routing_key), setup.own, [setup.own])
+        found = route(event, Past("e", NOW, "", message.routing_key), setup.own, [setup.own])
         assert isinstance(found, Delivery)
         assert build(found, NOW, forward_apikey=True).body == message.body
         for chosen in (None, False):

@@ -16,7 +16,7 @@ from standardwebhooks import WebhookVerificationError
 
 from tests.domain.json_documents import ANY_TEXT, members, objects
 from worker.domain.event import parse
-from worker.domain.history import History
+from worker.domain.past import Past
 from worker.domain.request import (
     NOT_OVERRIDABLE,
     OURS,
@@ -40,7 +40,7 @@ MESSAGE = b'{"event":"messages.upsert","instance":"acme","data":{"a": 1},"apikey
 
 
 def delivery(webhook: Webhook, message: bytes = MESSAGE, attempts: int = 0) -> Delivery:
-    found = route(parse(message), History("e" * 64, NOW, "x", "k", attempts=attempts), webhook, [webhook])
+    found = route(parse(message), Past("e" * 64, NOW, "x", "k", attempts=attempts), webhook, [webhook])
     assert isinstance(found, Delivery)
     return found
 

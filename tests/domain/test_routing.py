@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.event import Dialect, Event, parse
-from worker.domain.history import History
 from worker.domain.names import KNOWN, WIRE_NAMES, canonical, path_of
 from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
+from worker.domain.past import Past
 from worker.domain.routing import Delivery, delivery_id, route
 from worker.domain.target import BadUrl, plain_url, target_url
 from worker.domain.webhook import GLOBAL_ID, Endpoint, Webhook
 
 EVENT = parse(b'{"event":"messages.upsert","instance":"acme","data":{}}')
-HISTORY = History("e" * 64, 1_700_000_000.0, "evolution_exchange", "messages.upsert", attempts=2)
+HISTORY = Past("e" * 64, 1_700_000_000.0, "evolution_exchange", "messages.upsert", attempts=2)
 OWN = Webhook("acme", "https://h/x")
 
 
@@ -34,7 +34,7 @@ def test_a_delivery_knows_its_webhook_and_its_next_attempt() -> None:
     found = routed(Webhook("acme", "https://h/x", id="crm"))
     assert found.endpoint == Endpoint("acme", "crm")
     assert found.attempt == 3
-    assert found.history.webhook_id == "crm"
+    assert found.past.webhook_id == "crm"
     assert found.id == delivery_id(HISTORY.event_id, "acme", "crm")
     assert routed(everybodys("https://h/g")).endpoint == Endpoint("", GLOBAL_ID)
 

@@ -35,7 +35,7 @@ STEPS = st.one_of(
 
 @dataclass
 class World:
-    """The store's history: `wrong_since[url]` when an answer stopped being right, `told[url]` that the cache knows."""
+    """The store's past: `wrong_since[url]` when an answer stopped being right, `told[url]` that the cache knows."""
 
     rig: Rig
     changes: int = 0

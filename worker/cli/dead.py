@@ -10,7 +10,7 @@ from worker.cli.dead_arguments import add_arguments
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.domain.history import History
+    from worker.domain.past import Past
 
 
 def add_to(commands: Subparsers) -> None:
@@ -22,10 +22,10 @@ def add_to(commands: Subparsers) -> None:
 async def _run(options: argparse.Namespace, settings: Settings) -> int:
     from worker.cli.dead_commands import Console, run  # noqa: PLC0415 - heavy; see cli/__init__.py
 
-    async def posted(body: bytes, history: "History") -> Sequence[str]:
+    async def posted(body: bytes, past: "Past") -> Sequence[str]:
         from worker.process.direct import deliver  # noqa: PLC0415 - only for letters too large for the broker
 
-        return await deliver(settings, body, history)
+        return await deliver(settings, body, past)
 
     uri, prefix = settings.rabbitmq_uri, settings.worker_queue_prefix
     return await run(options, uri, prefix, Console(output), deliver=posted)

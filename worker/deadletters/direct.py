@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from worker.basics.clock import Clock
 from worker.delivery.ports import Sender
 from worker.domain.event import Event, InvalidEvent, parse
-from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, Delivered, Outcome, Skipped
+from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.request import NotSendable, build
 from worker.domain.routing import Delivery, addressees, route
@@ -15,7 +15,7 @@ from worker.domain.verdict import judge
 from worker.domain.webhook import Webhook
 from worker.webhooks.store import StoreUnavailable
 
-Deliver = Callable[[bytes, History], Awaitable[Sequence[str]]]
+Deliver = Callable[[bytes, Past], Awaitable[Sequence[str]]]
 """POSTs an event to whom it is for. Returns why it is not done with, for each webhook; nothing: the letter is done."""
 
 
@@ -41,20 +41,20 @@ class DirectDelivery:
         self._policy = policy
         self._now = now
 
-    async def deliver(self, body: bytes, history: History) -> list[str]:
+    async def deliver(self, body: bytes, past: Past) -> list[str]:
         """See Deliver. Never raises for what is wrong with the event, the store or a receiver."""
         try:
             event = parse(body)
             webhooks = await self._load(event.instance)
         except (InvalidEvent, StoreUnavailable) as error:
             return [str(error)]
-        wanted = addressees(webhooks, self._operators, history.webhook_id)
-        ends = await asyncio.gather(*(self._one(event, history, webhook, webhooks) for webhook in wanted))
+        wanted = addressees(webhooks, self._operators, past.webhook_id)
+        ends = await asyncio.gather(*(self._one(event, past, webhook, webhooks) for webhook in wanted))
         return [problem for problem in ends if problem is not None]
 
-    async def _one(self, event: Event, history: History, webhook: Webhook, neighbours: Sequence[Webhook]) -> str | None:
+    async def _one(self, event: Event, past: Past, webhook: Webhook, neighbours: Sequence[Webhook]) -> str | None:
         dead = self._policy.dead_when_disabled
-        routed = route(event, history, webhook, neighbours, dead_when_disabled=dead)
+        routed = route(event, past, webhook, neighbours, dead_when_disabled=dead)
         outcome = await self._attempt(routed) if isinstance(routed, Delivery) else routed
         if isinstance(outcome, Delivered | Skipped):
             return None

@@ -11,10 +11,10 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from worker.basics.moments import iso_with_offset, moment_of
-from worker.broker.history_headers import PREFIX, history_in
+from worker.broker.past_headers import PREFIX, past_in
 from worker.domain.event import InvalidEvent, identity, parse
-from worker.domain.history import KEPT_ENTRIES, History
 from worker.domain.outcome import DeadReason
+from worker.domain.past import KEPT_ENTRIES, Past
 from worker.domain.routing import delivery_id
 
 DELIVERY_LIMIT = "delivery_limit"
@@ -67,7 +67,7 @@ def read(headers: Table, body: bytes, message_id: str | None) -> Letter:
     if not (instance and event) and reason != DeadReason.INVALID_EVENT.value:
         instance, event = _named_in(body)
     try:
-        past = history_in(headers) or _begun(body, message_id, death)
+        past = past_in(headers) or _begun(body, message_id, death)
         damage = None
     except InvalidEvent as problem:
         past, damage = _begun(body, message_id, death), str(problem)
@@ -89,12 +89,12 @@ def read(headers: Table, body: bytes, message_id: str | None) -> Letter:
     )
 
 
-def redriven(headers: Table, body: bytes, message_id: str | None, now: float) -> History:
-    """The history that a letter starts its next life with: its id and log stay, attempts and age begin anew.
+def redriven(headers: Table, body: bytes, message_id: str | None, now: float) -> Past:
+    """The past that a letter starts its next life with: its id and log stay, attempts and age begin anew.
 
     Raises InvalidEvent when its headers are damaged, so that nobody can say which webhook it was for.
     """
-    past = history_in(headers) or _begun(body, message_id, broker_death(headers))
+    past = past_in(headers) or _begun(body, message_id, broker_death(headers))
     entry = f"{iso_with_offset(now)} redriven"
     return replace(
         past,
@@ -115,11 +115,11 @@ def broker_death(headers: Table) -> Table:
     return next(iter(limited or entries), {})
 
 
-def _begun(body: bytes, message_id: str | None, death: Table) -> History:
+def _begun(body: bytes, message_id: str | None, death: Table) -> Past:
     """As the worker would have begun it (`begun` in delivery/open_deliveries.py); first_seen 0: nobody knows."""
     exchange, keys = death.get("exchange"), death.get("routing-keys")
     key = keys[0] if isinstance(keys, list) and keys else ""
-    return History(
+    return Past(
         event_id=identity(body, message_id),
         first_seen=0,
         exchange=exchange if isinstance(exchange, str) else "",
@@ -127,7 +127,7 @@ def _begun(body: bytes, message_id: str | None, death: Table) -> History:
     )
 
 
-def _id(past: History, instance: str | None) -> str:
+def _id(past: Past, instance: str | None) -> str:
     if past.webhook_id is not None and instance:
         return delivery_id(past.event_id, instance, past.webhook_id)
     return f"evt_{past.event_id[:32]}"

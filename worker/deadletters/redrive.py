@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractConnection
 from worker.basics.clock import Clock
 from worker.basics.tasks import Tasks, end
 from worker.broker.connection import BROKER_ERRORS
-from worker.broker.history_headers import TRACE_HEADERS, Headers, headers_of
+from worker.broker.past_headers import TRACE_HEADERS, Headers, headers_of
 from worker.broker.publishing.publisher import Publisher
 from worker.broker.topology import Topology
 from worker.deadletters.browse import Browser, Seen
@@ -18,7 +18,7 @@ from worker.deadletters.direct import Deliver
 from worker.deadletters.letter import Letter, read, redriven
 from worker.delivery.ports import PublishFailed, TooLarge
 from worker.domain.event import InvalidEvent
-from worker.domain.history import History
+from worker.domain.past import Past
 
 WINDOW = 200
 """Letters in flight. Confirms one at a time make 1,100/s, 200 in flight 4,000 to 8,000/s."""
@@ -127,24 +127,24 @@ class Redrive:
 
     def _start(self, seen: Seen, letter: Letter) -> bool:
         try:
-            history = redriven(seen.headers, seen.body, seen.message_id, self._now())
+            past = redriven(seen.headers, seen.body, seen.message_id, self._now())
         except InvalidEvent:
             self.result.damaged.add(letter.id)
             return False
         self._chosen += 1
         self._bytes += len(seen.body)
-        self._publishing.start(self._move(seen, history, letter))
+        self._publishing.start(self._move(seen, past, letter))
         if self._chosen == self._limit:
             self._stop()
         return True
 
-    async def _move(self, seen: Seen, history: History, letter: Letter) -> None:
+    async def _move(self, seen: Seen, past: Past, letter: Letter) -> None:
         # A letter that never reached a webhook fans out anew; the others go to their one webhook.
-        target = self._topology.events if history.webhook_id is None else self._topology.retries
+        target = self._topology.events if past.webhook_id is None else self._topology.retries
         try:
             assert self._browser is not None
-            headers = headers_of(history) | _trace_of(seen.headers)
-            problem = await self._sent(target, seen.body, headers, history)
+            headers = headers_of(past) | _trace_of(seen.headers)
+            problem = await self._sent(target, seen.body, headers, past)
             if problem is None:
                 await self._browser.ack(seen.tag)
             else:
@@ -158,12 +158,12 @@ class Redrive:
         finally:
             self._bytes -= len(seen.body)
 
-    async def _sent(self, target: str, body: bytes, headers: Headers, history: History) -> str | None:
+    async def _sent(self, target: str, body: bytes, headers: Headers, past: Past) -> str | None:
         """Published, or delivered from here where the broker takes no message of this size. Returns why neither."""
         try:
             await self._publisher.publish(target, body, headers)
         except TooLarge as error:
-            problems = [str(error)] if self._deliver is None else await self._deliver(body, history)
+            problems = [str(error)] if self._deliver is None else await self._deliver(body, past)
             return "; ".join(problems) or None
         return None
 

@@ -46,7 +46,7 @@ class Attempter:
             return self._given_up(delivery, Parked(ParkReason.SHUTDOWN))
         except Exception:
             log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
-            return self._given_up(delivery, self._policy.internal(self._now() - delivery.history.first_seen))
+            return self._given_up(delivery, self._policy.internal(self._now() - delivery.past.first_seen))
         return self._judged(delivery, result, self._monotonic() - started)
 
     def _judged(self, delivery: Delivery, result: Result, seconds: float) -> tuple[Outcome, Result]:

@@ -41,15 +41,15 @@ class Choosing:
             return None
         key = latest_key(webhook.latest_only, event.kind, seen.chat, event.instance, webhook.id)
         if key is not None:
-            new = not (again or message.redelivered or message.history is not None)
-            self._latest.taken(key, delivery.history, new=new)
+            new = not (again or message.redelivered or message.past is not None)
+            self._latest.taken(key, delivery.past, new=new)
         return key
 
     def outlived(self, delivery: Delivery, key: LatestKey | None) -> Skipped | None:
         """Why the event is of no use any more. Judged when it is taken, and when its attempt starts."""
         limits = delivery.webhook.ttl_seconds
-        if limits and is_stale(dict(limits), delivery.event.kind, self._now() - delivery.history.first_seen):
+        if limits and is_stale(dict(limits), delivery.event.kind, self._now() - delivery.past.first_seen):
             return Skipped(SkipReason.STALE)
-        if key is not None and self._latest.superseded(key, delivery.history):
+        if key is not None and self._latest.superseded(key, delivery.past):
             return Skipped(SkipReason.SUPERSEDED)
         return None

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from itertools import count
 
-from worker.domain.history import History
+from worker.domain.past import Past
 
 WINDOW_SECONDS = 60.0
 MOST_REMEMBERED = 200_000
@@ -21,16 +21,16 @@ class Duplicates:
         self._by_event: dict[str, dict[int, str]] = {}
         self._numbers = count()
 
-    def seen(self, history: History, exchange: str, monotonic: float) -> bool:
+    def seen(self, past: Past, exchange: str, monotonic: float) -> bool:
         """Whether this is the second copy of an event whose first one came over another exchange."""
-        if not exchange or history.webhook_id is not None:
+        if not exchange or past.webhook_id is not None:
             return False  # a retry, a parked or a redriven delivery: not a copy
         self._forget(monotonic - WINDOW_SECONDS)
-        for number, other in self._by_event.get(history.event_id, {}).items():
+        for number, other in self._by_event.get(past.event_id, {}).items():
             if other != exchange:
                 self._drop(number)
                 return True
-        self._remember(history.event_id, exchange, monotonic)
+        self._remember(past.event_id, exchange, monotonic)
         return False
 
     def _remember(self, event_id: str, exchange: str, monotonic: float) -> None:

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from worker.domain.choosing.timely import LatestKey
-from worker.domain.history import History
+from worker.domain.past import Past
 
 MOST_REMEMBERED = 20_000
 """Chats with their kind and webhook; some 15 MB. What is forgotten is sent although a newer one was, and no worse."""
@@ -28,7 +28,7 @@ class Latest:
         self._most = most
         self._newest: OrderedDict[LatestKey, _Newest] = OrderedDict()
 
-    def taken(self, key: LatestKey, history: History, *, new: bool) -> None:
+    def taken(self, key: LatestKey, past: Past, *, new: bool) -> None:
         """An event that its webhook hears has been taken.
 
         `new`: it comes from Evolution, and the broker has not delivered it before. Any other may have been taken
@@ -36,20 +36,20 @@ class Latest:
         """
         known = self._newest.get(key)
         if known is None:
-            self._remember(key, _Newest(history.event_id, history.first_seen))
-        elif known.event_id == history.event_id or (not new and self._is_older(known, history)):
+            self._remember(key, _Newest(past.event_id, past.first_seen))
+        elif known.event_id == past.event_id or (not new and self._is_older(known, past)):
             self._newest.move_to_end(key)
         else:
             older = (*known.older, known.event_id)[-MOST_OLDER:]
-            self._remember(key, _Newest(history.event_id, max(known.first_seen, history.first_seen), older))
+            self._remember(key, _Newest(past.event_id, max(known.first_seen, past.first_seen), older))
 
-    def superseded(self, key: LatestKey, history: History) -> bool:
+    def superseded(self, key: LatestKey, past: Past) -> bool:
         """Whether a newer one was taken. False for what was forgotten."""
         known = self._newest.get(key)
-        return known is not None and known.event_id != history.event_id and self._is_older(known, history)
+        return known is not None and known.event_id != past.event_id and self._is_older(known, past)
 
-    def _is_older(self, known: _Newest, history: History) -> bool:
-        return history.event_id in known.older or history.first_seen <= known.first_seen
+    def _is_older(self, known: _Newest, past: Past) -> bool:
+        return past.event_id in known.older or past.first_seen <= known.first_seen
 
     def _remember(self, key: LatestKey, newest: _Newest) -> None:
         self._newest[key] = newest

@@ -2,7 +2,7 @@
 
 from worker.delivery.ports import Message
 from worker.domain.event import Event, InvalidEvent, identity, parse
-from worker.domain.history import History
+from worker.domain.past import Past
 
 
 class OpenDeliveries:
@@ -13,11 +13,11 @@ class OpenDeliveries:
     never be published, for it is too large, the whole message becomes a dead letter for the same reason.
     """
 
-    __slots__ = ("_failed", "_open", "_rejected", "history", "message")
+    __slots__ = ("_failed", "_open", "_rejected", "message", "past")
 
-    def __init__(self, message: Message, history: History) -> None:
+    def __init__(self, message: Message, past: Past) -> None:
         self.message = message
-        self.history = history
+        self.past = past
         self._open = 1
         self._failed = False
         self._rejected = False
@@ -44,10 +44,10 @@ class OpenDeliveries:
                 self.message.ack()
 
 
-def read(message: Message, now: float) -> tuple[History, Event | InvalidEvent]:
-    """A message's history (carried in its headers, or begun `now`) and its event, or what is wrong with the message."""
+def read(message: Message, now: float) -> tuple[Past, Event | InvalidEvent]:
+    """A message's past (carried in its headers, or begun `now`) and its event, or what is wrong with the message."""
     try:
-        carried = message.history
+        carried = message.past
         if carried is not None:
             return carried, parse(message.body)
         return begun(message, now), parse(message.body)
@@ -55,7 +55,7 @@ def read(message: Message, now: float) -> tuple[History, Event | InvalidEvent]:
         return begun(message, now), problem
 
 
-def begun(message: Message, now: float) -> History:
-    """The history of a message that is taken for the first time."""
+def begun(message: Message, now: float) -> Past:
+    """The past of a message that is taken for the first time."""
     event_id = identity(message.body, message.message_id)
-    return History(event_id, now, message.exchange, message.routing_key)
+    return Past(event_id, now, message.exchange, message.routing_key)

@@ -23,8 +23,8 @@ from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Look, Subscriptions
 from worker.domain.choosing.timely import LatestKey
 from worker.domain.event import Event, InvalidEvent
-from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason, Skipped, SkipReason
+from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.webhook import Webhook
@@ -85,15 +85,15 @@ class Pipeline:
 
     # 2. Parse.
 
-    def _parsed(self, message: Message, history: History, event: Event | InvalidEvent) -> None:
-        deliveries = OpenDeliveries(message, history)
+    def _parsed(self, message: Message, past: Past, event: Event | InvalidEvent) -> None:
+        deliveries = OpenDeliveries(message, past)
         if isinstance(event, InvalidEvent):
             self._end(deliveries, DeadLettered(DeadReason.INVALID_EVENT, str(event)))
             return
         # What the worker published to a queue by its name was received before; Evolution Go publishes like that, too.
-        if message.exchange or message.routing_key == history.routing_key:
+        if message.exchange or message.routing_key == past.routing_key:
             self._recorder.received(event.kind)
-        if self._duplicates is not None and self._duplicates.seen(history, message.exchange, self._monotonic()):
+        if self._duplicates is not None and self._duplicates.seen(past, message.exchange, self._monotonic()):
             self._end(deliveries, Skipped(SkipReason.DUPLICATE), event)
             return
         webhooks = self._webhooks.cached(event.instance)
@@ -105,20 +105,20 @@ class Pipeline:
     # 3. Look up.
 
     async def _look_up(self, deliveries: OpenDeliveries, event: Event) -> None:
-        found = await self._ask(event.instance, deliveries.history)
+        found = await self._ask(event.instance, deliveries.past)
         if not isinstance(found, Parked | DeadLettered):
             self._fan_out(deliveries, event, found)
-        elif isinstance(found, DeadLettered) and deliveries.history.webhook_id is None:
+        elif isinstance(found, DeadLettered) and deliveries.past.webhook_id is None:
             self._end(deliveries, found, event)
         else:
             self._settler.without_delivery(deliveries, found, event)
 
-    async def _ask(self, instance: str, history: History) -> Subscriptions | Parked | DeadLettered:
+    async def _ask(self, instance: str, past: Past) -> Subscriptions | Parked | DeadLettered:
         """The instance's webhooks from the store, or why they are not known."""
         try:
             return await self._webhooks.find(instance)
         except ConfigUnavailable as error:
-            return self._policy.unknown(self._age(history), str(error))
+            return self._policy.unknown(self._age(past), str(error))
         except asyncio.CancelledError:
             # The drain deadline. Not raised again: settling the delivery is what the task is still for.
             return Parked(ParkReason.SHUTDOWN)
@@ -126,7 +126,7 @@ class Pipeline:
     # 4. Fan out and filter, 5. resolve the URL.
 
     def _fan_out(self, deliveries: OpenDeliveries, event: Event, webhooks: Subscriptions) -> None:
-        wanted = deliveries.history.webhook_id
+        wanted = deliveries.past.webhook_id
         addressed = addressees(webhooks, self._webhooks.global_webhook, wanted)
         if not addressed and wanted is None:
             self._end(deliveries, Skipped(SkipReason.NO_WEBHOOK), event)
@@ -161,7 +161,7 @@ class Pipeline:
     ) -> None:
         deliveries.opened(len(addressed))
         for webhook in addressed:
-            if deliveries.history.webhook_id is None:
+            if deliveries.past.webhook_id is None:
                 self._recorder.started()
             self._route(deliveries, event, webhook, webhooks, seen)
 
@@ -180,7 +180,7 @@ class Pipeline:
             self._settler.without_delivery(deliveries, Skipped(SkipReason.FILTERED), event, webhook.id)
             return
         dead_when_disabled = self._policy.dead_when_disabled
-        routed = route(event, deliveries.history, webhook, neighbours, dead_when_disabled=dead_when_disabled)
+        routed = route(event, deliveries.past, webhook, neighbours, dead_when_disabled=dead_when_disabled)
         if isinstance(routed, Delivery):
             latest = self._choosing.taken(deliveries.message, routed, seen, again=again)
             self._admit(_Turn(self, deliveries, routed, latest))
@@ -204,13 +204,13 @@ class Pipeline:
                 self.turn_passed(turn, parked)
 
     def _expired(self, delivery: Delivery) -> DeadLettered | None:
-        if not self._policy.expired(self._age(delivery.history)):
+        if not self._policy.expired(self._age(delivery.past)):
             return None
-        error = delivery.history.last_error or "its receiver took nothing in all that time"
+        error = delivery.past.last_error or "its receiver took nothing in all that time"
         return DeadLettered(DeadReason.EXPIRED, error)
 
-    def _age(self, history: History) -> float:
-        return self._now() - history.first_seen
+    def _age(self, past: Past) -> float:
+        return self._now() - past.first_seen
 
     def turn_came(self, turn: "_Turn") -> None:
         """The lane starts the delivery."""
@@ -258,10 +258,10 @@ class Pipeline:
         delivery = turn.delivery
         try:
             known = self._webhooks.cached(delivery.event.instance)
-            return await self._ask(delivery.event.instance, delivery.history) if known is None else known
+            return await self._ask(delivery.event.instance, delivery.past) if known is None else known
         except Exception:
             log.exception("a delivery failed unexpectedly", extra={"id": delivery.id})
-            return self._policy.internal(self._age(delivery.history))
+            return self._policy.internal(self._age(delivery.past))
 
     def _not_started(self, turn: "_Turn", outcome: Outcome) -> None:
         self._admission.released(turn.delivery)

@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Protocol
 
 from worker.domain.choosing.subscriptions import Subscriptions
-from worker.domain.history import History
 from worker.domain.outcome import Parked
+from worker.domain.past import Past
 from worker.domain.record import Record
 from worker.domain.request import Request
 from worker.domain.routing import Delivery
@@ -34,7 +34,7 @@ class Message(Protocol):
     @property
     def body(self) -> bytes: ...
     @property
-    def history(self) -> History | None:
+    def past(self) -> Past | None:
         """The past of a retried, parked or redriven delivery; None for a new event, which Evolution published.
 
         Raises InvalidEvent when its headers are damaged: somebody else published to our queue.
@@ -81,10 +81,10 @@ class Publisher(Protocol):
     """Publishes to the worker's own queues. Each future ends at the confirm, or raises PublishFailed; cancelled, the
     publish is given up: not sent, if it has not been."""
 
-    def retry(self, body: bytes, history: History, delay: int) -> Future[object]:
+    def retry(self, body: bytes, past: Past, delay: int) -> Future[object]:
         """To the delay queue of `delay` seconds; 0: to `retries` at once."""
 
-    def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> Future[object]:
+    def dead_letter(self, body: bytes, past: Past, facts: Mapping[str, str]) -> Future[object]:
         """To the dead-letter queue. `facts`: reason, error, instance, event, id (what is known of them)."""
 
 

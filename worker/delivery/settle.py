@@ -12,8 +12,8 @@ from worker.basics.tasks import end
 from worker.delivery.open_deliveries import OpenDeliveries
 from worker.delivery.ports import Publisher, PublishFailed, Recorder, TooLarge
 from worker.domain.event import Event
-from worker.domain.history import History, sendable
 from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Parked, ParkReason, Retried, Skipped
+from worker.domain.past import Past, sendable
 from worker.domain.record import Record
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Answered, Result
@@ -30,38 +30,38 @@ Trade-off: it keeps its place in the prefetch and its bytes in memory; each end 
 class _Settlement:
     """What is to be settled: a delivery with its outcome, or an event that never became one (`delivery` None).
 
-    `history` is what travels on in the headers of a publish, `status` the receiver's answer to this attempt.
+    `past` is what travels on in the headers of a publish, `status` the receiver's answer to this attempt.
     """
 
-    __slots__ = ("deliveries", "delivery", "event", "history", "outcome", "status")
+    __slots__ = ("deliveries", "delivery", "event", "outcome", "past", "status")
 
     def __init__(
         self,
         deliveries: OpenDeliveries,
         outcome: Outcome,
-        history: History,
+        past: Past,
         event: Event | None,
         delivery: Delivery | None = None,
         status: int | None = None,
     ) -> None:
         self.deliveries = deliveries
         self.outcome = outcome
-        self.history = history
+        self.past = past
         self.event = event
         self.delivery = delivery
         self.status = status
 
     def record(self, now: float) -> Record:
-        history, event, delivery = self.history, self.event, self.delivery
+        past, event, delivery = self.past, self.event, self.delivery
         return Record(
             outcome=self.outcome,
-            id=delivery.id if delivery else None if history.webhook_id else f"evt_{history.event_id[:32]}",
+            id=delivery.id if delivery else None if past.webhook_id else f"evt_{past.event_id[:32]}",
             instance=event.instance if event else None,
             event=event.name if event else None,
-            webhook=history.webhook_id,
-            attempt=history.attempts + isinstance(self.outcome, Delivered),
+            webhook=past.webhook_id,
+            attempt=past.attempts + isinstance(self.outcome, Delivered),
             status=self.status,
-            seconds=max(0.0, now - history.first_seen),
+            seconds=max(0.0, now - past.first_seen),
         )
 
 
@@ -91,23 +91,23 @@ class Settler:
         self, deliveries: OpenDeliveries, delivery: Delivery, outcome: Outcome, result: Result | None
     ) -> None:
         """The outcome of an attempt; charged when it was judged a failure. Never blocks, never raises."""
-        history, status = delivery.history, None
+        past, status = delivery.past, None
         if result is not None:
             status = result.status if isinstance(result, Answered) else None
             if not isinstance(outcome, Delivered | Parked):
-                history = history.failed(status, result.error, self._entry(status or result.label))
-        self._settle(_Settlement(deliveries, outcome, history, delivery.event, delivery, status))
+                past = past.failed(status, result.error, self._entry(status or result.label))
+        self._settle(_Settlement(deliveries, outcome, past, delivery.event, delivery, status))
 
     def without_attempt(self, deliveries: OpenDeliveries, outcome: Outcome, delivery: Delivery) -> None:
         """The outcome of a delivery that was not attempted this time."""
-        self._settle(_Settlement(deliveries, outcome, delivery.history, delivery.event, delivery))
+        self._settle(_Settlement(deliveries, outcome, delivery.past, delivery.event, delivery))
 
     def without_delivery(
         self, deliveries: OpenDeliveries, outcome: Outcome, event: Event | None = None, webhook_id: str | None = None
     ) -> None:
         """The outcome of an event, or of one webhook's share in it, that never became a delivery."""
-        history = deliveries.history if webhook_id is None else deliveries.history.for_webhook(webhook_id)
-        self._settle(_Settlement(deliveries, outcome, history, event))
+        past = deliveries.past if webhook_id is None else deliveries.past.for_webhook(webhook_id)
+        self._settle(_Settlement(deliveries, outcome, past, event))
 
     def _settle(self, settlement: _Settlement) -> None:
         match settlement.outcome:
@@ -206,14 +206,14 @@ class Settler:
             again.stop = stop_never  # the retrying refers to itself: the message would live until the collector runs
 
     def _publish(self, settlement: _Settlement) -> asyncio.Future[object]:
-        body, history = settlement.deliveries.message.body, settlement.history
+        body, past = settlement.deliveries.message.body, settlement.past
         match settlement.outcome:
             case Retried(delay=delay):
-                return self._publisher.retry(body, history, delay)
+                return self._publisher.retry(body, past, delay)
             case Parked(delay=delay):
-                return self._publisher.retry(body, history.parked(), delay)
+                return self._publisher.retry(body, past.parked(), delay)
             case DeadLettered():
-                return self._publisher.dead_letter(body, history, self._facts(settlement, settlement.outcome))
+                return self._publisher.dead_letter(body, past, self._facts(settlement, settlement.outcome))
             case Delivered() | Skipped():
                 raise AssertionError("nothing to publish")
 

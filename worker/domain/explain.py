@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
 from worker.domain.event import Event, identity, parse
-from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, Skipped, SkipReason
+from worker.domain.past import Past
 from worker.domain.request import NotSendable, build
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.webhook import Webhook
@@ -36,7 +36,7 @@ def explain(
 ) -> list[Explained]:
     """For an event as Evolution published it and the webhooks of its instance. Raises InvalidEvent."""
     event = parse(content)
-    history = History(identity(content, None), now, "", "")
+    past = Past(identity(content, None), now, "", "")
     known = (subscriptions(webhooks), subscriptions(() if operators is None else (operators,)))
     found = []
     for webhook in addressees(webhooks, operators, None):
@@ -44,7 +44,7 @@ def explain(
         if why is not None:
             found.append(Explained(webhook, Skipped(SkipReason.FILTERED), why))
             continue
-        routed = route(event, history, webhook, webhooks, dead_when_disabled=dead_when_disabled)
+        routed = route(event, past, webhook, webhooks, dead_when_disabled=dead_when_disabled)
         found.append(_attempted(routed, now) if isinstance(routed, Delivery) else _ended(webhook, routed))
     return found
 

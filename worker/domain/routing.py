@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from worker.domain.event import Event
-from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
+from worker.domain.past import Past
 from worker.domain.target import SILENT_PREFIX, BadUrl, Target, target_of
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 
@@ -16,7 +16,7 @@ class Delivery:
     """One event on its way to one webhook: the unit of retry, dead letter, id and metrics.
 
     `target` is where it is POSTed, `destination` the URL that its body names (either may hold credentials, so neither
-    appears in a repr), `history.attempts` how often it was tried.
+    appears in a repr), `past.attempts` how often it was tried.
     """
 
     id: str
@@ -24,7 +24,7 @@ class Delivery:
     webhook: Webhook
     target: Target = field(repr=False)
     destination: str = field(repr=False)
-    history: History
+    past: Past
 
     @property
     def url(self) -> str:
@@ -38,7 +38,7 @@ class Delivery:
     @property
     def attempt(self) -> int:
         """The number of the attempt that is next or under way, from 1."""
-        return self.history.attempts + 1
+        return self.past.attempts + 1
 
 
 def addressees(webhooks: Sequence[Webhook], operators: Webhook | None, wanted: str | None) -> Sequence[Webhook]:
@@ -49,7 +49,7 @@ def addressees(webhooks: Sequence[Webhook], operators: Webhook | None, wanted: s
 
 def route(
     event: Event,
-    history: History,
+    past: Past,
     webhook: Webhook,
     neighbours: Sequence[Webhook],
     *,
@@ -67,12 +67,12 @@ def route(
     except BadUrl as error:
         return DeadLettered(DeadReason.BAD_URL, str(error))
     return Delivery(
-        id=delivery_id(history.event_id, event.instance, webhook.id),
+        id=delivery_id(past.event_id, event.instance, webhook.id),
         event=event,
         webhook=webhook,
         target=target,
         destination=destination(webhook, event.kind, neighbours),
-        history=history.for_webhook(webhook.id),
+        past=past.for_webhook(webhook.id),
     )
 
 

@@ -8,8 +8,8 @@ from worker import __version__
 from worker.basics.moments import iso
 from worker.domain import evolution_go
 from worker.domain.event import identity, parse
-from worker.domain.history import History
 from worker.domain.names import WIRE_NAMES
+from worker.domain.past import Past
 from worker.domain.request import Request, build
 from worker.domain.routing import Delivery, delivery_id
 from worker.domain.target import target_of
@@ -53,6 +53,6 @@ def request_of_test(webhook: Webhook, body: bytes, now: float) -> Request:
         webhook=webhook,
         target=target_of(webhook.url, event.kind) if webhook.by_events else target_of(webhook.url),
         destination=target_of(webhook.url).url,
-        history=History(event_id, now, "", "", webhook.id),
+        past=Past(event_id, now, "", "", webhook.id),
     )
     return build(delivery, now)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from worker.deadletters.direct import DirectDelivery
-from worker.domain.history import History
+from worker.domain.past import Past
 from worker.http.sender import Sender
 from worker.process import wiring
 from worker.process.sources import webhook_source
@@ -12,7 +12,7 @@ from worker.settings.settings import Settings
 from worker.webhooks.store import StoreUnavailable
 
 
-async def deliver(settings: Settings, body: bytes, history: History) -> Sequence[str]:
+async def deliver(settings: Settings, body: bytes, past: Past) -> Sequence[str]:
     """See deadletters.direct.Deliver. Opens the store and closes it again: such letters are few."""
     try:
         store = webhook_source(settings).store
@@ -22,7 +22,7 @@ async def deliver(settings: Settings, body: bytes, history: History) -> Sequence
     policy = wiring.policy(settings, wiring.retry_schedule(settings))
     try:
         direct = DirectDelivery(store.load, wiring.global_webhook(settings), sender, policy, time.time)
-        return await direct.deliver(body, history)
+        return await direct.deliver(body, past)
     finally:
         await sender.close()
         await store.close()

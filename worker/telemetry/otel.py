@@ -19,8 +19,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from worker.delivery.ports import Admission, Admitted, Message, Recorder, Sender, Turn
-from worker.domain.history import History
 from worker.domain.outcome import DeadLettered, Parked
+from worker.domain.past import Past
 from worker.domain.record import Record
 from worker.domain.request import Request
 from worker.domain.routing import Delivery
@@ -158,8 +158,8 @@ class _Message:
         self.queue = inner.queue
 
     @property
-    def history(self) -> History | None:
-        return self._inner.history
+    def past(self) -> Past | None:
+        return self._inner.past
 
     @property
     def trace(self) -> Mapping[str, str]:

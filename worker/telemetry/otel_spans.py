@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from opentelemetry.trace import Span, Status, StatusCode
 
 from worker.delivery.ports import Message
-from worker.domain.history import sendable
+from worker.domain.past import sendable
 from worker.domain.record import Record
 from worker.domain.routing import Delivery
 from worker.domain.target import Target

@@ -20,14 +20,14 @@ from tests.support.local_broker import LocalBroker, free_port
 from tests.support.waiting import eventually
 from tests.support.worker import ROOT
 from worker.broker.declare import declare
-from worker.broker.history_headers import PREFIX, headers_of, history_in
+from worker.broker.past_headers import PREFIX, headers_of, past_in
 from worker.broker.topology import topology
 from worker.cli.dead_arguments import add_arguments
 from worker.cli.dead_commands import Console, run
 from worker.deadletters import redrive as dead_redrive
 from worker.deadletters.browse import Browser, Seen
 from worker.domain.event import identity
-from worker.domain.history import History
+from worker.domain.past import Past
 from worker.domain.routing import delivery_id
 
 BODY = b'{"event":"messages.upsert","instance":"acme","data":{"n":1},"apikey":"K-SECRET"}'
@@ -81,9 +81,9 @@ async def dead(broker: LocalBroker, names: Names, amqp: Amqp) -> Dead:
     return command
 
 
-def letter(number: int = 0, history: History | None = None, **facts: object) -> dict[str, object]:
+def letter(number: int = 0, past: Past | None = None, **facts: object) -> dict[str, object]:
     """The headers of one letter, as the worker writes them."""
-    past = history or History(
+    past = past or Past(
         f"{number:064x}", 1.79e9, "evolution_exchange", "messages.upsert", "default", 12, 3, 500, "e", ("t 500",)
     )
     known = {"reason": "rejected", "error": "the receiver answered 400", "instance": "acme", "event": "messages.upsert"}
@@ -243,12 +243,12 @@ async def test_redrive_begins_a_new_life_at_the_one_webhook_with_the_same_id(
     (message,) = await amqp.drain(names.retries)
     assert (message.body, message.delivery_mode) == (BODY, 2)
     assert not [name for name in message.headers if "death" in name or name == PREFIX + "reason"]
-    history = history_in(message.headers)
-    assert history is not None
-    assert (history.event_id, history.webhook_id, history.attempts, history.parkings) == (f"{1:064x}", "default", 0, 0)
-    assert history.first_seen > 1.79e9
-    assert history.log[0] == "t 500"
-    assert history.log[1].endswith(" redriven")
+    past = past_in(message.headers)
+    assert past is not None
+    assert (past.event_id, past.webhook_id, past.attempts, past.parkings) == (f"{1:064x}", "default", 0, 0)
+    assert past.first_seen > 1.79e9
+    assert past.log[0] == "t 500"
+    assert past.log[1].endswith(" redriven")
     await amqp.wait_depth(names.dead, 0)
     await amqp.wait_depth(names.events, 0)
 
@@ -256,13 +256,13 @@ async def test_redrive_begins_a_new_life_at_the_one_webhook_with_the_same_id(
 async def test_a_letter_that_never_reached_a_webhook_goes_back_to_the_events(
     dead: Dead, amqp: Amqp, names: Names
 ) -> None:
-    event = History("a" * 64, 1.0, "evolution_exchange", "messages.upsert")
+    event = Past("a" * 64, 1.0, "evolution_exchange", "messages.upsert")
     await put(amqp, names.dead, letter(1, event, reason="expired", id=None))
     assert (await dead("redrive", "--id", "evt_" + "a" * 32)).out == "redrove 1 letter: 1 expired\n"
     (message,) = await amqp.drain(names.events)
-    history = history_in(message.headers)
-    assert history is not None
-    assert (history.event_id, history.webhook_id) == ("a" * 64, None)
+    past = past_in(message.headers)
+    assert past is not None
+    assert (past.event_id, past.webhook_id) == ("a" * 64, None)
 
 
 @pytest.mark.parametrize("retry", [False, True])
@@ -270,7 +270,7 @@ async def test_what_the_broker_gave_up_is_shown_and_redriven_as_what_it_was(
     retry: bool, dead: Dead, amqp: Amqp, names: Names
 ) -> None:
     source = names.retries if retry else names.events
-    past = History("b" * 64, 1.0, "evolution_exchange", "messages.upsert", "global", 2)
+    past = Past("b" * 64, 1.0, "evolution_exchange", "messages.upsert", "global", 2)
     await amqp.publish("", source, BODY, message_id="m-1", headers=headers_of(past) if retry else {})
     await _wear_out(amqp, source, names.dead)
     (found,) = json.loads((await dead("list", "--json", "--reason", "delivery_limit")).out)
@@ -282,10 +282,10 @@ async def test_what_the_broker_gave_up_is_shown_and_redriven_as_what_it_was(
     assert found["dead_since"] is not None
     assert (await dead("redrive", "--id", found["id"])).code == 0
     (message,) = await amqp.drain(source)
-    history = history_in(message.headers)
-    assert history is not None
-    assert history.event_id == ("b" * 64 if retry else identity(BODY, "m-1"))
-    assert history.webhook_id == ("global" if retry else None)
+    past = past_in(message.headers)
+    assert past is not None
+    assert past.event_id == ("b" * 64 if retry else identity(BODY, "m-1"))
+    assert past.webhook_id == ("global" if retry else None)
     assert "x-death" not in message.headers
 
 

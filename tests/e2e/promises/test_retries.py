@@ -51,7 +51,7 @@ async def test_500_500_200_makes_three_posts_with_one_id_as_the_schedule_says(
     assert [await amqp.depth(queue) for queue in (names.events, names.retries, names.dead)] == [0, 0, 0]
 
 
-async def test_one_that_always_fails_ends_in_the_dead_letters_with_its_full_history_and_no_secret(
+async def test_one_that_always_fails_ends_in_the_dead_letters_with_its_full_past_and_no_secret(
     worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
 ) -> None:
     url = receiver.url("/down").replace("//", "//user:hunter2@")

@@ -19,8 +19,8 @@ from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.receiver import Answer, Receiver
 from tests.support.waiting import eventually
-from worker.broker.history_headers import headers_of
-from worker.domain.history import History
+from worker.broker.past_headers import headers_of
+from worker.domain.past import Past
 from worker.domain.webhook import Webhook
 
 # Who owns the topology
@@ -212,7 +212,7 @@ async def test_a_flood_of_due_retries_does_not_hold_up_first_attempts(flow: Flow
     others = (Webhook(name, receiver.url(f"/{name}")) for name in ("hangs", "well"))
     await flow.start(*others, LOG_LEVEL="warning")
     now = time.time()
-    past = (History(f"{number:064}", now, names.exchange, "messages.upsert", "default", 1) for number in range(2000))
+    past = (Past(f"{number:064}", now, names.exchange, "messages.upsert", "default", 1) for number in range(2000))
     body = event(instance="hangs")
     await asyncio.gather(*(amqp.publish("", names.retries, body, headers=headers_of(one)) for one in past))
     await receiver.wait_for(1, path="/hangs")

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 import pytest_asyncio
 
-from tests.e2e.promises.verdict_bench import KEY, Bench, assert_history, assert_letter, environment
+from tests.e2e.promises.verdict_bench import KEY, Bench, assert_letter, assert_past, environment
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.local_broker import LocalBroker
@@ -73,7 +73,7 @@ async def test_these_statuses_are_retried(bench: Bench, statuses: tuple[int, ...
         _, *how = await bench.settle(bench.receiver.url(f"/{status}"))
         assert (status, *how) == (status, RETRIED, reason)
         headers = await bench.letter(bench.names.retry(5))
-        assert_history(headers, bench.names, status=status, error=f"answered {status}")
+        assert_past(headers, bench.names, status=status, error=f"answered {status}")
         assert len(bench.receiver.at(f"/{status}")) == 1
     assert bench.receiver.at("/elsewhere") == [], "a redirect is never followed"
 
@@ -83,7 +83,7 @@ async def test_retry_after_chooses_the_next_delay_queue_that_covers_it(bench: Be
     bench.receiver.always(f"/later-{status}", Answer(status, {"Retry-After": "30"}))
     _, outcome, _ = await bench.settle(bench.receiver.url(f"/later-{status}"))
     assert outcome == RETRIED
-    assert_history(await bench.letter(bench.names.retry(45)), bench.names, status=status, error=str(status))
+    assert_past(await bench.letter(bench.names.retry(45)), bench.names, status=status, error=str(status))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 413])
@@ -92,7 +92,7 @@ async def test_these_statuses_are_rejections(bench: Bench, status: int) -> None:
     instance, *how = await bench.settle(bench.receiver.url(f"/{status}"))
     assert how == [DEAD, "rejected"]
     headers = await bench.letter(bench.names.dead)
-    assert_history(headers, bench.names, status=status, error=f"answered {status}")
+    assert_past(headers, bench.names, status=status, error=f"answered {status}")
     assert_letter(headers, "rejected", instance)
 
 
@@ -120,20 +120,20 @@ async def test_a_timeout_is_retried(bench: Bench) -> None:
     _, *how = await bench.settle(bench.receiver.url("/hangs"), timeout_ms=250)
     release.set()
     assert how == [RETRIED, "timeout"]
-    assert_history(await bench.letter(bench.names.retry(5)), bench.names, status=None, error="no answer within 0.25 s")
+    assert_past(await bench.letter(bench.names.retry(5)), bench.names, status=None, error="no answer within 0.25 s")
 
 
 async def test_a_refused_connect_is_retried(bench: Bench) -> None:
     _, *how = await bench.settle(f"http://127.0.0.1:{free_port()}/x")
     assert how == [RETRIED, "connect"]
-    assert_history(await bench.letter(bench.names.retry(5)), bench.names, status=None, error="connecting to 127.0.0.1")
+    assert_past(await bench.letter(bench.names.retry(5)), bench.names, status=None, error="connecting to 127.0.0.1")
 
 
 async def test_a_name_that_does_not_resolve_is_retried(bench: Bench) -> None:
     _, *how = await bench.settle("http://receiver.invalid/x")
     assert how == [RETRIED, "dns"]
     headers = await bench.letter(bench.names.retry(5))
-    assert_history(headers, bench.names, status=None, error="receiver.invalid does not resolve")
+    assert_past(headers, bench.names, status=None, error="receiver.invalid does not resolve")
 
 
 @pytest.mark.parametrize("certificate", ["wrong name", "expired", "unknown authority", "no TLS"])
@@ -149,7 +149,7 @@ async def test_a_tls_failure_is_retried(bench: Bench, certificate: str) -> None:
         _, *how = await bench.settle(f"https://127.0.0.1:{receiver.port}/x")
     assert how == [RETRIED, "tls"]
     assert receiver.requests == []
-    assert_history(await bench.letter(bench.names.retry(5)), bench.names, status=None, error="TLS with 127.0.0.1")
+    assert_past(await bench.letter(bench.names.retry(5)), bench.names, status=None, error="TLS with 127.0.0.1")
 
 
 async def test_a_good_certificate_is_delivered(bench: Bench) -> None:
@@ -173,7 +173,7 @@ async def test_a_connection_cut_before_the_headers_end_is_retried(bench: Bench, 
         _, *how = await bench.settle(receiver.url("/x"))
     assert receiver.connections == 1
     assert how == [RETRIED, "connect"]
-    assert_history(await bench.letter(bench.names.retry(5)), bench.names, status=None, error="127.0.0.1")
+    assert_past(await bench.letter(bench.names.retry(5)), bench.names, status=None, error="127.0.0.1")
 
 
 @pytest.mark.parametrize("more", [b"x", b"\x00" * 300_000], ids=["a byte", "300 KB"])

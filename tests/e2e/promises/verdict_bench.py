@@ -77,7 +77,7 @@ def environment(broker: LocalBroker, names: Names, uri: str, certificates: Path)
     }
 
 
-def assert_history(headers: Mapping[str, Any], names: Names, *, status: int | None, error: str) -> None:
+def assert_past(headers: Mapping[str, Any], names: Names, *, status: int | None, error: str) -> None:
     """One charged attempt, told in full."""
     found = {key.removeprefix("x-delivery-"): value for key, value in headers.items()}
     assert (found["exchange"], found["routing-key"]) == (names.exchange, KEY)

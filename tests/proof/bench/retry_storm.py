@@ -14,8 +14,8 @@ from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process
 from tests.proof.bench.queues import Message
 from tests.proof.bench.rig import Rig
 from tests.proof.bench.sampling import event, spread
-from worker.broker.history_headers import headers_of
-from worker.domain.history import History
+from worker.broker.past_headers import headers_of
+from worker.domain.past import Past
 
 ENDPOINTS = 200
 PACE = 400.0
@@ -124,13 +124,13 @@ def _event(number: int, sent: float) -> bytes:
 def _retry(rig: Rig, number: int, due: float) -> Message:
     """As the worker leaves it after a failed attempt, but for its expiry: whenever published, it is due at `due`."""
     body = _event(SECOND_SERIES + number, due)
-    history = History(
+    past = Past(
         event_id=hashlib.sha256(body).hexdigest(),
         first_seen=time.time() - 60,
         exchange=rig.exchange,
         routing_key="messages.upsert",
         webhook_id="default",
     ).failed(503, "503", "503")
-    headers: dict[str, Any] = dict(headers_of(history))
+    headers: dict[str, Any] = dict(headers_of(past))
     left = max(0, round((due - time.monotonic()) * 1000))
     return body, Basic.Properties(delivery_mode=2, headers=headers, expiration=str(left), message_id="retry")

@@ -19,7 +19,7 @@ from tests.api.conftest import KEY
 from tests.proof.fuzz.envelope import Broken
 from tests.proof.fuzz.requests import Sent
 from worker.domain.event import Event
-from worker.domain.history import History
+from worker.domain.past import Past
 from worker.domain.request import build
 from worker.domain.routing import Delivery, route
 from worker.stores.own.store import SqlStore
@@ -85,7 +85,7 @@ class Server:
             await store.close()
         for webhook in webhooks:
             event = Event("call", "CALL", webhook.instance, {})
-            found = route(event, History("0" * 64, 0.0, "", ""), webhook, [webhook])
+            found = route(event, Past("0" * 64, 0.0, "", ""), webhook, [webhook])
             if isinstance(found, Delivery):
                 build(found, time.time())
             elif webhook.enabled and webhook.wants("CALL"):

@@ -6,7 +6,7 @@ from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from worker.basics.clock import Clock
-from worker.broker.history_headers import PREFIX
+from worker.broker.past_headers import PREFIX
 from worker.delivery.ports import Message
 
 REMEMBERED_SECONDS = 300.0

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from aiormq.abc import DeliveredMessage
 
-from worker.broker.history_headers import history_in, trace_in
-from worker.domain.history import History
+from worker.broker.past_headers import past_in, trace_in
+from worker.domain.past import Past
 
 
 class Channel(Protocol):
@@ -57,8 +57,8 @@ class TakenMessage:
         self._open = True
 
     @property
-    def history(self) -> History | None:
-        return history_in(self.headers)
+    def past(self) -> Past | None:
+        return past_in(self.headers)
 
     @property
     def trace(self) -> Mapping[str, str]:

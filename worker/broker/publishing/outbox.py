@@ -18,7 +18,7 @@ from pamqp.commands import Basic
 
 from worker.broker.aiormq_internals import closing_of, expect_confirm, forget_confirms, forget_return, write
 from worker.broker.connection import in_words
-from worker.broker.history_headers import Headers
+from worker.broker.past_headers import Headers
 from worker.broker.publishing.content import body_frames, content_header
 from worker.broker.publishing.sizes import refused_size
 from worker.delivery.ports import PublishFailed, TooLarge

@@ -14,14 +14,14 @@ from worker.basics.tasks import Tasks
 from worker.broker.aiormq_internals import closing_of
 from worker.broker.connection import BROKER_ERRORS, while_open
 from worker.broker.declare import open_channel
-from worker.broker.history_headers import PREFIX, Headers, headers_of
+from worker.broker.past_headers import PREFIX, Headers, headers_of
 from worker.broker.publishing.alarm import watch_alarm
 from worker.broker.publishing.outbox import Outbox, Publish, QueueMissing, QueueRejects
 from worker.broker.publishing.rejecting_queues import RejectingQueues
 from worker.broker.publishing.sizes import MessageSizes, refused_size
 from worker.broker.topology import Topology
 from worker.delivery.ports import PublishFailed, TooLarge
-from worker.domain.history import History
+from worker.domain.past import Past
 
 log = logging.getLogger(__name__)
 
@@ -123,11 +123,11 @@ class Publisher:
 
     # What the delivery calls.
 
-    def retry(self, body: bytes, history: History, delay: int) -> asyncio.Future[object]:
-        return self.publish(self._topology.retry_queue(delay), body, headers_of(history))
+    def retry(self, body: bytes, past: Past, delay: int) -> asyncio.Future[object]:
+        return self.publish(self._topology.retry_queue(delay), body, headers_of(past))
 
-    def dead_letter(self, body: bytes, history: History, facts: Mapping[str, str]) -> asyncio.Future[object]:
-        headers = headers_of(history) | {PREFIX + name: value for name, value in facts.items()}
+    def dead_letter(self, body: bytes, past: Past, facts: Mapping[str, str]) -> asyncio.Future[object]:
+        headers = headers_of(past) | {PREFIX + name: value for name, value in facts.items()}
         return self.publish(self._topology.dead, body, headers)
 
     def publish(self, queue: str, body: bytes, headers: Headers) -> asyncio.Future[object]:

@@ -10,7 +10,7 @@ KEPT_TEXT = 300
 """Characters of an error or an entry that travel along: all of it must fit the headers of one AMQP frame."""
 
 
-class History(msgspec.Struct, frozen=True):
+class Past(msgspec.Struct, frozen=True):
     """The past of one delivery, or of a whole event that was parked before its fan-out (webhook_id None).
 
     `first_seen` is Unix time in seconds when the event was first taken. `event_id` is event.identity().
@@ -29,13 +29,13 @@ class History(msgspec.Struct, frozen=True):
     last_error: str | None = None
     log: tuple[str, ...] = ()
 
-    def for_webhook(self, webhook_id: str) -> "History":
+    def for_webhook(self, webhook_id: str) -> "Past":
         return replace(self, webhook_id=webhook_id)
 
-    def parked(self) -> "History":
+    def parked(self) -> "Past":
         return replace(self, parkings=self.parkings + 1)
 
-    def failed(self, status: int | None, error: str, entry: str) -> "History":
+    def failed(self, status: int | None, error: str, entry: str) -> "Past":
         """One more attempt charged. `entry` joins the log."""
         return replace(
             self,

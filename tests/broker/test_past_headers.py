@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import decode, encode
 
-from worker.broker.history_headers import PREFIX, headers_of, history_in
+from worker.broker.past_headers import PREFIX, headers_of, past_in
 from worker.domain.event import InvalidEvent
-from worker.domain.history import KEPT_ENTRIES, KEPT_TEXT, History
+from worker.domain.past import KEPT_ENTRIES, KEPT_TEXT, Past
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 COUNT = st.integers(0, 2**31 - 1)
 HISTORIES = st.builds(
-    History,
+    Past,
     event_id=TEXT,
     first_seen=st.integers(0, 10**13).map(lambda ms: ms / 1000),  # headers hold milliseconds
     exchange=TEXT,
@@ -24,7 +24,7 @@ HISTORIES = st.builds(
     last_error=st.none() | TEXT,
     log=st.lists(TEXT, max_size=KEPT_ENTRIES).map(tuple),
 )
-FIRST = History("a" * 64, 1_700_000_000.125, "evolution_exchange", "messages.upsert")
+FIRST = Past("a" * 64, 1_700_000_000.125, "evolution_exchange", "messages.upsert")
 
 
 def through_amqp(headers: dict[str, object]) -> dict[str, object]:
@@ -33,42 +33,42 @@ def through_amqp(headers: dict[str, object]) -> dict[str, object]:
 
 
 @given(HISTORIES)
-def test_headers_round_trip(history: History) -> None:
-    assert history_in(headers_of(history)) == history
+def test_headers_round_trip(past: Past) -> None:
+    assert past_in(headers_of(past)) == past
 
 
 @given(HISTORIES)
-def test_headers_round_trip_through_amqp(history: History) -> None:
-    assert history_in(through_amqp(headers_of(history))) == history
+def test_headers_round_trip_through_amqp(past: Past) -> None:
+    assert past_in(through_amqp(headers_of(past))) == past
 
 
 @pytest.mark.parametrize("count", [0, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32])
 def test_every_size_of_integer_survives_amqp(count: int) -> None:
-    history = History("id", count / 1000, "", "", attempts=count, parkings=count)
-    assert history_in(through_amqp(headers_of(history))) == history
+    past = Past("id", count / 1000, "", "", attempts=count, parkings=count)
+    assert past_in(through_amqp(headers_of(past))) == past
 
 
 @given(HISTORIES)
-def test_strings_that_arrive_as_bytes_are_read(history: History) -> None:
+def test_strings_that_arrive_as_bytes_are_read(past: Past) -> None:
     def raw(value: object) -> object:
         return value.encode() if isinstance(value, str) else value
 
     headers = {
         key: [raw(entry) for entry in value] if isinstance(value, list) else raw(value)
-        for key, value in headers_of(history).items()
+        for key, value in headers_of(past).items()
     }
-    assert history_in(headers) == history
+    assert past_in(headers) == past
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-death": [{"count": 1}]}, {PREFIX + "attempts": 3}])
-def test_an_event_from_evolution_has_no_history(headers: dict[str, object]) -> None:
-    assert history_in(headers) is None
+def test_an_event_from_evolution_has_no_past(headers: dict[str, object]) -> None:
+    assert past_in(headers) is None
 
 
 def test_foreign_headers_do_not_replace_ours() -> None:
     foreign = {"attempts": 99, "exchange": "other", "log": "x", "webhook": "y", "x-death": [{"count": 1}]}
-    assert history_in(headers_of(FIRST) | foreign) == FIRST
-    assert history_in(foreign | headers_of(FIRST)) == FIRST
+    assert past_in(headers_of(FIRST) | foreign) == FIRST
+    assert past_in(foreign | headers_of(FIRST)) == FIRST
 
 
 @pytest.mark.parametrize("missing", ["first-seen", "exchange", "routing-key", "attempts", "parkings"])
@@ -76,7 +76,7 @@ def test_a_missing_header_is_named(missing: str) -> None:
     headers = headers_of(FIRST)
     del headers[PREFIX + missing]
     with pytest.raises(InvalidEvent, match=f"{PREFIX}{missing} is missing or damaged"):
-        history_in(headers)
+        past_in(headers)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_missing_header_is_named(missing: str) -> None:
 )
 def test_a_damaged_header_is_named_and_not_quoted(key: str, value: object) -> None:
     with pytest.raises(InvalidEvent, match=f"^the message's header {PREFIX}{key} is missing or damaged$"):
-        history_in({**headers_of(FIRST), PREFIX + key: value})
+        past_in({**headers_of(FIRST), PREFIX + key: value})
 
 
 FIELDS = st.sampled_from([key.removeprefix(PREFIX) for key in headers_of(FIRST)] + ["webhook", "last-error", "log"])
@@ -117,35 +117,35 @@ VALUES = SCALARS | st.lists(SCALARS, max_size=3)
 @given(st.dictionaries(FIELDS.map(PREFIX.__add__), VALUES))
 def test_any_headers_are_read_or_refused(headers: dict[str, object]) -> None:
     try:
-        history = history_in({**headers_of(FIRST), **headers})
+        past = past_in({**headers_of(FIRST), **headers})
     except InvalidEvent as error:
         str(error).encode()
     else:
-        assert history is None or history.first_seen >= 0
+        assert past is None or past.first_seen >= 0
 
 
 def test_a_failed_attempt_is_charged_and_logged() -> None:
-    history = FIRST.for_webhook("crm").failed(500, "the receiver answered 500", "2026-01-01T00:00:00Z 500")
-    history = history.parked().failed(None, "no answer within 30 s", "2026-01-01T00:00:05Z timeout")
-    assert (history.webhook_id, history.attempts, history.parkings) == ("crm", 2, 1)
-    assert (history.last_status, history.last_error) == (None, "no answer within 30 s")
-    assert history.log == ("2026-01-01T00:00:00Z 500", "2026-01-01T00:00:05Z timeout")
-    assert (history.event_id, history.first_seen) == (FIRST.event_id, FIRST.first_seen)
+    past = FIRST.for_webhook("crm").failed(500, "the receiver answered 500", "2026-01-01T00:00:00Z 500")
+    past = past.parked().failed(None, "no answer within 30 s", "2026-01-01T00:00:05Z timeout")
+    assert (past.webhook_id, past.attempts, past.parkings) == ("crm", 2, 1)
+    assert (past.last_status, past.last_error) == (None, "no answer within 30 s")
+    assert past.log == ("2026-01-01T00:00:00Z 500", "2026-01-01T00:00:05Z timeout")
+    assert (past.event_id, past.first_seen) == (FIRST.event_id, FIRST.first_seen)
 
 
 def test_the_log_keeps_the_latest_entries() -> None:
-    history = FIRST
+    past = FIRST
     for attempt in range(KEPT_ENTRIES + 5):
-        history = history.failed(500, "", f"entry {attempt}")
-    assert history.attempts == KEPT_ENTRIES + 5
-    assert history.log == tuple(f"entry {attempt}" for attempt in range(5, KEPT_ENTRIES + 5))
+        past = past.failed(500, "", f"entry {attempt}")
+    assert past.attempts == KEPT_ENTRIES + 5
+    assert past.log == tuple(f"entry {attempt}" for attempt in range(5, KEPT_ENTRIES + 5))
 
 
 def test_whatever_a_receiver_sends_the_headers_can_be_sent_in_one_frame() -> None:
-    history = FIRST
+    past = FIRST
     for _ in range(KEPT_ENTRIES):
-        history = history.failed(500, "\udcff😀" * 100_000, "\udcff😀" * 100_000)
-    assert len(history.last_error or "") == KEPT_TEXT
-    table = encode.field_table(headers_of(history))
+        past = past.failed(500, "\udcff😀" * 100_000, "\udcff😀" * 100_000)
+    assert len(past.last_error or "") == KEPT_TEXT
+    table = encode.field_table(headers_of(past))
     assert len(table) < 64 * 1024
-    assert history_in(dict(decode.field_table(table)[1])) == history
+    assert past_in(dict(decode.field_table(table)[1])) == past

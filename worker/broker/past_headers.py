@@ -1,9 +1,9 @@
-"""A delivery's history as AMQP headers: how a message carries it through the broker from one taking to the next."""
+"""A delivery's past as AMQP headers: how a message carries it through the broker from one taking to the next."""
 
 from collections.abc import Mapping
 
 from worker.domain.event import InvalidEvent
-from worker.domain.history import History
+from worker.domain.past import Past
 
 PREFIX = "x-delivery-"
 
@@ -16,29 +16,29 @@ _INT_END = 2**53
 Headers = dict[str, str | int | list[str]]
 
 
-def headers_of(history: History) -> Headers:
-    """The history as AMQP headers. Values hold no payload and no secret."""
+def headers_of(past: Past) -> Headers:
+    """The past as AMQP headers. Values hold no payload and no secret."""
     found: Headers = {
-        PREFIX + "event-id": history.event_id,
-        PREFIX + "first-seen": round(history.first_seen * 1000),
-        PREFIX + "exchange": history.exchange,
-        PREFIX + "routing-key": history.routing_key,
-        PREFIX + "attempts": history.attempts,
-        PREFIX + "parkings": history.parkings,
+        PREFIX + "event-id": past.event_id,
+        PREFIX + "first-seen": round(past.first_seen * 1000),
+        PREFIX + "exchange": past.exchange,
+        PREFIX + "routing-key": past.routing_key,
+        PREFIX + "attempts": past.attempts,
+        PREFIX + "parkings": past.parkings,
     }
-    if history.webhook_id is not None:
-        found[PREFIX + "webhook"] = history.webhook_id
-    if history.last_status is not None:
-        found[PREFIX + "last-status"] = history.last_status
-    if history.last_error is not None:
-        found[PREFIX + "last-error"] = history.last_error
-    if history.log:
-        found[PREFIX + "log"] = list(history.log)
+    if past.webhook_id is not None:
+        found[PREFIX + "webhook"] = past.webhook_id
+    if past.last_status is not None:
+        found[PREFIX + "last-status"] = past.last_status
+    if past.last_error is not None:
+        found[PREFIX + "last-error"] = past.last_error
+    if past.log:
+        found[PREFIX + "log"] = list(past.log)
     return found
 
 
-def history_in(headers: Mapping[str, object]) -> History | None:
-    """The history in a message's headers; None for an event that comes from Evolution itself.
+def past_in(headers: Mapping[str, object]) -> Past | None:
+    """The past in a message's headers; None for an event that comes from Evolution itself.
 
     Raises InvalidEvent when the headers are not ours: somebody else published to our queue.
     """
@@ -47,8 +47,8 @@ def history_in(headers: Mapping[str, object]) -> History | None:
     return _read({key.removeprefix(PREFIX): value for key, value in headers.items() if key.startswith(PREFIX)})
 
 
-def _read(found: dict[str, object]) -> History:
-    return History(
+def _read(found: dict[str, object]) -> Past:
+    return Past(
         event_id=_text(found, "event-id"),
         first_seen=_whole(found, "first-seen") / 1000,
         exchange=_text(found, "exchange"),
