@@ -1,0 +1,49 @@
+"""What is kept of every delivery for people: one row an attempt, and one for each end without an attempt."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+KEPT_ANSWER_BYTES = 2048
+"""Of a failed attempt's answer."""
+
+
+class Row(NamedTuple):
+    """What happened to one delivery at one moment. Holds no request body, no header's value and no secret.
+
+    A tuple, because one is made on the way of each delivery. `at` is Unix time in milliseconds, `ms` how long the
+    attempt took, `attempt` its number (0: none has been made), `size` the bytes that were sent or would have been,
+    `host` the receiver's host and port. `answer` and `content_type` are a failed attempt's. `id` is the `webhook-id`
+    header, or `evt_...` of an event that never became a delivery. None: not known, or there is none.
+    """
+
+    at: int
+    id: str
+    event_id: str
+    instance: str | None
+    webhook: str | None
+    event: str | None
+    chat: str | None
+    outcome: str
+    reason: str
+    attempt: int
+    status: int | None
+    ms: int | None
+    error: str | None
+    answer: str | None
+    content_type: str | None
+    size: int
+    host: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one producer (a run of one replica), in the order in which they were made.
+
+    `number` is that of its first row: rows are counted from 0 over the producer's life, so that a gap between two
+    batches is as many rows as were lost. (`producer`, `number`) names a batch for ever, and what it holds.
+    """
+
+    producer: str
+    number: int
+    replica: str
+    rows: tuple[Row, ...]

@@ -1,0 +1,108 @@
+"""What the history needs of a database: the port of worker/stores/history/, and the questions that can be asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from worker.domain.history import Batch, Row
+
+LARGEST_PAGE = 500
+
+
+class Cursor(NamedTuple):
+    """Where a page ended: the last row's `at` and the number that its database gave it."""
+
+    at: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which rows are asked for; all that is given must hold. `since` and `until` are Unix milliseconds (from
+    `since`, before `until`), `event` a canonical name.
+
+    `owner`: rows of this instance alone, whatever else is asked for; None is the operator, who sees all.
+    """
+
+    owner: str | None = None
+    instance: str | None = None
+    webhook: str | None = None
+    event: str | None = None
+    chat: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    status: int | None = None
+    since: int | None = None
+    until: int | None = None
+    id: str | None = None
+
+
+class Kept(NamedTuple):
+    """A row as the database has it: `number` is unique and ascends among rows of the same `at`."""
+
+    number: int
+    replica: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Newest first; `following` is None on the last page."""
+
+    items: tuple[Kept, ...]
+    following: Cursor | None
+
+
+class Span(NamedTuple):
+    """Attempts that ended within a span of time, and those that succeeded."""
+
+    attempts: int
+    delivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a webhook fares. `last_success` and `last_failure` are Unix milliseconds; None: none within the history."""
+
+    hour: Span
+    day: Span
+    last_success: int | None
+    last_failure: int | None
+
+
+class Tidied(NamedTuple):
+    """What keeping the history in order did: rows or partitions that were dropped for their age, and rows that never
+    arrived (counted once, whoever asks)."""
+
+    expired: int
+    lost: int
+
+
+class HistoryStore(Protocol):
+    """One database's history. Every call may raise StoreUnavailable (worker/webhooks/store.py)."""
+
+    async def prepare(self) -> None:
+        """Makes or migrates the tables; safe for several processes at once, and to repeat."""
+
+    async def write(self, batches: Sequence[Batch]) -> int:
+        """Writes them in one transaction; returns the rows written. A batch that is there already is left out.
+
+        Rows older than the history is kept are left out too. A row that the database refuses for what is in it is
+        left out and logged; it never keeps the others out.
+        """
+
+    async def tidy(self, now: int) -> Tidied:
+        """Makes partitions ahead, drops what is older than the history is kept, counts what is missing. `now`: Unix
+        milliseconds. Safe for several processes at once; each thing is done and counted by one of them."""
+
+    async def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
+        """Rows newest first; `limit` is 1 to LARGEST_PAGE."""
+
+    async def timeline(self, delivery_id: str, owner: str | None) -> tuple[Kept, ...]:
+        """Every row of one delivery, oldest first; of another instance than `owner`'s: none."""
+
+    async def health(self, instance: str, now: int) -> Mapping[str, Health]:
+        """By webhook id, of those that had an attempt within a day."""
+
+    async def close(self) -> None:
+        """Connections are closed; a call under way ends within its own timeout."""
