@@ -269,14 +269,14 @@ def test_shutdown_parks_every_waiter_at_once_and_admits_nothing() -> None:
     assert world.admission.in_flight == 0
 
 
-def test_100_000_endpoints_leave_nothing_behind() -> None:
+def test_20_000_endpoints_leave_nothing_behind() -> None:
     world = World()
-    for number in range(100_000):
+    for number in range(20_000):
         world.exchange(f"tenant-{number}", OK if number % 3 else NO_CONNECT, seconds=0)
-    assert world.admission.lanes == 100_000
+    assert world.admission.lanes == 20_000
     world.advance(300)
     world.advance(120)
-    assert world.admission.lanes > 30_000, "a failure is remembered longer than a success"
+    assert world.admission.lanes > 6_000, "a failure is remembered longer than a success"
     world.clock += 7200
     world.advance(120)
     assert world.admission.lanes == 0

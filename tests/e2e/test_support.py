@@ -79,12 +79,11 @@ async def test_names_are_gone_after_a_test(amqp: Amqp, names: Names) -> None:
     assert [await amqp.depth(queue) for queue in (names.events, names.dead, names.retry(5))] == [None] * 3
 
 
-async def test_a_broker_survives_kill_and_restart_with_its_data_and_leaves_nothing_behind() -> None:
+async def test_a_broker_survives_a_kill_with_its_data_and_leaves_nothing_behind() -> None:
     broker = LocalBroker()
     await asyncio.to_thread(broker.start)
     try:
         await _one_message_survives(broker, broker.kill)
-        await _one_message_survives(broker, broker.stop)
         assert "webhooks-" in broker.ctl("cluster_status")
         with pytest.raises(BrokerError, match="no-such-command"):
             broker.ctl("no-such-command")

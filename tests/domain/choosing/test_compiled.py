@@ -62,7 +62,7 @@ FILTERS = st.dictionaries(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(EVENTS, FILTERS, st.data())
 def test_the_compiled_filter_means_what_the_page_says(
     event: dict[str, Any], filter_: dict[str, Any], data: st.DataObject
@@ -183,7 +183,7 @@ def test_an_event_that_no_decoder_reads_passes() -> None:
         assert plan.explain("w", view) is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.recursive(SCALARS | TORN | st.text(), lambda i: st.lists(i) | st.dictionaries(KEYS | st.text(), i)), FILTERS)
 def test_no_event_makes_it_raise(data: object, filter_: dict[str, Any]) -> None:
     read = read_choices(

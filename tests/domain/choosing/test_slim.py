@@ -119,7 +119,7 @@ def rendered(value: object, spaces: random.Random, media: bool, thumbnails: bool
     )  # type: ignore[return-value]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(DOCUMENTS, st.randoms(use_true_random=False), st.booleans(), st.booleans())
 def test_it_cuts_what_the_page_says_and_keeps_every_other_byte(
     value: object, spaces: random.Random, media: bool, thumbnails: bool
