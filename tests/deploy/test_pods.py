@@ -242,3 +242,14 @@ def test_the_worker_starts_with_the_environment_of_source_file() -> None:
     assert not warnings
     assert (settings.webhook_source, settings.webhook_file) == ("file", "/etc/webhook-worker/webhooks.toml")
     assert settings.metrics_host == "::"
+
+
+def test_with_source_evolution_the_file_beside_its_rows_is_mounted_too() -> None:
+    given = {
+        "settings": {"WEBHOOK_SOURCE": "evolution"},
+        "database": {"kind": "postgresql"},
+        "webhookFile": {"content": "x"},
+    }
+    (pod, *_) = pods(render(given))
+    assert environment(pod)["EVOLUTION_WEBHOOK_FILE"] == "/etc/webhook-worker/webhooks.toml"
+    assert "WEBHOOK_FILE" not in environment(pod)

@@ -98,7 +98,7 @@ INIT: Values = {"name": "first", "image": "busybox:1"}
         (FILE, "the pods have no file"),
         ({"settings": FILE["settings"] | {"WEBHOOK_FILE": "/data/webhooks.toml"}}, "the pods have no file"),
         (FILE | {"webhookFile": {"content": "x", "existingSecret": "y"}}, "one of content, existingSecret"),
-        ({"webhookFile": {"content": "x"}}, "settings.WEBHOOK_SOURCE: file only"),
+        ({"webhookFile": {"content": "x"}}, "settings.WEBHOOK_SOURCE: file or evolution only"),
         (
             {
                 "settings": FILE["settings"] | {"WEBHOOK_FILE": "/etc/ca/f"},

@@ -17,7 +17,7 @@ from worker.broker.declare import lacks_room, mismatch, missing, no_room
 from worker.broker.topology import Topology
 from worker.doctor.asking.refusals import host_of, refusals
 from worker.doctor.endpoints import problems_of
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import Endpoint, Webhook
 from worker.http.egress import Refusal, Remedy
 from worker.process import wiring
 from worker.process.sources import webhook_source
@@ -89,12 +89,14 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
 class StoreSeen:
     """The store's `problem`, or all that it holds (None: its tables are made or changed at the next start).
 
-    `unreadable`: what is wrong with each row that is no webhook.
+    `unreadable`: what is wrong with each row that is no webhook. `unused`: what EVOLUTION_WEBHOOK_FILE says of webhooks
+    that are not there.
     """
 
     problem: StoreUnavailable | None = None
     webhooks: list[Webhook] | None = None
     unreadable: tuple[str, ...] = ()
+    unused: tuple[Endpoint, ...] = ()
 
 
 async def look_through(settings: Settings) -> StoreSeen:
@@ -110,7 +112,9 @@ async def look_through(settings: Settings) -> StoreSeen:
             return StoreSeen()
         async with asyncio.timeout(READ_SECONDS):
             found, unreadable = await readable_and_not(store)
-        return StoreSeen(webhooks=[item.webhook for item in found], unreadable=unreadable)
+        webhooks = [item.webhook for item in found]
+        unused = await source.unused(webhooks) if source.unused is not None else ()
+        return StoreSeen(webhooks=webhooks, unreadable=unreadable, unused=unused)
     except TimeoutError:
         return StoreSeen(StoreUnavailable(f"its webhooks could not be read within {READ_SECONDS:g} s"))
     except StoreUnavailable as error:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from worker.doctor.finding import Finding, many, some
+from worker.domain.webhook import Endpoint
 from worker.process.sources import SourceKind
 from worker.stores.database import Database
 from worker.webhooks.store import RightsLacking, StoreUnavailable
@@ -27,6 +28,14 @@ def unreadable(problems: Sequence[str]) -> Finding:
     """Rows that are no webhook, so that their instances' events wait."""
     what = f"{many(len(problems), 'row')} that cannot be read: {some(problems)}"
     return Finding("problem", NAME, what, "set the webhook again, where it is kept", tuple(problems))
+
+
+def unused(entries: Sequence[Endpoint]) -> Finding:
+    """Of EVOLUTION_WEBHOOK_FILE: a name that was mistyped, or an instance that has no webhook in Evolution (yet)."""
+    names = [f"{entry.instance}/{entry.webhook_id}" for entry in entries]
+    what = f"{many(len(names), 'entry', 'entries')} of EVOLUTION_WEBHOOK_FILE for webhooks that Evolution does not have"
+    fix = "correct the name, set the webhook in Evolution, or delete the entry"
+    return Finding("advice", NAME, f"{what}: {some(names)}", fix, tuple(names))
 
 
 def creation(database: Database, may_create: bool | None, *, made: bool, may_write: bool | None = None) -> Finding:

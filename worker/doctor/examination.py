@@ -56,6 +56,8 @@ async def _stored(settings: Settings, webhooks: list[Webhook], ahead: dict[str, 
     yield database.store(seen.problem, kind, where)
     if seen.unreadable:
         yield database.unreadable(seen.unreadable)
+    if seen.unused:
+        yield database.unused(seen.unused)
     if seen.problem is not None or where is None:
         return
     yield await _server(where, ahead, kind, made=seen.webhooks is not None)

@@ -5,12 +5,12 @@ Apart from wiring.py, so that the `webhook` commands load nothing else; nothing 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import Endpoint, Webhook
 from worker.settings.settings import Settings
 from worker.stores.database import SETTING, Database, parse
 from worker.stores.own.sealing import Sealer
@@ -31,7 +31,8 @@ class WebhookSource:
     """`store` refuses writes by the name of the setting when it is `watched` (others write it).
 
     `prepare` is repeated until it works; `at_start` must work before anything else does. `migrated` says, without
-    changing anything, whether `prepare` has nothing left to make.
+    changing anything, whether `prepare` has nothing left to make. `unused`: what is configured for webhooks that are
+    not among the given ones, which are all.
     """
 
     store: WritableStore
@@ -40,6 +41,7 @@ class WebhookSource:
     token_owner: Callable[[str], Awaitable[str | None]] | None = None
     at_start: Callable[[], Awaitable[None]] | None = None
     migrated: Callable[[], Awaitable[bool]] | None = None
+    unused: Callable[[Iterable[Webhook]], Awaitable[tuple[Endpoint, ...]]] | None = None
 
     @property
     def writable(self) -> WritableStore | None:
@@ -143,7 +145,18 @@ def _own(settings: Settings) -> WebhookSource:
 
 
 def _evolution(settings: Settings) -> WebhookSource:
-    return evolution_source(settings.database_connection_uri, take_all=settings.evolution_take_all)
+    """With a file beside it, a broken one stops the start: without its filters webhooks would hear everything."""
+    source = evolution_source(settings.database_connection_uri, take_all=settings.evolution_take_all)
+    if not settings.evolution_webhook_file:
+        return source
+    assert source.watched is not None
+    from worker.stores.beside import SETTING, Beside, file_beside  # noqa: PLC0415 - only for this source
+
+    path = Path(settings.evolution_webhook_file)
+    file = file_beside(path)
+    beside = Beside(source.watched, file)
+    store = ReadOnly(beside, "evolution", f"use {EVOLUTIONS_OWN}, and {SETTING} ({path}) for what it does not have")
+    return replace(source, store=store, watched=beside, at_start=file.check, unused=beside.unused)
 
 
 def _file(settings: Settings) -> WebhookSource:

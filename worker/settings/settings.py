@@ -94,6 +94,10 @@ class Settings(BaseModel):
     cache_ttl_seconds: Seconds = setting(60.0, "Longest time that a cached webhook goes unverified.")
     evolution_take_all: Flag = setting(False, "Deliver every row of Evolution's, not only `worker+` ones.")
 
+    evolution_webhook_file: Text = setting(
+        "", "Of source `evolution`: a file with what its rows have no columns for ([choices](webhooks.md))."
+    )
+
     server_host: Host = setting("127.0.0.1", "Where the /webhook API listens.")
     server_port: Port = setting(8085, "Its port; 0 takes any free one.")
     authentication_api_key: Text = setting("", "Key of the API; empty = API off. Secret.", repr=False)
@@ -192,6 +196,8 @@ class Settings(BaseModel):
         match info.field_name:
             case "webhook_file" if not value and source == "file":
                 raise ValueError("a path while WEBHOOK_SOURCE is file")
+            case "evolution_webhook_file" if value and source not in ("evolution", None):
+                raise ValueError("empty unless WEBHOOK_SOURCE is evolution")
             case "webhook_secret_key":
                 Sealer(value)
             case "database_connection_uri" if value.dialect == "sqlite" and source == "evolution":

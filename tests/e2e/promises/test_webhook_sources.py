@@ -51,15 +51,21 @@ async def test_a_change_of_the_file_is_in_force_within_a_second(
     assert await running.stop() == 0
 
 
-async def test_evolutions_rows_are_delivered_and_its_changes_noticed(
-    postgres: Postgres, worker: StartWorker, amqp: Amqp, names: Names, receiver: Receiver
+async def test_evolutions_rows_are_delivered_as_the_file_beside_them_chooses_and_changes_noticed(
+    file: Path, postgres: Postgres, worker: StartWorker, amqp: Amqp, names: Names, receiver: Receiver
 ) -> None:
     tag = uuid4().hex[:12]
     evolution = Evolution(postgres, f"evolution_{tag}", "evolution_api", f"reader_{tag}").create()
     evolution.instance("acme")
     evolution.webhook("acme", "worker+" + receiver.url("/one"))
-    running = await worker(WEBHOOK_SOURCE="evolution", DATABASE_CONNECTION_URI=evolution.reader_uri)
+    file.write_text('[[webhook]]\ninstance = "*"\nmessage_types = ["imageMessage"]\n')
+    running = await worker(
+        WEBHOOK_SOURCE="evolution", DATABASE_CONNECTION_URI=evolution.reader_uri, EVOLUTION_WEBHOOK_FILE=str(file)
+    )
     await delivered_to(amqp, names, receiver, "/one", 10)
+    text = event(instance="acme", data={"messageType": "conversation"})
+    await amqp.publish_event(names.exchange, "messages.upsert", text)
+    await running.wait_metric("deliveries_total", 1, outcome="Skipped", reason="filtered")
     evolution.webhook("acme", "worker+" + receiver.url("/two"))
     await delivered_to(amqp, names, receiver, "/two", 5)
     assert await running.stop() == 0

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 
@@ -31,8 +31,11 @@ class BrokenFile(ValueError):
         self.problems = tuple(problems)
 
 
-def parse(content: bytes) -> tuple[Webhook, ...]:
-    """The webhooks in the order of the file. Raises BrokenFile with every problem."""
+def parse(content: bytes, read: Callable[[Table], Webhook] = webhook_from) -> tuple[Webhook, ...]:
+    """The webhooks in the order of the file; `read` makes one of a table, or raises InvalidWebhook.
+
+    Raises BrokenFile with every problem.
+    """
     if len(content) > LARGEST:
         raise BrokenFile([f"it is larger than {LARGEST >> 20} MiB"])
     text = _text(content)
@@ -42,7 +45,7 @@ def parse(content: bytes) -> tuple[Webhook, ...]:
     tables = _tables(text)
     for number, table in enumerate(tables):
         try:
-            webhooks.append(webhook_from(_fields(table)))
+            webhooks.append(read(_fields(table)))
         except InvalidWebhook as error:
             problems += (f"{lines.place(number, len(tables), p.field)}: {p}" for p in error.problems)
     problems += _doubled(webhooks)

@@ -31,8 +31,18 @@ class FileStore:
     """A WatchedStore. The file is read at the first call, and again when it has changed: by `watch`, or by the calls
     of a process that does not watch (the API alone, a command)."""
 
-    def __init__(self, path: Path, look_seconds: float = LOOK_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        look_seconds: float = LOOK_SECONDS,
+        *,
+        setting: str = "WEBHOOK_FILE",
+        read: Callable[[bytes], tuple[Webhook, ...]] = parse,
+    ) -> None:
+        """`setting` named the path, for texts; `read` makes webhooks of the content, or raises BrokenFile."""
         self._path = path
+        self._setting = setting
+        self._parse = read
         self._look_seconds = look_seconds
         self._rows: Rows | None = None
         self._reading = asyncio.Lock()
@@ -93,7 +103,7 @@ class FileStore:
                 return
             old, self._rows = self._rows or {}, rows
         names = [name for name in {**old, **rows} if _webhooks(old, name) != _webhooks(rows, name)]
-        log.info("WEBHOOK_FILE %s was read again: %d instances changed", self._path, len(names))
+        log.info("%s %s was read again: %d instances changed", self._setting, self._path, len(names))
         for name in names:
             changed(name, self._revision)
 
@@ -102,7 +112,7 @@ class FileStore:
             with self._path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 content = file.read(LARGEST + 1)
-            webhooks = parse(content)
+            webhooks = self._parse(content)
         except OSError as error:
             raise self._unavailable(f"cannot be read: {error.strerror or error}") from None
         except BrokenFile as error:
@@ -118,7 +128,7 @@ class FileStore:
             return None
 
     def _unavailable(self, problem: str) -> StoreUnavailable:
-        return StoreUnavailable(f"WEBHOOK_FILE {self._path}: {problem}")
+        return StoreUnavailable(f"{self._setting} {self._path}: {problem}")
 
 
 def _of(status: os.stat_result) -> Identity:

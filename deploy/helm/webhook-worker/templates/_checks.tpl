@@ -39,12 +39,12 @@
 {{- if gt (len $given) 1 -}}
 {{- fail "webhookFile: one of content, existingSecret and existingConfigMap, not several" -}}
 {{- end -}}
-{{- if and $given (ne $source "file") -}}
-{{- fail "webhookFile is read with settings.WEBHOOK_SOURCE: file only" -}}
+{{- if and $given (eq $source "own") -}}
+{{- fail "webhookFile is read with settings.WEBHOOK_SOURCE: file or evolution only" -}}
 {{- end -}}
-{{- $path := $v.settings | default dict | dig "WEBHOOK_FILE" "" | toString -}}
+{{- $path := $v.settings | default dict | dig (include "worker.fileSetting" .) "" | toString -}}
 {{- if and $given $path -}}
-{{- fail "settings.WEBHOOK_FILE: webhookFile has its path; leave one of them out" -}}
+{{- fail (printf "settings.%s: webhookFile has its path; leave one of them out" (include "worker.fileSetting" .)) -}}
 {{- end -}}
 {{- if and (eq $source "file") (not $given) -}}
 {{- $mounted := false -}}
@@ -110,7 +110,7 @@
 {{- end -}}
 {{- end -}}
 {{- range $v.extraEnv -}}
-{{- if has .name (list "WEBHOOK_SOURCE" "WEBHOOK_FILE") }}{{ fail (printf "extraEnv.%s: the chart must know it: write settings.%s" .name .name) }}{{ end -}}
+{{- if has .name (list "WEBHOOK_SOURCE" "WEBHOOK_FILE" "EVOLUTION_WEBHOOK_FILE") }}{{ fail (printf "extraEnv.%s: the chart must know it: write settings.%s" .name .name) }}{{ end -}}
 {{- end -}}
 {{- end }}
 

@@ -45,6 +45,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if and (eq .Values.database.kind "sqlite") (ne (include "worker.source" .) "file") }}yes{{ end }}
 {{- end }}
 
+{{- /* Which setting names webhookFile: all webhooks, or with source `evolution` what its rows have no columns for. */ -}}
+{{- define "worker.fileSetting" -}}
+{{- if eq (include "worker.source" .) "evolution" }}EVOLUTION_WEBHOOK_FILE{{ else }}WEBHOOK_FILE{{ end }}
+{{- end }}
+
 {{- define "worker.mountsFile" -}}
 {{- $file := .Values.webhookFile -}}
 {{- if or $file.content $file.existingSecret $file.existingConfigMap }}yes{{ end }}

@@ -26,7 +26,7 @@ Each takes (dict "root" $ "component" "worker" | "api" | "migrate"). */ -}}
 - {name: EGRESS_ALLOW, value: {{ join "," . | quote }}}
 {{- end }}
 {{- if include "worker.mountsFile" .root }}
-- {name: WEBHOOK_FILE, value: {{ printf "/etc/webhook-worker/%s" $v.webhookFile.key | quote }}}
+- {name: {{ include "worker.fileSetting" .root }}, value: {{ printf "/etc/webhook-worker/%s" $v.webhookFile.key | quote }}}
 {{- end }}
 {{- range $name, $value := $v.settings }}
 - {name: {{ $name | quote }}, value: {{ include "worker.text" $value | quote }}}
