@@ -248,6 +248,7 @@ def test_with_source_evolution_the_file_beside_its_rows_is_mounted_too() -> None
     given = {
         "settings": {"WEBHOOK_SOURCE": "evolution"},
         "database": {"kind": "postgresql"},
+        "secrets": {"existingSecret": "webhooks"},
         "webhookFile": {"content": "x"},
     }
     (pod, *_) = pods(render(given))
