@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from worker.broker.connection import masked
 from worker.broker.consuming.plan import MOST_PREFETCH, ConsumptionPlan, EvolutionQueues, evolution_queues, go_queues
 from worker.broker.topology import Topology, topology
 from worker.domain.evolution_go import KINDS
@@ -110,8 +109,3 @@ def test_the_queues_of_evolution_go_are_the_names_of_its_events_in_lower_case() 
     assert {"message", "sendmessage", "receipt", "calloffernotice", "qrcode", "labelassociationchat"} < {*go_queues()}
     assert len(go_queues()) == len({*go_queues()}) == len(KINDS)
     assert {*go_queues()}.isdisjoint(evolution_queues(""))
-
-
-def test_a_uri_is_shown_without_its_password() -> None:
-    assert masked("amqp://me:s3cret@host:5672/v") == "amqp://me:***@host:5672/v"
-    assert masked("amqp://host/") == "amqp://host/"

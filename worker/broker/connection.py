@@ -88,11 +88,6 @@ def _refused(text: str) -> str:
     return "its virtual host does not exist, or is not open to this user"
 
 
-def masked(uri: str | Address) -> str:
-    """The broker's address without its password and options, for logs and errors. Raises ValueError."""
-    return str(broker_address(uri))
-
-
 async def connect(uri: str | Address, name: str) -> AbstractConnection:
     """One connection with our heartbeat (unless the URI sets one) and a name for the broker's own lists.
 

@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from worker.domain.choosing.choices import read_choices
+from worker.domain.choosing.choices import Choices
+from worker.domain.choosing.document import read_filter
 from worker.domain.choosing.plan import Plan, plan_for
+from worker.domain.choosing.subscriptions import choices_of
 from worker.domain.event import Event, parse
+from worker.domain.webhook import Webhook
+from worker.webhooks.fields import InvalidWebhook, webhook_from
 
 VECTORS = Path(__file__).parent.parent.parent / "vectors"
 
@@ -27,10 +31,26 @@ def raw_event(data: bytes) -> Event:
     return parse(b'{"event":"messages.upsert","instance":"acme","data":' + data + b"}")
 
 
-def plan_of(choices: dict[str, object]) -> Plan[str] | None:
-    read, problems = read_choices(choices)
-    assert read is not None, problems
-    return plan_for({"w": read})
+def webhook_with(fields: dict[str, object]) -> Webhook:
+    """As any of the ways in which webhooks are set makes it. Raises InvalidWebhook."""
+    return webhook_from({"instance": "acme", "url": "https://h.example/", **fields})
+
+
+def chosen(fields: dict[str, object]) -> Choices | None:
+    """None: such a webhook cannot be set."""
+    try:
+        return choices_of(webhook_with(fields))
+    except InvalidWebhook:
+        return None
+
+
+def plan_of(fields: dict[str, object]) -> Plan[str] | None:
+    """A filter alone is compiled as it stands: numbers of any length mean what they say, though none is stored."""
+    if fields.keys() == {"filter"}:
+        group, problems = read_filter(fields["filter"])
+        assert group is not None, problems
+        return plan_for({"w": Choices(filter=group)})
+    return plan_for({"w": choices_of(webhook_with(fields))})
 
 
 def told(event: Event, choices: dict[str, object]) -> str | None:

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.domain.choosing.made import chosen, webhook_with
 from tests.domain.json_documents import ANY_TEXT, values
-from worker.domain.choosing.choices import NONE_MADE, read_choices
+from worker.domain.choosing.choices import NONE_MADE
 from worker.domain.choosing.document import read_filter
 from worker.domain.choosing.operators import OPERATORS
 from worker.domain.choosing.plan import plan_for
-from worker.domain.choosing.slim import read_slimming
-from worker.domain.choosing.timely import read_latest, read_ttl
+from worker.domain.choosing.timely import read_ttl
+from worker.webhooks.fields import InvalidWebhook
 
 DEEP: dict[str, Any] = {"a": 1}
 for _ in range(8):
@@ -102,12 +103,12 @@ def test_a_filter_at_its_limits(value: object) -> None:
 def test_no_value_makes_checking_raise(value: object) -> None:
     compiled, problems = read_filter(value)
     assert (compiled is None) == bool(problems)
-    read, wrong = read_choices({"filter": value, "ignore": value, "only_chats": value, "message_types": value})
-    assert (read is None) == bool(wrong)
+    read = chosen({"filter": value, "ignore": value, "only_chats": value, "message_types": value})
     if read is not None:
         plan_for({"w": read})
-    for found in (read_ttl(value), read_latest(value), read_slimming(value, value, value)):
-        assert (found[0] is None) == bool(found[1])
+    assert (read_ttl(value)[0] is None) == bool(read_ttl(value)[1])
+    for field in ("latest_only", "ttl_seconds", "media", "thumbnails", "max_body_bytes"):
+        chosen({field: value})
 
 
 def test_a_value_of_boundless_depth_is_refused() -> None:
@@ -118,38 +119,39 @@ def test_a_value_of_boundless_depth_is_refused() -> None:
 
 
 CHOICES: list[tuple[dict[str, object], str]] = [
-    ({"ignore": "groups"}, 'ignore: a list, not "groups"'),
-    ({"ignore": ["groups", "group"]}, 'ignore[1]: one of groups, status, channels, broadcasts, from_me, not "group"'),
+    ({"ignore": "groups"}, "ignore: Input should be a valid list, not 'groups'"),
+    ({"ignore": ["groups", "group"]}, "ignore[1]: 'group' is none of groups, status, channels, broadcasts, from_me"),
     (
         {"only_chats": ["+5511999999999"]},
-        "only_chats[0]: a JID (5511999999999@s.whatsapp.net, 1203630@g.us) or a phone "
-        'number in digits, not "+5511999999999"',
+        "only_chats[0]: '+5511999999999' is no JID (5511999999999@s.whatsapp.net, 1203630@g.us) and no phone "
+        "number in digits",
     ),
-    (
-        {"except_chats": [5511]},
-        "except_chats[0]: a JID (5511999999999@s.whatsapp.net, 1203630@g.us) or a phone number in digits, not 5511",
-    ),
-    ({"only_chats": ["1" * 8] * 1001}, "only_chats: at most 1000 entries, not 1001"),
-    (
-        {"message_types": ["image message"]},
-        'message_types[0]: a message type such as imageMessage, not "image message"',
-    ),
-    ({"message_types": {"a": 1}}, "message_types: a list, not an object"),
+    ({"except_chats": [5511]}, "except_chats[0]: Input should be a valid string, not 5511"),
+    ({"message_types": ["image message"]}, "message_types[0]: 'image message' is no message type such as imageMessage"),
     ({"filter": 1}, "filter: an object, not 1"),
+    ({"media": "no"}, "media: Input should be 'keep' or 'strip', not 'no'"),
+    ({"thumbnails": True}, "thumbnails: Input should be 'keep' or 'strip', not true"),
+    ({"max_body_bytes": 10}, "max_body_bytes: Input should be greater than or equal to 1024, not 10"),
+    ({"max_body_bytes": True}, "max_body_bytes: Input should be a valid integer, not true"),
+    ({"max_body_bytes": 2000.0}, "max_body_bytes: Input should be a valid integer, not 2000.0"),
+    ({"latest_only": "CALL"}, "latest_only: Input should be a valid list, not 'CALL'"),
 ]
 
 
 @pytest.mark.parametrize(("values", "problem"), CHOICES)
 def test_a_choice_is_refused_with_its_place(values: dict[str, object], problem: str) -> None:
-    read, problems = read_choices(values)
-    assert read is None
-    assert [str(found) for found in problems] == [problem]
+    with pytest.raises(InvalidWebhook) as caught:
+        webhook_with(values)
+    assert [str(found) for found in caught.value.problems] == [problem]
+
+
+def test_a_list_has_its_bound() -> None:
+    with pytest.raises(InvalidWebhook, match="only_chats: List should have at most 1000 items"):
+        webhook_with({"only_chats": ["1" * 8] * 1001})
 
 
 def test_choices_are_kept_in_one_spelling() -> None:
-    read, _ = read_choices(
-        {"only_chats": ["5511:3@c.us", "5511@s.whatsapp.net", "55119999"], "ignore": ["status", "groups"]}
-    )
+    read = chosen({"only_chats": ["5511:3@c.us", "5511@s.whatsapp.net", "55119999"], "ignore": ["status", "groups"]})
     assert read is not None
     assert read.only_chats == {"5511@s.whatsapp.net", "55119999"}
     assert read.ignore == ("groups", "status")
@@ -157,7 +159,6 @@ def test_choices_are_kept_in_one_spelling() -> None:
 
 def test_nothing_chosen_costs_nothing() -> None:
     for fields in ({}, {"ignore": None, "filter": None}, {"ignore": [], "only_chats": []}, {"filter": {}}):
-        read, problems = read_choices(fields)
-        assert not problems
+        read = chosen(fields)
         assert read is not None
         assert plan_for({"w": read, "v": NONE_MADE}) is None

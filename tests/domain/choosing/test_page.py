@@ -4,8 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.domain.choosing.made import event_with, told
-from worker.domain.choosing.slim import Slimming, read_slimming
+from tests.domain.choosing.made import event_with, told, webhook_with
 
 PAGE = (Path(__file__).parent.parent.parent.parent / "docs" / "filters.md").read_text(encoding="utf-8")
 LISTS, FILTER = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
@@ -19,7 +18,7 @@ def message(
 
 def test_only_private_chats_not_from_me_images_and_audio() -> None:
     for example in (LISTS, FILTER):
-        assert read_slimming(example["media"], None, None)[0] == Slimming(strip_media=True)
+        assert webhook_with(example).media == "strip"
         assert told(event_with(message("imageMessage")), example) is None
         assert told(event_with(message("audioMessage")), example) is None
         assert told(event_with(message("conversation")), example) is not None

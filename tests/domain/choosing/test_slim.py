@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.domain.json_documents import ANY_TEXT
-from worker.domain.choosing.slim import Slimming, TooLarge, read_slimming, slim, stripped
+from worker.domain.choosing.slim import Slimming, TooLarge, slim, stripped
 
 MEDIA = base64.b64encode(bytes(range(256)) * 4).decode()
 TEXTS = ANY_TEXT | st.sampled_from(
@@ -189,27 +189,6 @@ def test_a_larger_body_is_stripped_and_a_still_larger_one_told() -> None:
     media_first = slim(data, Slimming(strip_media=True, max_body_bytes=2500), other_bytes=100)
     assert isinstance(media_first, bytes)
     assert json.loads(media_first)["jpegThumbnail"] == MEDIA
-
-
-@pytest.mark.parametrize(
-    ("fields", "problem"),
-    [
-        (("no", None, None), 'media: keep or strip, not "no"'),
-        ((None, True, None), "thumbnails: keep or strip, not true"),
-        ((None, None, 10), "max_body_bytes: a whole number of bytes from 1024 to 134217728, not 10"),
-        ((None, None, True), "max_body_bytes: a whole number of bytes from 1024 to 134217728, not true"),
-        ((None, None, 2000.0), "max_body_bytes: a whole number of bytes from 1024 to 134217728, not 2000.0"),
-    ],
-)
-def test_a_wrong_field_is_refused(fields: tuple[object, object, object], problem: str) -> None:
-    assert [str(found) for found in read_slimming(*fields)[1]] == [problem]
-
-
-def test_fields_become_what_is_asked() -> None:
-    assert read_slimming("strip", "keep", 5000) == (Slimming(True, False, 5000), [])
-    nothing, _ = read_slimming(None, None, None)
-    assert nothing is not None
-    assert not nothing.asked_for()
 
 
 HOSTILE = {

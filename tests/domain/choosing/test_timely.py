@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.domain.choosing.made import webhook_with
 from worker.domain.choosing.chat import Chat
-from worker.domain.choosing.timely import is_stale, latest_key, read_latest, read_ttl
+from worker.domain.choosing.timely import is_stale, latest_key, read_ttl
 
 
 def test_a_limit_counts_for_its_event_under_any_spelling() -> None:
@@ -31,17 +32,8 @@ def test_a_wrong_limit_is_refused(value: object, problem: str) -> None:
     assert [str(found) for found in read_ttl(value)[1]] == [problem]
 
 
-@pytest.mark.parametrize(
-    ("value", "problem"),
-    [("X", 'latest_only: a list of event names, not "X"'), (["X", 1], "latest_only[1]: an event name, not 1")],
-)
-def test_a_wrong_list_is_refused(value: object, problem: str) -> None:
-    assert [str(found) for found in read_latest(value)[1]] == [problem]
-
-
 def test_the_same_news_is_of_one_kind_chat_and_webhook() -> None:
-    latest, _ = read_latest(["presence.update", "CONNECTION_UPDATE"])
-    assert latest is not None
+    latest = webhook_with({"latest_only": ["presence.update", "CONNECTION_UPDATE"]}).latest_only
     ana, bea = Chat("1@s.whatsapp.net"), Chat("2@s.whatsapp.net")
 
     def key(

@@ -23,7 +23,8 @@ from tests.proof.demo.screen import NotSeen, Screen
 from tests.proof.demo.story import Story, WatchedReceiver
 from tests.support.amqp import RETRY_STEPS, Amqp, Names
 from tests.support.local_broker import BrokerError, LocalBroker
-from worker.broker.connection import BROKER_ERRORS, masked
+from worker.broker.address import broker_address
+from worker.broker.connection import BROKER_ERRORS
 
 CONNECT_SECONDS = 5.0
 
@@ -53,7 +54,7 @@ def _broker(screen: Screen) -> Iterator[str]:
     """The URI of RABBITMQ_URI's broker if it can be reached, else of a private one that lives as long as this."""
     given = os.environ.get("RABBITMQ_URI", "").strip()
     if given and asyncio.run(_reachable(screen, given)):
-        screen.say(f"RabbitMQ: {masked(given)}, as RABBITMQ_URI says")
+        screen.say(f"RabbitMQ: {broker_address(given)}, as RABBITMQ_URI says")
         yield given
         return
     screen.say("RabbitMQ: starting a private one on loopback, in a temporary folder")
@@ -69,7 +70,7 @@ async def _reachable(screen: Screen, uri: str) -> bool:
         async with asyncio.timeout(CONNECT_SECONDS):
             await (await Amqp.connect(uri)).close()
     except (*BROKER_ERRORS, ValueError) as error:
-        screen.say(f"RabbitMQ: RABBITMQ_URI, {masked(uri)}, cannot be reached: {error or type(error).__name__}")
+        screen.say(f"RabbitMQ: RABBITMQ_URI, {broker_address(uri)}, cannot be reached: {error or type(error).__name__}")
         return False
     return True
 

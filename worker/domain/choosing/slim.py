@@ -7,7 +7,6 @@ from hashlib import sha256
 
 import msgspec
 
-from worker.domain.choosing.problem import Problem, in_json
 from worker.domain.choosing.scan import Found, found_values, key_pattern
 
 SMALLEST_BODY, LARGEST_BODY = 1024, 128 * 1024 * 1024
@@ -32,9 +31,6 @@ class Slimming:
     strip_media: bool = False
     strip_thumbnails: bool = False
     max_body_bytes: int | None = None
-
-    def asked_for(self) -> bool:
-        return self.strip_media or self.strip_thumbnails or self.max_body_bytes is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +135,3 @@ def _own(quoted: bytes) -> bytes:
     except ValueError:  # an escape that JSON does not have: then the text is what stands there
         return quoted[1:-1]
     return text.encode("utf-8", "surrogatepass")
-
-
-def read_slimming(media: object, thumbnails: object, max_body_bytes: object) -> tuple[Slimming | None, list[Problem]]:
-    """From a webhook's fields `media`, `thumbnails`, `max_body_bytes`; null: the default (keep, keep, no bound)."""
-    problems = [
-        Problem(place, f"keep or strip, not {in_json(value)}")
-        for place, value in (("media", media), ("thumbnails", thumbnails))
-        if value not in (None, "keep", "strip")
-    ]
-    if max_body_bytes is not None and not _is_bound(max_body_bytes):
-        takes = f"a whole number of bytes from {SMALLEST_BODY} to {LARGEST_BODY}"
-        problems.append(Problem("max_body_bytes", f"{takes}, not {in_json(max_body_bytes)}"))
-    if problems:
-        return None, problems
-    assert max_body_bytes is None or isinstance(max_body_bytes, int)
-    return Slimming(media == "strip", thumbnails == "strip", max_body_bytes), []
-
-
-def _is_bound(value: object) -> bool:
-    return type(value) is int and SMALLEST_BODY <= value <= LARGEST_BODY

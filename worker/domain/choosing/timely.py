@@ -45,22 +45,6 @@ def _ttl_problems(key: object, seconds: object, place: str) -> list[Problem]:
     return [Problem(f"{place}.{key}", f"a number of seconds, above 0 and up to {LONGEST_TTL}, not {in_json(seconds)}")]
 
 
-def read_latest(value: object, place: str = "latest_only") -> tuple[frozenset[str] | None, list[Problem]]:
-    """Canonical event names; None with the problems. null: none."""
-    if value is None:
-        return frozenset(), []
-    if not isinstance(value, list | tuple):
-        return None, [Problem(place, f"a list of event names, not {in_json(value)}")]
-    if len(value) > MOST_EVENTS:
-        return None, [Problem(place, f"at most {MOST_EVENTS} events, not {len(value)}")]
-    problems = [
-        Problem(f"{place}[{at}]", f"an event name, not {in_json(item)}")
-        for at, item in enumerate(value)
-        if not _is_event(item)
-    ]
-    return (None, problems[:MOST_PROBLEMS]) if problems else (frozenset(map(canonical, value)), [])
-
-
 def _is_event(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_EVENT and is_text(value) and value.isprintable()
 
