@@ -63,6 +63,16 @@ def test_what_is_sent_and_what_could_come_between() -> None:
     assert latest.unless == ("a newer one of its chat is taken before that (superseded)",)
 
 
+def test_the_size_is_that_of_the_body_without_a_secret_that_is_dropped() -> None:
+    content = said()[:-1] + b',"apikey":"0123456789"}'
+    sizes = [
+        explain(content, (ACME,), None, 1e9, forward_apikey=forward)[0].body_bytes for forward in (None, True, False)
+    ]
+    assert sizes[0] == sizes[1]
+    assert sizes[1] is not None
+    assert sizes[2] == sizes[1] - len(',"apikey":"0123456789"')
+
+
 def test_what_would_become_a_dead_letter() -> None:
     large = of(replace(ACME, max_body_bytes=1024), said(text="x" * 2000))
     assert isinstance(large.outcome, DeadLettered)

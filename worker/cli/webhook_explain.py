@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, say, say_json
@@ -29,7 +28,6 @@ def event_in(file: str) -> bytes:
 
 async def _explain(options: argparse.Namespace, settings: Settings) -> int:
     from worker.domain.event import InvalidEvent  # noqa: PLC0415 - heavy; see cli/__init__.py
-    from worker.domain.explain import explain  # noqa: PLC0415
     from worker.process import wiring  # noqa: PLC0415
     from worker.webhooks.shown import explained_line, shown_explained  # noqa: PLC0415
 
@@ -40,9 +38,8 @@ async def _explain(options: argparse.Namespace, settings: Settings) -> int:
         return WRONG
     async with opened_store(settings, must_exist=True) as store:
         webhooks = await store.load(options.instance)
-    dead = settings.disabled_webhook == "dead"
     try:
-        found = explain(content, webhooks, wiring.global_webhook(settings), time.time(), dead_when_disabled=dead)
+        found = wiring.explainer(settings)(content, webhooks, True)
     except InvalidEvent as error:
         complain(f"--event-file: {error}")
         return WRONG

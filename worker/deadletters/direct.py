@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from worker.basics.clock import Clock
+from worker.delivery.choosing import Choosing
 from worker.delivery.ports import Sender
+from worker.domain.choosing.subscriptions import subscriptions
 from worker.domain.event import Event, InvalidEvent, parse
 from worker.domain.outcome import DeadLettered, Delivered, Outcome, Skipped
 from worker.domain.past import Past
@@ -23,7 +25,8 @@ class DirectDelivery:
     """What `dead redrive` does with a letter that it cannot publish.
 
     Trade-off: no lane, no circuit and no further attempt. When one of several webhooks fails, the letter stays, and the
-    next redrive POSTs to all of them again, with the same webhook-id.
+    next redrive POSTs to all of them again, with the same webhook-id. Who chose not to hear the event does not; how
+    old it is, and whether a newer one came, does not count: somebody asked for this letter.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class DirectDelivery:
         """`load` gives an instance's webhooks and may raise StoreUnavailable; `operators` is the global webhook."""
         self._load = load
         self._operators = operators
+        self._choosing = Choosing(operators, now)
         self._sender = sender
         self._policy = policy
         self._now = now
@@ -49,7 +53,10 @@ class DirectDelivery:
         except (InvalidEvent, StoreUnavailable) as error:
             return [str(error)]
         wanted = addressees(webhooks, self._operators, past.webhook_id)
-        ends = await asyncio.gather(*(self._one(event, past, webhook, webhooks) for webhook in wanted))
+        known = await asyncio.to_thread(subscriptions, webhooks)
+        seen = await asyncio.to_thread(self._choosing.look, event, wanted, known)
+        hearing = [webhook for webhook in wanted if webhook.id not in seen.refused]
+        ends = await asyncio.gather(*(self._one(event, past, webhook, webhooks) for webhook in hearing))
         return [problem for problem in ends if problem is not None]
 
     async def _one(self, event: Event, past: Past, webhook: Webhook, neighbours: Sequence[Webhook]) -> str | None:

@@ -48,7 +48,7 @@ class Choosing:
     def outlived(self, delivery: Delivery, key: LatestKey | None) -> Skipped | None:
         """Why the event is of no use any more. Judged when it is taken, and when its attempt starts."""
         limits = delivery.webhook.ttl_seconds
-        if limits and is_stale(dict(limits), delivery.event.kind, self._now() - delivery.past.first_seen):
+        if limits and is_stale(limits, delivery.event.kind, self._now() - delivery.past.first_seen):
             return Skipped(SkipReason.STALE)
         if key is not None and self._latest.superseded(key, delivery.past):
             return Skipped(SkipReason.SUPERSEDED)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
+from worker.domain.choosing.timely import limit_of
 from worker.domain.event import Event, identity, parse
 from worker.domain.outcome import DeadLettered, Skipped, SkipReason
 from worker.domain.past import Past
@@ -33,8 +34,12 @@ def explain(
     now: float,
     *,
     dead_when_disabled: bool = False,
+    forward_apikey: bool | None = None,
 ) -> list[Explained]:
-    """For an event as Evolution published it and the webhooks of its instance. Raises InvalidEvent."""
+    """For an event as Evolution published it and the webhooks of its instance. Raises InvalidEvent.
+
+    `dead_when_disabled`, `forward_apikey`: see Policy.
+    """
     event = parse(content)
     past = Past(identity(content, None), now, "", "")
     known = (subscriptions(webhooks), subscriptions(() if operators is None else (operators,)))
@@ -45,7 +50,10 @@ def explain(
             found.append(Explained(webhook, Skipped(SkipReason.FILTERED), why))
             continue
         routed = route(event, past, webhook, webhooks, dead_when_disabled=dead_when_disabled)
-        found.append(_attempted(routed, now) if isinstance(routed, Delivery) else _ended(webhook, routed))
+        if isinstance(routed, Delivery):
+            found.append(_attempted(routed, now, forward_apikey))
+        else:
+            found.append(_ended(webhook, routed))
     return found
 
 
@@ -72,13 +80,13 @@ def _words(webhook: Webhook, outcome: Skipped) -> str | None:
     return None
 
 
-def _attempted(delivery: Delivery, now: float) -> Explained:
+def _attempted(delivery: Delivery, now: float, forward_apikey: bool | None) -> Explained:
     webhook, kind = delivery.webhook, delivery.event.kind
     try:
-        request = build(delivery, now)
+        request = build(delivery, now, forward_apikey=forward_apikey)
     except NotSendable as error:
         return _ended(webhook, DeadLettered(error.reason, str(error)))
-    limit = dict(webhook.ttl_seconds).get(kind)
+    limit = limit_of(webhook.ttl_seconds, kind)
     unless = [] if limit is None else [f"it is older than {limit:g} s when its attempt starts (stale)"]
     if kind in webhook.latest_only:
         unless.append("a newer one of its chat is taken before that (superseded)")

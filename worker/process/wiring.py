@@ -82,9 +82,11 @@ def _global_choices(settings: Settings) -> dict[str, Any]:
 def explainer(settings: Settings) -> Explain:
     """With the global webhook, for those who may see it."""
     operators, dead = global_webhook(settings), settings.disabled_webhook == "dead"
+    forward = settings.webhook_forward_apikey
 
     def explained(content: bytes, webhooks: Sequence[Webhook], all_of_them: bool) -> list[Explained]:
-        return explain(content, webhooks, operators if all_of_them else None, time.time(), dead_when_disabled=dead)
+        shown = operators if all_of_them else None
+        return explain(content, webhooks, shown, time.time(), dead_when_disabled=dead, forward_apikey=forward)
 
     return explained
 

@@ -11,9 +11,11 @@ def test_a_limit_counts_for_its_event_under_any_spelling() -> None:
     ttl, problems = read_ttl({"qrcode.updated": 60, "GROUP_UPDATE": 0.5})
     assert problems == []
     assert ttl == {"QRCODE_UPDATED": 60.0, "GROUPS_UPDATE": 0.5}
-    assert is_stale(ttl, "QRCODE_UPDATED", 60.001)
-    assert not is_stale(ttl, "QRCODE_UPDATED", 60)
-    assert not is_stale(ttl, "MESSAGES_UPSERT", 1e9)
+    limits = webhook_with({"ttl_seconds": ttl}).ttl_seconds
+    assert is_stale(limits, "QRCODE_UPDATED", 60.001)
+    assert not is_stale(limits, "QRCODE_UPDATED", 60)
+    assert is_stale(limits, "GROUPS_UPDATE", 0.51)
+    assert not is_stale(limits, "MESSAGES_UPSERT", 1e9)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """For how long an event is of use: `ttl_seconds` and `latest_only`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from worker.domain.choosing.chat import Chat
@@ -49,9 +49,17 @@ def _is_event(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_EVENT and is_text(value) and value.isprintable()
 
 
-def is_stale(ttl_seconds: Mapping[str, float], kind: str, age_seconds: float) -> bool:
+def limit_of(ttl_seconds: Iterable[tuple[str, float]], kind: str) -> float | None:
+    """Seconds for which an event of this canonical name is of use; None: for ever."""
+    for name, seconds in ttl_seconds:
+        if name == kind:
+            return seconds
+    return None
+
+
+def is_stale(ttl_seconds: Iterable[tuple[str, float]], kind: str, age_seconds: float) -> bool:
     """Judged when an attempt starts. `age_seconds`: since the event was first taken, whatever waits came between."""
-    limit = ttl_seconds.get(kind)
+    limit = limit_of(ttl_seconds, kind)
     return limit is not None and age_seconds > limit
 
 
