@@ -71,6 +71,8 @@ def _first(items: tuple[Clause, ...], view: View) -> str:
 
 def _any(items: tuple[Clause, ...]) -> Holds:
     tests = tuple(item.holds for item in items)
+    if len(tests) == 1:
+        return tests[0]
 
     def holds(view: View) -> bool:
         for test in tests:  # noqa: SIM110 - a generator in any() costs half a microsecond more
@@ -83,6 +85,8 @@ def _any(items: tuple[Clause, ...]) -> Holds:
 
 def _all(items: tuple[Clause, ...]) -> Holds:
     tests = tuple(item.holds for item in items)
+    if len(tests) == 1:
+        return tests[0]
 
     def holds(view: View) -> bool:
         for test in tests:  # noqa: SIM110 - see _any

@@ -1,6 +1,6 @@
 """All choices of an instance's webhooks, compiled together: an event is decoded once for all of them."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
@@ -34,6 +34,17 @@ class Plan(Generic[Key]):
         except TooDeep:
             return None
 
+    def refuse(self, keys: Iterable[Key], fields: Fields, refused: dict[Key, Clause]) -> None:
+        """Puts each of these webhooks that does not hear the event into `refused`, with the clause. Never raises."""
+        view, requirements = None, self._requirements
+        known = [key for key in keys if key in requirements]
+        if known:
+            view = self.read(fields)
+        for key in known:
+            clause = self.refusal(key, view)
+            if clause is not None:
+                refused[key] = clause
+
     def refusal(self, key: Key, view: View | None) -> Clause | None:
         """The clause by which this webhook does not hear the event; None: it passes. Never raises.
 
@@ -42,10 +53,16 @@ class Plan(Generic[Key]):
         requirements = self._requirements.get(key)
         if not requirements or view is None:
             return None
+        view.looks = 0
         try:
-            return self._failing(requirements, view)
+            if type(view.data) is list and view.data:
+                return self._failing_all(requirements, view, view.data)
+            for clause in requirements:
+                if not clause.holds(view):
+                    return clause
         except TooMuch:
-            return None
+            pass
+        return None
 
     def explain(self, key: Key, view: View | None) -> str | None:
         """As refusal, in words: `filter.data.key.fromMe: true is not false`. A microsecond or two more."""
@@ -54,12 +71,6 @@ class Plan(Generic[Key]):
             return None
         allow_words(view)
         return clause.told(view)
-
-    def _failing(self, requirements: tuple[Clause, ...], view: View) -> Clause | None:
-        view.looks = 0
-        if type(view.data) is list and view.data:
-            return self._failing_all(requirements, view, view.data)
-        return _first_failing(requirements, view)
 
     def _failing_all(self, requirements: tuple[Clause, ...], view: View, elements: list[object]) -> Clause | None:
         """Each element on its own, as though it were `data`; the event passes whole if one of them does.

@@ -48,15 +48,12 @@ class TooDeep(ValueError):
     """The event is nested so deeply that no decoder reads it (over 900 levels)."""
 
 
-class View:
+class View(msgspec.Struct, gc=False):
     """The values of one event that the paths ask for; `looks` counts the array elements looked at."""
 
-    __slots__ = ("data", "looks", "top")
-
-    def __init__(self, top: Any, data: object) -> None:
-        self.top = top
-        self.data = data
-        self.looks = 0
+    top: Any
+    data: Any
+    looks: int = 0
 
 
 class Shape:
@@ -70,19 +67,24 @@ class Shape:
             (name, key, msgspec.json.Decoder(tree.generate()).decode, tree) for name, key, tree in self._tree.names()
         ]
         self._data = next((name for name, key, _, _ in self._tops if key == "data"), None)
+        self._nothing_but_data = self._data is not None and len(self._tops) == 1
 
     def read(self, fields: Fields) -> View:
         """Raises TooDeep, and nothing else, whatever the fields of a parsed event hold."""
-        top = self._top()
-        for name, key, decode, tree in self._tops:
-            raw = fields.get(key)
-            if raw is not None:
-                try:
-                    value = decode(raw)
-                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                    value = _slowly(raw, tree)
-                setattr(top, name, value)
+        values = [self._value(fields, key, decode, tree) for _, key, decode, tree in self._tops]
+        if self._nothing_but_data:  # nearly always
+            return View(self._top(values[0]), values[0])
+        top = self._top(*values)
         return View(top, getattr(top, self._data) if self._data else UNSET)
+
+    def _value(self, fields: Fields, key: str, decode: Callable[[Any], object], tree: _Tree) -> object:
+        raw = fields.get(key)
+        if raw is None:
+            return UNSET
+        try:
+            return decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return _slowly(raw, tree)
 
     def point(self, view: View, element: object) -> None:
         """Let `data` be one element of its array, an array within it being nothing to look into."""

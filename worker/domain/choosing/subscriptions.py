@@ -1,8 +1,9 @@
 """An instance's webhooks with what they chose, compiled; and what that says of one event."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 from weakref import WeakValueDictionary
+
+import msgspec
 
 from worker.domain.choosing.chat import Chat
 from worker.domain.choosing.choices import IGNORABLE, Choices
@@ -26,7 +27,7 @@ class Subscriptions(tuple[Webhook, ...]):
     looks_into: bool = False
 
 
-class Look(NamedTuple):
+class Look(msgspec.Struct, frozen=True):
     """What an event holds for those whom it may go to: by which clause a webhook does not hear it, and its chat."""
 
     refused: Mapping[str, Clause]
@@ -86,18 +87,15 @@ def look(event: Event, plans: Iterable[WebhookPlan | None], asking: Sequence[Web
 
     Those that are disabled, or want no event of this kind, do not ask.
     """
-    kind, wants_chat = event.kind, False
+    kind, categories, chat = event.kind, event.categories, None
+    hearing: list[str] = []
+    for webhook in asking:
+        if webhook.enabled and webhook.wants(kind, categories):
+            hearing.append(webhook.id)
+            if chat is None and kind in webhook.latest_only:
+                chat = _chat_of(event.fields)
     refused: dict[str, Clause] = {}
-    hearing = [webhook for webhook in asking if webhook.enabled and webhook.wants(kind, event.categories)]
     for plan in plans:
-        if plan is None:
-            continue
-        choosing = [webhook.id for webhook in hearing if plan.judges(webhook.id)]
-        view = plan.read(event.fields) if choosing else None
-        for webhook_id in choosing:
-            clause = plan.refusal(webhook_id, view)
-            if clause is not None:
-                refused[webhook_id] = clause
-    for webhook in hearing:
-        wants_chat = wants_chat or kind in webhook.latest_only
-    return Look(refused, _chat_of(event.fields) if wants_chat else None)
+        if plan is not None:
+            plan.refuse(hearing, event.fields, refused)
+    return Look(refused, chat)
