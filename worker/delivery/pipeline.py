@@ -20,8 +20,8 @@ from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.open_deliveries import OpenDeliveries, begun, read
 from worker.delivery.ports import Admitted, ConfigUnavailable, Message, Ports
 from worker.delivery.settle import Settler
+from worker.delivery.turn import DeliveryTurn
 from worker.domain.choosing.subscriptions import Look, Subscriptions
-from worker.domain.choosing.timely import LatestKey
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason, Skipped, SkipReason
 from worker.domain.past import Past
@@ -183,13 +183,13 @@ class Pipeline:
         routed = route(event, deliveries.past, webhook, neighbours, dead_when_disabled=dead_when_disabled)
         if isinstance(routed, Delivery):
             latest = self._choosing.taken(deliveries.message, routed, seen, again=again)
-            self._admit(_Turn(self, deliveries, routed, latest))
+            self._admit(DeliveryTurn(self, deliveries, routed, latest))
         else:
             self._settler.without_delivery(deliveries, routed, event, webhook.id)
 
     # 6. Admit: the attempt starts at once, the delivery waits in its lane, or it is parked.
 
-    def _admit(self, turn: "_Turn") -> None:
+    def _admit(self, turn: DeliveryTurn) -> None:
         deliveries, delivery = turn.deliveries, turn.delivery
         outlived = self._choosing.outlived(delivery, turn.latest) or self._expired(delivery)
         if outlived is not None:
@@ -212,17 +212,17 @@ class Pipeline:
     def _age(self, past: Past) -> float:
         return self._now() - past.first_seen
 
-    def turn_came(self, turn: "_Turn") -> None:
+    def turn_came(self, turn: DeliveryTurn) -> None:
         """The lane starts the delivery."""
         self._attempts.start((self._attempt_after_waiting if turn.waited else self._attempt)(turn))
 
-    def turn_passed(self, turn: "_Turn", parked: Parked) -> None:
+    def turn_passed(self, turn: DeliveryTurn, parked: Parked) -> None:
         """The delivery is parked, at once or after it waited."""
         self._settler.without_attempt(turn.deliveries, parked, turn.delivery)
 
     # 7. Attempt, 8. judge, 9. settle.
 
-    async def _attempt(self, turn: "_Turn") -> None:
+    async def _attempt(self, turn: DeliveryTurn) -> None:
         deliveries, delivery = turn.deliveries, turn.delivery
         outlived = self._choosing.outlived(delivery, turn.latest)
         if outlived is not None:
@@ -231,7 +231,7 @@ class Pipeline:
         outcome, result = await self._attempter.attempt(delivery, len(deliveries.message.body))
         self._settler.attempted(deliveries, delivery, outcome, result)
 
-    async def _attempt_after_waiting(self, turn: "_Turn") -> None:
+    async def _attempt_after_waiting(self, turn: DeliveryTurn) -> None:
         """No attempt uses a configuration that was replaced before it starts, however long it waited."""
         delivery = turn.delivery
         known = await self._known_now(turn)
@@ -245,13 +245,13 @@ class Pipeline:
             self._admission.released(delivery)
             await self._route_again(turn, found, known)
 
-    async def _route_again(self, turn: "_Turn", found: Sequence[Webhook], known: Subscriptions) -> None:
+    async def _route_again(self, turn: DeliveryTurn, found: Sequence[Webhook], known: Subscriptions) -> None:
         deliveries, event, seen = turn.deliveries, turn.delivery.event, None
         if self._choosing.looks_into(known):
             seen = await asyncio.to_thread(self._choosing.look, event, found, known)
         self._route(deliveries, event, found[0], known, seen, again=True)
 
-    async def _known_now(self, turn: "_Turn") -> Subscriptions | Parked | DeadLettered:
+    async def _known_now(self, turn: DeliveryTurn) -> Subscriptions | Parked | DeadLettered:
         """The instance's webhooks, or why no attempt is made."""
         if turn.deliveries.message.lost:
             return Parked(ParkReason.HANDED_BACK)  # the broker delivers it again: a POST now would be one more repeat
@@ -263,7 +263,7 @@ class Pipeline:
             log.exception("a delivery failed unexpectedly", extra={"id": delivery.id})
             return self._policy.internal(self._age(delivery.past))
 
-    def _not_started(self, turn: "_Turn", outcome: Outcome) -> None:
+    def _not_started(self, turn: DeliveryTurn, outcome: Outcome) -> None:
         self._admission.released(turn.delivery)
         self._settler.without_attempt(turn.deliveries, outcome, turn.delivery)
 
@@ -282,27 +282,3 @@ class Pipeline:
         await self._reading.end()
         await self._attempts.end()
         await self._settler.finished(PARK_SECONDS)
-
-
-class _Turn:
-    """A delivery in its lane (ports.Turn). `waited`: it was not started at once, its webhook may be another one now.
-
-    `latest`: what it may be superseded by.
-    """
-
-    __slots__ = ("_pipeline", "deliveries", "delivery", "latest", "waited")
-
-    def __init__(
-        self, pipeline: Pipeline, deliveries: OpenDeliveries, delivery: Delivery, latest: LatestKey | None
-    ) -> None:
-        self._pipeline = pipeline
-        self.deliveries = deliveries
-        self.delivery = delivery
-        self.latest = latest
-        self.waited = False
-
-    def start(self) -> None:
-        self._pipeline.turn_came(self)
-
-    def park(self, parked: Parked) -> None:
-        self._pipeline.turn_passed(self, parked)
