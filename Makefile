@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer on a Debian-like machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup demo-setup check test test-debian demo run bench chaos rolling soak fuzz picture dist lock format clean
+.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo run bench chaos rolling soak fuzz picture dist lock format clean
 
 # The first of these that is new enough; `make PYTHON=/path/to/python3.12 setup` decides otherwise.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -60,6 +60,16 @@ test: test-setup ## set-up, then every test, against real servers; ARGS="-n 0 te
 test-debian: ## `make test` in another release of Debian, as root: RELEASE=sid
 	@.ci/debian-packages releases
 	@.ci/in-debian "$(or $(RELEASE),trixie)" make --no-print-directory test
+
+image-test: ## build the image and run it read-only, without capabilities, as anybody; as root
+	@.ci/debian-packages releases
+	@.ci/in-debian "$(or $(RELEASE),sid)" make --no-print-directory image-test-here
+
+# Inside such a root, which has what buildah and podman need.
+image-test-here:
+	@.ci/debian-packages image
+	@$(MAKE) --no-print-directory setup
+	@BUILDAH_ISOLATION=chroot $(BIN)/python -m tests.proof.image
 
 demo: demo-setup ## see it work, in about 20 seconds
 	@$(BIN)/python -m tests.proof.demo
