@@ -29,6 +29,7 @@ from worker.domain.verdict import Answered, Failure, Result, Unanswered
         (Unanswered(Failure.CONNECT, ""), Health.FAILED),
         (Unanswered(Failure.DNS, ""), Health.FAILED),
         (Unanswered(Failure.TLS, ""), Health.FAILED),
+        (Unanswered(Failure.PROXY, ""), Health.FAILED),
         (Unanswered(Failure.REFUSED, ""), Health.UNKNOWN),
     ],
 )

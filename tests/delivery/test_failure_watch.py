@@ -40,7 +40,7 @@ def bench() -> Bench:
 @pytest.mark.parametrize(
     "result",
     [Answered(404), Answered(301), Answered(429, 5.0), Answered(500)]
-    + [Unanswered(failure, "") for failure in Failure if failure is not Failure.REFUSED],
+    + [Unanswered(failure, "") for failure in Failure if failure not in (Failure.REFUSED, Failure.PROXY)],
 )
 async def test_whatever_is_no_2xx_counts(bench: Bench, result: Result) -> None:
     assert await bench.hear(replace(SINCE, failing_since=None), result, result) == ["failing since 1795000000000"]
@@ -52,8 +52,8 @@ async def test_a_2xx_clears_and_after_the_limit_it_is_given_up(bench: Bench) -> 
     assert bench.receivers.told == ["recovered", "disable if it fails: every attempt failed since 2026-11-18T11:06:40Z"]
 
 
-async def test_what_our_own_rules_refused_and_the_global_webhook_do_not_count(bench: Bench) -> None:
-    await bench.hear(SINCE, *[Unanswered(Failure.REFUSED, "")] * 30)
+async def test_what_our_own_rules_refused_our_proxy_and_the_global_webhook_do_not_count(bench: Bench) -> None:
+    await bench.hear(SINCE, *[Unanswered(Failure.REFUSED, ""), Unanswered(Failure.PROXY, "")] * 30)
     operators = Webhook("", "http://h/global", id=GLOBAL_ID)
     assert await bench.hear(operators, *[Answered(500)] * 30) == []
 

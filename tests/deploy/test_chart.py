@@ -90,8 +90,8 @@ EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", 
 
 
 def test_the_values_of_each_particular_cluster_are_accepted_over_the_example() -> None:
-    openshift, ca, file = EXAMPLES[1:]
-    for values in (openshift, ca, file):
+    openshift, ca, proxy, file = EXAMPLES[1:]
+    for values in (openshift, ca, proxy, file):
         manifests = render(EXAMPLES[0] | values)
         assert violations(manifests) == []
         for manifest in manifests:
@@ -101,6 +101,8 @@ def test_the_values_of_each_particular_cluster_are_accepted_over_the_example() -
     (env,) = {environment(pod)["SSL_CERT_FILE"] for pod in pods(render(EXAMPLES[0] | ca))}
     (mount,) = ca["extraVolumeMounts"]
     assert env == f"{mount['mountPath']}/{ca['extraVolumes'][0]['configMap']['items'][0]['path']}"
+    proxied = [container["env"] for pod in pods(render(EXAMPLES[0] | proxy)) for container in pod["containers"]]
+    assert [{"EGRESS_PROXY", "NO_PROXY"} - {one["name"] for one in env} for env in proxied] == [set()] * len(proxied)
     (webhook,) = parse(of(render(EXAMPLES[0] | file), "Secret", "-file")["stringData"]["webhooks.toml"].encode())
     assert webhook.instance == "demo"
 

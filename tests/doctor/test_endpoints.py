@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from worker.basics.address import Address
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach
-from worker.doctor.endpoints import TOLD, by_place, dns, endpoints, outage, unsendable
+from worker.doctor.endpoints import TOLD, by_place, dns, endpoints, outage, proxy, unsendable
 from worker.domain.webhook import Webhook
+from worker.http.proxy import EgressProxy
 from worker.process.sources import KINDS
 from worker.settings.settings import load
 
@@ -17,6 +19,23 @@ PLACE = Place("h.example", 443, True)
 
 def failed(failure: Failure, count: int = 1) -> Reach:
     return Reach({Place(f"h{number}.example", 443, True): Probe(failure, "why") for number in range(count)}, 0)
+
+
+def test_a_proxy_that_fails_is_one_finding_and_no_receivers() -> None:
+    there = EgressProxy(Address("http", "proxy.example", port=3128, user="u", password="hunter2"))
+    broken = failed("proxy", 3)
+    found = proxy(broken, there)
+    assert found is not None
+    assert (found.level, found.items) == ("problem", ("h0.example:443", "h1.example:443", "h2.example:443"))
+    assert found.what.startswith("why: 3 receivers not reached: ")
+    assert "EGRESS_PROXY" in found.fix
+    assert "hunter2" not in found.what + found.fix
+    assert endpoints(broken, {}) == []
+    assert outage(broken) is None
+    well = proxy(Reach({PLACE: Probe()}, 0), there)
+    assert well is not None
+    assert (well.level, well.what) == ("ok", "receivers are reached through proxy.example:3128")
+    assert proxy(broken, None) is None
 
 
 def test_webhooks_are_grouped_by_host_and_port_and_disabled_ones_left_out() -> None:

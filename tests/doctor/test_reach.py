@@ -12,10 +12,12 @@ import pytest
 
 from tests.http.egress_support import DEFAULT, FakeDNS
 from tests.http.sender_support import LOOPBACK
-from tests.support.receiver import Receiver
+from tests.support.receiver import HostileReceiver, Receiver
+from tests.support.tinyproxy import Tinyproxy
 from tests.support.tls import Authority
 from worker.doctor.asking import reach as module
-from worker.doctor.asking.reach import Place, Probe, Reach, place_of, reach
+from worker.doctor.asking.reach import Place, Probe, Reach, place_of, proxy_problem, reach
+from worker.http.proxy import EgressProxy, NoProxy, proxy_address
 
 LOCAL = "127.0.0.1"
 
@@ -71,6 +73,44 @@ async def test_refused_and_unknown_are_told_apart(closed_port: int) -> None:
     assert "refused" in found[closed].error.lower()
     assert found[unknown].failure == "dns"
     assert found[unknown].error
+
+
+async def test_receivers_are_reached_through_the_proxy_and_its_faults_are_its_own(
+    receiver: Receiver, closed_port: int
+) -> None:
+    places = [Place(LOCAL, receiver.port, False), Place("hooks.example", receiver.port, False)]
+    direct = Place(LOCAL, closed_port, False)
+    with Tinyproxy() as started:
+        proxy = EgressProxy(proxy_address(started.uri), NoProxy.of([f"{LOCAL}:{closed_port}"]))
+        names = FakeDNS([LOCAL, "127.0.0.2"])
+        found = (await reach([*places, direct], LOOPBACK, names=names, proxy=proxy)).probes
+        assert [found[place].failure for place in (*places, direct)] == [None, None, "connect"]
+        assert started.tunnels() == [f"{LOCAL}:{receiver.port}"] * 2
+        assert (await reach(places[:1], DEFAULT, proxy=proxy)).probes[places[0]].failure == "egress"
+        assert await proxy_problem(proxy) is None
+        unknown = EgressProxy(proxy_address(f"http://{LOCAL}:{started.port}"))
+        refused = (await reach(places[:1], LOOPBACK, proxy=unknown)).probes[places[0]]
+        assert refused == Probe("proxy", f"the proxy {LOCAL}:{started.port} answered 407 to CONNECT")
+    why = f"the proxy {LOCAL}:{started.port} cannot be connected to: Connection refused"
+    assert (await reach(places[:1], LOOPBACK, proxy=proxy)).probes[places[0]] == Probe("proxy", why)
+    assert await proxy_problem(proxy) == f"{why}; see EGRESS_PROXY"
+    assert receiver.requests == []
+
+
+async def test_a_name_that_the_proxy_resolves_is_not_looked_up() -> None:
+    place = Place("hooks.example", 443, False)
+
+    async def opens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split()[1])
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await reader.read()
+
+    asked: list[bytes] = []
+    async with HostileReceiver(opens) as raw:
+        proxy = EgressProxy(proxy_address(f"http://{LOCAL}:{raw.port}"), resolves=True)
+        found = await reach([place], DEFAULT, names=FakeDNS([]), proxy=proxy)
+    assert found.probes[place] == Probe()
+    assert asked == [b"hooks.example:443"]
 
 
 async def test_certificates_are_verified() -> None:

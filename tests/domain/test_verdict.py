@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.backoff import schedule
-from worker.domain.outcome import REASONS, DeadLettered, DeadReason, Delivered, Outcome, Retried, RetryReason
+from worker.domain.outcome import (
+    REASONS,
+    DeadLettered,
+    DeadReason,
+    Delivered,
+    Outcome,
+    Parked,
+    ParkReason,
+    Retried,
+    RetryReason,
+)
 from worker.domain.policy import Policy
 from worker.domain.verdict import Answered, Failure, Result, Unanswered, judge
 
@@ -46,6 +56,12 @@ def test_retried_then_dead_lettered(result: Result, reason: RetryReason) -> None
 @pytest.mark.parametrize(("result", "reason"), FINAL)
 def test_dead_lettered_at_once(result: Result, reason: DeadReason) -> None:
     assert judge(result, 1, POLICY) == DeadLettered(reason, result.error)
+
+
+@pytest.mark.parametrize("attempt", [1, LAST])
+def test_a_fault_of_the_proxy_is_ours_and_never_the_last_attempt(attempt: int) -> None:
+    result = Unanswered(Failure.PROXY, "the proxy answered 407 to CONNECT")
+    assert judge(result, attempt, POLICY) == Parked(ParkReason.SELF_FAULT, 5, result.error)
 
 
 def test_the_operator_chooses_the_final_statuses() -> None:

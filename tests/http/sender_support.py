@@ -22,6 +22,7 @@ from worker.domain.request import Request
 from worker.domain.target import parsed
 from worker.domain.verdict import Failure, Result, Unanswered
 from worker.http.egress import EgressPolicy
+from worker.http.proxy import EgressProxy
 from worker.http.sender import Sender
 
 LOOPBACK = policy("127.0.0.0/8")
@@ -109,8 +110,9 @@ async def pool(
     names: AbstractResolver | None = None,
     trusted: ssl.SSLContext | None = None,
     now: Callable[[], float] = time.time,
+    proxy: EgressProxy | None = None,
 ) -> AsyncIterator[Pool]:
-    made = Pool(rules, now=now, names=names, trusted=trusted)
+    made = Pool(rules, now=now, names=names, trusted=trusted, proxy=proxy)
     try:
         yield made
         await made.none_in_use()

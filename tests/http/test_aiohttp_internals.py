@@ -17,6 +17,12 @@ from worker.http.aiohttp_internals import Pool, Protocol, origin_of
 INTERNALS = (
     Internal(aiohttp.TCPConnector, "_get", ("key", "traces")),
     Internal(aiohttp.TCPConnector, "connect", ("req", "traces", "timeout")),
+    Internal(aiohttp.TCPConnector, "_resolve_host", ("host", "port", "traces")),
+    Internal(
+        aiohttp.TCPConnector,
+        "_wrap_create_connection",
+        ("args", "addr_infos", "req", "timeout", "client_error", "kwargs"),
+    ),
     Internal(connector.Connection, "protocol"),
     Internal(connector.Connection, "release", ()),
     Internal(connector.Connection, "close", ()),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from tests.support.tls import Authority
 from worker.settings.settings import VARIABLES, Settings, SettingsError, load
 
 ROOT = Path(__file__).parents[2]
@@ -143,6 +144,8 @@ WEBHOOK_GLOBAL_MEDIA drop
 WEBHOOK_GLOBAL_MAX_BODY_BYTES 1023 x -5
 WEBHOOK_GLOBAL_TTL_SECONDS 60 QRCODE_UPDATD=60 CALL=0
 WEBHOOK_GLOBAL_LATEST_ONLY PRESENCE_UPDAT
+EGRESS_PROXY proxy:3128 https://proxy:3128 http://proxy http://u:hunter#2@proxy:3128 http://proxy:3128/x
+EGRESS_CA_FILE /nowhere/ca.pem /tmp /dev/null
 EGRESS_DENY 10.0.0.1/8 10.0.0.0/33 localhost ::1,x
 RABBITMQ_EXCHANGE_NAME {"é" * 128}
 LOG_LEVEL ERROR,WARN
@@ -186,6 +189,36 @@ def test_warning_when_the_global_webhook_gets_nothing_or_a_variable_is_empty() -
     assert "gets nothing" in load(environ, None)[1][0]
     assert load(environ | {EVENT: "true", "WEBHOOK_SECRET_KEY": ""}, None)[1] == []
     assert load({"RABBITMQ_URI": " "}, None)[1] == ["RABBITMQ_URI is empty and counts as not set"]
+
+
+def test_other_programs_proxies_are_told_of_once_and_only_while_there_is_none_of_ours() -> None:
+    environ = {"HTTPS_PROXY": "http://u:topsecret@proxy:3128", "http_proxy": "http://proxy:3128", "ALL_PROXY": " "}
+    (warning,) = load(environ, None)[1]
+    assert warning.startswith("HTTPS_PROXY, http_proxy: ignored")
+    assert "topsecret" not in warning
+    found, warnings = load(environ | {"EGRESS_PROXY": "http://u:topsecret@proxy:3128"}, None)
+    assert warnings == []
+    assert str(found.egress_proxy) == "http://u:***@proxy:3128"
+    assert "topsecret" not in repr(found)
+
+
+def test_no_proxy_is_read_in_both_cases_and_never_wrong() -> None:
+    assert settings(NO_PROXY="a.test, 10.0.0.0/8,[nonsense").no_proxy == ("a.test", "10.0.0.0/8", "[nonsense")
+    assert settings(no_proxy="a.test").no_proxy == ("a.test",)
+    assert settings(no_proxy="a.test", NO_PROXY="b.test").no_proxy == ("b.test",)
+    assert load({"NO_COLOR": "1", "NO_PROX": "x"}, None)[1] == []
+
+
+def test_the_file_of_authorities_must_hold_certificates(tmp_path: Path) -> None:
+    good = Authority().write_certificate(tmp_path / "ca.pem")
+    assert settings(EGRESS_CA_FILE=str(good)).egress_ca_file == str(good)
+    (tmp_path / "key.pem").write_text("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n")
+    told = {"key.pem": "with certificates in PEM form", "none": "No such file", ".": "Is a directory"}
+    for name, why in told.items():
+        (problem,) = problems({"EGRESS_CA_FILE": str(tmp_path / name)})
+        assert problem.startswith("EGRESS_CA_FILE=")
+        assert why in problem
+        assert "hunter2" not in problem
 
 
 IGNORED = """

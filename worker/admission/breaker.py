@@ -32,6 +32,7 @@ def health_of(result: Result) -> Health:
     | --- | --- | --- | --- |
     | any other status: 2xx, 3xx, 4xx, 410 | ALIVE: a rejection is an answer | success | grows |
     | 408, 429, 5xx, timeout, connect, DNS, TLS | FAILED | failure | shrinks |
+    | no tunnel through the proxy | FAILED: not charged, but no storm of retries either | failure | shrinks |
     | 429 or 503 with Retry-After | PAUSED: the pause says all | unmoved | shrinks, paused |
     | forbidden by the egress rules | UNKNOWN: nothing was sent | unmoved | unmoved |
     """

@@ -7,8 +7,8 @@ from math import inf
 
 from worker.domain.verdict import Failure
 
-OURS_PERHAPS = frozenset({Failure.CONNECT, Failure.DNS, Failure.TLS})
-"""The failures that the worker's own network, resolver or certificate store can cause for every receiver."""
+OURS_PERHAPS = frozenset({Failure.CONNECT, Failure.DNS, Failure.TLS, Failure.PROXY})
+"""The failures that the worker's own network, resolver, certificate store or proxy can cause for every receiver."""
 
 PROBE_SECONDS = 1.0
 REMEMBERED_HOSTS = 1000

@@ -89,7 +89,8 @@ async def _refused(url: str | None, settings: Settings) -> tuple[str, ...]:
         return ()
     try:
         async with asyncio.timeout(LOOKUP_SECONDS):
-            reason = await refuse_url(plain_url(url), wiring.egress_policy(settings))
+            proxy = wiring.egress_proxy(settings)
+            reason = await refuse_url(plain_url(url), wiring.egress_policy(settings), proxy=proxy)
     except TimeoutError:
         return ()
     return () if reason is None else (f"deliveries to it are refused: {reason}",)

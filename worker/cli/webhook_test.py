@@ -24,7 +24,6 @@ async def _test(options: argparse.Namespace, settings: Settings) -> int:
     from worker.domain.names import COUNTED, canonical  # noqa: PLC0415
     from worker.domain.webhook import Endpoint  # noqa: PLC0415
     from worker.domain.webhook_test import KIND, event_of_test  # noqa: PLC0415
-    from worker.http.webhook_test import WebhookTester  # noqa: PLC0415
     from worker.process import wiring  # noqa: PLC0415 - heavy; see cli/__init__.py
     from worker.webhooks.changing import find  # noqa: PLC0415
     from worker.webhooks.shown import shown_test  # noqa: PLC0415
@@ -45,8 +44,7 @@ async def _test(options: argparse.Namespace, settings: Settings) -> int:
         stored = await find(store, Endpoint(options.instance, options.id))
     if stored is None:
         return complain(f"{options.instance!r} has no webhook {options.id!r}; `webhook-worker webhook list` shows all")
-    sender = WebhookTester(wiring.egress_policy(settings), settings.webhook_request_timeout_ms / 1000)
-    trial = await sender.send(stored.webhook, content)
+    trial = await wiring.webhook_tester(settings).send(stored.webhook, content)
     found = shown_test(stored.webhook, kind, trial)
     if options.json:
         say_json(found)

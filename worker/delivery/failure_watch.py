@@ -11,7 +11,7 @@ from worker.basics.moments import iso
 from worker.basics.tasks import Tasks
 from worker.delivery.failing import Disable, Forget, LongFailing, Remember
 from worker.delivery.ports import Receivers
-from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome
+from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Parked
 from worker.domain.webhook import Webhook
 
 Decision = Remember | Forget | Disable
@@ -20,7 +20,7 @@ Decision = Remember | Forget | Disable
 class FailureWatch:
     """Disables webhooks whose receiver is gone or failed for too long.
 
-    `judged` is called for each attempt that was charged; `now` is Unix time in seconds. `long_failing` None: no webhook
+    `judged` is called for each attempt that was judged; `now` is Unix time in seconds. `long_failing` None: no webhook
     is disabled for failing for long, only for a 410.
     """
 
@@ -31,7 +31,7 @@ class FailureWatch:
         self._writing = Tasks()
 
     def judged(self, webhook: Webhook, outcome: Outcome) -> None:
-        """Takes note of one charged attempt's outcome and starts any write. Never blocks, never raises.
+        """Takes note of one judged attempt's outcome and starts any write. Never blocks, never raises.
 
         `webhook` is what the attempt used.
         """
@@ -55,6 +55,8 @@ class FailureWatch:
                 return Disable()
             case DeadLettered(reason=DeadReason.EGRESS_REFUSED):
                 return None  # the operator's own rules: no request was sent
+            case Parked():
+                return None  # a fault of ours
         if self._long_failing is None or not webhook.instance:
             return None  # the global webhook is the operator's own and has no row
         change = self._long_failing.succeeded if isinstance(outcome, Delivered) else self._long_failing.failed

@@ -15,6 +15,7 @@ from worker.broker.connection import BROKER_ERRORS, close, connect, in_words
 from worker.broker.consuming.plan import ConsumptionPlan
 from worker.broker.declare import lacks_room, mismatch, missing, no_room
 from worker.broker.topology import Topology
+from worker.doctor.asking.reach import proxy_problem
 from worker.doctor.asking.refusals import host_of, refusals
 from worker.doctor.endpoints import problems_of
 from worker.domain.webhook import Endpoint, Webhook
@@ -70,6 +71,8 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
     if seen.problem is None:
         yield "webhooks", _unsendable(settings, seen)
         yield await _egress(settings, seen.webhooks)
+    if (proxy := wiring.egress_proxy(settings)) is not None:
+        yield f"egress proxy {proxy.address.server}", await proxy_problem(proxy)
     try:
         connection = await connected(settings.rabbitmq_uri, "evolution-webhook-worker check")
     except NoConnection as error:
@@ -153,7 +156,8 @@ async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:
     """Webhooks that get nothing because of the egress rules; receivers inside the cluster are common."""
     operators = wiring.global_webhook(settings)
     enabled = [webhook for webhook in (*(webhooks or ()), *filter(None, [operators])) if webhook.enabled]
-    found = await refusals((webhook.url for webhook in enabled), wiring.egress_policy(settings))
+    urls, proxy = (webhook.url for webhook in enabled), wiring.egress_proxy(settings)
+    found = await refusals(urls, wiring.egress_policy(settings), proxy=proxy)
     late = f", {found.unanswered} not looked up in time" if found.unanswered else ""
     looked_at = f"{len(enabled)} webhooks, {found.hosts} hosts{late}"
     name = f"egress rules ({looked_at if webhooks is not None else 'the table of webhooks is made at the first start'})"

@@ -7,8 +7,9 @@ from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of
 from worker.doctor.finding import Finding, Level, many, some
 from worker.domain.request import problem_with
 from worker.domain.webhook import Webhook
+from worker.http.proxy import EgressProxy
 
-NAME = "endpoints"
+NAME, PROXY = "endpoints", "egress proxy"
 TOLD = 20
 """Places with a finding of their own."""
 
@@ -49,7 +50,8 @@ def problems_of(webhooks: Sequence[Webhook]) -> list[tuple[str, str]]:
 
 def endpoints(reach: Reach, webhooks: Webhooks, elsewhere: str = "") -> list[Finding]:
     """One finding a place that cannot be connected to, the rest of many in one."""
-    failed = [place for place, probe in sorted(reach.probes.items()) if probe.failure]
+    not_reached = [place for place, probe in sorted(reach.probes.items()) if probe.failure]
+    failed = [place for place in not_reached if reach.probes[place].failure != "proxy"]
     found = [_one(place, reach.probes[place], webhooks[place], elsewhere) for place in failed[:TOLD]]
     if len(failed) > TOLD:
         rest = tuple(map(str, failed[TOLD:]))
@@ -58,10 +60,10 @@ def endpoints(reach: Reach, webhooks: Webhooks, elsewhere: str = "") -> list[Fin
     if reach.unseen:
         what = f"{many(reach.unseen, 'receiver')} not tried: too many, or too slow"
         found.append(Finding("advice", NAME, what, "mend the slow ones above, then again"))
-    reached = len(reach.probes) - len(failed)
+    reached = len(reach.probes) - len(not_reached)
     if reached:
         found.append(Finding("ok", NAME, f"{many(reached, 'receiver')} (host and port) can be connected to"))
-    elif not found:
+    elif not (found or not_reached):
         found.append(Finding("ok", NAME, "no enabled webhook"))
     return found
 
@@ -74,6 +76,18 @@ def outage(reach: Reach) -> Finding | None:
     what = f"none of {len(tried)} receivers can be connected to: the fault is probably on this side"
     fix = "this host's network: DNS, default route, firewall; in Kubernetes the network policy's egress"
     return Finding("problem", "network", what, fix)
+
+
+def proxy(reach: Reach, proxy: EgressProxy | None) -> Finding | None:
+    """One finding for all receivers that the proxy kept from being reached."""
+    if proxy is None:
+        return None
+    failed = {place: probe.error for place, probe in sorted(reach.probes.items()) if probe.failure == "proxy"}
+    if not failed:
+        return Finding("ok", PROXY, f"receivers are reached through {proxy.address.server}")
+    errors, places = sorted(set(failed.values())), tuple(map(str, failed))
+    what = f"{some(errors)}: {many(len(failed), 'receiver')} not reached: {some(places)}"
+    return Finding("problem", PROXY, what, "the proxy itself, and EGRESS_PROXY, NO_PROXY", places)
 
 
 def dns(reach: Reach) -> Finding | None:
@@ -114,7 +128,7 @@ def _remedy(failure: Failure, place: Place, set_url: str) -> tuple[Level, str, s
         case "tls":
             fix = f"its certificate: openssl s_client -connect {target} -servername {shlex.quote(place.host)}"
             return "warning", "makes no TLS connection", fix
-        case "connect" | "timeout":
+        case "connect" | "timeout" | "proxy":
             fix = f"start it, or open the way from here to {target}; or {set_url}"
             return "warning", "cannot be connected to", fix
 

@@ -13,6 +13,7 @@ from worker.doctor.broker import BrokerExamination
 from worker.doctor.check import look_through
 from worker.doctor.finding import Finding
 from worker.domain.webhook import Webhook
+from worker.http.trust import trust
 from worker.process import wiring
 from worker.process.sources import SourceKind, source_kind, webhook_source
 from worker.settings import traces as settings_traces
@@ -102,10 +103,16 @@ async def _instances(settings: Settings) -> Collection[str] | None:
 
 async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Finding]:
     places = endpoints.by_place(webhooks)
-    reached = await reach(places, wiring.egress_policy(settings))
+    proxy, trusted = wiring.egress_proxy(settings), trust(settings.egress_ca_file)
+    reached = await reach(places, wiring.egress_policy(settings), trusted=trusted, proxy=proxy)
     kind = source_kind(settings)
     elsewhere = kind.elsewhere(settings) if kind.elsewhere else ""
-    judged = [endpoints.dns(reached), endpoints.outage(reached), endpoints.unsendable(webhooks, elsewhere)]
+    judged = [
+        endpoints.dns(reached),
+        endpoints.outage(reached),
+        endpoints.proxy(reached, proxy),
+        endpoints.unsendable(webhooks, elsewhere),
+    ]
     return [*filter(None, judged), *endpoints.endpoints(reached, places, elsewhere)]
 
 

@@ -97,11 +97,13 @@ class Retried:
 class Parked:
     """No attempt was made or charged; offered again after `delay` seconds (0: at once, through `retries`).
 
-    HANDED_BACK is the one parking without a publish: the broker still has, or gets back, the message.
+    HANDED_BACK is the one parking without a publish: the broker still has, or gets back, the message. `error`: why an
+    attempt that was made is not charged.
     """
 
     reason: ParkReason
     delay: int = 0
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

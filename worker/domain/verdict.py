@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from worker.domain.backoff import Schedule
-from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Retried, RetryReason
+from worker.domain.outcome import (
+    DeadLettered,
+    DeadReason,
+    Delivered,
+    Outcome,
+    Parked,
+    ParkReason,
+    Retried,
+    RetryReason,
+)
 from worker.domain.policy import Policy
 
 NEVER_RETRIED = frozenset({413})
@@ -21,6 +30,7 @@ class Failure(StrEnum):
     DNS = "dns"
     TLS = "tls"
     REFUSED = "refused"
+    PROXY = "proxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No status line came. REFUSED: our own egress rules forbid the address. `error` carries no secret."""
+    """No status line came. REFUSED: our own egress rules forbid the address, PROXY: the operator's proxy failed.
+
+    `error` carries no secret.
+    """
 
     failure: Failure
     error: str
@@ -71,6 +84,8 @@ def judge(result: Result, attempt: int, policy: Policy) -> Outcome:
             return DeadLettered(DeadReason.REJECTED, result.error)
         case Unanswered(failure=Failure.REFUSED):
             return DeadLettered(DeadReason.EGRESS_REFUSED, result.error)
+        case Unanswered(failure=Failure.PROXY):  # ours: the receiver is not charged
+            return Parked(ParkReason.SELF_FAULT, policy.schedule.covering(0), result.error)
     return _again(result, attempt, policy.schedule)
 
 

@@ -7,17 +7,21 @@ names what has moved of both when another one is tried.
 
 import asyncio
 import re
+import ssl
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import aiohttp
-from aiohttp import hdrs
+from aiohttp import AddrInfoType, ClientRequest, ClientTimeout, hdrs
+from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, HttpResponseParser, RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
+
+from worker.http.tunnel import ProxyFault, Tunnels
 
 __all__ = [
     "Connection",
@@ -38,8 +42,10 @@ MOST_ANSWERS_AT_ONCE = 1000
 LONGEST_BEGUN = 4096
 """Bytes that are kept of a head which comes in pieces; its status line is at the beginning."""
 
-_NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)  # the attempt has a deadline of its own
+_NO_LIMIT = ClientTimeout(total=None, sock_connect=None)  # the attempt has a deadline of its own
 
+TUNNEL_SHARE = 0.9
+"""Of the time that is left for an attempt, for its tunnel: a slow proxy must not pass for a receiver's timeout."""
 
 _ZONE = re.compile(r"%[^]]*(?=])")
 
@@ -65,10 +71,14 @@ def origin_of(origin: str, loop: asyncio.AbstractEventLoop) -> Origin:
 
 
 class Pool(aiohttp.TCPConnector):
-    """aiohttp's connections without its ClientSession, spoken on by our `Protocol`."""
+    """aiohttp's connections without its ClientSession, spoken on by our `Protocol`.
 
-    def __init__(self, **options: Any) -> None:
+    `tunnels` lead through the operator's proxy; None: every connection is direct.
+    """
+
+    def __init__(self, tunnels: Tunnels | None = None, **options: Any) -> None:
         super().__init__(**options)
+        self._tunnels = tunnels
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, loop=self._loop))
 
     async def last_used(self, origin: Origin) -> Connection | None:
@@ -80,9 +90,74 @@ class Pool(aiohttp.TCPConnector):
             idle.rotate(1)
         return await self._get(origin.key, [])
 
-    async def new(self, origin: Origin) -> Connection:
-        """Connects, unless an idle connection is in the pool. Raises aiohttp.ClientConnectionError, OSError."""
-        return await self.connect(origin.request, [], _NO_LIMIT)
+    async def new(self, origin: Origin, deadline: float) -> Connection:
+        """Connects, unless an idle connection is in the pool. Raises aiohttp.ClientConnectionError, OSError.
+
+        `deadline`, on the event loop's clock, is the attempt's: a tunnel takes no more than its share of what is left.
+        """
+        limit = _NO_LIMIT
+        if self._tunnels is not None:
+            limit = ClientTimeout(total=None, sock_connect=TUNNEL_SHARE * max(0.0, deadline - self._loop.time()))
+        return await self.connect(origin.request, [], limit)
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        if self._tunnels is not None and self._tunnels.proxy.resolves_name(host, port):
+            return [ResolveResult(hostname=host, host=host, port=port, family=self._family, proto=0, flags=0)]
+        return await super()._resolve_host(host, port, traces)
+
+    async def _wrap_create_connection(
+        self,
+        *arguments: Any,
+        addr_infos: list[AddrInfoType],
+        req: ClientRequest,
+        timeout: ClientTimeout,
+        client_error: type[Exception] = aiohttp.ClientConnectorError,
+        **options: Any,
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        host, port = req.url.raw_host or "", addr_infos[0][4][1]
+        if self._tunnels is None or not self._tunnels.proxy.carries(host, port):
+            return await super()._wrap_create_connection(
+                *arguments, addr_infos=addr_infos, req=req, timeout=_NO_LIMIT, client_error=client_error, **options
+            )
+        places = [info[4][:2] for info in addr_infos]
+        addr_infos.clear()  # aiohttp would try the rest of them again
+        return await self._tunnelled(
+            self._tunnels, places, timeout.sock_connect, req.connection_key, arguments, options
+        )
+
+    async def _tunnelled(
+        self,
+        tunnels: Tunnels,
+        places: list[Any],
+        seconds: float | None,
+        key: ConnectionKey,
+        arguments: Any,
+        options: Any,
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """As aiohttp does it, on a socket that leads through the proxy to the first of the places that gets one."""
+        until = None if seconds is None else self._loop.time() + seconds
+        for left, (host, port) in zip(range(len(places) - 1, -1, -1), places, strict=True):
+            limit = until and until - self._loop.time()
+            try:
+                return await self._loop.create_connection(
+                    *arguments, **options, sock=await tunnels.open(host, port, limit)
+                )
+            except OSError as error:
+                if not left or (until is not None and self._loop.time() >= until):
+                    raise _as_aiohttps(key, error) from error
+        raise AssertionError("a name has addresses")
+
+
+def _as_aiohttps(key: ConnectionKey, error: OSError) -> aiohttp.ClientConnectorError:
+    """By the classes of aiohttp's own connects."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return aiohttp.ClientConnectorCertificateError(key, error)
+        case ssl.SSLError():
+            return aiohttp.ClientConnectorSSLError(key, error)
+        case ProxyFault():
+            return aiohttp.ClientProxyConnectionError(key, error)
+    return aiohttp.ClientConnectorError(key, error)
 
 
 class Protocol(ResponseHandler):

@@ -18,11 +18,11 @@ class Connections(Pool):
             abort(connection)
         return None
 
-    async def fresh(self, origin: Origin) -> Connection:
-        """A new connection. Raises aiohttp.ClientConnectionError, OSError."""
+    async def fresh(self, origin: Origin, deadline: float) -> Connection:
+        """A new connection; `deadline` as for `new`. Raises aiohttp.ClientConnectionError, OSError."""
         while (connection := await self.kept(origin)) is not None:
             abort(connection)  # it was kept beside a stale one, and is likely stale too
-        return await self.new(origin)
+        return await self.new(origin, deadline)
 
 
 def reusable(connection: Connection) -> bool:

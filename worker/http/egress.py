@@ -17,6 +17,7 @@ from aiohttp import AddrInfoType, SocketFactoryType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from worker.domain.target import is_literal, parsed
+from worker.http.proxy import EgressProxy
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -214,11 +215,14 @@ async def system_addresses(host: str) -> list[str]:
     return [str(info[4][0]) for info in infos]
 
 
-async def refuse_url(url: str, policy: EgressPolicy, resolve: Resolve = system_addresses) -> Refusal | None:
+async def refuse_url(
+    url: str, policy: EgressPolicy, resolve: Resolve = system_addresses, proxy: EgressProxy | None = None
+) -> Refusal | None:
     """Why a delivery to this URL would be refused now, or None. Of the URL, only the host is ever repeated.
 
     A number that is no plain IPv4 address is refused, as aiohttp does; a name when all its addresses are. A
-    name that has none now is not: the socket factory judges whatever it resolves to later.
+    name that has none now is not: the socket factory judges whatever it resolves to later. Nor is one that the proxy
+    resolves.
     """
     target = parsed(url)
     host, port = target.place
@@ -227,6 +231,8 @@ async def refuse_url(url: str, policy: EgressPolicy, resolve: Resolve = system_a
     host = target.sent.raw_host
     if is_literal(host):
         return policy.refusal(host)
+    if proxy is not None and proxy.resolves_name(host, port):
+        return None
     if host.endswith(".."):  # as aiohttp's connector does
         host = host.rstrip(".") + "."
     try:

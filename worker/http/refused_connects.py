@@ -19,6 +19,7 @@ from tenacity import (
 
 from worker.http.aiohttp_internals import Connection, ConnectionKey, Origin
 from worker.http.egress import egress_refusal
+from worker.http.tunnel import ProxyUnreachable, TunnelFailed
 
 Connect = Callable[[Origin, float], Awaitable[Connection]]
 
@@ -220,6 +221,7 @@ def may_come_back(error: BaseException) -> bool:
     return (
         isinstance(error, aiohttp.ClientConnectorError)
         and not isinstance(error, lasting)
+        and (not isinstance(error.os_error, TunnelFailed) or isinstance(error.os_error, ProxyUnreachable))
         and egress_refusal(error) is None
     )
 

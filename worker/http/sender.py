@@ -23,7 +23,9 @@ from worker.http.aiohttp_internals import Connection, HttpProcessingError, Origi
 from worker.http.connections import Connections
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
 from worker.http.exchange import Answer, exchange, head_of
+from worker.http.proxy import EgressProxy
 from worker.http.refused_connects import RefusedConnects
+from worker.http.tunnel import Tunnels
 
 KEEP_ALIVE_SECONDS = 75.0
 """Longer than most receivers keep a connection (nginx: 75, Node: 5), so that it is they who close it."""
@@ -42,7 +44,7 @@ class Sender:
     """The HTTP client of all deliveries; made and used in one event loop.
 
     `jitter` (0..1) spreads the waits before a refused connect is tried again. `names` resolves hosts and `trusted`
-    holds the certificate authorities; None: the system's.
+    holds the certificate authorities; None: the system's. `proxy` is the operator's, None: every connect is direct.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Sender:
         *,
         names: AbstractResolver | None = None,
         trusted: ssl.SSLContext | None = None,
+        proxy: EgressProxy | None = None,
     ) -> None:
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._resolver = GuardedResolver(policy, names or aiohttp.DefaultResolver())
         self._connector = Connections(
+            Tunnels(proxy, policy) if proxy is not None else None,
             limit=0,  # the lanes bound what is in flight
             resolver=self._resolver,
             ttl_dns_cache=DNS_CACHE_SECONDS,
@@ -109,7 +113,7 @@ class Sender:
 
     async def _connected(self, origin: Origin, deadline: float) -> Connection:
         async with asyncio.timeout_at(deadline):
-            return await self._connector.fresh(origin)
+            return await self._connector.fresh(origin, deadline)
 
     def _retry_after(self, answer: Answer) -> float | None:
         text = answer.message.headers.get(hdrs.RETRY_AFTER)
@@ -177,6 +181,8 @@ def unanswered(error: Exception, target: Target) -> Unanswered:
             return Unanswered(Failure.DNS, f"{host} does not resolve: {_reason(error)}")
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return Unanswered(Failure.TLS, f"TLS with {host} failed: {_reason(error)}")
+        case aiohttp.ClientProxyConnectionError():
+            return Unanswered(Failure.PROXY, str(error.os_error))
         case aiohttp.ClientConnectorError():
             number = error.errno or 0  # below 0 are getaddrinfo's own
             reason = os.strerror(number) if number > 0 else _reason(error)

@@ -1,6 +1,7 @@
 """One POST for a test, on a connection of its own: unlike a delivery's, its answer is wanted."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 
@@ -11,26 +12,35 @@ from worker.domain.request import NotSendable, Request
 from worker.domain.target import BadUrl
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest, request_of_test
-from worker.http.aiohttp_internals import Pool
+from worker.http.aiohttp_internals import TUNNEL_SHARE, Pool
 from worker.http.egress import EgressPolicy, GuardedResolver, guarded_socket_factory
 from worker.http.exchange import DRAIN_SECONDS
+from worker.http.proxy import EgressProxy
 from worker.http.sender import headers_with_credentials, sendable_url, unanswered
+from worker.http.tunnel import Tunnels
 
 KEPT_BYTES = 1024
 """Of the answer's body."""
 
 
 class WebhookTester:
-    """Sends test events under the egress rules. `timeout` in seconds, for webhooks without one of their own."""
+    """Sends test events under the egress rules. `timeout` in seconds, for webhooks without one of their own.
+
+    `proxy` and `trusted` as for Sender.
+    """
 
     def __init__(
         self,
         policy: EgressPolicy,
         timeout: float,
+        proxy: EgressProxy | None = None,
+        trusted: ssl.SSLContext | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
+        self._tunnels = Tunnels(proxy, policy) if proxy is not None else None
+        self._trusted = trusted or True
         self._timeout = timeout
         self._now = now
         self._monotonic = monotonic
@@ -45,7 +55,7 @@ class WebhookTester:
         started = self._monotonic()
         try:
             async with asyncio.timeout(seconds):
-                status, body = await self._post(request)
+                status, body = await self._post(request, seconds)
         except TimeoutError:
             return self._unanswered(started, f"no answer within {seconds:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -58,12 +68,13 @@ class WebhookTester:
     def _milliseconds(self, started: float) -> float:
         return 1000 * (self._monotonic() - started)
 
-    async def _post(self, request: Request) -> tuple[int, bytes]:
+    async def _post(self, request: Request, seconds: float) -> tuple[int, bytes]:
         url = sendable_url(request.target)
         headers = headers_with_credentials(request)
         resolver = GuardedResolver(self._policy, aiohttp.DefaultResolver())
-        connector = Pool(resolver=resolver, socket_factory=guarded_socket_factory(self._policy))
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=None)
+        guard = guarded_socket_factory(self._policy)
+        connector = Pool(self._tunnels, resolver=resolver, socket_factory=guard, ssl=self._trusted)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=TUNNEL_SHARE * seconds)
         try:
             async with (
                 aiohttp.ClientSession(

@@ -17,7 +17,6 @@ from worker.broker.announcements import Announcer, KeptConnection
 from worker.broker.connection import Supervisor
 from worker.broker.topology import config_exchange
 from worker.http.egress import refuse_url
-from worker.http.webhook_test import WebhookTester
 from worker.process import wiring
 from worker.process.health import serve_health
 from worker.process.lifecycle import Lifecycle
@@ -73,15 +72,15 @@ async def serve_api(
     with suppress(TimeoutError):
         async with asyncio.timeout(STORE_SECONDS):
             await ready.wait()
-    policy = wiring.egress_policy(settings)
+    policy, proxy = wiring.egress_policy(settings), wiring.egress_proxy(settings)
     api = WebhookApi(
         settings.server_host,
         settings.server_port,
         store,
         settings.authentication_api_key,
-        refuse_url=lambda url: refuse_url(url, policy),
+        refuse_url=lambda url: refuse_url(url, policy, proxy=proxy),
         changed=changed,
-        send_test=WebhookTester(policy, settings.webhook_request_timeout_ms / 1000).send,
+        send_test=wiring.webhook_tester(settings).send,
         explain=wiring.explainer(settings),
         token_owner=token_owner,
     )

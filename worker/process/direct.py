@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from worker.deadletters.direct import DirectDelivery
 from worker.domain.past import Past
-from worker.http.sender import Sender
 from worker.process import wiring
 from worker.process.sources import webhook_source
 from worker.settings.settings import Settings
@@ -18,7 +17,7 @@ async def deliver(settings: Settings, body: bytes, past: Past) -> Sequence[str]:
         store = webhook_source(settings).store
     except StoreUnavailable as error:
         return [str(error)]
-    sender = Sender(wiring.egress_policy(settings))
+    sender = wiring.sender(settings)
     policy = wiring.policy(settings, wiring.retry_schedule(settings))
     try:
         direct = DirectDelivery(store.load, wiring.global_webhook(settings), sender, policy, time.time)

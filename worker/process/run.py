@@ -16,7 +16,6 @@ from worker.broker.connection import Supervisor
 from worker.broker.consuming.consumers import Consumers
 from worker.broker.publishing.publisher import Publisher
 from worker.domain.backoff import Schedule
-from worker.http.sender import Sender
 from worker.process import gauges, wiring
 from worker.process.api import announce_change, announcer, serve_api, until_ready
 from worker.process.health import serve_health
@@ -87,7 +86,7 @@ class Worker:
             self._telemetry.broker_blocked.set,
             tracing.headers,
         )
-        sender = Sender(wiring.egress_policy(settings), settings.webhook_retry_jitter_factor)
+        sender = wiring.sender(settings)
         self._stack.push_async_callback(sender.close)
         self._pipeline = wiring.pipeline(
             settings,

@@ -13,17 +13,22 @@ from worker.basics.clock import Clocks
 from worker.broker.consuming.instances import InstanceExchanges
 from worker.broker.consuming.plan import ConsumptionPlan, EvolutionQueues
 from worker.broker.topology import Topology, topology
+from worker.delivery import ports
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failing import LongFailing
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.pipeline import Pipeline
-from worker.delivery.ports import Ports, Publisher, Sender
+from worker.delivery.ports import Ports, Publisher
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.explain import Explained, explain
 from worker.domain.policy import Policy
 from worker.domain.record import LookupResult
 from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.http.egress import EgressPolicy
+from worker.http.proxy import EgressProxy, NoProxy
+from worker.http.sender import Sender
+from worker.http.trust import trust
+from worker.http.webhook_test import WebhookTester
 from worker.lookup.cache import Cache
 from worker.lookup.receivers import StoredReceivers
 from worker.process.sources import WebhookSource
@@ -95,6 +100,32 @@ def egress_policy(settings: Settings) -> EgressPolicy:
     return EgressPolicy(settings.egress_allow, settings.egress_deny)
 
 
+def egress_proxy(settings: Settings) -> EgressProxy | None:
+    if settings.egress_proxy is None:
+        return None
+    return EgressProxy(settings.egress_proxy, NoProxy.of(settings.no_proxy), settings.egress_proxy_resolves)
+
+
+def sender(settings: Settings) -> Sender:
+    """Of deliveries; in the event loop that uses it. Raises OSError when EGRESS_CA_FILE cannot be read any more."""
+    return Sender(
+        egress_policy(settings),
+        settings.webhook_retry_jitter_factor,
+        trusted=trust(settings.egress_ca_file),
+        proxy=egress_proxy(settings),
+    )
+
+
+def webhook_tester(settings: Settings) -> WebhookTester:
+    """Raises OSError when EGRESS_CA_FILE cannot be read any more."""
+    return WebhookTester(
+        egress_policy(settings),
+        settings.webhook_request_timeout_ms / 1000,
+        proxy=egress_proxy(settings),
+        trusted=trust(settings.egress_ca_file),
+    )
+
+
 def consumption_plan(settings: Settings, queues: Topology) -> ConsumptionPlan:
     """By RABBITMQ_SOURCE, which is asked for nowhere else: the plan answers."""
     concurrency, declares = settings.worker_concurrency, settings.rabbitmq_declare
@@ -138,16 +169,16 @@ def pipeline(
     *,
     webhooks: Cache,
     admission: EndpointAdmission,
-    sender: Sender,
+    sender: ports.Sender,
     publisher: Publisher,
     failures: FailureWatch,
 ) -> Pipeline:
     """The way of an event, traced where traces are on."""
-    ports = Ports(
+    outside = Ports(
         webhooks, tracing.admission(admission), tracing.sender(sender), publisher, tracing.recorder(telemetry)
     )
     duplicates = Duplicates() if settings.rabbitmq_instance_exchanges else None
-    return Pipeline(policy(settings, retries), ports, failures, Clocks(time.time, time.monotonic), duplicates)
+    return Pipeline(policy(settings, retries), outside, failures, Clocks(time.time, time.monotonic), duplicates)
 
 
 def cache(settings: Settings, source: WebhookSource, telemetry: Telemetry) -> Cache:

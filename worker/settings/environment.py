@@ -99,7 +99,7 @@ def _from_environment(environ: Mapping[str, str], known: frozenset[str]) -> Read
     reading = Reading()
     for name in sorted(environ):
         value = environ[name]
-        if _injected(name, value):
+        if _injected(name, value) or (name == "no_proxy" and "NO_PROXY" in environ):
             continue
         setting = _resolve(name, known)
         if setting is None:
@@ -118,12 +118,15 @@ def _injected(name: str, value: str) -> bool:
 def _resolve(name: str, known: frozenset[str]) -> str | None:
     if name in known:
         return name
+    if name == "no_proxy":  # as curl reads it
+        return "NO_PROXY"
     event = canonical(name.removeprefix(EVENTS)) if name.startswith(EVENTS) else ""
     return EVENTS + event if event in CHOOSABLE else None
 
 
 def _judge_unknown(name: str, known: frozenset[str], reading: Reading) -> None:
-    upper, firsts = name[:80].upper(), {setting.partition("_")[0] for setting in known}
+    ours = known - {"NO_PROXY"}  # a NO_COLOR is not meant for us
+    upper, firsts = name[:80].upper(), {setting.partition("_")[0] for setting in ours}
     if upper.startswith(EVENTS):
         reading.problems.append(f"{_short(name)}: is not an event that can be chosen{_hint(upper, known)}")
     elif not difflib.get_close_matches(upper.partition("_")[0], firsts, 1, _RESEMBLANCE):
@@ -241,12 +244,12 @@ def network(entry: object) -> Network:
 
 def database(value: object) -> Database:
     """Reader of DATABASE_CONNECTION_URI."""
-    return value if isinstance(value, Database) else _parsed(parse, value)
+    return value if isinstance(value, Database) else parsed_by(parse, value)
 
 
 def broker(value: object) -> Address:
     """Reader of RABBITMQ_URI."""
-    return value if isinstance(value, Address) else _parsed(broker_address, value)
+    return value if isinstance(value, Address) else parsed_by(broker_address, value)
 
 
 def receiver(value: object) -> str:
@@ -258,7 +261,7 @@ def receiver(value: object) -> str:
         raise ValueError(f"an http:// or https:// URL with a host: it {error}") from None
 
 
-def _parsed(parser: Callable[[str], T], value: object) -> T:
+def parsed_by(parser: Callable[[str], T], value: object) -> T:
     """Without the "must be" that such a parser's error begins with."""
     found = text("a URI")(value)
     try:

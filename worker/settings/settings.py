@@ -14,6 +14,7 @@ from pydantic import PlainValidator as Read
 from worker.basics.address import Address
 from worker.basics.masking import MASK, authority_alone
 from worker.settings import environment as given
+from worker.settings import ways_out
 from worker.settings.choices import chosen, nothing_chosen
 from worker.settings.environment import EVENTS, Given, Network, Reading, number, text
 from worker.stores.database import Database
@@ -40,6 +41,8 @@ Delay = Annotated[int, Read(number(int, 1, 2_592_000))]
 Share = Annotated[float, Read(number(float, 0, 1))]
 Status = Annotated[int, Read(number(int, 300, 599))]
 Entry = Annotated[Network, Read(given.network)]
+Proxy = Annotated[Address | None, Read(ways_out.proxy)]
+Authorities = Annotated[str, Read(ways_out.authorities)]
 Items = BeforeValidator(given.entries)
 Word = BeforeValidator(given.word)
 
@@ -182,6 +185,12 @@ class Settings(BaseModel):
     )
     egress_allow: Annotated[tuple[Entry, ...], Items] = setting((), "Networks allowed although private or loopback.")
     egress_deny: Annotated[tuple[Entry, ...], Items] = setting((), "Networks refused although public.")
+    egress_proxy: Proxy = setting(
+        None, "`http://user:password@host:port`: all POSTs go through this proxy.", repr=False
+    )
+    egress_proxy_resolves: Flag = setting(False, "`true`: names are left to the proxy, EGRESS_* judge only addresses.")
+    no_proxy: Annotated[tuple[str, ...], Items] = setting((), "Hosts, networks and ports reached without EGRESS_PROXY.")
+    egress_ca_file: Authorities = setting("", "PEM file of authorities that are trusted beside the system's.")
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = setting(
         "info", "`debug`, `info`, `warning` or `error`; `debug` logs successes too."
@@ -217,7 +226,7 @@ def _one_host(values: Mapping[str, Any]) -> bool:
 
 
 SECRETS = frozenset({"AUTHENTICATION_API_KEY", "WEBHOOK_SECRET_KEY"})
-IN_FILES = (*sorted(SECRETS), "DATABASE_CONNECTION_URI", "RABBITMQ_URI", "WEBHOOK_GLOBAL_URL")
+IN_FILES = (*sorted(SECRETS), "DATABASE_CONNECTION_URI", "EGRESS_PROXY", "RABBITMQ_URI", "WEBHOOK_GLOBAL_URL")
 """Settings that may hold a secret: <NAME>_FILE names a file with the value of each."""
 VARIABLES = frozenset(name.upper() for name in Settings.model_fields if name != "webhook_events")
 """The variables that are read, apart from WEBHOOK_EVENTS_<NAME>."""
@@ -247,7 +256,7 @@ def load(environ: Mapping[str, str], config: Path | None) -> tuple[Settings, lis
         source.warnings.append("WEBHOOK_GLOBAL_ENABLED is true, but no WEBHOOK_EVENTS_<NAME>: it gets nothing")
     empty = [n for n in sorted(VARIABLES) if n not in source.values and n in environ and not environ[n].strip()]
     idle = [f"{n} is empty and counts as not set" for n in empty if getattr(settings, n.lower())]
-    return settings, source.warnings + idle
+    return settings, source.warnings + idle + ways_out.other_proxies(environ, settings.egress_proxy)
 
 
 def _chosen_events(source: Reading) -> frozenset[str]:
@@ -280,6 +289,6 @@ def masked(name: str, value: object) -> str:
     text = given.plain(value)
     if name in SECRETS:
         return repr(MASK)
-    if name.endswith(("_URI", "_URL")) or "://" in text or "@" in text:
+    if name.endswith(("_URI", "_URL", "_PROXY")) or "://" in text or "@" in text:
         text = authority_alone(text)
     return repr(text if len(text) <= 60 else text[:59] + "…")

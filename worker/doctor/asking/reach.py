@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +16,14 @@ from aiohttp.abc import AbstractResolver
 
 from worker.domain.target import BadUrl, is_literal, target_of
 from worker.http.egress import EgressPolicy, EgressRefused, GuardedResolver, Remedy
+from worker.http.proxy import EgressProxy
+from worker.http.tunnel import ProxyFault, TunnelFailed, Tunnels, connected
 
 AT_ONCE = 20
 SECONDS = 5.0
+TUNNEL_SECONDS = 4.5
+"""For a tunnel through the proxy: a slow one must not pass for a receiver's timeout."""
+
 LONGEST_SECONDS = 30.0
 """For all of them: a person waits for the answer."""
 
@@ -27,7 +33,7 @@ NEXT_SECONDS = 0.25
 MOST = 500
 """Receivers (host and port) that are looked at."""
 
-Failure = Literal["egress", "dns", "connect", "tls", "timeout"]
+Failure = Literal["egress", "dns", "connect", "tls", "timeout", "proxy"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,20 +83,22 @@ async def reach(
     *,
     names: AbstractResolver | None = None,
     trusted: ssl.SSLContext | None = None,
+    proxy: EgressProxy | None = None,
 ) -> Reach:
     """Connects to each place once, as a delivery would, and sends nothing.
 
-    `names` resolves hosts, `trusted` holds the certificate authorities; None: the system's.
+    `names` resolves hosts, `trusted` holds the certificate authorities; None: the system's. `proxy`: the operator's.
     """
     wanted = sorted(set(places))
     resolver = GuardedResolver(policy, names or aiohttp.DefaultResolver())
     context = trusted or ssl.create_default_context()
+    way = _Way(policy, resolver, context, Tunnels(proxy, policy) if proxy is not None else None)
     waiting = iter(wanted[:MOST])
     probes: dict[Place, Probe] = {}
 
     async def work() -> None:
         for place in waiting:
-            probes[place] = await _probe(place, policy, resolver, context)
+            probes[place] = await _probe(place, way)
 
     tasks = [asyncio.create_task(work()) for _ in range(min(AT_ONCE, len(wanted)))]
     try:
@@ -107,20 +115,52 @@ async def reach(
     return Reach(probes, len(wanted) - len(probes))
 
 
-async def _probe(place: Place, policy: EgressPolicy, resolver: AbstractResolver, context: ssl.SSLContext) -> Probe:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How receivers are reached from here."""
+
+    policy: EgressPolicy
+    resolver: AbstractResolver
+    context: ssl.SSLContext
+    tunnels: Tunnels | None
+
+    def tunnels_to(self, place: Place) -> Tunnels | None:
+        carried = self.tunnels is not None and self.tunnels.proxy.carries(place.host, place.port)
+        return self.tunnels if carried else None
+
+    def left_to_proxy(self, place: Place) -> bool:
+        return self.tunnels is not None and self.tunnels.proxy.resolves_name(place.host, place.port)
+
+
+async def proxy_problem(proxy: EgressProxy) -> str | None:
+    """Why the proxy itself cannot be connected to; None: it can. Whether it opens tunnels, a receiver's probe tells."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            taken = await connected(proxy.address)
+    except TimeoutError:
+        return f"no connection within {SECONDS:g} s; see EGRESS_PROXY"
+    except ProxyFault as error:
+        return f"{error}; see EGRESS_PROXY"
+    taken.close()
+    return None
+
+
+async def _probe(place: Place, way: _Way) -> Probe:
     lookup: float | None = None
     try:
         async with asyncio.timeout(SECONDS):
             if is_literal(place.host):
-                refusal = policy.refusal(place.host)
+                refusal = way.policy.refusal(place.host)
                 if refusal is not None:
                     return Probe("egress", refusal.without(Remedy.ALLOW))
                 addresses = [place.host]
+            elif way.left_to_proxy(place):
+                addresses = [place.host]
             else:
                 started = time.monotonic()
-                found = await resolver.resolve(place.host, place.port, socket.AF_UNSPEC)
+                found = await way.resolver.resolve(place.host, place.port, socket.AF_UNSPEC)
                 lookup, addresses = time.monotonic() - started, [one["host"] for one in found]
-            return await _connect(place, addresses, context, lookup)
+            return await _connect(place, addresses, way, lookup)
     except TimeoutError:
         return Probe("timeout", f"no connection within {SECONDS:g} s", lookup)
     except EgressRefused as error:
@@ -129,24 +169,36 @@ async def _probe(place: Place, policy: EgressPolicy, resolver: AbstractResolver,
         return Probe("dns", _in_words(error))
 
 
-async def _connect(place: Place, addresses: list[str], context: ssl.SSLContext, lookup: float | None) -> Probe:
+async def _connect(place: Place, addresses: list[str], way: _Way, lookup: float | None) -> Probe:
     """Over the first address that takes it, as the sender does."""
     if not addresses:
         return Probe("dns", "the name has no address", lookup)
     try:
-        taken = await aiohappyeyeballs.start_connection(
-            [_addressed(address, place.port) for address in addresses], happy_eyeballs_delay=NEXT_SECONDS
-        )
+        taken = await _taken(place, addresses, way)
         _, writer = await asyncio.open_connection(
-            sock=taken, ssl=context if place.tls else None, server_hostname=place.host if place.tls else None
+            sock=taken, ssl=way.context if place.tls else None, server_hostname=place.host if place.tls else None
         )
     except ssl.SSLError as error:
         return Probe("tls", _in_words(error), lookup)
+    except ProxyFault as error:
+        return Probe("proxy", str(error), lookup)
     except OSError as error:
         number = error.errno or 0  # below 0 are getaddrinfo's own
         return Probe("connect", os.strerror(number) if number > 0 else _in_words(error), lookup)
     writer.transport.abort()  # nothing was sent: there is nothing to close politely
     return Probe(lookup=lookup)
+
+
+async def _taken(place: Place, addresses: list[str], way: _Way) -> socket.socket:
+    """Through the proxy the addresses are asked for one after another, as there, too."""
+    tunnels = way.tunnels_to(place)
+    if tunnels is None:
+        addressed = [_addressed(address, place.port) for address in addresses]
+        return await aiohappyeyeballs.start_connection(addressed, happy_eyeballs_delay=NEXT_SECONDS)
+    for address in addresses[:-1]:
+        with suppress(TunnelFailed):
+            return await tunnels.open(address, place.port, TUNNEL_SECONDS)
+    return await tunnels.open(addresses[-1], place.port, TUNNEL_SECONDS)
 
 
 def _addressed(address: str, port: int) -> aiohappyeyeballs.AddrInfoType:

@@ -10,6 +10,7 @@ import aiohttp
 from worker.basics.tasks import end
 from worker.domain.target import is_literal, parsed
 from worker.http.egress import EgressPolicy, Refusal, Resolve, refuse_url
+from worker.http.proxy import EgressProxy
 
 LOOKUPS_AT_ONCE = 50
 LOOKUP_SECONDS = 5.0
@@ -32,19 +33,21 @@ def host_of(url: str) -> str:
     return (sent.raw_host if sent else None) or ""
 
 
-async def refusals(urls: Iterable[str], policy: EgressPolicy, resolve: Resolve | None = None) -> Refusals:
+async def refusals(
+    urls: Iterable[str], policy: EgressPolicy, resolve: Resolve | None = None, proxy: EgressProxy | None = None
+) -> Refusals:
     """Each host is looked up once, as a delivery would do it, in vain for LOOKUP_SECONDS at most."""
     by_host = {host_of(url): url for url in urls}
     by_host.pop("", None)  # not the egress rules' matter
     if resolve is not None:
-        return await _look_up(by_host, policy, resolve)
+        return await _look_up(by_host, policy, resolve, proxy)
     resolver = aiohttp.DefaultResolver()
 
     async def addresses(host: str) -> list[str]:
         return [found["host"] for found in await resolver.resolve(host, family=socket.AF_UNSPEC)]
 
     try:
-        return await _look_up(by_host, policy, addresses)
+        return await _look_up(by_host, policy, addresses, proxy)
     finally:
         await resolver.close()
 
@@ -55,7 +58,9 @@ def _by_name(item: tuple[str, str]) -> bool:
     return not is_literal(host)
 
 
-async def _look_up(by_host: dict[str, str], policy: EgressPolicy, resolve: Resolve) -> Refusals:
+async def _look_up(
+    by_host: dict[str, str], policy: EgressPolicy, resolve: Resolve, proxy: EgressProxy | None
+) -> Refusals:
     waiting = iter(sorted(by_host.items(), key=_by_name))
     reasons: dict[str, Refusal] = {}
     answered = 0
@@ -65,7 +70,7 @@ async def _look_up(by_host: dict[str, str], policy: EgressPolicy, resolve: Resol
         for host, url in waiting:
             try:
                 async with asyncio.timeout(LOOKUP_SECONDS):
-                    refusal = await refuse_url(url, policy, resolve)
+                    refusal = await refuse_url(url, policy, resolve, proxy)
             except TimeoutError:
                 continue
             answered += 1
