@@ -4,8 +4,9 @@ import pytest
 
 from tests.api.conftest import Api
 from tests.api.documents import URL, V1, V1_ANSWER, V2_ANSWER, V20, V21
+from tests.support.tls import Authority
 from worker.domain.request import secret_key
-from worker.domain.webhook import RateLimit, Webhook
+from worker.domain.webhook import RateLimit, Tls, Webhook
 from worker.stores.own.store import SqlStore
 
 
@@ -130,6 +131,26 @@ async def test_our_own_fields_are_taken_in_every_dialect_kept_when_left_out_and_
         assert (await api.set("acme", body)).status == 201
         assert await store.load("acme") == (expected,)
     await api.set("acme", {"url": URL, **dict.fromkeys(ours)})
+    assert await store.load("acme") == (Webhook("acme", URL),)
+
+
+async def test_a_client_certificate_is_masked_kept_by_its_mask_and_refused_when_it_has_expired(
+    api: Api, store: SqlStore
+) -> None:
+    authority = Authority()
+    pem = authority.client_certificate()
+    given = {"url": URL, "clientCertificate": pem, "ca": authority.pem}
+    for body in (given, {"webhook": {"enabled": True, **given}}):
+        answered = await api.set("acme", body)
+        assert (answered.status, pem.splitlines()[1] in answered.text) == (201, False)
+        assert (await store.load("acme"))[0].tls == Tls(pem, authority.pem)
+    shown = (await api.find("acme")).json
+    assert (shown["client_certificate"], shown["ca"]) == ("***", authority.pem)
+    await api.set("acme", {"url": URL, "client_certificate": "***"})
+    assert (await store.load("acme"))[0].tls == Tls(pem, authority.pem)
+    ended = await api.set("acme", {"url": URL, "client_certificate": authority.client_certificate(days=-1)})
+    assert (ended.status, "client_certificate: has expired on" in ended.text) == (400, True)
+    await api.set("acme", {"url": URL, "client_certificate": None, "ca": ""})
     assert await store.load("acme") == (Webhook("acme", URL),)
 
 

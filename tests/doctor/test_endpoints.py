@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 
+from tests.support.tls import Authority
 from worker.basics.address import Address
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach
-from worker.doctor.endpoints import TOLD, by_place, dns, endpoints, outage, proxy, unsendable
+from worker.doctor.endpoints import TOLD, by_place, certificates, dns, endpoints, outage, proxy, unsendable
 from worker.domain.webhook import Webhook
 from worker.http.proxy import EgressProxy
 from worker.process.sources import KINDS
@@ -36,6 +40,23 @@ def test_a_proxy_that_fails_is_one_finding_and_no_receivers() -> None:
     assert well is not None
     assert (well.level, well.what) == ("ok", "receivers are reached through proxy.example:3128")
     assert proxy(broken, None) is None
+
+
+NOW = time.time()
+AUTHORITY = Authority()
+
+
+@pytest.mark.parametrize(("days", "level"), [(-1, "problem"), (13.9, "warning"), (14.1, "ok")])
+def test_a_client_certificate_is_told_of_two_weeks_before_its_end(days: float, level: str) -> None:
+    ending = replace(ACME, client_certificate=AUTHORITY.client_certificate(days=days))
+    off = Webhook("off", ACME.url, enabled=False, client_certificate=AUTHORITY.client_certificate(days=-1))
+    (found,) = certificates([ending, Webhook("plain", ACME.url), off], NOW)
+    assert (found.level, "acme/default" in found.what) == (level, level != "ok")
+    assert ("--client-certificate-file" in found.fix) is (level != "ok")
+
+
+def test_without_client_certificates_nothing_is_said_of_them() -> None:
+    assert certificates([ACME], NOW) == []
 
 
 def test_webhooks_are_grouped_by_host_and_port_and_disabled_ones_left_out() -> None:

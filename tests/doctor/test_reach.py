@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,8 @@ from tests.support.receiver import HostileReceiver, Receiver
 from tests.support.tinyproxy import Tinyproxy
 from tests.support.tls import Authority
 from worker.doctor.asking import reach as module
-from worker.doctor.asking.reach import Place, Probe, Reach, place_of, proxy_problem, reach
+from worker.doctor.asking.reach import Place, Probe, Reach, place_of, place_of_webhook, proxy_problem, reach
+from worker.domain.webhook import Webhook
 from worker.http.proxy import EgressProxy, NoProxy, proxy_address
 
 LOCAL = "127.0.0.1"
@@ -128,6 +130,22 @@ async def test_certificates_are_verified() -> None:
         assert good.requests == []
         untrusted = (await reach(places[:1], LOOPBACK)).probes[places[0]]
         assert untrusted.failure == "tls"
+
+
+async def test_a_webhooks_own_certificates_are_used() -> None:
+    authority = Authority()
+    own = Webhook("acme", "", client_certificate=authority.client_certificate(), ca=authority.pem)
+    async with Receiver(tls=authority.asking()) as receiver:
+        places = [
+            place_of_webhook(replace(own, url=receiver.url("/"))),
+            place_of_webhook(Webhook("other", receiver.url("/"))),
+            place_of_webhook(replace(own, url=receiver.url("/"), client_certificate="hunter2")),
+        ]
+        found = (await reach([place for place in places if place], LOOPBACK)).probes
+        kinds = [found[place].failure for place in places if place]
+    assert kinds == [None, "tls", "tls"]
+    assert "hunter2" not in repr(found)
+    assert place_of_webhook(replace(own, url="http://h.example/")) == Place("h.example", 80, False)
 
 
 async def test_who_never_answers_costs_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,15 @@ def connected_to(port: int) -> int:
     return found
 
 
+def accepted_at(port: int) -> int:
+    """How many sockets of this process were accepted at a local port, those whose handshake is not over included."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as twin:
+            found += bool(twin.getpeername()) and twin.getsockname()[1:2] == (port,)
+    return found
+
+
 async def until(fact: Callable[[], bool], what: str) -> None:
     async def ask() -> bool:
         return fact()

@@ -26,7 +26,7 @@ INTERNALS = (
     Internal(connector.Connection, "protocol"),
     Internal(connector.Connection, "release", ()),
     Internal(connector.Connection, "close", ()),
-    Internal(aiohttp.ClientRequest, "__init__", ("method", "url", "loop")),
+    Internal(aiohttp.ClientRequest, "__init__", ("method", "url", "loop", "ssl")),
     Internal(ResponseHandler, "abort"),
     Internal(ResponseHandler, "force_close"),
     Internal(ResponseHandler, "should_close"),

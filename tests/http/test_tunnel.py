@@ -10,7 +10,7 @@ import pytest
 
 from tests.http.egress_support import DEFAULT, FakeDNS
 from tests.http.egress_vectors import REFUSED_URLS
-from tests.http.sender_support import LOOPBACK, pool
+from tests.http.sender_support import LOOPBACK, accepted_at, pool, until
 from tests.support.receiver import Conversation, HostileReceiver, Receiver, read_request
 from tests.support.tinyproxy import Tinyproxy
 from tests.support.tls import Authority
@@ -76,6 +76,7 @@ async def test_https_goes_through_a_tunnel_and_the_certificate_must_have_the_url
             wrong = await sender.post(f"https://other.example:{receiver.port}/")
         async with pool(names=HERE, proxy=proxy) as sender:
             unknown = await sender.post(f"https://hooks.example:{receiver.port}/")
+        await until(lambda: accepted_at(receiver.port) == 0, "the proxy has closed what the sender gave up")
     assert isinstance(wrong, Unanswered)
     assert (wrong.failure, "other.example" in wrong.error) == (Failure.TLS, True)
     assert isinstance(unknown, Unanswered)

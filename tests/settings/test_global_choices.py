@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tls import Authority
 from worker.domain.webhook import Webhook
 from worker.process.wiring import global_webhook
 from worker.settings.settings import SettingsError, load
@@ -50,6 +51,34 @@ def test_each_choice_has_its_setting() -> None:
     assert set(GIVEN) == set(CHOICES)
     found = globals_of({f"WEBHOOK_GLOBAL_{name.upper()}": text for name, text in GIVEN.items()})
     assert choices(found) == MEANT
+
+
+def test_its_certificates_come_from_files_and_are_in_no_repr(tmp_path: Path) -> None:
+    authority = Authority()
+    pem, other = authority.client_certificate(), authority.client_certificate("other")
+    files = {
+        "good.pem": pem,
+        "mixed.pem": pem[: pem.index("-----BEGIN CERT")] + other[other.index("-----BEGIN CERT") :],
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    authority.write_certificate(tmp_path / "ca.pem")
+    given = {"WEBHOOK_GLOBAL_CLIENT_CERTIFICATE_FILE": "good.pem", "WEBHOOK_GLOBAL_CA_FILE": "ca.pem"}
+    environ = {name: str(tmp_path / file) for name, file in given.items()}
+    found = globals_of(environ)
+    assert found.tls is not None
+    assert (found.tls.client_certificate, found.tls.ca) == (pem.strip(), authority.pem.strip())
+    assert pem.splitlines()[1] not in repr(load(ON | environ, None)[0])
+    for name, file, why in (
+        ("WEBHOOK_GLOBAL_CLIENT_CERTIFICATE_FILE", "mixed.pem", "not that of its first certificate"),
+        ("WEBHOOK_GLOBAL_CLIENT_CERTIFICATE_FILE", "none.pem", "No such file"),
+        ("WEBHOOK_GLOBAL_CA_FILE", "good.pem", "holds a private key"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            load(ON | {name: str(tmp_path / file)}, None)
+        (problem,) = caught.value.problems
+        assert (problem.startswith(f"{name}="), why in problem) == (True, True), problem
+        assert pem.splitlines()[1] not in problem
 
 
 def test_the_file_has_them_too(tmp_path: Path) -> None:

@@ -26,6 +26,25 @@ class Authority:
         old = self._authority.issue_cert(name, not_before=now - timedelta(days=30), not_after=now - timedelta(days=1))
         return self._context(old)
 
+    def asking(self, clients: Authority | None = None, name: str = "127.0.0.1") -> ssl.SSLContext:
+        """A receiver's that lets nobody in but who has a certificate of `clients` (left out: of this authority)."""
+        context = self.server(name)
+        context.verify_mode = ssl.CERT_REQUIRED
+        (clients or self)._authority.configure_trust(context)
+        return context
+
+    def client_certificate(self, name: str = "acme", *, days: float = 300) -> str:
+        """PEM: the key, then the certificate of `name`, which ends after so many days (below 0: it has ended)."""
+        now = datetime.now(UTC)
+        begin, end = now - timedelta(days=400), now + timedelta(days=days)
+        issued = self._authority.issue_cert(f"{name}.client", common_name=name, not_before=begin, not_after=end)
+        return issued.private_key_and_cert_chain_pem.bytes().decode()
+
+    @property
+    def pem(self) -> str:
+        """The authority's own certificate."""
+        return self._authority.cert_pem.bytes().decode()
+
     def client(self) -> ssl.SSLContext:
         """Trusts this authority and nothing else."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from weakref import WeakValueDictionary
 from worker.api.dialects import Asked
 from worker.api.errors import invalid
 from worker.api.ports import Changed, RefuseUrl
+from worker.basics.clock import Clock
 from worker.domain.target import plain_url
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks.changing import change, find
@@ -20,8 +22,8 @@ from worker.webhooks.fields import (
     Problem,
     fields_of,
     new_secret,
+    set_from,
     warnings,
-    webhook_from,
 )
 from worker.webhooks.store import RowDamaged, Stored, WritableStore
 
@@ -52,11 +54,13 @@ class Saving:
         refuse_url: RefuseUrl,
         changed: Changed,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        now: Clock = time.time,
     ) -> None:
         self._store = store
         self._refuse_url = refuse_url
         self._changed = changed
         self._random_bytes = random_bytes
+        self._now = now
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def save(self, asked: Asked) -> Saved:
@@ -92,7 +96,7 @@ class Saving:
         problems = _masks_left(fields)
         webhook: Webhook | None = None
         try:
-            webhook = webhook_from(fields, existing.events if existing else ())
+            webhook = set_from(fields, existing, self._now())
         except InvalidWebhook as error:
             webhook, remaining = _switched_off(fields, error.problems)
             problems += remaining

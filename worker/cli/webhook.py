@@ -4,6 +4,7 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.cli import webhook_explain, webhook_secrets, webhook_test, webhook_transfer
@@ -64,7 +65,11 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
     from worker.webhooks.commands import SetArguments, set_webhook  # noqa: PLC0415 - heavy; see cli/__init__.py
     from worker.webhooks.fields import InvalidWebhook  # noqa: PLC0415
 
-    typed = {field.requested: getattr(options, field.requested) for field in CONTENT}
+    try:
+        typed = {field.requested: _typed(field, getattr(options, field.requested)) for field in CONTENT}
+    except ValueError as error:
+        complain(str(error))
+        return WRONG
     arguments = SetArguments(options.instance, options.id, **typed)
     try:
         async with opened_store(settings) as store:
@@ -77,6 +82,18 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
     _show(options, replace(result, warnings=(*result.warnings, *refused)))
     await announce(settings, (options.instance, result.revision))
     return DONE
+
+
+def _typed(field: Field, given: object) -> object:
+    """Of an option that names a file, its content; "" for none. Raises ValueError."""
+    if not field.kind.from_file or not given:
+        return given
+    try:
+        return Path(str(given)).read_text()
+    except OSError as error:
+        raise ValueError(f"--{field.option.replace('_', '-')}: {given} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"--{field.option.replace('_', '-')}: {given} is no text: it must be PEM, not DER") from None
 
 
 async def _refused(url: str | None, settings: Settings) -> tuple[str, ...]:

@@ -2,14 +2,18 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of
+from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of_webhook
 from worker.doctor.finding import Finding, Level, many, some
 from worker.domain.request import problem_with
 from worker.domain.webhook import Webhook
 from worker.http.proxy import EgressProxy
+from worker.webhooks.certificates import end_of
 
-NAME, PROXY = "endpoints", "egress proxy"
+NAME, PROXY, CERTIFICATES = "endpoints", "egress proxy", "client certificates"
+
+SOON_DAYS = 14
 TOLD = 20
 """Places with a finding of their own."""
 
@@ -22,7 +26,7 @@ def by_place(webhooks: Sequence[Webhook]) -> dict[Place, list[Webhook]]:
     """Groups the enabled webhooks by host, port and TLS; those whose URL leads nowhere are left to `unsendable`."""
     found: dict[Place, list[Webhook]] = {}
     for webhook in webhooks:
-        place = place_of(webhook.url)
+        place = place_of_webhook(webhook)
         if webhook.enabled and place is not None:
             found.setdefault(place, []).append(webhook)
     return found
@@ -46,6 +50,35 @@ def problems_of(webhooks: Sequence[Webhook]) -> list[tuple[str, str]]:
     """Each enabled one that cannot be sent to: who it is, and why."""
     found = ((who(webhook), problem_with(webhook)) for webhook in webhooks if webhook.enabled)
     return [(name, problem) for name, problem in found if problem is not None]
+
+
+def certificates(webhooks: Sequence[Webhook], now: float, elsewhere: str = "") -> list[Finding]:
+    """Client certificates that have ended, or end within SOON_DAYS; `now` in Unix seconds."""
+    ends = [(who(one), _end(one.client_certificate)) for one in webhooks if one.enabled and one.client_certificate]
+    ended = [f"{name} ({end:%Y-%m-%d})" for name, end in ends if end is not None and end.timestamp() <= now]
+    soon = [
+        f"{name} ({end:%Y-%m-%d})"
+        for name, end in ends
+        if end is not None and now < end.timestamp() <= now + SOON_DAYS * 86_400
+    ]
+    fix = elsewhere or "webhook-worker webhook set INSTANCE --id ID --client-certificate-file FILE"
+    found: list[Finding] = []
+    if ended:
+        found.append(Finding("problem", CERTIFICATES, f"have expired: {some(ended)}", fix, tuple(ended)))
+    if soon:
+        what = f"expire within {SOON_DAYS} days: {some(soon)}"
+        found.append(Finding("warning", CERTIFICATES, what, fix, tuple(soon)))
+    if ends and not found:
+        found.append(Finding("ok", CERTIFICATES, f"{many(len(ends), 'webhook')} for more than {SOON_DAYS} days yet"))
+    return found
+
+
+def _end(certificate: str) -> datetime | None:
+    """None: it cannot be read, which the receiver's own finding says."""
+    try:
+        return end_of(certificate)
+    except ValueError:
+        return None
 
 
 def endpoints(reach: Reach, webhooks: Webhooks, elsewhere: str = "") -> list[Finding]:

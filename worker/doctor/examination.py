@@ -104,7 +104,9 @@ async def _instances(settings: Settings) -> Collection[str] | None:
 async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Finding]:
     places = endpoints.by_place(webhooks)
     proxy, trusted = wiring.egress_proxy(settings), trust(settings.egress_ca_file)
-    reached = await reach(places, wiring.egress_policy(settings), trusted=trusted, proxy=proxy)
+    reached = await reach(
+        places, wiring.egress_policy(settings), trusted=trusted, ca_file=settings.egress_ca_file, proxy=proxy
+    )
     kind = source_kind(settings)
     elsewhere = kind.elsewhere(settings) if kind.elsewhere else ""
     judged = [
@@ -113,7 +115,8 @@ async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Findin
         endpoints.proxy(reached, proxy),
         endpoints.unsendable(webhooks, elsewhere),
     ]
-    return [*filter(None, judged), *endpoints.endpoints(reached, places, elsewhere)]
+    ends = endpoints.certificates(webhooks, time.time(), elsewhere)
+    return [*filter(None, judged), *ends, *endpoints.endpoints(reached, places, elsewhere)]
 
 
 def _local_offset() -> float:

@@ -18,7 +18,7 @@ from worker.domain.event import Dialect, Event
 from worker.domain.outcome import DeadReason
 from worker.domain.routing import Delivery
 from worker.domain.target import BadUrl, Target, target_of
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import Tls, Webhook
 
 USER_AGENT = f"evolution-webhook-worker/{__version__}"
 
@@ -68,6 +68,8 @@ class Request:
     target: Target = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    tls: Tls | None = field(default=None, repr=False)
+    """What its connection must be made with; None: nothing of the webhook's own."""
 
     @property
     def url(self) -> str:
@@ -123,7 +125,7 @@ def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None)
         if instance_id is not None:
             headers["x-instance-id"] = _percent_encoded(instance_id)
     headers["webhook-attempt"] = str(delivery.attempt)
-    return Request(delivery.target, headers, content)
+    return Request(delivery.target, headers, content, webhook.tls)
 
 
 def body(event: Event, destination: str, *, forward_apikey: bool | None = None) -> bytes:

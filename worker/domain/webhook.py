@@ -26,16 +26,27 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """What a webhook has of its own for TLS, in PEM form; None: nothing.
+
+    `client_certificate`, with chain and key, is shown to the receiver, whose own certificate may come from `ca` alone.
+    """
+
+    client_certificate: str | None = field(default=None, repr=False)
+    ca: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """A subscription of one instance (instance "" for the global one).
 
     `events` holds canonical names and categories of Evolution Go; empty means all. `secrets` are Standard Webhooks
     secrets (`whsec_...`), newest first; two sign side by side during rotation, the old one until `old_secret_until`
-    (Unix seconds; None: until it is taken away). `ignore` to `latest_only` are what docs/filters.md explains: `filter`
-    is its JSON text, `ttl_seconds` has canonical names. What may hold a secret never appears in a repr. `failing_since`
-    (Unix milliseconds) is bookkeeping about the receiver; excluded from equality, so that recording a failure is no
-    change of configuration. `instance_id`, Evolution's own id of the instance, is excluded too; it is there when
-    Evolution's database is the source.
+    (Unix seconds; None: until it is taken away). `client_certificate` (with its key) and `ca` are PEM. `ignore` to
+    `latest_only` are what docs/filters.md explains: `filter` is its JSON text, `ttl_seconds` has canonical names. What
+    may hold a secret never appears in a repr. `failing_since` (Unix milliseconds) is bookkeeping about the receiver;
+    excluded from equality, so that recording a failure is no change of configuration. `instance_id`, Evolution's own id
+    of the instance, is excluded too; it is there when Evolution's database is the source.
 
     Only what deliveries use stands here, with the defaults. What people may write is declared in
     webhooks/declaration.py; tests/webhooks/test_declaration.py names a field that stands in one of the two alone.
@@ -53,6 +64,8 @@ class Webhook:
     timeout_ms: int | None = None
     concurrency: int | None = None
     rate_limit: RateLimit | None = None
+    client_certificate: str | None = field(default=None, repr=False)
+    ca: str | None = field(default=None, repr=False)
     ignore: frozenset[str] = frozenset()
     only_chats: frozenset[str] = frozenset()
     except_chats: frozenset[str] = frozenset()
@@ -81,6 +94,13 @@ class Webhook:
     def slims(self) -> bool:
         """Whether it may want less of a body than Evolution published."""
         return self.media != "keep" or self.thumbnails != "keep" or self.max_body_bytes is not None
+
+    @property
+    def tls(self) -> Tls | None:
+        """None: nothing of its own."""
+        if self.client_certificate is None and self.ca is None:
+            return None
+        return Tls(self.client_certificate, self.ca)
 
     def timeout(self, default: float) -> float:
         """Seconds that one attempt may take; `default` is for a webhook that sets no deadline of its own."""

@@ -9,7 +9,7 @@ import asyncio
 import re
 import ssl
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import aiohttp
 from aiohttp import AddrInfoType, ClientRequest, ClientTimeout, hdrs
@@ -62,9 +62,12 @@ class Origin(NamedTuple):
         return self.request.headers[hdrs.HOST]
 
 
-def origin_of(origin: str, loop: asyncio.AbstractEventLoop) -> Origin:
-    """`https://hooks.example:8443`, percent-encoded as it is to be sent. Raises ValueError."""
-    request = aiohttp.ClientRequest(hdrs.METH_POST, URL(origin, encoded=True), loop=loop)
+def origin_of(origin: str, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | Literal[True] = True) -> Origin:
+    """`https://hooks.example:8443`, percent-encoded as it is to be sent. Raises ValueError.
+
+    Connections are kept by origin and `context`; True is the pool's own.
+    """
+    request = aiohttp.ClientRequest(hdrs.METH_POST, URL(origin, encoded=True), loop=loop, ssl=context)
     # An IPv6 zone names an interface of this machine, and means nothing to the receiver (RFC 4007, 11.2).
     request.headers[hdrs.HOST] = _ZONE.sub("", request.headers[hdrs.HOST])
     return Origin(request, request.connection_key)

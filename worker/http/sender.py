@@ -21,10 +21,12 @@ from worker.domain.target import Target
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
 from worker.http.aiohttp_internals import Connection, HttpProcessingError, Origin, origin_of
 from worker.http.connections import Connections
+from worker.http.contexts import Contexts
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
 from worker.http.exchange import Answer, exchange, head_of
 from worker.http.proxy import EgressProxy
 from worker.http.refused_connects import RefusedConnects
+from worker.http.trust import context_for
 from worker.http.tunnel import Tunnels
 
 KEEP_ALIVE_SECONDS = 75.0
@@ -44,7 +46,8 @@ class Sender:
     """The HTTP client of all deliveries; made and used in one event loop.
 
     `jitter` (0..1) spreads the waits before a refused connect is tried again. `names` resolves hosts and `trusted`
-    holds the certificate authorities; None: the system's. `proxy` is the operator's, None: every connect is direct.
+    holds the certificate authorities; None: the system's. `ca_file` names more, for webhooks with a client certificate.
+    `proxy` is the operator's, None: every connect is direct.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Sender:
         *,
         names: AbstractResolver | None = None,
         trusted: ssl.SSLContext | None = None,
+        ca_file: str = "",
         proxy: EgressProxy | None = None,
     ) -> None:
         self._now = now
@@ -70,6 +74,7 @@ class Sender:
             ssl=trusted or True,
         )
         self._origin = lru_cache(maxsize=MOST_ORIGINS)(partial(origin_of, loop=self._loop))
+        self._contexts = Contexts(partial(context_for, ca_file=ca_file))
         self._refused = RefusedConnects(self._connected, jitter)
 
     async def close(self) -> None:
@@ -95,6 +100,9 @@ class Sender:
         """The answer's head."""
         url = sendable_url(request.target)
         origin = self._origin(request.target.origin)
+        if request.tls is not None:
+            context = await self._contexts.of(request.tls)
+            origin = origin_of(request.target.origin, self._loop, context)
         head = head_of(url, origin.host, headers_with_credentials(request), len(request.body))
         answer = await self._exchanged(origin, head, request.body, deadline)
         self._refused.answered(origin)
@@ -181,6 +189,8 @@ def unanswered(error: Exception, target: Target) -> Unanswered:
             return Unanswered(Failure.DNS, f"{host} does not resolve: {_reason(error)}")
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return Unanswered(Failure.TLS, f"TLS with {host} failed: {_reason(error)}")
+        case aiohttp.ClientOSError(__cause__=ssl.SSLError() as alert):  # with TLS 1.3 it comes after the handshake
+            return Unanswered(Failure.TLS, f"TLS with {host} failed: {_reason(alert)}")
         case aiohttp.ClientProxyConnectionError():
             return Unanswered(Failure.PROXY, str(error.os_error))
         case aiohttp.ClientConnectorError():

@@ -17,6 +17,7 @@ from worker.http.egress import EgressPolicy, GuardedResolver, guarded_socket_fac
 from worker.http.exchange import DRAIN_SECONDS
 from worker.http.proxy import EgressProxy
 from worker.http.sender import headers_with_credentials, sendable_url, unanswered
+from worker.http.trust import context_for
 from worker.http.tunnel import Tunnels
 
 KEPT_BYTES = 1024
@@ -26,7 +27,7 @@ KEPT_BYTES = 1024
 class WebhookTester:
     """Sends test events under the egress rules. `timeout` in seconds, for webhooks without one of their own.
 
-    `proxy` and `trusted` as for Sender.
+    `proxy`, `trusted` and `ca_file` as for Sender.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class WebhookTester:
         timeout: float,
         proxy: EgressProxy | None = None,
         trusted: ssl.SSLContext | None = None,
+        ca_file: str = "",
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
         self._tunnels = Tunnels(proxy, policy) if proxy is not None else None
         self._trusted = trusted or True
+        self._ca_file = ca_file
         self._timeout = timeout
         self._now = now
         self._monotonic = monotonic
@@ -72,8 +75,11 @@ class WebhookTester:
         url = sendable_url(request.target)
         headers = headers_with_credentials(request)
         resolver = GuardedResolver(self._policy, aiohttp.DefaultResolver())
+        context = self._trusted
+        if request.tls is not None:
+            context = await asyncio.to_thread(context_for, request.tls, self._ca_file)
         guard = guarded_socket_factory(self._policy)
-        connector = Pool(self._tunnels, resolver=resolver, socket_factory=guard, ssl=self._trusted)
+        connector = Pool(self._tunnels, resolver=resolver, socket_factory=guard, ssl=context)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TUNNEL_SHARE * seconds)
         try:
             async with (

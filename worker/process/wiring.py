@@ -75,6 +75,8 @@ def global_webhook(settings: Settings) -> Webhook | None:
         url=settings.webhook_global_url,
         events=settings.webhook_events,
         by_events=settings.webhook_global_webhook_by_events,
+        client_certificate=settings.webhook_global_client_certificate_file or None,
+        ca=settings.webhook_global_ca_file or None,
         **_global_choices(settings),
     )
 
@@ -112,6 +114,7 @@ def sender(settings: Settings) -> Sender:
         egress_policy(settings),
         settings.webhook_retry_jitter_factor,
         trusted=trust(settings.egress_ca_file),
+        ca_file=settings.egress_ca_file,
         proxy=egress_proxy(settings),
     )
 
@@ -123,6 +126,7 @@ def webhook_tester(settings: Settings) -> WebhookTester:
         settings.webhook_request_timeout_ms / 1000,
         proxy=egress_proxy(settings),
         trusted=trust(settings.egress_ca_file),
+        ca_file=settings.egress_ca_file,
     )
 
 

@@ -19,6 +19,7 @@ from worker.settings.choices import chosen, nothing_chosen
 from worker.settings.environment import EVENTS, Given, Network, Reading, number, text
 from worker.stores.database import Database
 from worker.stores.own.sealing import Sealer
+from worker.webhooks import certificates
 
 _YEAR = 31_536_000
 _INITIAL = "webhook_retry_initial_delay_seconds"
@@ -43,6 +44,8 @@ Status = Annotated[int, Read(number(int, 300, 599))]
 Entry = Annotated[Network, Read(given.network)]
 Proxy = Annotated[Address | None, Read(ways_out.proxy)]
 Authorities = Annotated[str, Read(ways_out.authorities)]
+ClientCertificate = Annotated[str, Read(ways_out.pem(certificates.client_certificate))]
+OwnAuthorities = Annotated[str, Read(ways_out.pem(certificates.authorities))]
 Items = BeforeValidator(given.entries)
 Word = BeforeValidator(given.word)
 
@@ -111,6 +114,12 @@ class Settings(BaseModel):
     webhook_global_enabled: Flag = setting(False, "Send events of all instances to one more webhook.")
     webhook_global_url: Receiver = setting("", "The URL of the global webhook.", repr=False)
     webhook_global_webhook_by_events: Flag = setting(False, "Append the event's path to its URL.")
+    webhook_global_client_certificate_file: ClientCertificate = setting(
+        "", "PEM file with the certificate, chain and key that it shows to its receiver.", repr=False
+    )
+    webhook_global_ca_file: OwnAuthorities = setting(
+        "", "PEM file with the only authorities that its receiver's certificate may come from.", repr=False
+    )
     webhook_global_ignore: Annotated[Any, Read(chosen("ignore"))] = chosen_setting(
         "ignore", "Kinds of events that it does not get: `groups`, `status`, ... ([filters](filters.md))."
     )

@@ -1,13 +1,15 @@
 """`webhook-worker webhook set|get|list|delete`: functions that return data; the command line parses and prints."""
 
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from worker.basics.clock import Clock
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 from worker.webhooks.changing import change
 from worker.webhooks.declaration import CONTENT
-from worker.webhooks.fields import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, warnings, webhook_from
+from worker.webhooks.fields import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, set_from, warnings
 from worker.webhooks.shown import Shown, shown, shown_stored
 from worker.webhooks.store import Deleted, WritableStore
 
@@ -42,7 +44,10 @@ class SetResult:
 
 
 async def set_webhook(
-    store: WritableStore, arguments: SetArguments, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    store: WritableStore,
+    arguments: SetArguments,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    now: Clock = time.time,
 ) -> SetResult:
     """Creates or changes one webhook. Raises InvalidWebhook, StoreUnavailable."""
     generated = arguments.typed.get("secret") == GENERATE
@@ -50,7 +55,7 @@ async def set_webhook(
     typed = arguments.typed | ({"secret": secret} if generated else {})
 
     async def made(existing: Webhook | None) -> Webhook:
-        return _webhook(arguments, typed, existing)
+        return _webhook(arguments, typed, existing, now())
 
     changed = await change(store, Endpoint(arguments.instance, arguments.webhook_id), made)
     assert changed is not None  # `made` always makes one
@@ -88,13 +93,13 @@ async def delete_webhooks(store: WritableStore, instance: str, webhook_id: str |
     return await store.delete(instance, webhook_id)
 
 
-def _webhook(arguments: SetArguments, typed: Mapping[str, object], existing: Webhook | None) -> Webhook:
+def _webhook(arguments: SetArguments, typed: Mapping[str, object], existing: Webhook | None, now: float) -> Webhook:
     """Raises InvalidWebhook with what is wrong with the typed texts, too."""
     fields, problems = _given(typed)
     address = {"instance": arguments.instance, "id": arguments.webhook_id}
     try:
-        words = existing.events if existing else ()
-        webhook = webhook_from({**address, **(fields_of(existing) if existing else {}), **fields}, words)
+        merged = {**address, **(fields_of(existing) if existing else {}), **fields}
+        webhook = set_from(merged, existing, now)
     except InvalidWebhook as error:
         raise InvalidWebhook((*error.problems, *problems)) from None
     if problems:

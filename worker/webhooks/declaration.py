@@ -14,11 +14,11 @@ from worker.domain.choosing.choices import IGNORABLE, MOST_CHATS, MOST_TYPES
 from worker.domain.choosing.slim import LARGEST_BODY, SMALLEST_BODY
 from worker.domain.choosing.timely import MOST_EVENTS
 from worker.domain.webhook import GLOBAL_ID, Webhook
-from worker.webhooks import checks
+from worker.webhooks import certificates, checks
 from worker.webhooks.compounds import Headers, Rate, Words
 from worker.webhooks.documents import Filter, Seconds
 from worker.webhooks.kind import Kind
-from worker.webhooks.scalars import Choice, Flag, Name, Url, Whole
+from worker.webhooks.scalars import Authorities, Choice, Flag, Name, Pem, Url, Whole
 from worker.webhooks.signing import Secrets
 from worker.webhooks.store import LONGEST_ID, LONGEST_INSTANCE
 
@@ -123,6 +123,9 @@ class Field:
         return self.kind.unmasked(plain, self.value_in(before))
 
 
+LONGEST_PEM = 32_768
+"""Characters: a chain of a dozen certificates."""
+
 ID = re.compile(r"[A-Za-z0-9._-]+")
 """What a webhook's id is made of."""
 
@@ -220,6 +223,21 @@ FIELDS: tuple[Field, ...] = (
         name="rate_limit",
         kind=Rate(per_second=10_000, burst=100_000),
         help="attempts a second, for the whole deployment",
+    ),
+    Field(
+        name="client_certificate",
+        kind=Pem(LONGEST_PEM, certificates.client_certificate),
+        help="PEM file with the certificate, its chain and its key, shown to the receiver (mutual TLS); '' for none",
+        about="shown to the receiver (mutual TLS): certificate, chain, unencrypted key, in PEM form; write only",
+        secret=True,
+        option="client_certificate_file",
+    ),
+    Field(
+        name="ca",
+        kind=Authorities(LONGEST_PEM, certificates.authorities),
+        help="PEM file with the authorities that its receiver's certificate must come from; '' for the system's",
+        about="the only authorities that the receiver's certificate may come from, in PEM form; none: the system's",
+        option="ca_file",
     ),
     Field(
         name="ignore",

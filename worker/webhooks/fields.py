@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from worker.domain.request import NOT_OVERRIDABLE
 from worker.domain.webhook import Webhook
 from worker.webhooks.accepted import EXPIRING, PLAIN, model, problems_within
+from worker.webhooks.certificates import end_of
 from worker.webhooks.declaration import BY_NAME, CONTENT, FIELDS
 
 
@@ -58,6 +59,22 @@ def webhook_from(fields: Mapping[str, object], words: Collection[str] = ()) -> W
         if plain is not None:  # else the default stands
             attributes |= field.attributes(field.kind.value(plain))
     return Webhook(**attributes)
+
+
+def set_from(
+    fields: Mapping[str, object], existing: Webhook | None, now: float, words: Collection[str] = ()
+) -> Webhook:
+    """As `webhook_from`, of a webhook that somebody sets at `now` (Unix time) in the place of `existing`.
+
+    What was stored passes though its time is over: a change of another field must not fail of it.
+    """
+    webhook = webhook_from(fields, frozenset(words) | (existing.events if existing else frozenset()))
+    given = webhook.client_certificate
+    if given is not None and not (existing and existing.client_certificate == given):
+        end = end_of(given)
+        if end.timestamp() <= now:
+            raise InvalidWebhook((Problem("client_certificate", f"has expired on {end:%Y-%m-%d}"),))
+    return webhook
 
 
 def fields_of(webhook: Webhook) -> dict[str, object]:

@@ -28,6 +28,8 @@ class Kind:
     """Whether a value may hold credentials without being a secret as a whole: masked, and never quoted."""
     repeats: ClassVar[bool] = False
     """Whether its option may be given several times."""
+    from_file: ClassVar[bool] = False
+    """Whether its option names a file that holds the value."""
 
     def plain(self, value: Any) -> Any:
         return value

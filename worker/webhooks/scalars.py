@@ -135,3 +135,26 @@ class Url(Text):
     def masks_left(self, plain: object) -> Iterator[tuple[str, str]]:
         if isinstance(plain, str) and f"//{MASK}@" in plain:
             yield "", "has only the mask that answers show for its credentials: give them"
+
+
+@dataclass(frozen=True, slots=True)
+class Pem(Text):
+    """Text in PEM form, which the command line reads from a file; empty text is none."""
+
+    from_file: ClassVar[bool] = True
+
+    def placeholder(self) -> str:
+        return "FILE"
+
+    def value(self, plain: str) -> str | None:
+        return plain or None
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities(Pem):
+    """Certificates alone: shown as they are, but never quoted, in case somebody puts a key there."""
+
+    confidential: ClassVar[bool] = True
+
+    def masked(self, value: str) -> str:
+        return value

@@ -1,13 +1,15 @@
 """`webhook import`: what would change in the worker's own table, and then the change; `export`: all of it."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from worker.basics.clock import Clock
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 from worker.webhooks import changing
 from worker.webhooks.declaration import CONTENT
-from worker.webhooks.fields import InvalidWebhook, fields_of, webhook_from
+from worker.webhooks.fields import InvalidWebhook, fields_of, set_from
 from worker.webhooks.store import ListableStore, Stored, WritableStore
 
 EVOLUTION_FIELDS = tuple(field.name for field in CONTENT if field.evolution)
@@ -61,7 +63,7 @@ def whole(webhook: Webhook) -> Candidate:
     return Candidate(webhook.instance, webhook.id, fields_of(webhook))
 
 
-async def plan(store: ListableStore, candidates: Iterable[Candidate]) -> Plan:
+async def plan(store: ListableStore, candidates: Iterable[Candidate], now: Clock = time.time) -> Plan:
     """Compares; writes nothing. Raises StoreUnavailable."""
     here = {item.webhook.endpoint: item.webhook for item in await everything(store)}
     create: list[Change] = []
@@ -77,7 +79,7 @@ async def plan(store: ListableStore, candidates: Iterable[Candidate]) -> Plan:
             continue
         seen[endpoint] = candidate
         try:
-            found = await _difference(candidate, here.get(endpoint))
+            found = await _difference(candidate, here.get(endpoint), now())
         except InvalidWebhook as error:
             refused.append((endpoint, str(error)))
             continue
@@ -88,14 +90,14 @@ async def plan(store: ListableStore, candidates: Iterable[Candidate]) -> Plan:
     return Plan(tuple(create), tuple(change), tuple(refused), same, len(here.keys() - seen.keys()))
 
 
-async def carry_out(store: WritableStore, planned: Plan) -> list[tuple[str, int]]:
+async def carry_out(store: WritableStore, planned: Plan, now: Clock = time.time) -> list[tuple[str, int]]:
     """Writes what was planned; each instance with its new revision. Raises StoreUnavailable; it can be repeated.
 
     What others wrote since the plan was made stays, as far as the source does not say otherwise.
     """
     revisions = []
     for one in (*planned.create, *planned.change):
-        changed = await changing.change(store, one.webhook.endpoint, partial(_laid_over, one.candidate))
+        changed = await changing.change(store, one.webhook.endpoint, partial(_laid_over, one.candidate, now()))
         if changed is not None:
             revisions.append((changed.webhook.instance, changed.written.revision))
     return revisions
@@ -117,16 +119,16 @@ async def readable_and_not(store: ListableStore) -> tuple[list[Stored], tuple[st
     return found, unreadable
 
 
-async def _laid_over(candidate: Candidate, existing: Webhook | None) -> Webhook:
+async def _laid_over(candidate: Candidate, now: float, existing: Webhook | None) -> Webhook:
     """Raises InvalidWebhook."""
     before = fields_of(existing) if existing else {}
-    words = candidate.words | (existing.events if existing else frozenset())
-    return webhook_from({"instance": candidate.instance, "id": candidate.id, **before, **candidate.fields}, words)
+    merged = {"instance": candidate.instance, "id": candidate.id, **before, **candidate.fields}
+    return set_from(merged, existing, now, candidate.words)
 
 
-async def _difference(candidate: Candidate, existing: Webhook | None) -> Change | None:
+async def _difference(candidate: Candidate, existing: Webhook | None, now: float) -> Change | None:
     """None: it is here, just so. Raises InvalidWebhook."""
-    webhook = await _laid_over(candidate, existing)
+    webhook = await _laid_over(candidate, now, existing)
     if existing is None:
         return Change(candidate, webhook, ())
     before, after = fields_of(existing), fields_of(webhook)

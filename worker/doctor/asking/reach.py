@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import aiohappyeyeballs
@@ -15,8 +15,10 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from worker.domain.target import BadUrl, is_literal, target_of
+from worker.domain.webhook import Tls, Webhook
 from worker.http.egress import EgressPolicy, EgressRefused, GuardedResolver, Remedy
 from worker.http.proxy import EgressProxy
+from worker.http.trust import context_for
 from worker.http.tunnel import ProxyFault, TunnelFailed, Tunnels, connected
 
 AT_ONCE = 20
@@ -38,11 +40,13 @@ Failure = Literal["egress", "dns", "connect", "tls", "timeout", "proxy"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where connections go to; many webhooks can share one."""
+    """Where connections go to; many webhooks can share one. With certificates of a webhook's own where it has them."""
 
     host: str
     port: int
     tls: bool
+    client_certificate: str = field(default="", repr=False)
+    ca: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -77,22 +81,32 @@ def place_of(url: str) -> Place | None:
     return Place(sent.raw_host, sent.port, sent.scheme == "https")
 
 
+def place_of_webhook(webhook: Webhook) -> Place | None:
+    """None: no delivery could go there."""
+    place = place_of(webhook.url)
+    if place is None or not place.tls:
+        return place
+    return replace(place, client_certificate=webhook.client_certificate or "", ca=webhook.ca or "")
+
+
 async def reach(
     places: Iterable[Place],
     policy: EgressPolicy,
     *,
     names: AbstractResolver | None = None,
     trusted: ssl.SSLContext | None = None,
+    ca_file: str = "",
     proxy: EgressProxy | None = None,
 ) -> Reach:
     """Connects to each place once, as a delivery would, and sends nothing.
 
-    `names` resolves hosts, `trusted` holds the certificate authorities; None: the system's. `proxy`: the operator's.
+    `names` resolves hosts, `trusted` holds the certificate authorities; None: the system's. `ca_file`, `proxy`: as for
+    Sender.
     """
     wanted = sorted(set(places))
     resolver = GuardedResolver(policy, names or aiohttp.DefaultResolver())
     context = trusted or ssl.create_default_context()
-    way = _Way(policy, resolver, context, Tunnels(proxy, policy) if proxy is not None else None)
+    way = _Way(policy, resolver, context, ca_file, Tunnels(proxy, policy) if proxy is not None else None)
     waiting = iter(wanted[:MOST])
     probes: dict[Place, Probe] = {}
 
@@ -122,7 +136,16 @@ class _Way:
     policy: EgressPolicy
     resolver: AbstractResolver
     context: ssl.SSLContext
+    ca_file: str
     tunnels: Tunnels | None
+
+    async def context_of(self, place: Place) -> ssl.SSLContext | None:
+        """Raises OSError, ValueError for what is no certificate."""
+        if not (place.client_certificate or place.ca):
+            return self.context if place.tls else None
+        return await asyncio.to_thread(
+            context_for, Tls(place.client_certificate or None, place.ca or None), self.ca_file
+        )
 
     def tunnels_to(self, place: Place) -> Tunnels | None:
         carried = self.tunnels is not None and self.tunnels.proxy.carries(place.host, place.port)
@@ -174,9 +197,13 @@ async def _connect(place: Place, addresses: list[str], way: _Way, lookup: float 
     if not addresses:
         return Probe("dns", "the name has no address", lookup)
     try:
+        context = await way.context_of(place)
+    except (OSError, ValueError):
+        return Probe("tls", "the webhook's client certificate or ca cannot be used", lookup)
+    try:
         taken = await _taken(place, addresses, way)
         _, writer = await asyncio.open_connection(
-            sock=taken, ssl=way.context if place.tls else None, server_hostname=place.host if place.tls else None
+            sock=taken, ssl=context, server_hostname=place.host if place.tls else None
         )
     except ssl.SSLError as error:
         return Probe("tls", _in_words(error), lookup)

@@ -22,7 +22,9 @@ CHOICES = (
     *("media", "thumbnails", "max_body_bytes", "ttl_seconds", "latest_only"),
 )
 
-STEPS: tuple[Step, ...] = (CreateTables(), AddColumn("failing_since"), *map(AddColumn, CHOICES))
+TLS = ("client_certificate", "ca")
+
+STEPS: tuple[Step, ...] = (CreateTables(), AddColumn("failing_since"), *map(AddColumn, CHOICES), *map(AddColumn, TLS))
 """Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
 
 SCHEMA_VERSION = len(STEPS)
