@@ -21,7 +21,7 @@ LONGEST_NAMES = {
     "webhook": 64,
     "event": 128,
     "chat": 128,
-    "outcome": 32,
+    "outcome": 64,
     "reason": 64,
     "replica": 255,
     "producer": 128,

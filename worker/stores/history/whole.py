@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 
 from sqlalchemy import Connection, Engine, Insert, Table, insert
 from sqlalchemy.dialects import sqlite
@@ -46,7 +47,8 @@ class WholeTable:
 
 def _shrink(engine: Engine) -> None:
     """Trade-off: some of the file at a time; what is left is used again by the rows of the next day."""
-    with engine.begin() as connection:
-        driver = connection.connection.driver_connection
+    with closing(engine.raw_connection()) as connection, suppress(sqlite3.OperationalError):  # locked: next time
+        driver = connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
-        driver.execute(f"PRAGMA incremental_vacuum({_FREED_PAGES})").fetchall()  # a step a page
+        # A step gives back one page, and `execute` takes one step of a statement without columns.
+        driver.executescript(f"PRAGMA incremental_vacuum({_FREED_PAGES})")
