@@ -1,14 +1,18 @@
-"""The history on each database: every test has one of its own, empty and prepared."""
+"""The history on each database: every test has it empty and prepared."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import delete, text
 
 from tests.support.mysql import DATABASE_SERVERS
 from worker.domain.history import Batch, Row
 from worker.history.store import HistoryStore
+from worker.stores.database import parse
+from worker.stores.engine import engine_of
+from worker.stores.history.schema import BATCHES, PRODUCERS, history_of
 from worker.stores.history.store import history_store
 
 KEEP_DAYS = 7
@@ -31,11 +35,39 @@ NewHistory = Callable[[], HistoryStore]
 """Another store on the same database, as another process would open it; closed by the fixture."""
 
 
+@pytest.fixture
+def own_database() -> None:
+    """Asked for by a test that changes more than rows: it gets a new, empty database."""
+
+
+@pytest.fixture(scope="session")
+def databases() -> dict[str, str]:
+    """The URI of the database of each kind that the tests use in turns: making one takes half a second."""
+    return {}
+
+
 @pytest.fixture(params=("sqlite", *DATABASE_SERVERS))
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def uri(request: pytest.FixtureRequest, databases: dict[str, str], tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/history.db"
-    return str(request.getfixturevalue(request.param).create_database(f"history_{uuid4().hex}"))
+    server = request.getfixturevalue(request.param)
+    if "own_database" in request.fixturenames or request.param not in databases:
+        made = str(server.create_database(f"history_{uuid4().hex}"))
+        return made if "own_database" in request.fixturenames else databases.setdefault(request.param, made)
+    _clear(databases[request.param])
+    return databases[request.param]
+
+
+def _clear(uri: str) -> None:
+    engine = engine_of(parse(uri))
+    with engine.begin() as connection:
+        for table in (history_of(engine.dialect.name), BATCHES, PRODUCERS):
+            connection.execute(delete(table))
+        if engine.dialect.name == "postgresql":
+            found = "SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid"
+            for partition in connection.execute(text(f"{found} WHERE c.relkind = 'r'")).scalars().all():
+                connection.execute(text(f"DROP TABLE {partition}"))
+    engine.dispose()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tests.support.postgres import Postgres
 from worker.history.store import HistoryStore, Question
 from worker.stores.database import parse
 from worker.stores.engine import engine_of
+from worker.stores.history import partitioned
 from worker.stores.history.store import history_store
 from worker.webhooks.store import RightsLacking, StoreUnavailable
 
@@ -26,6 +27,7 @@ KILLED_BEFORE_COMMIT = f"""
 import asyncio, os, signal, sys
 from sqlalchemy import Engine, event
 from tests.contract.history.conftest import DELIVERED, KEEP_DAYS, NOON, batch
+from worker.stores.history import partitioned
 from worker.stores.history.store import history_store
 
 event.listen(Engine, "commit", lambda connection: os.kill(os.getpid(), signal.SIGKILL))
@@ -45,6 +47,7 @@ async def test_a_writer_that_is_killed_before_its_commit_has_written_nothing(his
     assert {kept.row for kept in (*first.items, *second.items)} == set(rows)
 
 
+@pytest.mark.usefixtures("own_database")
 async def test_ten_stores_may_prepare_at_once_and_again(new_history: NewHistory) -> None:
     stores = [new_history() for _ in range(10)]
     await asyncio.gather(*(store.prepare() for store in stores))
@@ -53,6 +56,7 @@ async def test_ten_stores_may_prepare_at_once_and_again(new_history: NewHistory)
     assert len((await stores[2].page(Question(), None, 1)).items) == 1
 
 
+@pytest.mark.usefixtures("own_database")
 async def test_tables_of_a_newer_worker_are_left_alone(history: HistoryStore, uri: str) -> None:
     engine = engine_of(parse(uri))
     with engine.begin() as connection:
@@ -111,7 +115,8 @@ async def blocked_write(postgres: Postgres, name: str, history: HistoryStore) ->
         await write
 
 
-async def test_a_partition_is_not_dropped_while_it_is_read(postgres: Postgres) -> None:
+async def test_a_partition_is_not_dropped_while_it_is_read(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partitioned, "LOCK_MS", 100)
     name, clock = f"history_{uuid4().hex}", Clock()
     history = history_store(postgres.create_database(name), KEEP_DAYS, clock)
     try:

@@ -98,6 +98,7 @@ async def test_a_row_that_cannot_be_kept_is_left_out_alone_and_logged(
     assert set(await rows_of(history)) == {DELIVERED, FAILED}
 
 
+@pytest.mark.usefixtures("own_database")
 async def test_a_row_that_the_database_itself_refuses_is_left_out_alone_and_logged(
     history: HistoryStore, uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,7 @@ from worker.stores.history.storable import Columns
 from worker.stores.versions import qualified
 
 _LOCK_ID = 0x6576_6F79  # any constant of our own
-_DDL_SECONDS = 2
+LOCK_MS = 2000
 """For a lock on the whole history: others wait behind whoever waits for one, so that is given up soon."""
 
 _PREFIX = f"{PARTITIONED.name}_"
@@ -52,7 +52,7 @@ class Partitioned:
         with engine.begin() as connection:
             if needed.keys() <= _partitions(connection):
                 return
-            connection.execute(text(f"SET LOCAL lock_timeout = '{_DDL_SECONDS * 5}s'"))
+            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_MS * 5}ms'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
             for name in sorted(needed.keys() - _partitions(connection)):
                 _create(connection, name, needed[name])
@@ -66,7 +66,7 @@ class Partitioned:
         """False: another process drops it, or the history is in use for longer than we wait."""
         try:
             with engine.begin() as connection:
-                connection.execute(text(f"SET LOCAL lock_timeout = '{_DDL_SECONDS}s'"))
+                connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_MS}ms'"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
                 if name not in _partitions(connection):
                     return False
