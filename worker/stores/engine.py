@@ -150,9 +150,14 @@ def _sqlite(path: Path, *, create: bool) -> Engine:
     return engine
 
 
+ONLY_READS = {"worker_only_reads": True}
+"""Execution options of an engine whose transactions write nothing: on SQLite they wait for no writer."""
+
+
 def _begin_immediate(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails at once when another process wrote between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    only_reads = connection.get_execution_options().get("worker_only_reads", False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
 
 _MIGRATE = "lacks the worker's tables: run `webhook-worker migrate`"

@@ -181,6 +181,19 @@ async def test_sqlites_file_is_its_owners_alone_and_gives_room_back(tmp_path: Pa
         await history.close()
 
 
+async def test_a_question_does_not_wait_for_another_processs_write(tmp_path: Path) -> None:
+    history = history_store(f"sqlite:///{tmp_path}/history.db", KEEP_DAYS, Clock())
+    try:
+        await history.prepare()
+        await history.write([batch(DELIVERED)])
+        with closing(sqlite3.connect(tmp_path / "history.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert len((await history.page(Question(), None, 1)).items) == 1
+            assert (await history.health("acme", NOON)).keys() == {"default"}
+    finally:
+        await history.close()
+
+
 async def test_a_missing_folder_of_sqlites_file_is_named(tmp_path: Path) -> None:
     history = history_store(f"sqlite:///{tmp_path}/nowhere/history.db", KEEP_DAYS, Clock())
     with pytest.raises(StoreUnavailable, match="its folder must exist"):

@@ -1,16 +1,18 @@
 """Days go when they are old, and what never arrived is counted once, by whoever tidies."""
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tests.contract.history.conftest import DAY, DELIVERED, KEEP_DAYS, NOON, Clock, NewHistory, batch
 from tests.support.postgres import Postgres
 from worker.history.store import HistoryStore, Question, Tidied
-from worker.stores.history import chunks
+from worker.stores.history import chunks, gaps
 from worker.stores.history.store import history_store
 
 MINUTE = 60_000
@@ -60,6 +62,25 @@ async def test_a_hole_is_counted_once_when_the_batch_behind_it_is_two_minutes_ol
     clock.now += 2 * MINUTE
     assert sum(one.lost for one in await asyncio.gather(*(one.tidy(clock.now) for one in tidiers))) == 11
     assert (await history.tidy(clock.now + DAY)).lost == 0
+
+
+async def test_what_has_been_counted_is_told_when_the_database_goes_meanwhile(
+    history: HistoryStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await history.write([batch(DELIVERED, number=5, producer=name) for name in ("one", "two")])
+    clock.now += 2 * MINUTE
+    calls = iter((gaps.count, None))
+
+    def count(since: int, batches: Iterable[gaps.Written], now: int) -> gaps.Counted:
+        working = next(calls)
+        if working is None:
+            raise OperationalError("SELECT", None, OSError("the connection was lost"))
+        return working(since, batches, now)
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(gaps, "count", count)
+        assert (await history.tidy(clock.now)).lost == 5
+    assert (await history.tidy(clock.now)).lost == 5
 
 
 async def test_a_batch_that_came_late_fills_its_hole(history: HistoryStore, clock: Clock) -> None:

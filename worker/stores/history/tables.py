@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from worker.domain.history import Batch
 from worker.history.store import LARGEST_PAGE, Cursor, Health, Kept, Page, Question, Tidied
 from worker.stores.database import Database
-from worker.stores.engine import engine_of, errors_mapped, remedies
+from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
 from worker.stores.history import questions
 from worker.stores.history.kinds import DAY_MS, Kind
 from worker.stores.history.migrations import MIGRATIONS
@@ -41,6 +41,7 @@ class HistoryTables:
         self._database = database
         self._now_ms = now_ms
         self._engine = engine_of(database)
+        self._reading = self._engine.execution_options(**ONLY_READS)
         kind = _kind(database)
         self._history = kind.history
         self._writing = Writing(self._engine, kind, keep_days * DAY_MS)
@@ -87,7 +88,7 @@ class HistoryTables:
 
     def _rows(self, statement: Select[Any]) -> tuple[Kept, ...]:
         def read() -> tuple[Kept, ...]:
-            with self._engine.connect() as connection:
+            with self._reading.connect() as connection:
                 return tuple(questions.kept(row) for row in connection.execute(statement))
 
         return self._do(read)
@@ -100,7 +101,7 @@ class HistoryTables:
 
     def _health(self, instance: str, now: int) -> list[tuple[str, Health]]:
         found: list[tuple[str, Health]] = []
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             webhook = connection.execute(questions.next_webhook(self._history, instance, None)).scalar()
             while webhook is not None:
                 row = connection.execute(questions.health(self._history, instance, webhook, now)).one()

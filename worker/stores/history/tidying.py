@@ -4,6 +4,7 @@ Imports SQLAlchemy (0.4 s).
 """
 
 from sqlalchemy import Engine, delete, select, update
+from sqlalchemy.exc import DBAPIError
 
 from worker.history.store import Tidied
 from worker.stores.history import chunks, gaps
@@ -27,13 +28,25 @@ class Tidying:
 
     def tidy(self, now: int) -> Tidied:
         self.make_partitions_ahead(now)
-        lost = sum(self._count_lost(producer, now) for producer in self._uncounted())
         expired = self._kind.expire(self._engine, now - self._keep_ms)
         self._forget_names(now)
-        return Tidied(expired, lost)
+        return Tidied(
+            expired, self._count(now)
+        )  # last: what has been counted is never counted again, so it must be told
 
     def make_partitions_ahead(self, now: int) -> None:
         self._kind.make_ready(self._engine, [now + day * DAY_MS for day in range(AHEAD_DAYS + 1)])
+
+    def _count(self, now: int) -> int:
+        lost = 0
+        for producer in self._uncounted():
+            try:
+                lost += self._count_lost(producer, now)
+            except DBAPIError:
+                if not lost:
+                    raise
+                break  # the other producers' are counted next time
+        return lost
 
     def _uncounted(self) -> list[str]:
         """Producers with batches that have not been counted."""
