@@ -11,9 +11,10 @@ class Row(NamedTuple):
     """What happened to one delivery at one moment. Holds no request body, no header's value and no secret.
 
     A tuple, because one is made on the way of each delivery. `at` is Unix time in milliseconds, `ms` how long the
-    attempt took, `attempt` its number (0: none has been made), `size` the bytes that were sent or would have been,
-    `host` the receiver's host and port. `answer` and `content_type` are a failed attempt's. `id` is the `webhook-id`
-    header, or `evt_...` of an event that never became a delivery. None: not known, or there is none.
+    attempt took (None: the row is of no attempt), `attempt` its number (0: none has been made), `size` the bytes that
+    were sent or would have been, `host` the receiver's host and port. `answer` and `content_type` are a failed
+    attempt's. `id` is the `webhook-id` header, or `evt_...` of an event that never became a delivery. None: not known,
+    or there is none.
     """
 
     at: int

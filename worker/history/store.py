@@ -87,22 +87,27 @@ class HistoryStore(Protocol):
     async def write(self, batches: Sequence[Batch]) -> int:
         """Writes them in one transaction; returns the rows written. A batch that is there already is left out.
 
-        Rows older than the history is kept are left out too. A row that the database refuses for what is in it is
-        left out and logged; it never keeps the others out.
+        Rows older than the history is kept are left out too; one of a clock that is days ahead is kept under the
+        writer's time. What no database can hold is replaced in a text, and makes a name None; a row that cannot be
+        without that name is left out and logged, as is one that the database refuses: it never keeps the others out.
         """
 
     async def tidy(self, now: int) -> Tidied:
         """Makes partitions ahead, drops what is older than the history is kept, counts what is missing. `now`: Unix
-        milliseconds. Safe for several processes at once; each thing is done and counted by one of them."""
+        milliseconds. Safe for several processes at once; each thing is done and counted by one of them.
+
+        May take a minute after the days that are kept became fewer: not in the way of `write`.
+        """
 
     async def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
-        """Rows newest first; `limit` is 1 to LARGEST_PAGE."""
+        """Rows newest first; `limit` is 1 to LARGEST_PAGE, else ValueError. Any value may be asked for: one that no
+        database can hold has no rows. `chat`: an address in any spelling, or the user part of some in digits."""
 
     async def timeline(self, delivery_id: str, owner: str | None) -> tuple[Kept, ...]:
         """Every row of one delivery, oldest first; of another instance than `owner`'s: none."""
 
     async def health(self, instance: str, now: int) -> Mapping[str, Health]:
-        """By webhook id, of those that had an attempt within a day."""
+        """By webhook id, of those that had an attempt within a day. A row with `ms` is an attempt's."""
 
     async def close(self) -> None:
         """Connections are closed; a call under way ends within its own timeout."""

@@ -150,19 +150,26 @@ def _sqlite(path: Path, *, create: bool) -> Engine:
     return engine
 
 
+ONLY_READS = {"worker_only_reads": True}
+"""Execution options of an engine whose transactions write nothing: on SQLite they wait for no writer."""
+
+
 def _begin_immediate(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails at once when another process wrote between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    only_reads = connection.get_execution_options().get("worker_only_reads", False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
 
 _MIGRATE = "lacks the worker's tables: run `webhook-worker migrate`"
 _RIGHTS = "its user lacks the rights to create, read and write the tables `webhook*`: grant them"
 Remedies = Mapping[str | int, str]
-"""PostgreSQL's SQLSTATE or MySQL's error number -> what is wrong and what to do."""
+"""PostgreSQL's SQLSTATE, MySQL's error number or SQLite's words -> what is wrong and what to do."""
+
+_NO_TABLE = "no such table"
 
 
 def remedies(no_tables: str, no_rights: str) -> Remedies:
-    found: dict[str | int, str] = dict.fromkeys(("42P01", "3F000", 1146), no_tables)
+    found: dict[str | int, str] = dict.fromkeys(("42P01", "3F000", 1146, _NO_TABLE), no_tables)
     return found | dict.fromkeys(_NO_RIGHTS, no_rights)
 
 
@@ -192,7 +199,7 @@ def errors_mapped(database: Database, known: Remedies = OWN_REMEDIES) -> Iterato
 def _unavailable(database: Database, error: BaseException | None, known: Remedies) -> StoreUnavailable:
     message = str(error).strip()
     if database.dialect == "sqlite":
-        return database.unavailable(sqlite_problem(message))
+        return database.unavailable(known[_NO_TABLE] if _NO_TABLE in message else sqlite_problem(message))
     codes = (getattr(error, "sqlstate", None), *(error.args[:1] if error else ()))
     remedy = next((known[code] for code in codes if code in known), None)
     problem = remedy or f"failed: {message.splitlines()[0] if message else 'no reason given'}"

@@ -19,6 +19,7 @@ from tests.proof.bench.backlog import backlog
 from tests.proof.bench.burst import burst
 from tests.proof.bench.choose import choose
 from tests.proof.bench.filtered import filtered
+from tests.proof.bench.history_query import history_query
 from tests.proof.bench.isolation import isolation
 from tests.proof.bench.latency import latency
 from tests.proof.bench.ledger import LedgerError
@@ -50,6 +51,7 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "retry-storm": lambda rig, sizes: retry_storm(rig, rounds=sizes.few_rounds, count=sizes.storm),
     "start": lambda rig, sizes: start(rig, rounds=sizes.rounds),
     "memory": lambda rig, sizes: memory(rig, rounds=sizes.few_rounds, held=sizes.held, instances=sizes.instances),
+    "history-query": lambda rig, sizes: history_query(rig, rows=sizes.history),
 }
 
 

@@ -23,5 +23,18 @@ class Sizes:
     instances: int = 10_000
     """The most, where their number is varied and their memory measured."""
 
+    history: int = 10_000_000
+    """Rows that are asked through."""
 
-QUICK = Sizes(rounds=1, few_rounds=1, count=2_000, seconds=1.5, backlog=3_000, storm=2_000, held=300, instances=1_000)
+
+QUICK = Sizes(
+    rounds=1,
+    few_rounds=1,
+    count=2_000,
+    seconds=1.5,
+    backlog=3_000,
+    storm=2_000,
+    held=300,
+    instances=1_000,
+    history=20_000,
+)

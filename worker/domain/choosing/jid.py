@@ -73,3 +73,8 @@ def kind_of(jid: str) -> str | None:
 
 
 _KINDS = {"g.us": "groups", "newsletter": "channels", "broadcast": "broadcasts"}
+
+
+def addresses_of(user: str) -> tuple[str, ...]:
+    """Every canonical address with this user part: `5511` -> `5511@s.whatsapp.net`, `5511@lid`, and so on."""
+    return tuple(f"{user}@{server}" for server in dict.fromkeys(_SERVERS.values()))

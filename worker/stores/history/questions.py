@@ -1,0 +1,103 @@
+"""The statements that read the history: pages, one delivery's time line, health. Imports SQLAlchemy (0.4 s).
+
+`owner` is a condition of every statement, beside whatever else is asked for, so that nothing can widen it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, func, select
+
+from worker.domain.choosing.jid import addresses_of, canonical_jid
+from worker.domain.history import Row
+from worker.domain.outcome import DeadLettered, Delivered, Parked, Retried, Skipped
+from worker.history.store import Cursor, Health, Kept, Question, Span
+from worker.stores.history.schema import FILTERED
+from worker.stores.history.storable import is_name, is_number
+
+DELIVERED = Delivered.__name__
+FAILED = tuple(kind.__name__ for kind in (Retried, Parked, DeadLettered, Skipped))
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+
+
+def answerable(question: Question, after: Cursor | None) -> bool:
+    """False: no row can be meant, as no database could hold such a value; drivers refuse some of them."""
+    names = {"owner": question.owner, **{name: getattr(question, name) for name in FILTERED if name != "status"}}
+    numbers = (question.status, question.since, question.until, *(after or ()))
+    return all(
+        text is None or is_name("instance" if name == "owner" else name, text) for name, text in names.items()
+    ) and all(number is None or is_number(number) for number in numbers)
+
+
+def page(history: Table, question: Question, after: Cursor | None) -> Select[Any]:
+    """Newest first."""
+    statement = _rows(history, question.owner).where(*_conditions(history, question))
+    if after is not None:
+        # Not a comparison of pairs: SQLite and MySQL would read an index from its end up to the cursor.
+        statement = statement.where(history.c.at <= after.at)
+        statement = statement.where((history.c.at < after.at) | (history.c.number < after.number))
+    return statement.order_by(history.c.at.desc(), history.c.number.desc())
+
+
+def timeline(history: Table, delivery_id: str, owner: str | None) -> Select[Any]:
+    """Oldest first."""
+    statement = _rows(history, owner).where(history.c.id == delivery_id)
+    return statement.order_by(history.c.at, history.c.number)
+
+
+def kept(columns: Sequence[Any]) -> Kept:
+    number, replica, *row = columns
+    return Kept(number, replica, Row(*row))
+
+
+def _rows(history: Table, owner: str | None) -> Select[Any]:
+    statement = select(history.c.number, history.c.replica, *(history.c[name] for name in Row._fields))
+    return statement if owner is None else statement.where(history.c.instance == owner)
+
+
+def _conditions(history: Table, question: Question) -> Iterator[ColumnElement[bool]]:
+    for name in FILTERED:
+        value = getattr(question, name)
+        if value is not None:
+            yield history.c.chat.in_(_chats(value)) if name == "chat" else history.c[name] == value
+    if question.since is not None:
+        yield history.c.at >= question.since
+    if question.until is not None:
+        yield history.c.at < question.until
+
+
+def _chats(asked: str) -> tuple[str, ...]:
+    """Rows have canonical addresses: a number is looked for under every kind of them.
+
+    Trade-off: the rows of all its addresses are read and sorted; an address alone is read in order.
+    """
+    jid = canonical_jid(asked)
+    return addresses_of(asked) if asked.isascii() and asked.isdigit() else (jid or asked,)
+
+
+def next_webhook(history: Table, instance: str, after: str | None) -> Select[Any]:
+    """The next name of a webhook of the instance; one probe of the index each, however many rows there are."""
+    statement = select(func.min(history.c.webhook)).where(history.c.instance == instance, history.c.ms.is_not(None))
+    return statement if after is None else statement.where(history.c.webhook > after)
+
+
+def health(history: Table, instance: str, webhook: str, now: int) -> Select[Any]:
+    """One row for `health_of`. Only rows of attempts count: those that took a time. Reads one index alone."""
+    is_its = (history.c.instance == instance, history.c.webhook == webhook, history.c.ms.is_not(None))
+
+    def last(outcome: str) -> ScalarSelect[Any]:
+        return select(func.max(history.c.at)).where(*is_its, history.c.outcome == outcome).scalar_subquery()
+
+    def count(outcomes: Sequence[str], span: int) -> ScalarSelect[Any]:
+        within = (history.c.outcome.in_(outcomes), history.c.at > now - span)
+        return select(func.count()).select_from(history).where(*is_its, *within).scalar_subquery()
+
+    spans = (count(outcomes, span) for span in (HOUR_MS, DAY_MS) for outcomes in ((DELIVERED,), FAILED))
+    return select(*spans, *map(last, (DELIVERED, *FAILED)))
+
+
+def health_of(found: Sequence[int | None]) -> Health:
+    hour, hour_failed, day, day_failed = (count or 0 for count in found[:4])
+    success, *failures = found[4:]
+    failed_at = [at for at in failures if at is not None]
+    return Health(Span(hour + hour_failed, hour), Span(day + day_failed, day), success, max(failed_at, default=None))

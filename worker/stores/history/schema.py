@@ -1,0 +1,112 @@
+"""The history's tables in SQLAlchemy's words. Imports SQLAlchemy (0.4 s).
+
+PostgreSQL keeps a partition a day (UTC), so that a day goes by DROP; the others keep one table.
+
+Trade-off: a row has an entry in each of ten indexes, which cost more than the row itself. Eight answer the first page
+of one filter each, newest first, whatever its value; one that of none; one a webhook's health.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, text
+
+from worker.domain.history import Row
+from worker.stores.types import LONG, Name
+from worker.stores.versions import version_table
+
+LONGEST_NAMES = {
+    "id": 128,
+    "event_id": 128,
+    "instance": 255,
+    "webhook": 64,
+    "event": 128,
+    "chat": 128,
+    "outcome": 64,
+    "reason": 64,
+    "replica": 255,
+    "producer": 128,
+}
+"""Characters of each column that is compared."""
+
+FILTERED = ("instance", "webhook", "event", "chat", "outcome", "reason", "status", "id")
+"""Each has an index of its own: the first page of any single filter reads a page's rows, also of a value that is
+nowhere."""
+
+_NEEDED = frozenset({"at", "id", "event_id", "outcome", "reason", "attempt", "size", "replica"})
+_NUMBERS = frozenset({"at", "attempt", "status", "ms", "size"})
+_INNODB = "InnoDB"
+
+COLUMNS = ("replica", *Row._fields)
+"""What is written of a row, in the order of its tuple."""
+
+
+def _column(name: str) -> Column[Any]:
+    if name in LONGEST_NAMES:
+        return Column(name, Name(LONGEST_NAMES[name]), nullable=name not in _NEEDED)
+    return Column(name, BigInteger if name in _NUMBERS else LONG, nullable=name not in _NEEDED)
+
+
+def _whole() -> Table:
+    """SQLite, MySQL, MariaDB: their indexes end with the primary key by themselves."""
+    table = Table(
+        "webhook_history",
+        MetaData(),
+        Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+        *map(_column, COLUMNS),
+        mysql_engine=_INNODB,
+        mariadb_engine=_INNODB,
+    )
+    Index("webhook_history_at", table.c.at)
+    for name in FILTERED:
+        Index(f"webhook_history_{name}", table.c[name], table.c.at)
+    Index("webhook_history_health", table.c.instance, table.c.webhook, table.c.outcome, table.c.at, table.c.ms)
+    return table
+
+
+def _partitioned() -> Table:
+    """PostgreSQL. `at` is part of the key, as it must be of a partitioned table's."""
+    table = Table(
+        "webhook_history",
+        MetaData(),
+        Column("at", BigInteger, primary_key=True, autoincrement=False),
+        Column("number", BigInteger, Identity(), primary_key=True),
+        *(_column(name) for name in COLUMNS if name != "at"),
+        postgresql_partition_by="RANGE (at)",
+    )
+    for name in FILTERED:
+        Index(f"webhook_history_{name}", table.c[name], table.c.at, table.c.number)
+    health = (table.c.instance, table.c.webhook, table.c.outcome, table.c.at)
+    Index("webhook_history_health", *health, postgresql_where=text("ms IS NOT NULL"))
+    return table
+
+
+WHOLE, PARTITIONED = _whole(), _partitioned()
+
+BATCHES = Table(
+    "webhook_history_batches",
+    MetaData(),
+    Column("producer", Name(LONGEST_NAMES["producer"]), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+    Column("written_at", BigInteger, nullable=False, index=True),
+    mysql_engine=_INNODB,
+    mariadb_engine=_INNODB,
+)
+"""The name of each batch that has been written, how many rows it had, and when (Unix ms) a writer wrote it."""
+
+PRODUCERS = Table(
+    "webhook_history_producers",
+    MetaData(),
+    Column("producer", Name(LONGEST_NAMES["producer"]), primary_key=True),
+    Column("counted", BigInteger, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    mysql_engine=_INNODB,
+    mariadb_engine=_INNODB,
+)
+"""`counted`: below this number each of the producer's rows has arrived or has been counted as lost."""
+
+VERSIONS = version_table("webhook_history_schema")
+
+
+def history_of(dialect: str) -> Table:
+    return PARTITIONED if dialect == "postgresql" else WHOLE

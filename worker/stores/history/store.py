@@ -1,0 +1,74 @@
+"""The history of deliveries as a store: SQLite, PostgreSQL, MySQL and MariaDB."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
+
+from worker.domain.history import Batch
+from worker.history.store import Cursor, Health, HistoryStore, Kept, Page, Question, Tidied
+from worker.stores.database import Database, parse
+
+if TYPE_CHECKING:
+    from worker.stores.history.tables import HistoryTables
+
+THREADS = 4
+"""Blocking calls at a time: a write, a tidying and two questions."""
+
+T = TypeVar("T")
+
+
+def history_store(database: str | Database, keep_days: int, now_ms: Callable[[], int]) -> HistoryStore:
+    """`keep_days` is at least 1; `now_ms` gives Unix milliseconds. Raises ValueError for a URI that is none.
+
+    Nothing is opened or imported before the first call.
+    """
+    return _Store(parse(database), keep_days, now_ms)
+
+
+class _Store:
+    """Drivers run in threads of its own."""
+
+    def __init__(self, database: Database, keep_days: int, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._keep_days = keep_days
+        self._now_ms = now_ms
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="history")
+        self._making = Lock()
+        self._made: HistoryTables | None = None
+
+    async def prepare(self) -> None:
+        """See worker/history/store.py, as for all that follow."""
+        await self._run(lambda: self._tables().prepare())
+
+    async def write(self, batches: Sequence[Batch]) -> int:
+        return await self._run(lambda: self._tables().write(batches))
+
+    async def tidy(self, now: int) -> Tidied:
+        return await self._run(lambda: self._tables().tidy(now))
+
+    async def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
+        return await self._run(lambda: self._tables().page(question, after, limit))
+
+    async def timeline(self, delivery_id: str, owner: str | None) -> tuple[Kept, ...]:
+        return await self._run(lambda: self._tables().timeline(delivery_id, owner))
+
+    async def health(self, instance: str, now: int) -> Mapping[str, Health]:
+        return await self._run(lambda: self._tables().health(instance, now))
+
+    async def close(self) -> None:
+        if self._made is not None:
+            await asyncio.to_thread(self._made.close)  # not behind calls that hang
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _tables(self) -> "HistoryTables":
+        with self._making:
+            if self._made is None:
+                from worker.stores.history.tables import HistoryTables  # noqa: PLC0415 - SQLAlchemy takes 0.4 s
+
+                self._made = HistoryTables(self._database, self._keep_days, self._now_ms)
+            return self._made

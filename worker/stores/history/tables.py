@@ -1,0 +1,162 @@
+"""The history on one database: blocking calls, from any thread. Imports SQLAlchemy (0.4 s)."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, event
+from sqlalchemy.exc import DBAPIError
+
+from worker.domain.history import Batch
+from worker.history.store import LARGEST_PAGE, Cursor, Health, Kept, Page, Question, Tidied
+from worker.stores.database import Database
+from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
+from worker.stores.history import questions
+from worker.stores.history.kinds import DAY_MS, Kind
+from worker.stores.history.migrations import MIGRATIONS
+from worker.stores.history.storable import is_name
+from worker.stores.history.tidying import Tidying
+from worker.stores.history.writing import Writing
+from worker.stores.sqlite import connect
+
+T = TypeVar("T")
+
+_TRIES = 5
+"""Of a call whose transaction the database ended to let another one go on (deadlock)."""
+
+_DEADLOCKS = frozenset({"40001", "40P01", 1213})
+_REMEDIES = remedies(
+    "lacks the history's tables, which a process with HISTORY_WRITER=true makes at its start",
+    "its user lacks the rights to create, read, write and drop the tables `webhook_history*`: grant them",
+)
+
+
+class HistoryTables:
+    """See worker/history/store.py, HistoryStore. `now_ms` gives Unix milliseconds."""
+
+    def __init__(self, database: Database, keep_days: int, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self._engine = engine_of(database)
+        self._reading = self._engine.execution_options(**ONLY_READS)
+        kind = _kind(database)
+        self._history = kind.history
+        self._writing = Writing(self._engine, kind, keep_days * DAY_MS)
+        self._tidying = Tidying(self._engine, kind, keep_days * DAY_MS)
+        self._kept_open: sqlite3.Connection | None = None
+        if database.dialect == "postgresql":
+            event.listen(self._engine, "connect", _plan_each_statement)
+
+    def prepare(self) -> None:
+        if self._database.path is not None:
+            _create_file(self._database.path)
+
+        def migrate() -> None:
+            engine = engine_of(self._database, create=True)
+            try:
+                MIGRATIONS.migrate(engine)
+            finally:
+                engine.dispose()
+            self._tidying.make_partitions_ahead(self._now_ms())
+
+        self._do(migrate)
+        if self._database.path is not None and self._kept_open is None:
+            self._kept_open = _open(self._database.path)
+
+    def write(self, batches: Sequence[Batch]) -> int:
+        return self._do(lambda: self._writing.write(batches, self._now_ms()))
+
+    def tidy(self, now: int) -> Tidied:
+        return self._do(lambda: self._tidying.tidy(now))
+
+    def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
+        if not 1 <= limit <= LARGEST_PAGE:
+            raise ValueError(f"a page has 1 to {LARGEST_PAGE} rows, not {limit}")
+        if not questions.answerable(question, after):
+            return Page((), None)
+        rows = self._rows(questions.page(self._history, question, after).limit(limit + 1))
+        items = rows[:limit]
+        return Page(items, Cursor(items[-1].row.at, items[-1].number) if len(rows) > limit else None)
+
+    def timeline(self, delivery_id: str, owner: str | None) -> tuple[Kept, ...]:
+        if not questions.answerable(Question(owner=owner, id=delivery_id), None):
+            return ()
+        return self._rows(questions.timeline(self._history, delivery_id, owner))
+
+    def _rows(self, statement: Select[Any]) -> tuple[Kept, ...]:
+        def read() -> tuple[Kept, ...]:
+            with self._reading.connect() as connection:
+                return tuple(questions.kept(row) for row in connection.execute(statement))
+
+        return self._do(read)
+
+    def health(self, instance: str, now: int) -> Mapping[str, Health]:
+        if not is_name("instance", instance):
+            return {}
+        found = self._do(lambda: dict(self._health(instance, now)))
+        return {webhook: health for webhook, health in found.items() if health.day.attempts}
+
+    def _health(self, instance: str, now: int) -> list[tuple[str, Health]]:
+        found: list[tuple[str, Health]] = []
+        with self._reading.connect() as connection:
+            webhook = connection.execute(questions.next_webhook(self._history, instance, None)).scalar()
+            while webhook is not None:
+                row = connection.execute(questions.health(self._history, instance, webhook, now)).one()
+                found.append((webhook, questions.health_of(row)))
+                webhook = connection.execute(questions.next_webhook(self._history, instance, webhook)).scalar()
+        return found
+
+    def close(self) -> None:
+        self._engine.dispose()
+        if self._kept_open is not None:
+            self._kept_open.close()
+
+    def _do(self, work: Callable[[], T]) -> T:
+        """Safe to repeat: a transaction that failed has written nothing, and names say what has been written."""
+        with errors_mapped(self._database, _REMEDIES):
+            for _ in range(_TRIES - 1):
+                try:
+                    return work()
+                except DBAPIError as error:
+                    if not _is_deadlock(error.orig):
+                        raise
+            return work()
+
+
+def _kind(database: Database) -> Kind:
+    if database.dialect == "postgresql":
+        from worker.stores.history.partitioned import Partitioned  # noqa: PLC0415 - psycopg is an extra
+
+        return Partitioned()
+    from worker.stores.history.whole import WholeTable  # noqa: PLC0415 - as above
+
+    return WholeTable()
+
+
+def _is_deadlock(error: BaseException | None) -> bool:
+    codes = (getattr(error, "sqlstate", None), *(error.args[:1] if error else ()))
+    return not _DEADLOCKS.isdisjoint(code for code in codes if isinstance(code, str | int))
+
+
+def _plan_each_statement(connection: Any, _record: object) -> None:
+    """Without psycopg's prepared statements: PostgreSQL's plan for any value reads all rows for a rare one."""
+    connection.prepare_threshold = None
+
+
+def _create_file(path: Path) -> None:
+    """Its owner's alone, with pages that can be given back: SQLite takes that only before the first table."""
+    with suppress(FileExistsError, OSError):  # connecting says what is wrong
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with closing(connect(path)) as connection, suppress(sqlite3.Error):
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Stays idle. The last connection that closes moves the log into the file: a third of the cost of a write."""
+    connection = connect(path)
+    connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    return connection
