@@ -10,6 +10,7 @@ import pytest
 from tests.delivery.fakes import (
     Clock,
     FakeAdmission,
+    FakeHistory,
     FakeMessage,
     FakePublisher,
     FakeReceivers,
@@ -31,16 +32,21 @@ class Rig:
     """One pipeline and everything around it."""
 
     def __init__(
-        self, *webhooks: Webhook, global_webhook: Webhook | None = None, duplicates: bool = False, **policy: object
+        self,
+        *webhooks: Webhook,
+        global_webhook: Webhook | None = None,
+        duplicates: bool = False,
+        failures_only: bool = False,
+        **policy: object,
     ) -> None:
         self.clock, self.monotonic = Clock(), Clock(1000.0)
         self.webhooks = FakeWebhooks(*webhooks, global_webhook=global_webhook)
         self.admission, self.sender = FakeAdmission(), FakeSender()
         self.publisher, self.recorder = FakePublisher(), FakeRecorder()
-        self.receivers = FakeReceivers()
+        self.receivers, self.history = FakeReceivers(), FakeHistory(failures_only=failures_only)
         self.pipeline = Pipeline(
             Policy(schedule(4, 5, 3, 21600), **policy),  # type: ignore[arg-type]
-            Ports(self.webhooks, self.admission, self.sender, self.publisher, self.recorder),
+            Ports(self.webhooks, self.admission, self.sender, self.publisher, self.recorder, self.history),
             FailureWatch(self.receivers, self.clock),
             Clocks(self.clock, self.monotonic),
             Duplicates() if duplicates else None,

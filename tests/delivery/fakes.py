@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from worker.broker.past_headers import Headers, headers_of, past_in, trace_in
 from worker.delivery.ports import Admitted, ConfigUnavailable, PublishFailed, TooLarge, Turn
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
+from worker.domain.history import Row
 from worker.domain.outcome import Parked
 from worker.domain.past import Past
 from worker.domain.record import Record
@@ -200,6 +201,17 @@ class FakeSender:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class FakeHistory:
+    """ports.History, as a list."""
+
+    def __init__(self, *, failures_only: bool = False) -> None:
+        self.failures_only = failures_only
+        self.rows: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
 
 
 class FakeRecorder:

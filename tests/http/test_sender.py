@@ -250,3 +250,17 @@ async def test_a_body_of_20_mb_leaves_the_loop_to_others(sender: Pool) -> None:
         assert await sender.post(receiver.url(), b"a" * 20_000_000) == Answered(200)
     print(f"longest lag {max(lag) * 1000:.1f} ms")
     assert max(lag) < 0.2
+
+
+@pytest.mark.parametrize("pushed", [1, 2000])
+async def test_a_failed_answer_is_kept_by_its_beginning(sender: Pool, receiver: Receiver, pushed: int) -> None:
+    body = ("não " * pushed).encode()
+    receiver.always("/bad", Answer(422, headers={"content-type": "text/plain; charset=utf-8"}, body=body))
+    receiver.always("/good", Answer(200, body=body))
+    failed, succeeded = await sender.post(receiver.url("/bad")), await sender.post(receiver.url("/good"))
+    assert isinstance(failed, Answered)
+    assert isinstance(succeeded, Answered)
+    assert failed.text == body[:2048].decode(errors="replace")
+    assert failed.content_type == "text/plain; charset=utf-8"
+    assert (succeeded.text, succeeded.content_type) == ("", "")
+    assert sender.kept == 1

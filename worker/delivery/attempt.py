@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import NamedTuple
 
 from worker.basics.clock import Clocks
 from worker.delivery.failure_watch import FailureWatch
@@ -19,6 +20,19 @@ LARGE_BYTES = 256 * 1024
 or more."""
 
 
+class Attempt(NamedTuple):
+    """How an attempt ended.
+
+    `result` is what it was judged by; None: it was cut, or no request was sent. `seconds` is how long it took, None: no
+    request was sent. `size` is the body's that was sent, in bytes, or the event's.
+    """
+
+    outcome: Outcome
+    result: Result | None
+    seconds: float | None
+    size: int
+
+
 class Attempter:
     """Makes attempts; the end of every one that was started is reported to the admission exactly once."""
 
@@ -30,37 +44,39 @@ class Attempter:
         self._failures = failures
         self._now, self._monotonic = clocks
 
-    async def attempt(self, delivery: Delivery, size: int) -> tuple[Outcome, Result | None]:
-        """The outcome, and the result that it was judged by (None: no request was sent, or it was cut at shutdown).
+    async def attempt(self, delivery: Delivery, size: int) -> Attempt:
+        """`size` is the event's, in bytes.
 
-        `size` is the event's, in bytes. Never raises, not even when cancelled: the delivery is still to be settled.
+        Never raises, not even when cancelled: the delivery is still to be settled.
         """
-        started = self._monotonic()
+        started, request = self._monotonic(), None
         try:
             request = await self._build(delivery, size)
             result = await self._sender.send(request, delivery.webhook.timeout(self._policy.timeout))
         except NotSendable as error:
-            return self._given_up(delivery, DeadLettered(error.reason, str(error)))
+            outcome: Outcome = DeadLettered(error.reason, str(error))
         except asyncio.CancelledError:
             # The drain deadline.
-            return self._given_up(delivery, Parked(ParkReason.SHUTDOWN))
+            outcome = Parked(ParkReason.SHUTDOWN)
         except Exception:
             log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
-            return self._given_up(delivery, self._policy.internal(self._now() - delivery.past.first_seen))
-        return self._judged(delivery, result, self._monotonic() - started)
+            outcome = self._policy.internal(self._now() - delivery.past.first_seen)
+        else:
+            seconds = self._monotonic() - started
+            return Attempt(self._judged(delivery, result, seconds), result, seconds, len(request.body))
+        self._admission.released(delivery)
+        if request is None:
+            return Attempt(outcome, None, None, size)
+        return Attempt(outcome, None, self._monotonic() - started, len(request.body))
 
-    def _judged(self, delivery: Delivery, result: Result, seconds: float) -> tuple[Outcome, Result]:
+    def _judged(self, delivery: Delivery, result: Result, seconds: float) -> Outcome:
         self._recorder.attempted(result, seconds)
         not_charged = self._admission.finished(delivery, result, seconds)
         if not_charged is not None:
-            return not_charged, result
+            return not_charged
         outcome = judge(result, delivery.attempt, self._policy)
         self._failures.judged(delivery.webhook, outcome)
-        return outcome, result
-
-    def _given_up(self, delivery: Delivery, outcome: Outcome) -> tuple[Outcome, None]:
-        self._admission.released(delivery)
-        return outcome, None
+        return outcome
 
     async def _build(self, delivery: Delivery, size: int) -> Request:
         forward = self._policy.forward_apikey

@@ -49,7 +49,7 @@ class Pipeline:
         self._duplicates = duplicates
         self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
         self._attempter = Attempter(policy, ports, failures, clocks)
-        self._settler = Settler(ports.publisher, ports.recorder, clocks.now)
+        self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
         self._reading = Tasks()
         self._attempts = Tasks()
 
@@ -228,8 +228,9 @@ class Pipeline:
         if outlived is not None:
             self._not_started(turn, outlived)
             return
-        outcome, result = await self._attempter.attempt(delivery, len(deliveries.message.body))
-        self._settler.attempted(deliveries, delivery, outcome, result)
+        self._settler.attempted(
+            deliveries, delivery, await self._attempter.attempt(delivery, len(deliveries.message.body))
+        )
 
     async def _attempt_after_waiting(self, turn: DeliveryTurn) -> None:
         """No attempt uses a configuration that was replaced before it starts, however long it waited."""

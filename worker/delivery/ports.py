@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Protocol
 
 from worker.domain.choosing.subscriptions import Subscriptions
+from worker.domain.history import Row
 from worker.domain.outcome import Parked
 from worker.domain.past import Past
 from worker.domain.record import Record
@@ -186,12 +187,22 @@ class Recorder(Protocol):
         """A delivery left this process."""
 
 
+class History(Protocol):
+    """Keeps what happened to each delivery, for people to look up. `failures_only`: neither Delivered nor Skipped."""
+
+    failures_only: bool
+
+    def add(self, row: Row) -> None:
+        """Never blocks, never raises; what cannot be kept is lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside of one pipeline."""
+    """The outside of one pipeline. `history` None: nothing is kept."""
 
     webhooks: Webhooks
     admission: Admission
     sender: Sender
     publisher: Publisher
     recorder: Recorder
+    history: History | None = None

@@ -9,14 +9,17 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_never, wait_random_
 from worker.basics.clock import Clock
 from worker.basics.moments import iso_with_offset
 from worker.basics.tasks import end
+from worker.delivery.attempt import Attempt
+from worker.delivery.history_row import row_of
 from worker.delivery.open_deliveries import OpenDeliveries
-from worker.delivery.ports import Publisher, PublishFailed, Recorder, TooLarge
+from worker.delivery.ports import History, Publisher, PublishFailed, Recorder, TooLarge
 from worker.domain.event import Event
+from worker.domain.history import Row, is_kept
 from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Parked, ParkReason, Retried, Skipped
 from worker.domain.past import Past, sendable
 from worker.domain.record import Record
 from worker.domain.routing import Delivery
-from worker.domain.verdict import Answered, Result
+from worker.domain.verdict import status_of
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +33,10 @@ Trade-off: it keeps its place in the prefetch and its bytes in memory; each end 
 class _Settlement:
     """What is to be settled: a delivery with its outcome, or an event that never became one (`delivery` None).
 
-    `past` is what travels on in the headers of a publish, `status` the receiver's answer to this attempt.
+    `past` is what travels on in the headers of a publish; `attempt` is None where none was made this time.
     """
 
-    __slots__ = ("deliveries", "delivery", "event", "outcome", "past", "status")
+    __slots__ = ("attempt", "deliveries", "delivery", "event", "outcome", "past")
 
     def __init__(
         self,
@@ -42,14 +45,14 @@ class _Settlement:
         past: Past,
         event: Event | None,
         delivery: Delivery | None = None,
-        status: int | None = None,
+        attempt: Attempt | None = None,
     ) -> None:
         self.deliveries = deliveries
         self.outcome = outcome
         self.past = past
         self.event = event
         self.delivery = delivery
-        self.status = status
+        self.attempt = attempt
 
     def record(self, now: float) -> Record:
         past, event, delivery = self.past, self.event, self.delivery
@@ -60,18 +63,24 @@ class _Settlement:
             event=event.name if event else None,
             webhook=past.webhook_id,
             attempt=past.attempts + isinstance(self.outcome, Delivered),
-            status=self.status,
+            status=None if self.attempt is None else status_of(self.attempt.result),
             seconds=max(0.0, now - past.first_seen),
         )
+
+    def row(self, now: float) -> Row:
+        """The moment as history keeps it."""
+        body, event, delivery = self.deliveries.message.body, self.event, self.delivery
+        return row_of(self.outcome, self.past, event, delivery, self.attempt, len(body), now)
 
 
 class Settler:
     """Turns each outcome into an ack or a confirmed publish, and into one record."""
 
-    def __init__(self, publisher: Publisher, recorder: Recorder, now: Clock) -> None:
+    def __init__(self, publisher: Publisher, recorder: Recorder, now: Clock, history: History | None = None) -> None:
         self._publisher = publisher
         self._recorder = recorder
         self._now = now
+        self._history = history
         self._storing: dict[asyncio.Future[object], _Settlement] = {}
         self._holding: dict[asyncio.Future[None], _Settlement] = {}
 
@@ -87,16 +96,13 @@ class Settler:
         while self._storing or self._holding:
             await end(*self._storing, *self._holding)
 
-    def attempted(
-        self, deliveries: OpenDeliveries, delivery: Delivery, outcome: Outcome, result: Result | None
-    ) -> None:
+    def attempted(self, deliveries: OpenDeliveries, delivery: Delivery, attempt: Attempt) -> None:
         """The outcome of an attempt; charged when it was judged a failure. Never blocks, never raises."""
-        past, status = delivery.past, None
-        if result is not None:
-            status = result.status if isinstance(result, Answered) else None
-            if not isinstance(outcome, Delivered | Parked):
-                past = past.failed(status, result.error, self._entry(status or result.label))
-        self._settle(_Settlement(deliveries, outcome, past, delivery.event, delivery, status))
+        past, outcome, result = delivery.past, attempt.outcome, attempt.result
+        if result is not None and not isinstance(outcome, Delivered | Parked):
+            status = status_of(result)
+            past = past.failed(status, result.error, self._entry(status or result.label))
+        self._settle(_Settlement(deliveries, outcome, past, delivery.event, delivery, attempt))
 
     def without_attempt(self, deliveries: OpenDeliveries, outcome: Outcome, delivery: Delivery) -> None:
         """The outcome of a delivery that was not attempted this time."""
@@ -177,7 +183,7 @@ class Settler:
             detail = f": {outcome.error}" if isinstance(outcome, Retried | DeadLettered) and outcome.error else ""
             settlement.outcome = DeadLettered(DeadReason.TOO_LARGE_FOR_BROKER, why + detail)
             settlement.deliveries.rejected()
-            self._recorder.settled(settlement.record(self._now()))
+            self._record(settlement)
         else:
             log.warning("a message of %s is offered again in %d s: %s", message.queue, HOLD_SECONDS, error)
             holding = asyncio.get_running_loop().create_task(asyncio.sleep(HOLD_SECONDS))
@@ -230,7 +236,18 @@ class Settler:
 
     def _close(self, settlement: _Settlement, *, settled: bool = True) -> None:
         settlement.deliveries.closed(settled=settled)
-        self._recorder.settled(settlement.record(self._now()))
+        self._record(settlement)
+
+    def _record(self, settlement: _Settlement) -> None:
+        now = self._now()
+        self._recorder.settled(settlement.record(now))
+        if self._history is not None and is_kept(
+            settlement.outcome,
+            settlement.past.parkings,
+            attempted=settlement.attempt is not None and settlement.attempt.seconds is not None,
+            failures_only=self._history.failures_only,
+        ):
+            self._history.add(settlement.row(now))
 
     def _hand_back(self, settlement: _Settlement) -> None:
         settlement.outcome = Parked(ParkReason.HANDED_BACK)

@@ -3,8 +3,30 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from worker.domain.outcome import Delivered, Outcome, Parked, ParkReason, Skipped, SkipReason
+
 KEPT_ANSWER_BYTES = 2048
 """Of a failed attempt's answer."""
+
+
+UNWANTED = frozenset({SkipReason.EVENT_NOT_ENABLED, SkipReason.NO_WEBHOOK, SkipReason.FILTERED})
+"""Most of all events end so. Nobody asks why: `webhook explain` says it of any event."""
+
+
+def is_kept(outcome: Outcome, parkings: int, *, attempted: bool, failures_only: bool) -> bool:
+    """Whether there is a row of this moment. `parkings`: how often the delivery was parked before.
+
+    A delivery that is parked has not ended, but its first parking tells that its event has come. Handed back, it has
+    neither: the broker delivers it again.
+    """
+    if failures_only and isinstance(outcome, Delivered | Skipped):
+        return False
+    match outcome:
+        case Parked() if not attempted:
+            return parkings == 0 and outcome.reason is not ParkReason.HANDED_BACK
+        case Skipped():
+            return outcome.reason not in UNWANTED
+    return True
 
 
 class Row(NamedTuple):

@@ -47,6 +47,12 @@ class Target:
         return self.place[0]
 
     @property
+    def server(self) -> str:
+        """Host and port, as people write them."""
+        host, port = self.place
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
     def bare(self) -> str:
         """The URL without credentials, query and fragment, each of which may hold a secret."""
         return without_secrets(self.url)

@@ -1,6 +1,6 @@
 """What an attempt's result means: the table that decides between delivered, again and never again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.domain.backoff import Schedule
@@ -37,12 +37,16 @@ class Failure(StrEnum):
 class Answered:
     """The receiver sent a status line. `retry_after` is in seconds from now, if it sent one.
 
-    `moved_to`: of a redirect, the host (and port) of its `Location` where that is another one.
+    `moved_to`: of a redirect, the host (and port) of its `Location` where that is another one. `text` and
+    `content_type`: what a failed attempt's answer begins with, for people to read. Nothing is decided by them, and two
+    answers that differ in them alone are equal.
     """
 
     status: int
     retry_after: float | None = None
     moved_to: str = ""
+    text: str = field(default="", compare=False, repr=False)
+    content_type: str = field(default="", compare=False, repr=False)
 
     @property
     def label(self) -> str:
@@ -71,6 +75,10 @@ class Unanswered:
 
 
 Result = Answered | Unanswered
+
+
+def status_of(result: Result | None) -> int | None:
+    return result.status if isinstance(result, Answered) else None
 
 
 def judge(result: Result, attempt: int, policy: Policy) -> Outcome:

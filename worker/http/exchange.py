@@ -11,6 +11,7 @@ from contextlib import suppress
 import aiohttp
 from yarl import URL
 
+from worker.domain.history import KEPT_ANSWER_BYTES
 from worker.http.aiohttp_internals import (
     Connection,
     HttpProcessingError,
@@ -37,26 +38,32 @@ class Answer:
         self._connection = connection
         self._body = body
 
-    async def drain(self, deadline: float) -> None:
+    async def drain(self, deadline: float, begun: bytearray | None = None) -> None:
         """Read the body within bounds, so that its connection can be used again; else close it.
 
+        `begun` gets the body's first KEPT_ANSWER_BYTES, as far as they are read in that.
         `deadline`: the attempt's, on the event loop's clock. Cancelled, it returns: the status has arrived, and only
         that counts, at the drain deadline too.
         """
         if not self._body.is_eof():
             with suppress(TimeoutError, asyncio.CancelledError, aiohttp.ClientError, HttpProcessingError, OSError):
-                await self._read(deadline)
+                await self._read(deadline, begun)
+        elif begun is not None:
+            with suppress(aiohttp.ClientError, HttpProcessingError, OSError):
+                begun += self._body.read_nowait(KEPT_ANSWER_BYTES)
         if self._body.is_eof() and reusable(self._connection):
             self._connection.release()
         else:
             abort(self._connection)
 
-    async def _read(self, deadline: float) -> None:
+    async def _read(self, deadline: float, begun: bytearray | None) -> None:
         soon = asyncio.get_running_loop().time() + DRAIN_SECONDS
         left = DRAIN_BYTES
         async with asyncio.timeout_at(min(soon, deadline)):
             while left > 0 and (chunk := await self._body.readany()):
                 left -= len(chunk)
+                if begun is not None:
+                    begun += chunk[: KEPT_ANSWER_BYTES - len(begun)]
 
 
 async def exchange(connection: Connection, head: bytes, body: bytes, deadline: float) -> Answer:

@@ -42,6 +42,10 @@ MOST_OF_A_HOST = 255
 """Characters of a redirect's host that are shown: DNS has no longer ones (RFC 1035, 2.3.4)."""
 
 
+MOST_OF_A_TYPE = 100
+"""Characters of an answer's content type that are kept."""
+
+
 class Sender:
     """The HTTP client of all deliveries; made and used in one event loop.
 
@@ -90,11 +94,23 @@ class Sender:
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             error.__traceback__ = None  # its frames hold it, and the body, until the collector comes
             return unanswered(error, request.target)
-        await answer.drain(deadline)
         status = answer.message.code
-        if 300 <= status < 400:
-            return Answered(status, moved_to=moved_to(answer.message.headers.get(hdrs.LOCATION), request.target))
-        return Answered(status, self._retry_after(answer) if status in HONOURS_RETRY_AFTER else None)
+        if 200 <= status < 300:
+            await answer.drain(deadline)
+            return Answered(status)
+        return await self._failed(answer, status, request.target, deadline)
+
+    async def _failed(self, answer: Answer, status: int, target: Target, deadline: float) -> Answered:
+        """With what people want to read of it."""
+        headers, begun = answer.message.headers, bytearray()
+        await answer.drain(deadline, begun)
+        return Answered(
+            status,
+            self._retry_after(answer) if status in HONOURS_RETRY_AFTER else None,
+            moved_to(headers.get(hdrs.LOCATION), target) if 300 <= status < 400 else "",
+            text=begun.decode(errors="replace"),
+            content_type=printable(headers.get(hdrs.CONTENT_TYPE, ""))[:MOST_OF_A_TYPE],
+        )
 
     async def _answer(self, request: Request, deadline: float) -> Answer:
         """The answer's head."""

@@ -1,0 +1,68 @@
+"""What a delivery's moment becomes in its history."""
+
+from worker.delivery.attempt import Attempt
+from worker.domain.choosing.quick_chat import quick_chat
+from worker.domain.event import Event
+from worker.domain.history import Row
+from worker.domain.outcome import DeadLettered, Outcome, Retried
+from worker.domain.past import Past
+from worker.domain.routing import Delivery, delivery_id
+from worker.domain.verdict import Answered, Result
+
+CUT = "the attempt was cut when the worker stopped, or failed for a fault of the worker"
+
+
+def row_of(
+    outcome: Outcome,
+    past: Past,
+    event: Event | None,
+    delivery: Delivery | None,
+    attempt: Attempt | None,
+    size: int,
+    now: float,
+) -> Row:
+    """`past` as it travels on, `size` the event's in bytes, `now` Unix seconds. `attempt` None: none was made.
+
+    By position: one is made of every delivery, and names would cost as much as the rest.
+    """
+    result = seconds = None
+    number = past.attempts
+    if attempt is not None:
+        _, result, seconds, size = attempt
+        if seconds is not None and delivery is not None:
+            number = delivery.past.attempts + 1
+    answered = result if isinstance(result, Answered) else None
+    return Row(
+        int(now * 1000),
+        delivery.id if delivery else _id(past, event),
+        past.event_id,
+        event.instance if event else None,
+        past.webhook_id,
+        event.kind if event else None,
+        quick_chat(event.fields) if event else None,
+        type(outcome).__name__,
+        outcome.reason.value,
+        number,
+        answered.status if answered else None,
+        None if seconds is None else round(seconds * 1000),
+        _error(outcome, result, cut=result is None and seconds is not None),
+        (answered.text or None) if answered else None,
+        (answered.content_type or None) if answered else None,
+        size,
+        delivery.target.server if delivery else None,
+    )
+
+
+def _id(past: Past, event: Event | None) -> str:
+    """The `webhook-id` header, also of a delivery that ends before it is routed; else the event's own."""
+    if event is not None and past.webhook_id is not None:
+        return delivery_id(past.event_id, event.instance, past.webhook_id)
+    return f"evt_{past.event_id[:32]}"
+
+
+def _error(outcome: Outcome, result: Result | None, *, cut: bool) -> str | None:
+    if isinstance(outcome, Retried | DeadLettered):
+        return outcome.error or None
+    if cut:
+        return CUT
+    return result.error if result is not None and outcome.reason.value != "ok" else None

@@ -1,0 +1,63 @@
+"""The canonical chat of every event that is delivered, for its history: fast where it stands in front, as in messages.
+
+Evolution API writes a message's `data` as `{"key":{"remoteJid":...},...`: that small object alone is decoded then (1 us
+instead of 4). Its text ends at the first brace: with one inside a string or an object within, the text would be no
+JSON, and the whole event is read. Trade-off: of a `data` with two `key`, as no program writes it, the first counts.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from worker.domain.choosing.jid import canonical_jid, is_hidden, is_person
+from worker.domain.choosing.plan import ChatOfEvent
+
+LARGE_BYTES = 64 * 1024
+"""Of `data`: above this only what stands in front is looked at, so that no event holds up the others."""
+
+_BEGIN = b'{"key":{'
+_HEAD_BYTES = 512
+"""Longer than any `key`: it has an id and at most four addresses."""
+
+
+class _Key(msgspec.Struct, gc=False, rename="camel"):
+    remote_jid: object = None
+    remote_jid_alt: object = None
+    previous_remote_jid: object = None
+
+
+_decode = msgspec.json.Decoder(_Key).decode
+_read_all = ChatOfEvent()
+
+
+def quick_chat(fields: Mapping[str, msgspec.Raw | bytes]) -> str | None:
+    """The chat's canonical address; None for an event about none, and for a large one where it is not in front."""
+    data = fields.get("data")
+    if data is None:
+        return None
+    view = memoryview(data)
+    jid = _in_front(bytes(view[:_HEAD_BYTES]))
+    if jid is not None:
+        return jid
+    if len(view) > LARGE_BYTES or b"@" not in bytes(view):  # every address has one
+        return None
+    chat = _read_all(fields)
+    return None if chat is None else chat.jid
+
+
+def _in_front(head: bytes) -> str | None:
+    """None: not there, or it takes the whole event to tell."""
+    if not head.startswith(_BEGIN):
+        return None
+    try:
+        key = _decode(head[len(_BEGIN) - 1 : head.find(b"}") + 1])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    jid = canonical_jid(key.remote_jid)
+    if jid is None or not is_hidden(jid):
+        return jid
+    for other in (key.remote_jid_alt, key.previous_remote_jid):
+        shown = canonical_jid(other)
+        if shown is not None and is_person(shown):
+            return shown
+    return None
