@@ -10,6 +10,7 @@ VALUES = {
     "AUTHENTICATION_API_KEY": "topsecret",
     "DATABASE_CONNECTION_URI": "postgresql://u:topsecret@h/db",
     "EGRESS_PROXY": "http://u:topsecret@h:3128",
+    "HISTORY_DATABASE_URI": "postgresql://u:topsecret@h/history",
     "RABBITMQ_URI": "amqp://u:topsecret@h/v",
     "WEBHOOK_GLOBAL_URL": "https://u:topsecret@h/x",
     "WEBHOOK_SECRET_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",

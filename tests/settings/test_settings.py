@@ -113,6 +113,28 @@ def test_values_are_read_as_documented() -> None:
     assert settings(SERVER_PORT="9464", SERVER_HOST="10.0.0.1", METRICS_HOST="10.0.0.2").server_port == 9464
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "sqlite:///history.db"),
+        ({"DATABASE_CONNECTION_URI": "sqlite:////data/my webhooks.db"}, "sqlite:////data/history.db"),
+        ({"DATABASE_CONNECTION_URI": "postgresql://u:p@db/worker"}, "postgresql://db/worker"),
+        ({"DATABASE_CONNECTION_URI": "mysql://u:p@db/evo", "WEBHOOK_SOURCE": "evolution"}, "sqlite:///history.db"),
+        ({"DATABASE_CONNECTION_URI": "postgresql://db/x", "WEBHOOK_SOURCE": "file"}, "sqlite:///history.db"),
+        ({"HISTORY_DATABASE_URI": "mysql://u:p@db/history"}, "mysql://db/history"),
+    ],
+)
+def test_history_is_kept_beside_the_webhooks_unless_they_are_somebody_elses(
+    given: dict[str, str], expected: str
+) -> None:
+    assert settings(**given).history_database_uri.shown.replace("u:***@", "") == expected
+
+
+def test_a_wrong_database_of_webhooks_is_told_once() -> None:
+    (problem,) = problems({"DATABASE_CONNECTION_URI": "oracle://h/x"})
+    assert problem.startswith("DATABASE_CONNECTION_URI=")
+
+
 def test_sizes_and_booleans() -> None:
     sizes = {"1000": 1000, "256MiB": 2**28, "256 mb": 256_000_000, "1GiB": 2**30, "7B": 7}
     assert {s: settings(WORKER_MAX_BYTES=s).worker_max_bytes for s in sizes} == sizes

@@ -67,8 +67,8 @@ class TopologyMismatch(Exception):
     """A queue or exchange exists otherwise than the worker needs it, or there is no room for it; with the fix."""
 
 
-CONNECTIONS = 2
-"""Of one `run`: consuming and publishing. `api` has one, and so has each command while it runs."""
+CONNECTIONS = 3
+"""Of one `run`: consuming, publishing and history. `api` has one, and so has each command while it runs."""
 
 _LIMIT = re.compile(r"\blimit\b.*\breached\b|\breached\b.*\blimit\b", re.DOTALL)
 

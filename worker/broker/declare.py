@@ -9,7 +9,7 @@ from aiormq.channel import Channel
 from worker.broker.aiormq_internals import channel_on, connection_beneath
 from worker.broker.connection import TopologyMismatch, limit_reached
 from worker.broker.frames import bind_queue, declare_exchange, declare_queue, unbind_queue
-from worker.broker.topology import Topology
+from worker.broker.topology import Queue, Topology
 
 
 async def declare(connection: AbstractConnection, topology: Topology, *, bind: bool) -> None:
@@ -44,10 +44,26 @@ async def declare(connection: AbstractConnection, topology: Topology, *, bind: b
         ) from None
 
 
+async def declare_one(connection: AbstractConnection, queue: Queue, *, declares: bool) -> None:
+    """A queue beside those of deliveries. Without `declares` only checked. Raises TopologyMismatch."""
+    channel = await open_channel(connection)
+    try:
+        await declare_queue(channel, queue.name, queue.arguments, passive=not declares)
+        await channel.close()
+    except aiormq.exceptions.ChannelNotFoundEntity:
+        raise TopologyMismatch(f"RABBITMQ_DECLARE=false and {queue.name} does not exist: create it") from None
+    except aiormq.exceptions.ChannelPreconditionFailed as error:
+        fix = "raise the limit" if limit_reached(str(error)) else "delete it when it is empty"
+        raise TopologyMismatch(f"RabbitMQ refuses the queue {queue.name}: {error}; {fix}") from None
+    except aiormq.exceptions.ChannelAccessRefused as error:
+        raise TopologyMismatch(f"RabbitMQ refuses the queue {queue.name}: {error}; grant the rights") from None
+
+
 def no_room(refusal: str, topology: Topology) -> str:
     """What RabbitMQ says of a limit, how much the worker needs, and what can be done."""
+    needed = len(topology.whole.queues)
     return (
-        f"{refusal}. This is a limit of RabbitMQ or of its hosted plan; the worker needs {len(topology.queues)} queues "
+        f"{refusal}. This is a limit of RabbitMQ or of its hosted plan; the worker needs {needed} queues "
         f"({len(topology.delays)} of them for delays between attempts), one more for each replica, and 2 exchanges: "
         "raise it (rabbitmqctl set_vhost_limits), delete queues nobody needs, or have fewer delays (WEBHOOK_RETRY_*)"
     )

@@ -41,7 +41,7 @@ class BrokerExamination:
         self._address = address
         self._given = given
         self._commands = Commands(address.vhost, settings.worker_queue_prefix)
-        self._topology: Topology = wiring.queue_topology(settings, wiring.retry_schedule(settings))
+        self._topology: Topology = wiring.queue_topology(settings, wiring.retry_schedule(settings)).whole
         self._plan = wiring.consumption_plan(settings, self._topology)
         self._queues: list[QueueFacts] = []
         self._bindings: list[Binding] | None = None

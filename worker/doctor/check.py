@@ -175,7 +175,7 @@ def _example(webhook: Webhook, refusal: Refusal) -> str:
 
 
 async def _broker(settings: Settings, connection: AbstractConnection) -> AsyncIterator[Line]:
-    topology = wiring.queue_topology(settings, wiring.retry_schedule(settings))
+    topology = wiring.queue_topology(settings, wiring.retry_schedule(settings)).whole
     plan = wiring.consumption_plan(settings, topology)
     seen = await topology_seen(connection, topology, plan, declares=settings.rabbitmq_declare)
     created = f" ({len(seen.absent)} are created at the first start)" if seen.declares and seen.absent else ""

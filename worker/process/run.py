@@ -19,6 +19,7 @@ from worker.domain.backoff import Schedule
 from worker.process import gauges, wiring
 from worker.process.api import announce_change, announcer, serve_api, until_ready
 from worker.process.health import serve_health
+from worker.process.history import WorkersHistory, insist
 from worker.process.lifecycle import Lifecycle, calm_garbage_collection
 from worker.process.sources import webhook_source
 from worker.process.states import ConnectionStates, SelfFault
@@ -53,7 +54,9 @@ class Worker:
         stack.push_async_callback(self._tracing.close)
         retries = wiring.retry_schedule(settings)
         self._queues = queues = wiring.queue_topology(settings, retries)
-        self._telemetry = Telemetry(queues.delays, settings.metrics_instances, (queue.name for queue in queues.queues))
+        self._telemetry = Telemetry(
+            queues.delays, settings.metrics_instances, (queue.name for queue in queues.whole.queues)
+        )
 
         self._source = webhook_source(settings)
         stack.push_async_callback(self._source.store.close)
@@ -63,6 +66,8 @@ class Worker:
         self._self_fault = SelfFault(self._telemetry)
         self._admission = wiring.admission(settings, retries, self._self_fault.changed)
         self._failures = wiring.failure_watch(settings, self._source, self._webhooks)
+        self._history = self._build_history()
+        self._consuming = asyncio.Event()
         self._build_broker_side(retries)
         self._exchanges = wiring.instance_exchanges(settings, queues, self._source.store, self._webhooks)
         self._announcer = announcer(settings, lambda: self._publisher.connection)
@@ -73,6 +78,16 @@ class Worker:
         gauges.measure_admission(self._telemetry, self._admission)
         gauges.measure_broker(self._telemetry, self._consumers, self._publisher, self._census)
         gauges.measure_process(self._telemetry, self._lag)
+
+    def _build_history(self) -> WorkersHistory | None:
+        queue, telemetry = self._queues.history, self._telemetry
+        if queue is None:
+            return None
+
+        def on_depth(batches: int) -> None:
+            telemetry.waiting({queue.name: batches})
+
+        return WorkersHistory(self._settings, queue, telemetry.registry, on_depth, self._stack)
 
     def _build_broker_side(self, retries: Schedule) -> None:
         settings, queues, tracing = self._settings, self._queues, self._tracing
@@ -98,6 +113,7 @@ class Worker:
             sender=sender,
             publisher=self._publisher,
             failures=self._failures,
+            history=self._history.recording if self._history else None,
         )
         self._consumers = Consumers(
             tracing.handler(self._pipeline.take),
@@ -125,6 +141,8 @@ class Worker:
             supervisor = Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
             await self._background(name, supervisor.run())
         await self._background("queue depths", self._census.watch())
+        for name, run in self._history.parts().items() if self._history else ():
+            await self._background(name, insist(name, run, self._consuming))
         if settings.rabbitmq_instance_exchanges:
             await self._background("instance exchanges", self._exchanges.watch(lambda: self._consumers.connection))
 
@@ -135,6 +153,8 @@ class Worker:
         await self._pipeline.drain(self._settings.worker_drain_seconds)
         await self._failures.finished()
         await self._consumers.flushed()
+        if self._history is not None:
+            await self._history.finish()
 
     def not_ready(self) -> str | None:
         """Why it is not ready: readiness is consuming."""
@@ -148,6 +168,7 @@ class Worker:
         await self._plan.prepare(connection)
         await self._changes.listen(connection)
         self._webhooks.invalidate_all()
+        self._consuming.set()  # the queues of deliveries exist: history takes no room before they do
 
     async def _changed(self, instance: str, revision: int) -> None:
         """The API has written: here at once, elsewhere through the broker."""

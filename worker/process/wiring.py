@@ -18,7 +18,7 @@ from worker.delivery.duplicates import Duplicates
 from worker.delivery.failing import LongFailing
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.pipeline import Pipeline
-from worker.delivery.ports import Ports, Publisher
+from worker.delivery.ports import History, Ports, Publisher
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.explain import Explained, explain
 from worker.domain.policy import Policy
@@ -51,7 +51,8 @@ def retry_schedule(settings: Settings) -> Schedule:
 
 
 def queue_topology(settings: Settings, retries: Schedule) -> Topology:
-    return topology(settings.worker_queue_prefix, settings.rabbitmq_exchange_name, retries.steps)
+    prefix, exchange = settings.worker_queue_prefix, settings.rabbitmq_exchange_name
+    return topology(prefix, exchange, retries.steps, history=settings.history != "off")
 
 
 def policy(settings: Settings, retries: Schedule) -> Policy:
@@ -176,10 +177,11 @@ def pipeline(
     sender: ports.Sender,
     publisher: Publisher,
     failures: FailureWatch,
+    history: History | None,
 ) -> Pipeline:
     """The way of an event, traced where traces are on."""
     outside = Ports(
-        webhooks, tracing.admission(admission), tracing.sender(sender), publisher, tracing.recorder(telemetry)
+        webhooks, tracing.admission(admission), tracing.sender(sender), publisher, tracing.recorder(telemetry), history
     )
     duplicates = Duplicates() if settings.rabbitmq_instance_exchanges else None
     return Pipeline(policy(settings, retries), outside, failures, Clocks(time.time, time.monotonic), duplicates)

@@ -8,7 +8,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -140,7 +140,9 @@ def _judge_unknown(name: str, known: frozenset[str], reading: Reading) -> None:
 def _hint(upper: str, known: frozenset[str], path: tuple[str, ...] = ()) -> str:
     """`path`: where it stands in the file, whose spelling the answer then has."""
     choices = {EVENTS + e for e in CHOOSABLE} if upper.startswith(EVENTS) else known
-    nearest = difflib.get_close_matches(upper, choices, 1, _RESEMBLANCE)
+    beginning_alike = [choice for choice in choices if choice.partition("_")[0] == upper.partition("_")[0]]
+    nearest = difflib.get_close_matches(upper, beginning_alike, 1, _RESEMBLANCE)
+    nearest = nearest or difflib.get_close_matches(upper, choices, 1, _RESEMBLANCE)
     return f"; did you mean {as_key(nearest[0], path) if path else nearest[0]}?" if nearest else ""
 
 
@@ -245,6 +247,11 @@ def network(entry: object) -> Network:
 def database(value: object) -> Database:
     """Reader of DATABASE_CONNECTION_URI."""
     return value if isinstance(value, Database) else parsed_by(parse, value)
+
+
+def history_database(value: object) -> Database:
+    """Reader of HISTORY_DATABASE_URI."""
+    return value if isinstance(value, Database) else replace(database(value), setting="HISTORY_DATABASE_URI")
 
 
 def broker(value: object) -> Address:

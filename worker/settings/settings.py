@@ -17,6 +17,7 @@ from worker.settings import environment as given
 from worker.settings import ways_out
 from worker.settings.choices import chosen, nothing_chosen
 from worker.settings.environment import EVENTS, Given, Network, Reading, number, text
+from worker.settings.history import default_database
 from worker.stores.database import Database
 from worker.stores.own.sealing import Sealer
 from worker.webhooks import certificates
@@ -201,6 +202,17 @@ class Settings(BaseModel):
     no_proxy: Annotated[tuple[str, ...], Items] = setting((), "Hosts, networks and ports reached without EGRESS_PROXY.")
     egress_ca_file: Authorities = setting("", "PEM file of authorities that are trusted beside the system's.")
 
+    history: Annotated[Literal["all", "failures", "off"], Word] = setting(
+        "all", "What is kept of deliveries for people to look up: `all`, `failures` or `off` ([history](history.md))."
+    )
+    history_days: Annotated[int, Read(number(int, 1, 3650))] = setting(7, "How long.")
+    history_database_uri: Annotated[Database, Read(given.history_database)] = Field(
+        default_factory=default_database,
+        description="Where; default: the worker's own database if it is a server, else a file `history.db`.",
+        repr=False,
+    )
+    history_writer: Flag = setting(True, "`false`: `webhook-worker history-writer` writes it, this process does not.")
+
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = setting(
         "info", "`debug`, `info`, `warning` or `error`; `debug` logs successes too."
     )
@@ -235,7 +247,10 @@ def _one_host(values: Mapping[str, Any]) -> bool:
 
 
 SECRETS = frozenset({"AUTHENTICATION_API_KEY", "WEBHOOK_SECRET_KEY"})
-IN_FILES = (*sorted(SECRETS), "DATABASE_CONNECTION_URI", "EGRESS_PROXY", "RABBITMQ_URI", "WEBHOOK_GLOBAL_URL")
+IN_FILES = (
+    *sorted(SECRETS),
+    *("DATABASE_CONNECTION_URI", "EGRESS_PROXY", "HISTORY_DATABASE_URI", "RABBITMQ_URI", "WEBHOOK_GLOBAL_URL"),
+)
 """Settings that may hold a secret: <NAME>_FILE names a file with the value of each."""
 VARIABLES = frozenset(name.upper() for name in Settings.model_fields if name != "webhook_events")
 """The variables that are read, apart from WEBHOOK_EVENTS_<NAME>."""
