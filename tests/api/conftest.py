@@ -38,6 +38,7 @@ class Api:
 
     store: Any
     token_owner: Any = None
+    history: Any = None
     host: str = "127.0.0.1"
     base: str = ""
     changes: list[tuple[str, int]] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Api:
             changed=self._changed,
             send_test=self._send_test,
             token_owner=self.token_owner,
+            history=self.history,
             now=lambda: 1_795_000_000.123,
             monotonic=lambda: self.monotonic,
             sleep=self._sleep,

@@ -13,9 +13,13 @@ from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 
 from tests.api.conftest import KEY
+from tests.history.fakes import row
 from worker.api.openapi import document
 from worker.api.webhooks import WebhookApi
+from worker.domain.history import Batch
 from worker.domain.webhook_test import WebhookTest
+from worker.history.asking import Asking
+from worker.stores.history.store import history_store
 from worker.stores.own.store import SqlStore
 
 CHECKS = {
@@ -45,12 +49,25 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def _serve(path: Path, started: "Future[str]", ended: threading.Event) -> None:
     store = SqlStore(f"sqlite:///{path}", lambda: 1_795_000_000_123)
     await store.migrate()
+    history = history_store(f"sqlite:///{path.with_name('history.db')}", 7, lambda: 1_795_000_000_123)
+    await history.prepare()
+    rows = tuple(row(1_795_000_000_000 + n, id=f"msg_{n}", instance=None if n else "acme") for n in range(3))
+    await history.write([Batch("run-1", 0, "pod-1", rows)])
     api = WebhookApi(
-        "127.0.0.1", 0, store, KEY, refuse_url=_nothing, changed=_nothing, send_test=_answered, sleep=_nothing
+        "127.0.0.1",
+        0,
+        store,
+        KEY,
+        refuse_url=_nothing,
+        changed=_nothing,
+        send_test=_answered,
+        sleep=_nothing,
+        history=Asking(history, lambda: None, lambda: 1_795_000_000.0),
     )
     started.set_result(f"http://127.0.0.1:{await api.start()}")
     await asyncio.to_thread(ended.wait)
     await api.close()
+    await history.close()
     await store.close()
 
 

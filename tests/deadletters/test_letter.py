@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.basics.moments import moment_or_age
 from worker.broker.past_headers import PREFIX, headers_of
 from worker.deadletters import shown as output
-from worker.deadletters.filter import Filter, since
+from worker.deadletters.filter import Filter
 from worker.deadletters.letter import DELIVERY_LIMIT, LETTER_REASONS, UNKNOWN, read, redriven
 from worker.domain.event import InvalidEvent, identity
 from worker.domain.past import Past
@@ -169,13 +170,13 @@ def test_a_letter_of_unknown_time_or_event_matches_no_filter_on_it() -> None:
     [("90s", 910), ("2m", 880), ("1h", -2600), ("1d", -85400), ("1970-01-01T00:10:00Z", 600), ("1970-01-02", 86400)],
 )
 def test_since_takes_ages_and_iso_times(text: str, expected: float) -> None:
-    assert since(text, 1000) == expected
+    assert moment_or_age(text, 1000) == expected
 
 
 @pytest.mark.parametrize("text", ["", "2", "2w", "h", "-2h", "yesterday", "9999999999d", "2026-13-01"])
 def test_since_says_what_it_takes(text: str) -> None:
     with pytest.raises(ValueError, match="must be an age"):
-        since(text, 0)
+        moment_or_age(text, 0)
 
 
 def test_no_secret_is_shown() -> None:

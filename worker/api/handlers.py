@@ -20,8 +20,10 @@ from worker.api.ports import Changed, Explain, SendTest
 from worker.api.saving import Saving
 from worker.domain.event import InvalidEvent
 from worker.domain.names import COUNTED, canonical
-from worker.domain.webhook import DEFAULT_ID, Endpoint
+from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 from worker.domain.webhook_test import KIND, event_of_test
+from worker.history.asking import Asking
+from worker.history.shown import Shown, by_webhook
 from worker.webhooks.changing import find
 from worker.webhooks.declaration import ID
 from worker.webhooks.fields import Problem
@@ -45,6 +47,7 @@ class Handlers:
         send_test: SendTest,
         explain: Explain,
         now: Callable[[], float],
+        history: Asking | None = None,
     ) -> None:
         self._store = store
         self._saving = saving
@@ -52,6 +55,7 @@ class Handlers:
         self._send_test = send_test
         self._explain = explain
         self._now = now
+        self._history = history
 
     async def set_named_in_body(self, request: web.Request) -> web.Response:
         """POST /webhook/instance"""
@@ -79,10 +83,14 @@ class Handlers:
         instance, asked_id = _instance(request), request.query.get("id", DEFAULT_ID)
         stored = await find(self._store, Endpoint(instance, asked_id))
         if stored is not None:
-            return json_answer(superset(stored))
+            return json_answer({**superset(stored), "health": await self._health(stored.webhook)})
         if asked_id != DEFAULT_ID:
             raise _missing(instance, asked_id)
-        return json_answer(nothing_set(instance))
+        return json_answer({**nothing_set(instance), "health": None})
+
+    async def _health(self, webhook: Webhook) -> Shown | None:
+        found = await self._history.health(webhook.instance) if self._history else None
+        return by_webhook(found, webhook.id)
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /webhook"""

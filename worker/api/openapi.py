@@ -5,6 +5,9 @@ from typing import Any
 from worker import __version__
 from worker.api.dialects import FIELDS
 from worker.api.schemas import SCHEMAS
+from worker.history.asked import OUTCOMES, REASON_NAMES
+from worker.history.asked import PAGE as HISTORY_PAGE
+from worker.history.store import LARGEST_PAGE
 from worker.webhooks.declaration import CONTENT, ID, Kept
 from worker.webhooks.store import LONGEST_ID
 
@@ -40,6 +43,8 @@ def document() -> Json:
             "/webhook/{instance}": {"delete": _delete()},
             "/webhook/test/{instance}": {"post": _test()},
             "/webhook/explain/{instance}": {"post": _explain()},
+            "/history": {"get": _history()},
+            "/history/{id}": {"get": _timeline()},
             "/openapi.json": {"get": _open("This document", "application/json")},
             "/docs": {"get": _open("This page", "text/html")},
         },
@@ -54,7 +59,7 @@ def document() -> Json:
 _REFUSALS = {
     "400": "What is wrong: one line a problem, with field, value and what is allowed",
     "401": "The header apikey is missing or wrong, or a token of another instance",
-    "404": "No such webhook, or no such path",
+    "404": "No such webhook, delivery or path",
     "405": "No such method; the header Allow names those that exist",
     "408": "The body did not arrive in time",
     "409": "Webhooks are changed elsewhere: WEBHOOK_SOURCE is not `own`; the message says where",
@@ -112,7 +117,9 @@ def _find() -> Json:
     return _operation(
         "Find a webhook",
         _good(
-            "200", "The webhook, readable by clients of 1.x and 2.x; nothing set: `enabled` false, `url` empty", "Found"
+            "200",
+            "The webhook, readable by clients of 1.x and 2.x; nothing set: `enabled` false, `url` empty",
+            "FoundWithHealth",
         ),
         "400 401 404 500 503",
         description="With an `id` that the instance does not have: 404.",
@@ -166,6 +173,46 @@ def _explain() -> Json:
         "operator's global webhook is there for AUTHENTICATION_API_KEY alone.",
         parameters=[_INSTANCE],
         requestBody={"required": True, "content": _json("Event")},
+    )
+
+
+_FILTERED: dict[str, tuple[str, Json]] = {
+    "instance": ("Of this instance", _NAME),
+    "webhook": ("For the webhook of this id", _NAME),
+    "event": ("Of this event, in any spelling", _NAME),
+    "chat": ("About this chat: its address, or a phone number in digits", _NAME),
+    "outcome": ("With this outcome", {"enum": list(OUTCOMES)}),
+    "reason": ("For this reason", {"enum": list(REASON_NAMES)}),
+    "status": ("Answered with this status", {"type": "integer", "minimum": 100, "maximum": 999}),
+    "since": ("From this time on: RFC 3339, or an age as 90s, 30m, 2h, 3d", _NAME),
+    "until": ("Before this time, written likewise", _NAME),
+    "id": ("Of this delivery", _NAME),
+}
+
+
+def _history() -> Json:
+    page = {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": HISTORY_PAGE}
+    return _operation(
+        "Look up what became of deliveries",
+        _good("200", "Rows, newest first", "HistoryPage"),
+        "400 401 404 503",
+        description="All filters that are given must hold. An instance's own token sees the rows of its instance, "
+        "whatever it asks for. 404: HISTORY is off.",
+        parameters=[
+            *(_query(name, text, schema) for name, (text, schema) in _FILTERED.items()),
+            _query("after", "The `next` of the page before", {"type": "string"}),
+            _query("limit", "At most so many rows", page),
+        ],
+    )
+
+
+def _timeline() -> Json:
+    which = {"name": "id", "in": "path", "required": True, "description": "Its `webhook-id`", "schema": _NAME}
+    return _operation(
+        "Look up one delivery",
+        _good("200", "Its rows, oldest first", "Timeline"),
+        "400 401 404 503",
+        parameters=[which],
     )
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from worker.api.answers import EVOLUTIONS, OURS
 from worker.domain.names import COUNTED
+from worker.history.asked import OUTCOMES
+from worker.history.shown import FIELDS
 from worker.webhooks.declaration import ADDRESS, BY_NAME, CONTENT, RESPELLED, Field, Kept
 
 Json = dict[str, Any]
@@ -103,12 +105,46 @@ _EXPLAINED: Json = _object(
     *("instance", "id", "url", "would", "reason", "why", "body_bytes", "unless"),
 )
 
+_NUMBER: Json = {"type": "integer"}
+_ROW: Json = _object(
+    {
+        "at": {**_TEXT, "description": "when it ended, RFC 3339 in UTC"},
+        "id": {**_TEXT, "description": "the `webhook-id`; `evt_...` of an event that never became a delivery"},
+        "event_id": _TEXT,
+        **dict.fromkeys(("instance", "webhook", "event", "chat"), _nullable(_TEXT)),
+        "outcome": {"enum": list(OUTCOMES)},
+        "reason": _TEXT,
+        "attempt": {**_NUMBER, "description": "its number; 0: none was made yet"},
+        "status": _nullable(_NUMBER),
+        "ms": {**_nullable(_NUMBER), "description": "how long the attempt took; null: none was made this time"},
+        "error": _nullable(_TEXT),
+        "answer": {**_nullable(_TEXT), "description": "of a failed attempt: how the answer's body begins"},
+        "size": {**_NUMBER, "description": "bytes sent, or of the event"},
+        "host": _nullable(_TEXT),
+        "replica": _TEXT,
+    },
+    *FIELDS,
+)
+_SPAN: Json = _object({"attempts": _NUMBER, "success": _nullable({"type": "number"})}, "attempts", "success")
+_HEALTH: Json = {
+    **_nullable(
+        _object(
+            {"hour": _SPAN, "day": _SPAN, "last_success": _nullable(_TEXT), "last_failure": _nullable(_TEXT)},
+            *("hour", "day", "last_success", "last_failure"),
+        )
+    ),
+    "description": "attempts and share of successes of the last hour and day; null: history is off, or away",
+}
+
 SCHEMAS: Json = {
     "Id": _ID,
     "Set": {"anyOf": _requests("url")},
     "SetNamingInstance": _naming_instance(),
     "SetAnswer": {"anyOf": [_V1_ANSWER, _object({**_V2_PROPERTIES, **_NOTES}, *_V2_PROPERTIES, title="2.x")]},
     "Found": _object({**_V2_PROPERTIES, **_V1}, *_V2_PROPERTIES, *_V1),
+    "FoundWithHealth": _object({**_V2_PROPERTIES, **_V1, "health": _HEALTH}, *_V2_PROPERTIES, *_V1, "health"),
+    "HistoryPage": _object({"items": {"type": "array", "items": _ROW}, "next": _nullable(_TEXT)}, "items", "next"),
+    "Timeline": _object({"id": _TEXT, "items": {"type": "array", "items": _ROW, "minItems": 1}}, "id", "items"),
     "Page": _object(
         {"webhooks": {"type": "array", "items": {"$ref": "#/components/schemas/Found"}}, "after": _nullable(_TEXT)},
         *("webhooks", "after"),

@@ -13,11 +13,13 @@ from worker.api.body import LONGEST_BODY
 from worker.api.docs import page
 from worker.api.errors import ApiError, errors, json_answer
 from worker.api.handlers import Handlers
+from worker.api.history import HistoryHandlers
 from worker.api.listening import listen
 from worker.api.openapi import document
 from worker.api.ports import Changed, Explain, RefuseUrl, SendTest, TokenOwner
 from worker.api.saving import Saving
 from worker.domain.explain import explain
+from worker.history.asking import Asking
 from worker.webhooks.store import WritableStore
 
 OPEN = frozenset({"/docs", "/openapi.json"})
@@ -35,7 +37,7 @@ class WebhookApi:
     """Evolution's webhook calls, on the worker's own store.
 
     `api_key` (AUTHENTICATION_API_KEY) reaches everything and must not be empty. With `token_owner` an instance's
-    own token is accepted too, and reaches that instance only.
+    own token is accepted too, and reaches that instance only. Without `history` none is kept.
     """
 
     def __init__(
@@ -50,15 +52,16 @@ class WebhookApi:
         send_test: SendTest,
         explain: Explain | None = None,
         token_owner: TokenOwner | None = None,
+        history: Asking | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._host = host
         self._port = port
-        self._handlers = Handlers(
-            store, Saving(store, refuse_url, changed), changed, send_test, explain or _without_operators(now), now
-        )
+        saving = Saving(store, refuse_url, changed)
+        self._handlers = Handlers(store, saving, changed, send_test, explain or _without_operators(now), now, history)
+        self._history = HistoryHandlers(history, now)
         self._authentication = Authentication(api_key, token_owner, Failures(monotonic), sleep, OPEN)
         self._runner: web.AppRunner | None = None
 
@@ -84,6 +87,8 @@ class WebhookApi:
         app.router.add_post(f"/webhook/explain/{instance}{_SLASH}", handlers.explain)
         app.router.add_get("/webhook", handlers.list)
         app.router.add_delete(f"/webhook/{instance}{_SLASH}", handlers.delete)
+        app.router.add_get(f"/history{_SLASH}", self._history.page)
+        app.router.add_get("/history/{id:[^/]+}", self._history.timeline)
         app.router.add_get("/openapi.json", _openapi)
         app.router.add_get("/docs", _docs)
         return app

@@ -4,7 +4,8 @@ import argparse
 import time
 from typing import Any
 
-from worker.deadletters.filter import Filter, since
+from worker.basics.moments import moment_or_age
+from worker.deadletters.filter import Filter
 from worker.deadletters.letter import LETTER_REASONS
 
 Subparsers = Any
@@ -113,7 +114,7 @@ def _filters(parser: argparse.ArgumentParser, limit: str) -> None:
 
 def _since(text: str) -> float:
     try:
-        return since(text, time.time())
+        return moment_or_age(text, time.time())
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

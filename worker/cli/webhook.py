@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker.cli import webhook_explain, webhook_secrets, webhook_test, webhook_transfer
 from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, count, say, say_json
+from worker.cli.history import health_of
 from worker.cli.store import announce, opened_store
 from worker.domain.webhook import DEFAULT_ID
 from worker.settings.settings import Settings
@@ -125,12 +126,23 @@ def _show(options: argparse.Namespace, result: "SetResult") -> None:
 
 
 async def _get(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.history.shown import UNKNOWN_HEALTH, by_webhook, health_line  # noqa: PLC0415
     from worker.webhooks.commands import get_webhooks  # noqa: PLC0415
 
     async with opened_store(settings, must_exist=True) as store:
         found = await get_webhooks(store, options.instance, options.id)
-    say_json(found) if options.json else say_table(found)
-    return DONE if found else _none_such(options.instance)
+    if not found:
+        say_json(found) if options.json else say_table(found)
+        return _none_such(options.instance)
+    health = await health_of(settings, options.instance)
+    if options.json:
+        say_json([{**webhook, "health": by_webhook(health, str(webhook["id"]))} for webhook in found])
+        return DONE
+    say_table(found)
+    for name in (str(webhook["id"]) for webhook in found):
+        if health is not None:
+            say(health_line(name, health.get(name, UNKNOWN_HEALTH)))
+    return DONE
 
 
 async def _list(options: argparse.Namespace, settings: Settings) -> int:

@@ -19,6 +19,7 @@ from worker.broker.topology import config_exchange
 from worker.http.egress import refuse_url
 from worker.process import wiring
 from worker.process.health import serve_health
+from worker.process.history_store import asking
 from worker.process.lifecycle import Lifecycle
 from worker.process.sources import webhook_source
 from worker.settings.settings import Settings
@@ -72,7 +73,9 @@ async def serve_api(
     with suppress(TimeoutError):
         async with asyncio.timeout(STORE_SECONDS):
             await ready.wait()
-    policy, proxy = wiring.egress_policy(settings), wiring.egress_proxy(settings)
+    policy, proxy, history = wiring.egress_policy(settings), wiring.egress_proxy(settings), asking(settings)
+    if history is not None:
+        stack.push_async_callback(history.close)
     api = WebhookApi(
         settings.server_host,
         settings.server_port,
@@ -83,6 +86,7 @@ async def serve_api(
         send_test=wiring.webhook_tester(settings).send,
         explain=wiring.explainer(settings),
         token_owner=token_owner,
+        history=history,
     )
     stack.push_async_callback(api.close)
     try:

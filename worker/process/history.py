@@ -17,13 +17,11 @@ from worker.broker.connection import Supervisor
 from worker.broker.history import HistoryClient
 from worker.broker.topology import Queue, history_queue
 from worker.history.recording import Recording
-from worker.history.store import HistoryStore
 from worker.history.writer import Writer
 from worker.process.health import serve_health
+from worker.process.history_store import store_of_history
 from worker.process.lifecycle import Lifecycle
-from worker.process.sources import require_driver
 from worker.settings.settings import Settings
-from worker.stores.history.store import history_store
 from worker.telemetry.history import RecordingMetrics, WriterMetrics
 
 log = logging.getLogger(__name__)
@@ -35,12 +33,6 @@ AFTER_FAULT_SECONDS = 30.0
 
 Parts = Mapping[str, Callable[[], Awaitable[None]]]
 """What runs all the time, by name."""
-
-
-def store_of_history(settings: Settings) -> HistoryStore:
-    """Opens nothing. Raises StoreUnavailable without the database's driver."""
-    require_driver(settings.history_database_uri)
-    return history_store(settings.history_database_uri, settings.history_days, lambda: int(time.time() * 1000))
 
 
 class WorkersHistory:

@@ -1,0 +1,49 @@
+"""GET /history: what became of deliveries. An instance's own token sees its own rows: that is part of each question."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from worker.api.auth import CALLER
+from worker.api.errors import ApiError, invalid, json_answer
+from worker.history import asked, shown
+from worker.history.asking import Asking
+from worker.webhooks.fields import Problem
+
+OFF = "no history is kept: HISTORY is off"
+
+
+class HistoryHandlers:
+    """`asking` None: HISTORY is off. `now` gives Unix time in seconds."""
+
+    def __init__(self, asking: Asking | None, now: Callable[[], float]) -> None:
+        self._asking = asking
+        self._now = now
+
+    async def page(self, request: web.Request) -> web.Response:
+        """GET /history"""
+        asking = self._known()
+        query = request.query
+        twice = [Problem(name, "is given twice") for name in dict.fromkeys(query) if len(query.getall(name)) > 1]
+        if twice:
+            raise invalid(twice)
+        filters = {name: text for name, text in query.items() if name not in ("after", "limit")}
+        try:
+            question = asked.question(filters, request[CALLER].instance, self._now())
+            after, limit = asked.cursor(query.get("after")), asked.limit(query.get("limit"))
+        except asked.BadFilter as error:
+            raise invalid([Problem(name[:100], text) for name, text in error.problems.items()]) from None
+        return json_answer(shown.page(await asking.page(question, after, limit)))
+
+    async def timeline(self, request: web.Request) -> web.Response:
+        """GET /history/{id}; another instance's delivery is as unknown as one that never was."""
+        delivery_id = request.match_info["id"]
+        found = await self._known().timeline(delivery_id, request[CALLER].instance)
+        if not found:
+            raise ApiError(404, [f"The history has no delivery {delivery_id!r:.200}"])
+        return json_answer({"id": delivery_id, "items": [shown.row(kept) for kept in found]})
+
+    def _known(self) -> Asking:
+        if self._asking is None:
+            raise ApiError(404, [OFF])
+        return self._asking

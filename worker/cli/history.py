@@ -1,0 +1,125 @@
+"""`webhook-worker history list|show`: what became of deliveries."""
+
+import argparse
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, count, say, say_json
+from worker.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.history.asking import Asking
+    from worker.history.store import Cursor, Health, Kept, Question
+
+SHOWN = 50
+"""Rows of `history list` without --limit: a screen or two."""
+
+_HELP = {
+    "instance": ("NAME", "of this instance"),
+    "webhook": ("ID", "for the webhook of this id (`default`, `global`, ...)"),
+    "event": ("NAME", "of this event, in any spelling: messages.upsert, MESSAGES_UPSERT"),
+    "chat": ("CHAT", "about this chat: its address, or a phone number in digits"),
+    "outcome": ("OUTCOME", "Delivered, Skipped, Retried, Parked or DeadLettered"),
+    "reason": ("REASON", "for this reason, as docs/outcomes.md has them"),
+    "status": ("CODE", "answered with this status"),
+    "since": ("WHEN", "since an ISO time (UTC unless it says) or an age: 90s 30m 2h 3d"),
+    "until": ("WHEN", "before that"),
+    "id": ("ID", "of this delivery (the `webhook-id` header)"),
+}
+
+
+def add_to(commands: Subparsers) -> None:
+    history = commands.add_parser("history", help="what became of deliveries: list them, show one")
+    actions = history.add_subparsers(required=True, metavar="action")
+    listed = add_command(actions, "list", "rows, newest first; all that is given must hold", _list)
+    for name, (placeholder, text) in _HELP.items():
+        listed.add_argument(f"--{name}", metavar=placeholder, help=text)
+    listed.add_argument("--limit", type=count, default=SHOWN, metavar="N", help=f"at most so many (default: {SHOWN})")
+    show = add_command(actions, "show", "one delivery's attempts, oldest first", _show)
+    show.add_argument("id", metavar="ID", help="as `history list` shows it, or the `webhook-id` header")
+
+
+@asynccontextmanager
+async def _asking(settings: Settings) -> AsyncIterator["Asking | None"]:
+    from worker.process.history_store import asking  # noqa: PLC0415 - heavy; see cli/__init__.py
+
+    found = asking(settings)
+    try:
+        yield found
+    finally:
+        if found is not None:
+            await found.close()
+
+
+async def health_of(settings: Settings, instance: str) -> "Mapping[str, Health] | None":
+    """By webhook id; None: not known now. Never raises, and takes two seconds at most."""
+    from worker.webhooks.store import StoreUnavailable  # noqa: PLC0415
+
+    try:
+        async with _asking(settings) as asking:
+            return None if asking is None else await asking.health(instance)
+    except StoreUnavailable:  # its driver is not installed
+        return None
+
+
+async def _list(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.history import asked, shown  # noqa: PLC0415
+    from worker.process.history_store import now  # noqa: PLC0415
+
+    given = {name: text for name in _HELP if (text := getattr(options, name)) is not None}
+    try:
+        question = asked.question(given, None, now())
+    except asked.BadFilter as error:
+        for name, problem in error.problems.items():
+            complain(f"--{name} {problem}")
+        return WRONG
+    async with _asking(settings) as asking:
+        if asking is None:
+            return _off()
+        rows = await _rows(asking, question, options.limit)
+    if options.json:
+        say_json([shown.row(kept) for kept in rows])
+    elif rows:
+        for line in shown.table(rows):
+            say(line)
+    else:
+        say("no rows: wider filters, or `webhook-worker webhook explain` for an event that nobody wanted")
+    return DONE
+
+
+async def _rows(asking: "Asking", question: "Question", most: int) -> list["Kept"]:
+    from worker.history.store import LARGEST_PAGE  # noqa: PLC0415
+
+    rows: list[Kept] = []
+    after: Cursor | None = None
+    while len(rows) < most:
+        page = await asking.page(question, after, min(LARGEST_PAGE, most - len(rows)))
+        rows += page.items
+        after = page.following
+        if after is None:
+            break
+    return rows
+
+
+async def _show(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.history import shown  # noqa: PLC0415
+
+    async with _asking(settings) as asking:
+        if asking is None:
+            return _off()
+        rows = await asking.timeline(options.id, None)
+    if not rows:
+        complain(f"the history has no delivery {options.id!r}; `webhook-worker history list` shows what it has")
+        return FAILED
+    if options.json:
+        say_json({"id": options.id, "items": [shown.row(kept) for kept in rows]})
+    else:
+        for line in shown.timeline(rows):
+            say(line)
+    return DONE
+
+
+def _off() -> int:
+    complain("no history is kept: HISTORY is off")
+    return FAILED
