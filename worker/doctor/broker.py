@@ -9,7 +9,7 @@ from worker.broker.connection import BROKER_ERRORS, close, in_words
 from worker.broker.consuming.plan import evolution_queues as known_names
 from worker.broker.consuming.plan import go_queues
 from worker.broker.topology import Topology
-from worker.doctor import evolution, evolution_go, own, version
+from worker.doctor import evolution, evolution_go, history, own, version
 from worker.doctor.asking.management import (
     Binding,
     Management,
@@ -159,13 +159,15 @@ class BrokerExamination:
             own.limits(view, topology),
             *own.policies(view, topology, commands),
             own.readers(view, topology),
+            history.shared(view, topology, settings.history_database_uri),
             own.dead_letters(view, topology),
             own.leftovers(view, topology, commands),
             *self._theirs(theirs, of_go, view.version, instances),
         ]
         if view.bindings is not None:
             sized = [queue.facts for queue in (*theirs, *of_go)]
-            sized += [view.queues[queue.name] for queue in topology.queues if queue.name in view.queues]
+            carry_events = [queue.name for queue in topology.queues if queue != topology.history]
+            sized += [view.queues[name] for name in carry_events if name in view.queues]
             found.append(version.message_size(view.version, sized))
         return [finding for finding in found if finding is not None]
 

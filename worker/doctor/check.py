@@ -15,6 +15,7 @@ from worker.broker.connection import BROKER_ERRORS, close, connect, in_words
 from worker.broker.consuming.plan import ConsumptionPlan
 from worker.broker.declare import lacks_room, mismatch, missing, no_room
 from worker.broker.topology import Topology
+from worker.doctor import history
 from worker.doctor.asking.reach import proxy_problem
 from worker.doctor.asking.refusals import host_of, refusals
 from worker.doctor.endpoints import problems_of
@@ -71,6 +72,8 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
     if seen.problem is None:
         yield "webhooks", _unsendable(settings, seen)
         yield await _egress(settings, seen.webhooks)
+    if seen.problem is None and settings.history != "off":  # often the same database, or the same folder
+        yield f"history ({settings.history_database_uri.shown})", await history.problem(settings)
     if (proxy := wiring.egress_proxy(settings)) is not None:
         yield f"egress proxy {proxy.address.server}", await proxy_problem(proxy)
     try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
-from worker.doctor import clock, database, endpoints
+from worker.doctor import clock, database, endpoints, history
 from worker.doctor.asking.management import ManagementAddress
 from worker.doctor.asking.reach import reach
 from worker.doctor.broker import BrokerExamination
@@ -36,6 +36,7 @@ async def examine(settings: Settings, address: ManagementAddress, *, given: bool
     webhooks: list[Webhook] = []
     async for finding in _stored(settings, webhooks, ahead):
         yield finding
+    yield history.finding(await history.problem(settings), settings)
     tenants = {webhook.instance for webhook in webhooks if webhook.instance}
     broker = BrokerExamination(settings, address, tenants, given=given)
     async for finding in broker.findings(await _instances(settings)):

@@ -372,10 +372,13 @@ async def test_a_database_user_without_rights_gets_the_statements_that_grant_the
     assert "lacks the rights" in lacking["what"]
     assert "hunter2" not in json.dumps(found)
     postgres.execute(name, lacking["fix"])
-    code, found = await doctor(DATABASE_CONNECTION_URI=reader)
+    code, found = await doctor(DATABASE_CONNECTION_URI=reader, HISTORY="off")
     assert code == 0
     assert of(found, "database rights")["level"] == "ok"
     assert of(found, "clock")["what"] == "agrees with the database and RabbitMQ within 5 s"
+    code, found = await doctor(DATABASE_CONNECTION_URI=reader)
+    history = of(found, "history")
+    assert (code, history["level"], "one for each day" in history["what"]) == (1, "warning", True)
 
 
 async def test_evolutions_database_is_granted_for_reading_and_tells_which_instances_are_gone(

@@ -30,8 +30,8 @@ class ServerFacts:
     may_write: bool | None = None
 
 
-def server_facts(database: Database) -> ServerFacts | None:
-    """Blocking. None: SQLite has no server. Raises StoreUnavailable."""
+def server_facts(database: Database, tables: Sequence[str] = OWN_TABLES) -> ServerFacts | None:
+    """Of the rights to these tables. Blocking. None: SQLite has no server. Raises StoreUnavailable."""
     if database.dialect == "sqlite":
         return None
     with errors_mapped(database):
@@ -46,7 +46,7 @@ def server_facts(database: Database) -> ServerFacts | None:
                 after = time.time()
                 rights: tuple[bool | None, bool | None]
                 if postgresql:
-                    rights = _may_create(connection, database.schema), _may_write(connection, database.schema)
+                    rights = _may_create(connection, database.schema), _may_write(connection, database.schema, tables)
                 else:
                     rights = _mysql_rights(connection)
         finally:
@@ -68,8 +68,8 @@ def _may_create(connection: Connection, schema: str | None) -> bool:
     return bool(found.scalar_one())
 
 
-def _may_write(connection: Connection, schema: str | None) -> bool | None:
-    """All of the worker's tables that exist in the schema of the URI; None: there is none."""
+def _may_write(connection: Connection, schema: str | None, tables: Sequence[str]) -> bool | None:
+    """All of these tables that exist in the schema of the URI; None: there is none."""
     found = connection.execute(
         text(
             "SELECT bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')"
@@ -77,7 +77,7 @@ def _may_write(connection: Connection, schema: str | None) -> bool | None:
             " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
             " WHERE n.nspname = coalesce(CAST(:schema AS text), current_schema()) AND c.relname = ANY(:tables)"
         ),
-        {"schema": schema, "tables": list(OWN_TABLES)},
+        {"schema": schema, "tables": list(tables)},
     )
     answer = found.scalar_one()
     return None if answer is None else bool(answer)
