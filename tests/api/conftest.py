@@ -39,6 +39,7 @@ class Api:
     store: Any
     token_owner: Any = None
     history: Any = None
+    resend: Any = None
     host: str = "127.0.0.1"
     base: str = ""
     changes: list[tuple[str, int]] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Api:
             send_test=self._send_test,
             token_owner=self.token_owner,
             history=self.history,
+            resend=self.resend,
             now=lambda: 1_795_000_000.123,
             monotonic=lambda: self.monotonic,
             sleep=self._sleep,

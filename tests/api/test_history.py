@@ -12,7 +12,8 @@ import pytest
 
 from tests.api.conftest import TOKENS, Api, MakeApi
 from tests.history.fakes import row
-from worker.domain.history import Batch
+from worker.api.ports import CannotResend
+from worker.domain.history import Batch, Row
 from worker.domain.webhook import Webhook
 from worker.history.asked import written
 from worker.history.asking import Asking
@@ -178,3 +179,49 @@ async def test_find_tells_how_a_webhook_fares(api: Api, store: SqlStore) -> None
     assert health["last_success"] == "2026-11-18T11:06:40.123Z"
     assert (await api.find("acme", "?id=new")).json["health"]["day"] == {"attempts": 0, "success": None}
     assert (await api.find("nobody")).json["health"] is None
+
+
+class FakeLetters:
+    """api.ports.Resend over one letter of acme's."""
+
+    def __init__(self, row_of_attempt: Row) -> None:
+        self.row = row_of_attempt
+        self.problem: CannotResend | None = None
+
+    async def __call__(self, delivery_id: str, owner: str | None) -> Row | None:
+        if self.problem is not None:
+            raise self.problem
+        return self.row if delivery_id == self.row.id and owner in (None, self.row.instance) else None
+
+
+@pytest.fixture
+def letters() -> FakeLetters:
+    return FakeLetters(row(id="msg_dead", instance="other"))
+
+
+@pytest.fixture
+async def resending(make_api: MakeApi, store: SqlStore, letters: FakeLetters) -> Api:
+    async def owner(token: str) -> str | None:
+        return TOKENS.get(token)
+
+    return await make_api(store, token_owner=owner, resend=letters)
+
+
+async def test_a_dead_letter_is_sent_again_and_the_attempt_told(resending: Api) -> None:
+    answer = await resending.call("POST", "/history/msg_dead/resend")
+    assert answer.status == 200
+    assert answer.json == {"id": "msg_dead", "ok": True, "status": 200, "ms": 12, "error": None, "answer": None}
+
+
+async def test_another_instances_letter_is_as_unknown_as_one_that_never_was(resending: Api) -> None:
+    for path in ("/history/msg_dead/resend", "/history/msg_never/resend"):
+        assert (await resending.call("POST", path, key="acme-token")).status == 404
+    assert (await resending.call("POST", "/history/msg_never/resend")).status == 404
+    assert (await resending.call("POST", "/history/msg_dead/resend", key="wrong")).status == 401
+
+
+@pytest.mark.parametrize(("away", "status"), [(True, 503), (False, 409)])
+async def test_why_it_cannot_be_sent_is_said(resending: Api, letters: FakeLetters, away: bool, status: int) -> None:
+    letters.problem = CannotResend("its webhook is gone", away=away)
+    answer = await resending.call("POST", "/history/msg_dead/resend")
+    assert (answer.status, answer.json["response"]["message"]) == (status, ["its webhook is gone"])

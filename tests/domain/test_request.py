@@ -118,6 +118,11 @@ def test_any_event_keeps_its_values_and_has_evolutions_order(
             assert bytes(fields[key]) == value.encode()
 
 
+def test_an_attempt_that_somebody_asked_for_says_so() -> None:
+    asked = build(delivery(Webhook("acme", "https://h/x")), NOW, replay=True)
+    assert asked.headers == {**built().headers, "webhook-replay": "true"}
+
+
 # A webhook's own headers
 
 

@@ -1,4 +1,7 @@
-"""GET /history: what became of deliveries. An instance's own token sees its own rows: that is part of each question."""
+"""/history: what became of deliveries, and one of them sent again.
+
+An instance's own token reaches its own rows and letters alone: that is part of each question.
+"""
 
 from collections.abc import Callable
 
@@ -6,6 +9,7 @@ from aiohttp import web
 
 from worker.api.auth import CALLER
 from worker.api.errors import ApiError, invalid, json_answer
+from worker.api.ports import CannotResend, Resend
 from worker.history import asked, shown
 from worker.history.asking import Asking
 from worker.webhooks.fields import Problem
@@ -14,10 +18,11 @@ OFF = "no history is kept: HISTORY is off"
 
 
 class HistoryHandlers:
-    """`asking` None: HISTORY is off. `now` gives Unix time in seconds."""
+    """`asking` None: HISTORY is off. `resend` None: there is no broker to resend from. `now`: Unix seconds."""
 
-    def __init__(self, asking: Asking | None, now: Callable[[], float]) -> None:
+    def __init__(self, asking: Asking | None, resend: Resend | None, now: Callable[[], float]) -> None:
         self._asking = asking
+        self._resend = resend
         self._now = now
 
     async def page(self, request: web.Request) -> web.Response:
@@ -42,6 +47,17 @@ class HistoryHandlers:
         if not found:
             raise ApiError(404, [f"The history has no delivery {delivery_id!r:.200}"])
         return json_answer({"id": delivery_id, "items": [shown.row(kept) for kept in found]})
+
+    async def resend(self, request: web.Request) -> web.Response:
+        """POST /history/{id}/resend"""
+        delivery_id = request.match_info["id"]
+        try:
+            row = await self._resend(delivery_id, request[CALLER].instance) if self._resend else None
+        except CannotResend as error:
+            raise ApiError(503 if error.away else 409, [str(error)]) from None
+        if row is None:
+            raise ApiError(404, [f"The delivery {delivery_id!r:.200} is not in the dead letters"])
+        return json_answer(shown.resent(row))
 
     def _known(self) -> Asking:
         if self._asking is None:

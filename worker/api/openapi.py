@@ -45,6 +45,7 @@ def document() -> Json:
             "/webhook/explain/{instance}": {"post": _explain()},
             "/history": {"get": _history()},
             "/history/{id}": {"get": _timeline()},
+            "/history/{id}/resend": {"post": _resend()},
             "/openapi.json": {"get": _open("This document", "application/json")},
             "/docs": {"get": _open("This page", "text/html")},
         },
@@ -62,7 +63,7 @@ _REFUSALS = {
     "404": "No such webhook, delivery or path",
     "405": "No such method; the header Allow names those that exist",
     "408": "The body did not arrive in time",
-    "409": "Webhooks are changed elsewhere: WEBHOOK_SOURCE is not `own`; the message says where",
+    "409": "It cannot be done as things are (webhooks are changed elsewhere, say); the message says why",
     "413": "The body has more than 1 MiB",
     "415": "The body is not application/json",
     "500": "A stored webhook is damaged; the message says which, setting it again is the remedy",
@@ -206,13 +207,27 @@ def _history() -> Json:
     )
 
 
+_DELIVERY = {"name": "id", "in": "path", "required": True, "description": "Its `webhook-id`", "schema": _NAME}
+
+
+def _resend() -> Json:
+    return _operation(
+        "Send a dead letter once more",
+        _good("200", "What came of the attempt", "Resent"),
+        "400 401 404 409 500 503",
+        description="One POST with the same `webhook-id` and the header `webhook-replay: true`, to the webhook as it "
+        "is now. It does not count against the webhook. A 2xx takes the letter out of the dead letters. 404: it is not "
+        "there; 409: it cannot be sent as things are.",
+        parameters=[_DELIVERY],
+    )
+
+
 def _timeline() -> Json:
-    which = {"name": "id", "in": "path", "required": True, "description": "Its `webhook-id`", "schema": _NAME}
     return _operation(
         "Look up one delivery",
         _good("200", "Its rows, oldest first", "Timeline"),
         "400 401 404 503",
-        parameters=[which],
+        parameters=[_DELIVERY],
     )
 
 

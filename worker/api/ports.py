@@ -3,8 +3,18 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from worker.domain.explain import Explained
+from worker.domain.history import Row
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest
+
+
+class CannotResend(Exception):
+    """`away`: RabbitMQ cannot be asked now; else the letter cannot be sent as things are. The text says why."""
+
+    def __init__(self, text: str, *, away: bool) -> None:
+        super().__init__(text)
+        self.away = away
+
 
 SendTest = Callable[[Webhook, bytes], Awaitable[WebhookTest]]
 """Sends an event's bytes to the webhook, built and signed like any delivery, in one attempt. Never raises."""
@@ -18,6 +28,10 @@ RefuseUrl = Callable[[str], Awaitable[object | None]]
 Changed = Callable[[str, int], Awaitable[None]]
 """Announces to every replica that an instance is at this revision now. Returns soon and never raises: a message that
 cannot be sent is the announcer's to log, and the caches' time to live covers it."""
+
+Resend = Callable[[str, str | None], Awaitable[Row | None]]
+"""POSTs a dead letter once more: its id, and the instance that asks (None: the operator). Returns the attempt as the
+history has it; None: no such letter. Raises CannotResend, StoreUnavailable."""
 
 TokenOwner = Callable[[str], Awaitable[str | None]]
 """The instance that a token belongs to, or None. Raises StoreUnavailable."""

@@ -144,6 +144,17 @@ SCHEMAS: Json = {
     "Found": _object({**_V2_PROPERTIES, **_V1}, *_V2_PROPERTIES, *_V1),
     "FoundWithHealth": _object({**_V2_PROPERTIES, **_V1, "health": _HEALTH}, *_V2_PROPERTIES, *_V1, "health"),
     "HistoryPage": _object({"items": {"type": "array", "items": _ROW}, "next": _nullable(_TEXT)}, "items", "next"),
+    "Resent": _object(
+        {
+            "id": _TEXT,
+            "ok": _FLAG,
+            "status": _nullable(_NUMBER),
+            "ms": _NUMBER,
+            "error": _nullable(_TEXT),
+            "answer": _nullable(_TEXT),
+        },
+        *("id", "ok", "status", "ms", "error", "answer"),
+    ),
     "Timeline": _object({"id": _TEXT, "items": {"type": "array", "items": _ROW, "minItems": 1}}, "id", "items"),
     "Page": _object(
         {"webhooks": {"type": "array", "items": {"$ref": "#/components/schemas/Found"}}, "after": _nullable(_TEXT)},

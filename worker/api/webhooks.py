@@ -16,7 +16,7 @@ from worker.api.handlers import Handlers
 from worker.api.history import HistoryHandlers
 from worker.api.listening import listen
 from worker.api.openapi import document
-from worker.api.ports import Changed, Explain, RefuseUrl, SendTest, TokenOwner
+from worker.api.ports import Changed, Explain, RefuseUrl, Resend, SendTest, TokenOwner
 from worker.api.saving import Saving
 from worker.domain.explain import explain
 from worker.history.asking import Asking
@@ -53,6 +53,7 @@ class WebhookApi:
         explain: Explain | None = None,
         token_owner: TokenOwner | None = None,
         history: Asking | None = None,
+        resend: Resend | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -61,7 +62,7 @@ class WebhookApi:
         self._port = port
         saving = Saving(store, refuse_url, changed)
         self._handlers = Handlers(store, saving, changed, send_test, explain or _without_operators(now), now, history)
-        self._history = HistoryHandlers(history, now)
+        self._history = HistoryHandlers(history, resend, now)
         self._authentication = Authentication(api_key, token_owner, Failures(monotonic), sleep, OPEN)
         self._runner: web.AppRunner | None = None
 
@@ -89,6 +90,7 @@ class WebhookApi:
         app.router.add_delete(f"/webhook/{instance}{_SLASH}", handlers.delete)
         app.router.add_get(f"/history{_SLASH}", self._history.page)
         app.router.add_get("/history/{id:[^/]+}", self._history.timeline)
+        app.router.add_post("/history/{id:[^/]+}/resend", self._history.resend)
         app.router.add_get("/openapi.json", _openapi)
         app.router.add_get("/docs", _docs)
         return app

@@ -25,6 +25,9 @@ PREFETCH = 16
 
 DEPTH_SECONDS = 15.0
 
+ONCE_SECONDS = 5.0
+"""For a single batch, its confirm included."""
+
 
 class HistoryClient:
     """A supervisor's client. `declares=False`: the queue is only checked (RABBITMQ_DECLARE).
@@ -167,3 +170,15 @@ async def _calmly(work: Awaitable[T]) -> T:
             return await work
     except BROKER_ERRORS as error:
         raise ConnectionError(in_words(error)) from error
+
+
+async def publish_once(connection: AbstractConnection, queue: str, body: bytes) -> str | None:
+    """One batch on a connection that is there for something else; the problem, or None."""
+    try:
+        async with asyncio.timeout(ONCE_SECONDS):
+            channel = await _calmly(open_channel(connection, confirms=True))
+            await _calmly(asyncio.wait_for(Outbox(channel).publish(queue, body, {}, "1"), ONCE_SECONDS))
+            await _calmly(channel.close())
+    except (ConnectionError, PublishFailed, TimeoutError) as error:
+        return in_words(error)
+    return None

@@ -1,4 +1,4 @@
-"""`webhook-worker history list|show`: what became of deliveries."""
+"""`webhook-worker history list|show|resend`: what became of deliveries, and one of them sent again."""
 
 import argparse
 from collections.abc import AsyncIterator, Mapping
@@ -30,7 +30,7 @@ _HELP = {
 
 
 def add_to(commands: Subparsers) -> None:
-    history = commands.add_parser("history", help="what became of deliveries: list them, show one")
+    history = commands.add_parser("history", help="what became of deliveries: list them, show one, resend a dead one")
     actions = history.add_subparsers(required=True, metavar="action")
     listed = add_command(actions, "list", "rows, newest first; all that is given must hold", _list)
     for name, (placeholder, text) in _HELP.items():
@@ -38,6 +38,9 @@ def add_to(commands: Subparsers) -> None:
     listed.add_argument("--limit", type=count, default=SHOWN, metavar="N", help=f"at most so many (default: {SHOWN})")
     show = add_command(actions, "show", "one delivery's attempts, oldest first", _show)
     show.add_argument("id", metavar="ID", help="as `history list` shows it, or the `webhook-id` header")
+
+    again = add_command(actions, "resend", "send a dead letter once more, in one attempt", _resend)
+    again.add_argument("id", metavar="ID", help="as `history list` or `dead list` shows it")
 
 
 @asynccontextmanager
@@ -118,6 +121,27 @@ async def _show(options: argparse.Namespace, settings: Settings) -> int:
         for line in shown.timeline(rows):
             say(line)
     return DONE
+
+
+async def _resend(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.deadletters.resend import NotResendable, NotThere  # noqa: PLC0415
+    from worker.history.shown import resent  # noqa: PLC0415
+    from worker.process.resend import BrokerUnavailable, resend  # noqa: PLC0415
+
+    try:
+        row = await resend(settings, options.id, None)
+    except NotThere:
+        return complain(f"{options.id!r} is not in the dead letters; `webhook-worker history show` says where it is")
+    except (NotResendable, BrokerUnavailable) as error:
+        return complain(str(error))
+    found = resent(row)
+    if options.json:
+        say_json(found)
+    else:
+        say(f"{row.host} answered {row.status} after {row.ms} ms" if row.status is not None else str(row.error))
+        if row.answer:
+            say(f"answer: {row.answer[:200]}")
+    return DONE if found["ok"] else FAILED
 
 
 def _off() -> int:

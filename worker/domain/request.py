@@ -55,7 +55,10 @@ _FRAMING = frozenset(
         "upgrade",
     }
 )
-NOT_OVERRIDABLE = OURS | _FRAMING | {"jwt_key"}
+REPLAY = "webhook-replay"
+"""`true` on an attempt that somebody asked for; on no other."""
+
+NOT_OVERRIDABLE = OURS | _FRAMING | {"jwt_key", REPLAY}
 """Names (lower case) that a webhook's own headers cannot set: ours, and those that frame the request."""
 
 _JWT_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}')
@@ -94,11 +97,11 @@ class BodyTooLarge(NotSendable):
     reason = DeadReason.TOO_LARGE
 
 
-def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None) -> Request:
+def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None, replay: bool = False) -> Request:
     """The request of the next attempt; `now` is Unix time in seconds (signature and token are fresh each time).
 
     `forward_apikey` True: the body keeps the secret that the message carries, False: it loses it, None: Evolution API's
-    `apikey` stays and Evolution Go's `instanceToken` is dropped. Raises NotSendable.
+    `apikey` stays and Evolution Go's `instanceToken` is dropped. `replay`: somebody asked for it. Raises NotSendable.
     """
     problem = header_problem(delivery.webhook)
     if problem:
@@ -125,6 +128,8 @@ def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None)
         if instance_id is not None:
             headers["x-instance-id"] = _percent_encoded(instance_id)
     headers["webhook-attempt"] = str(delivery.attempt)
+    if replay:
+        headers[REPLAY] = "true"
     return Request(delivery.target, headers, content, webhook.tls)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from worker.basics.moments import iso
 from worker.basics.printable import printable
+from worker.domain.history import Row
+from worker.domain.outcome import Delivered
 from worker.history.asked import written
 from worker.history.store import Health, Kept, Page, Span
 
@@ -28,6 +30,12 @@ def row(kept: Kept) -> Shown:
     """`at` is RFC 3339 in UTC, with milliseconds."""
     found: Shown = {**kept.row._asdict(), "at": _time(kept.row.at), "replica": kept.replica}
     return {name: found[name] for name in FIELDS}
+
+
+def resent(found: Row) -> Shown:
+    """What came of an attempt that somebody asked for; `ok`: the receiver took it."""
+    ok = found.outcome == Delivered.__name__
+    return {"id": found.id, "ok": ok, **{name: getattr(found, name) for name in ("status", "ms", "error", "answer")}}
 
 
 def page(found: Page) -> Shown:

@@ -11,16 +11,19 @@ from functools import partial
 from aio_pika.abc import AbstractConnection
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from worker.api.ports import Changed, TokenOwner
+from worker.api.ports import CannotResend, Changed, TokenOwner
 from worker.api.webhooks import WebhookApi
 from worker.broker.announcements import Announcer, KeptConnection
 from worker.broker.connection import Supervisor
 from worker.broker.topology import config_exchange
+from worker.deadletters.resend import NotResendable, NotThere
+from worker.domain.history import Row
 from worker.http.egress import refuse_url
 from worker.process import wiring
 from worker.process.health import serve_health
 from worker.process.history_store import asking
 from worker.process.lifecycle import Lifecycle
+from worker.process.resend import BrokerUnavailable, resend
 from worker.process.sources import webhook_source
 from worker.settings.settings import Settings
 from worker.webhooks.store import StoreUnavailable, WritableStore
@@ -87,6 +90,7 @@ async def serve_api(
         explain=wiring.explainer(settings),
         token_owner=token_owner,
         history=history,
+        resend=partial(_resent, settings),
     )
     stack.push_async_callback(api.close)
     try:
@@ -94,6 +98,16 @@ async def serve_api(
     except OSError as error:
         raise OSError(f"SERVER_HOST and SERVER_PORT: cannot listen: {error.strerror or error}") from error
     log.info("serving the /webhook API", extra={"host": settings.server_host, "port": port})
+
+
+async def _resent(settings: Settings, delivery_id: str, owner: str | None) -> Row | None:
+    """See api.ports.Resend."""
+    try:
+        return await resend(settings, delivery_id, owner)
+    except NotThere:
+        return None
+    except (NotResendable, BrokerUnavailable) as error:
+        raise CannotResend(str(error), away=isinstance(error, BrokerUnavailable)) from None
 
 
 def announcer(settings: Settings, connection: Callable[[], AbstractConnection | None]) -> Announcer:

@@ -123,3 +123,35 @@ async def test_a_queue_that_is_missing_stops_no_delivery(flow: Flow, amqp: Amqp,
     await flow.publish(*bodies(1))
     await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
     assert await daemon.stop() == 0
+
+
+async def test_a_dead_letter_is_resent_once_with_its_id_and_leaves_when_it_is_taken(
+    flow: Flow, worker: StartWorker, tmp_path: Path, amqp: Amqp, names: Names
+) -> None:
+    flow.receiver.always("/hook", 404)
+    daemon = await flow.start()
+    await flow.publish(*bodies(1))
+    await amqp.wait_depth(names.dead, 1)
+    (dead,) = await written(tmp_path, 1)
+
+    async def resend(delivery_id: object) -> tuple[int, str]:
+        command = await worker(arguments=("history", "resend", str(delivery_id)), ready=False)
+        return await command.wait(), command.output()
+
+    code, output = await resend(dead[4])
+    assert (code, "answered 404" in output) == (1, True)
+    await amqp.wait_depth(names.dead, 1)
+    flow.receiver.always("/hook", 200)
+    code, output = await resend(dead[4])
+    assert (code, "answered 200" in output) == (0, True)
+    await amqp.wait_depth(names.dead, 0)
+    code, output = await resend(dead[4])
+    assert (code, "is not in the dead letters" in output) == (1, True)
+    seen = [
+        (request.header("webhook-id"), request.header("webhook-replay"), request.header("webhook-attempt"))
+        for request in flow.receiver.requests
+    ]
+    assert seen == [(dead[4], None, "1"), (dead[4], "true", "2"), (dead[4], "true", "2")]
+    found = await written(tmp_path, 3)
+    assert [row[1:3] for row in found] == [("DeadLettered", 404), ("DeadLettered", 404), ("Delivered", 200)]
+    assert await daemon.stop() == 0

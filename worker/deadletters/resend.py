@@ -1,0 +1,114 @@
+"""One dead letter POSTed once more to the webhook that it was for, as that is today."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from aio_pika.abc import AbstractConnection
+
+from worker.basics.clock import Clocks
+from worker.broker.past_headers import past_in
+from worker.deadletters.browse import Browser, Seen
+from worker.deadletters.letter import read
+from worker.delivery.attempt import Attempt
+from worker.delivery.history_row import row_of
+from worker.delivery.ports import Sender
+from worker.domain.event import Event, InvalidEvent, parse
+from worker.domain.history import Row
+from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome
+from worker.domain.past import Past
+from worker.domain.policy import Policy
+from worker.domain.request import NotSendable, build
+from worker.domain.routing import Delivery, addressees, route
+from worker.domain.verdict import Result, judge
+from worker.domain.webhook import Webhook
+
+
+class NotThere(Exception):
+    """No letter of this id is in the dead-letter queue (or the asker may not know of it)."""
+
+
+class NotResendable(Exception):
+    """The letter is there and cannot be sent; the text says why and what to do."""
+
+
+Keep = Callable[[Row], Awaitable[None]]
+"""Puts the attempt into the history. Never raises: the attempt has been made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resender:
+    """`load` gives an instance's webhooks and may raise StoreUnavailable; `operators` is the global webhook.
+
+    No lane, no circuit, no further attempt, and the webhook is not charged: somebody asked for this one. What a webhook
+    chose not to hear does not count either.
+    """
+
+    load: Callable[[str], Awaitable[Sequence[Webhook]]]
+    operators: Webhook | None
+    sender: Sender
+    policy: Policy
+    clocks: Clocks
+    keep: Keep
+
+    async def resend(self, connection: AbstractConnection, queue: str, delivery_id: str, owner: str | None) -> Row:
+        """The attempt, as the history has it. A 2xx takes the letter out of the queue; else it stays.
+
+        `owner`: letters of another instance are not there; None: the operator asks. Raises NotThere, NotResendable,
+        StoreUnavailable, and what a broken connection raises.
+        """
+        found: list[Seen] = []
+
+        def look(seen: Seen) -> bool:
+            letter = read(seen.headers, seen.body, seen.message_id)
+            if letter.id == delivery_id and owner in (None, letter.instance) and not found:
+                found.append(seen)
+                browser.enough()
+            return True
+
+        async with Browser(connection, queue) as browser:
+            await browser.run(look)
+            if not found:
+                raise NotThere
+            row = await self._attempted(*await self._delivery(found[0]), len(found[0].body))
+            if row.outcome == Delivered.__name__:
+                await browser.ack(found[0].tag)
+                await browser.settled()
+        await self.keep(row)
+        return row
+
+    async def _delivery(self, seen: Seen) -> tuple[Delivery, Event]:
+        try:
+            past, event = past_in(seen.headers), parse(seen.body)
+        except InvalidEvent as error:
+            raise NotResendable(f"the letter cannot be read: {error}") from None
+        if past is None or past.webhook_id is None:
+            raise NotResendable("it never reached a webhook: `webhook-worker dead redrive` sends it to all of them")
+        return self._routed(event, past, past.webhook_id, await self.load(event.instance)), event
+
+    def _routed(self, event: Event, past: Past, wanted: str, webhooks: Sequence[Webhook]) -> Delivery:
+        addressed = addressees(webhooks, self.operators, wanted)
+        if not addressed:
+            raise NotResendable(f"its webhook {wanted!r} is gone: set it again")
+        routed = route(event, past, addressed[0], webhooks)
+        if isinstance(routed, Delivery):
+            return routed
+        raise NotResendable(f"its webhook {wanted!r} does not take it now ({routed.reason.value}): change or enable it")
+
+    async def _attempted(self, delivery: Delivery, event: Event, size: int) -> Row:
+        now, monotonic = self.clocks
+        try:
+            request = build(delivery, now(), forward_apikey=self.policy.forward_apikey, replay=True)
+        except NotSendable as error:
+            raise NotResendable(str(error)) from None
+        started = monotonic()
+        result = await self.sender.send(request, delivery.webhook.timeout(self.policy.timeout))
+        outcome = self._outcome(result, delivery)
+        attempt = Attempt(outcome, result, monotonic() - started, len(request.body))
+        return row_of(outcome, delivery.past, event, delivery, attempt, size, now())
+
+    def _outcome(self, result: Result, delivery: Delivery) -> Outcome:
+        """No further attempt follows, whatever a delivery of the worker's would get."""
+        outcome = judge(result, delivery.attempt, self.policy)
+        if isinstance(outcome, Delivered | DeadLettered):
+            return outcome
+        return DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, result.error)
