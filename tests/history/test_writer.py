@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,6 +18,7 @@ from worker.domain.history import Batch
 from worker.history import writer as module
 from worker.history.batches import encode
 from worker.history.writer import Inbox, Writer
+from worker.webhooks.store import StoreUnavailable
 
 
 def batch(number: int, rows: int = 2) -> bytes:
@@ -57,6 +59,7 @@ class Rig:
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "wait_random_exponential", lambda **_: wait_none())
     monkeypatch.setattr(module, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(module, "CALM_SECONDS", 0.0)
 
 
 async def test_batches_are_written_together_and_acked_then() -> None:
@@ -140,3 +143,63 @@ async def test_lost_rows_are_counted_by_whoever_tidied() -> None:
 
         await eventually(lost, lambda rows: rows == 7, 10, "the hole to be counted")
     assert rig.store.calls[:2] == ["prepare", "tidy"]
+
+
+async def test_holes_are_counted_only_when_the_database_has_been_there_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CALM_SECONDS", 0.1)
+    rig = Rig(batch(0))
+    async with rig.running():
+        await rig.empty()
+        assert "tidy" not in rig.store.calls
+        rig.clock.now += 0.1
+
+        async def calls() -> list[str]:
+            return rig.store.calls
+
+        await eventually(calls, lambda made: "tidy" in made, 10, "the database to be tidied")
+
+
+async def test_batches_that_a_database_does_not_take_go_back_to_their_queue(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is held un-acked keeps RabbitMQ's log on its disk."""
+    monkeypatch.setattr(module, "HOLD_SECONDS", 0.05)
+    rig = Rig(batch(0))
+    hangs, write = asyncio.Event(), rig.store.write
+
+    async def hanging(batches: Sequence[Batch]) -> int:
+        if not hangs.is_set():
+            hangs.set()
+            await asyncio.Event().wait()
+        return await write(batches)
+
+    monkeypatch.setattr(rig.store, "write", hanging)
+    async with rig.running():
+        await rig.empty()
+    assert rig.inboxes[0].closed
+    assert rig.counts.rows == 2
+    assert rig.counts.states == [True, False, True]
+    assert "it has not taken 1 batches within 0.05 s" in caplog.text
+
+
+async def test_a_database_that_answers_and_takes_nothing_is_tried_less_and_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig(batch(0))
+    tried: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def refusing(batches: Sequence[Batch]) -> int:
+        tried.append(loop.time())
+        if len(tried) < 7:
+            raise StoreUnavailable("it is read-only")
+        return len(batches)
+
+    monkeypatch.setattr(rig.store, "write", refusing)
+    async with rig.running():
+        await rig.empty()
+    waits = [after - before for before, after in itertools.pairwise(tried)]
+    assert waits[-1] >= 0.032
+    assert waits[-1] > waits[0]

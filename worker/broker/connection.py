@@ -67,7 +67,7 @@ class TopologyMismatch(Exception):
     """A queue or exchange exists otherwise than the worker needs it, or there is no room for it; with the fix."""
 
 
-CONNECTIONS = 3
+CONNECTIONS = 4
 """Of one `run`: consuming, publishing and history. `api` has one, and so has each command while it runs."""
 
 _LIMIT = re.compile(r"\blimit\b.*\breached\b|\breached\b.*\blimit\b", re.DOTALL)

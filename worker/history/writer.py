@@ -20,7 +20,16 @@ LONGEST_WAIT_SECONDS = 30.0
 """Between two tries while the database, or the broker, is away."""
 
 AGAIN_SECONDS = 1.0
-"""After the database, or the queue, was lost."""
+"""After the database, or the queue, was lost; doubled while no batch is written in between, up to LONGEST_WAIT_SECONDS:
+each return of a batch to its queue counts as a taking."""
+
+HOLD_SECONDS = 60.0
+"""How long batches are held un-acked at most. RabbitMQ keeps its whole log from the first un-acked message on (2.5 GB
+behind one message, where 362 MB were enough), and a full disk would stop the deliveries' publishes too."""
+
+CALM_SECONDS = 300.0
+"""How long the database must have been there before holes are counted: after an outage a batch that was held comes
+behind those that were written before it."""
 
 LARGE_BYTES = 256 * 1024
 """Of bodies: larger ones are decoded in a thread, as deliveries may share the event loop."""
@@ -66,7 +75,9 @@ class Writer:
         self._counts = counts
         self._now = now
         self._oldest: int | None = None
+        self._failures = 0
         self._ready = asyncio.Event()
+        self._ready_since = 0.0
 
     @property
     def behind(self) -> float:
@@ -95,12 +106,13 @@ class Writer:
                 self._database(False)
             except ConnectionError as error:
                 log.info("the history's queue cannot be read: %s", error)
-            await asyncio.sleep(AGAIN_SECONDS)
+            self._failures += 1
+            await asyncio.sleep(min(AGAIN_SECONDS * 2 ** min(self._failures - 1, 10), LONGEST_WAIT_SECONDS))
 
     async def tidy(self) -> None:
-        """Keeps the database in order, now and every minute, until cancelled."""
+        """Keeps the database in order every minute while it has been there for CALM_SECONDS, until cancelled."""
         while True:
-            await self._ready.wait()
+            await self._calm()
             try:
                 tidied = await self._store.tidy(int(self._now() * 1000))
             except StoreUnavailable as error:
@@ -108,6 +120,14 @@ class Writer:
             else:
                 self._report(tidied.expired, tidied.lost)
             await asyncio.sleep(TIDY_SECONDS)
+
+    async def _calm(self) -> None:
+        while True:
+            await self._ready.wait()
+            left = self._ready_since + CALM_SECONDS - self._now()
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
     def _report(self, expired: int, lost: int) -> None:
         if lost:
@@ -120,9 +140,13 @@ class Writer:
         inbox = await self._open_inbox()
         try:
             while True:
-                await self._write(await inbox.take())
-                await inbox.ack()
-                self._oldest = None
+                bodies = await inbox.take()
+                async with asyncio.timeout(HOLD_SECONDS):
+                    await self._write(bodies)
+                    await inbox.ack()
+                self._oldest, self._failures = None, 0
+        except TimeoutError:
+            raise StoreUnavailable(f"it has not taken {len(bodies)} batches within {HOLD_SECONDS:g} s") from None
         finally:
             await inbox.close()
 
@@ -143,6 +167,8 @@ class Writer:
             return None
 
     def _database(self, up: bool) -> None:
+        if up and not self._ready.is_set():
+            self._ready_since = self._now()
         (self._ready.set if up else self._ready.clear)()
         self._counts.database(up)
 

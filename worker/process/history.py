@@ -6,8 +6,9 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.platform_collector import PlatformCollector
@@ -31,7 +32,7 @@ FINISH_SECONDS = 2.0
 
 AFTER_FAULT_SECONDS = 30.0
 
-Parts = Mapping[str, Callable[[], Awaitable[None]]]
+Parts = Mapping[str, Callable[[], Coroutine[Any, Any, None]]]
 """What runs all the time, by name."""
 
 
@@ -50,7 +51,7 @@ class WorkersHistory:
         stack: AsyncExitStack,
     ) -> None:
         self._client = client = HistoryClient(queue, declares=settings.rabbitmq_declare)
-        self._supervisor = Supervisor(settings.rabbitmq_uri, "evolution-webhook-worker history", client, random.uniform)
+        self._supervisor = _supervisor(settings, "history", client)
         metrics = RecordingMetrics(registry, lambda: self.recording.waiting)
         self.recording = Recording(
             secrets.token_hex(16),
@@ -60,16 +61,16 @@ class WorkersHistory:
             failures_only=settings.history == "failures",
         )
         self._on_depth = on_depth
-        self._writer = _writer(settings, client, registry, stack) if settings.history_writer else None
+        self._writer = _Writing(settings, queue, registry, stack) if settings.history_writer else None
 
     def parts(self) -> Parts:
-        found: dict[str, Callable[[], Awaitable[None]]] = {
+        found: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "history connection": self._supervisor.run,
             "history recording": self.recording.run,
             "history depth": lambda: self._client.watch_depth(self._on_depth),
         }
         if self._writer is not None:
-            found |= {"history writing": self._writer.run, "history tidying": self._writer.tidy}
+            found |= {f"history {name}": run for name, run in self._writer.parts().items()}
         return found
 
     async def finish(self) -> None:
@@ -88,21 +89,9 @@ async def run_history_writer(settings: Settings) -> int:
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        client = HistoryClient(history_queue(settings.worker_queue_prefix), declares=settings.rabbitmq_declare)
-        writer = _writer(settings, client, registry, stack)
-
-        def missing() -> str | None:
-            away = [
-                *([] if client.connected else ["no connection to RabbitMQ"]),
-                *([] if writer.ready else ["no database"]),
-            ]
-            return " and ".join(away) or None
-
-        await serve_health(settings, registry, missing, stack)
-        name = "evolution-webhook-worker history-writer"
-        supervisor = Supervisor(settings.rabbitmq_uri, name, client, random.uniform)
-        parts = {"connection": supervisor.run, "writing": writer.run, "tidying": writer.tidy}
-        for part, run in parts.items():
+        writing = _Writing(settings, history_queue(settings.worker_queue_prefix), registry, stack)
+        await serve_health(settings, registry, writing.missing, stack)
+        for part, run in writing.parts().items():
             await stack.enter_async_context(life.running(part, run()))
         await life.stopping.wait()
     log.info("stopped")
@@ -120,9 +109,33 @@ async def insist(name: str, run: Callable[[], Awaitable[None]], ready: asyncio.E
         await asyncio.sleep(AFTER_FAULT_SECONDS)
 
 
-def _writer(settings: Settings, client: HistoryClient, registry: CollectorRegistry, stack: AsyncExitStack) -> Writer:
-    store = store_of_history(settings)
-    stack.push_async_callback(store.close)
-    counts = WriterMetrics(registry, lambda: writer.behind)
-    writer = Writer(store, client.open_inbox, counts, time.time)
-    return writer
+class _Writing:
+    """The writer, on a connection of its own: during an alarm RabbitMQ does not read one that publishes, and acks on it
+    would wait, so that more and more fills the disk."""
+
+    def __init__(self, settings: Settings, queue: Queue, registry: CollectorRegistry, stack: AsyncExitStack) -> None:
+        store = store_of_history(settings)
+        stack.push_async_callback(store.close)
+        self._client = client = HistoryClient(queue, declares=settings.rabbitmq_declare)
+        self._supervisor = _supervisor(settings, "history-writer", client)
+        counts = WriterMetrics(registry, lambda: self._writer.behind)
+        self._writer = Writer(store, client.open_inbox, counts, time.time)
+
+    def parts(self) -> Parts:
+        return {
+            "writer's connection": self._supervisor.run,
+            "writing": self._writer.run,
+            "tidying": self._writer.tidy,
+        }
+
+    def missing(self) -> str | None:
+        """Why nothing is written now."""
+        away = [
+            *([] if self._client.connected else ["no connection to RabbitMQ"]),
+            *([] if self._writer.ready else ["no database"]),
+        ]
+        return " and ".join(away) or None
+
+
+def _supervisor(settings: Settings, name: str, client: HistoryClient) -> Supervisor:
+    return Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
