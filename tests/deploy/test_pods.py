@@ -254,3 +254,15 @@ def test_with_source_evolution_the_file_beside_its_rows_is_mounted_too() -> None
     (pod, *_) = pods(render(given))
     assert environment(pod)["EVOLUTION_WEBHOOK_FILE"] == "/etc/webhook-worker/webhooks.toml"
     assert "WEBHOOK_FILE" not in environment(pod)
+
+
+HISTORY = [{"name": "HISTORY_DATABASE_URI", "valueFrom": {"secretKeyRef": {"name": "history", "key": "uri"}}}]
+
+
+def test_without_a_database_of_the_workers_own_there_is_history_only_where_one_is_named() -> None:
+    file = FILE | {"webhookFile": {"content": "x"}}
+    assert environment(pods(render(file))[0])["HISTORY"] == "off"
+    assert "HISTORY" not in environment(pods(render(file | {"extraEnv": HISTORY}))[0])
+    chosen = file | {"settings": file["settings"] | {"HISTORY": "failures"}}
+    assert environment(pods(render(chosen))[0])["HISTORY"] == "failures"
+    assert "HISTORY" not in environment(pods(render({}))[0])

@@ -28,6 +28,9 @@ Each takes (dict "root" $ "component" "worker" | "api" | "migrate"). */ -}}
 {{- if include "worker.mountsFile" .root }}
 - {name: {{ include "worker.fileSetting" .root }}, value: {{ printf "/etc/webhook-worker/%s" $v.webhookFile.key | quote }}}
 {{- end }}
+{{- if include "worker.lacksHistory" .root }}
+- {name: HISTORY, value: "off"}
+{{- end }}
 {{- range $name, $value := $v.settings }}
 - {name: {{ $name | quote }}, value: {{ include "worker.text" $value | quote }}}
 {{- end }}
