@@ -172,3 +172,17 @@ async def test_the_host_is_shown_with_its_port(rig: MakeRig, url: str, shown: st
     found = rig(replace(ACME, url=url))
     await found.take(FakeMessage(MESSAGE))
     assert [row.host for row in found.history.rows] == [shown]
+
+
+async def test_a_receiver_that_echoes_the_request_tells_history_no_secret(rig: MakeRig) -> None:
+    secret = "whsec_" + "A" * 43 + "="
+    webhook = replace(ACME, headers=(("X-Key", "hunter2-hunter2"), ("X-Flag", "1")), secrets=(secret,))
+    found = rig(webhook)
+    body = MESSAGE.replace(b'"apikey":"k"', b'"apikey":"B6D711FC"')
+    credentials = "Authorization: Basic dTpwYXNzd29yZA==, Bearer eyJh.bGci.x"
+    echoed = f"got X-Key: hunter2-hunter2, {secret}, {credentials}, B6D711FC, 1"
+    found.sender.answers[webhook.url] = Answered(500, text=echoed, content_type="text/plain")
+    await found.take(FakeMessage(body))
+    await calm()
+    (row,) = found.history.rows
+    assert row.answer == "got X-Key: ***, ***, Authorization: Basic ***, Bearer ***, ***, 1"

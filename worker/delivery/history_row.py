@@ -1,5 +1,8 @@
 """What a delivery's moment becomes in its history."""
 
+import re
+
+from worker.basics.masking import MASK
 from worker.delivery.attempt import Attempt
 from worker.domain.choosing.quick_chat import quick_chat
 from worker.domain.event import Event
@@ -8,6 +11,12 @@ from worker.domain.outcome import DeadLettered, Outcome, Retried
 from worker.domain.past import Past
 from worker.domain.routing import Delivery, delivery_id
 from worker.domain.verdict import Answered, Result
+
+SHORTEST_SECRET = 6
+"""Characters: a shorter value (`1`, `true`) is no secret, and would be struck out everywhere."""
+
+_TOKENS = ("apikey", "instanceToken")
+_CREDENTIALS = re.compile(r"\b(Basic|Bearer) +[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
 
 CUT = "the attempt was cut when the worker stopped, or failed for a fault of the worker"
 
@@ -46,7 +55,7 @@ def row_of(
         answered.status if answered else None,
         None if seconds is None else round(seconds * 1000),
         _error(outcome, result, cut=result is None and seconds is not None),
-        (answered.text or None) if answered else None,
+        _answer(answered.text, delivery) if answered and answered.text else None,
         (answered.content_type or None) if answered else None,
         size,
         delivery.target.server if delivery else None,
@@ -66,3 +75,17 @@ def _error(outcome: Outcome, result: Result | None, *, cut: bool) -> str | None:
     if cut:
         return CUT
     return result.error if result is not None and outcome.reason.value != "ok" else None
+
+
+def _answer(text: str, delivery: Delivery | None) -> str:
+    """What a receiver answered, without what it may have got from us: some echo the request."""
+    if delivery is None:
+        return text
+    webhook, event = delivery.webhook, delivery.event
+    tokens = filter(None, map(event.fields.get, _TOKENS))
+    hidden = [*(value for _, value in webhook.headers), *webhook.secrets]
+    hidden += [bytes(raw).decode(errors="replace").strip('"') for raw in tokens]
+    for value in sorted(hidden, key=len, reverse=True):
+        if len(value) >= SHORTEST_SECRET:
+            text = text.replace(value, MASK)
+    return _CREDENTIALS.sub(rf"\1 {MASK}", text)
