@@ -11,7 +11,7 @@ from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
 from tests.support.amqp import Amqp, Names
-from tests.support.local_broker import LocalBroker
+from tests.support.local_broker import MAX_MESSAGE_SIZE, LocalBroker
 from worker.broker.connection import close, connect
 from worker.broker.declare import open_channel
 from worker.broker.publishing.outbox import Outbox, QueueMissing, QueueRejects
@@ -170,8 +170,7 @@ async def test_a_message_above_the_brokers_limit_takes_no_channel_down_for_other
     broker: LocalBroker, names: Names, amqp: Amqp
 ) -> None:
     await amqp.declare_queue(names.retry(5))
-    set_limit = "application:set_env(rabbit, max_message_size, {})."
-    await asyncio.to_thread(broker.ctl, "eval", set_limit.format(50_000))
+    await asyncio.to_thread(broker.max_message_size, 50_000)
     connection = await connect(broker.uri, "test")
     try:
         publisher = Publisher(cast("Any", None), _nothing, lambda _: None)
@@ -188,5 +187,5 @@ async def test_a_message_above_the_brokers_limit_takes_no_channel_down_for_other
         broken.cancel()
     finally:
         await close(connection)
-        await asyncio.to_thread(broker.ctl, "eval", set_limit.format(134_217_728))
+        await asyncio.to_thread(broker.max_message_size, MAX_MESSAGE_SIZE)
     await amqp.wait_depth(names.retry(5), 6)

@@ -28,6 +28,7 @@ EPMD = "/usr/bin/epmd"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 MEMORY_LIMIT = "2000000000"
+MAX_MESSAGE_SIZE = 134_217_728
 LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
@@ -38,7 +39,7 @@ _NODE = f"""
   {{vm_memory_high_watermark, {{absolute, {MEMORY_LIMIT}}}}},
   {{disk_free_limit, 50000000}},
   {{dead_letter_worker_publisher_confirm_timeout, 4000}},
-  {{max_message_size, 134217728}},
+  {{max_message_size, {MAX_MESSAGE_SIZE}}},
   {{log, [{{file, [{{level, warning}}]}}]}}"""
 CONFIG = f"[{{rabbit, [{_NODE}\n]}}].\n"
 
@@ -156,6 +157,11 @@ class LocalBroker:
     def memory_alarm(self, on: bool) -> None:
         """While on, the node reads nothing from connections that publish."""
         self.ctl("set_vm_memory_high_watermark", "absolute", "1" if on else MEMORY_LIMIT)
+
+    def max_message_size(self, size: int) -> None:
+        """Bytes. From RabbitMQ 4.0 on the node reads it once, at its start, into the second place."""
+        put = f"application:set_env(rabbit, max_message_size, {size}), persistent_term:put(max_message_size, {size})."
+        self.ctl("eval", put)
 
     def wait_durable(self, *queues: str) -> None:
         """Until these quorum queues survive `kill()`. Raises BrokerError after 20 s.

@@ -27,7 +27,7 @@ def broker() -> Iterator[LocalBroker]:
 
 async def limit(broker: LocalBroker, size: int) -> None:
     """New channels of RabbitMQ 3.10 have this limit, as all have after an upgrade."""
-    await asyncio.to_thread(broker.ctl, "eval", f"application:set_env(rabbit, max_message_size, {size}).")
+    await asyncio.to_thread(broker.max_message_size, size)
 
 
 async def waiting(flow: Flow, *bodies: bytes, size: int = LIMIT) -> None:

@@ -18,6 +18,7 @@ from worker.stores.database import SETTING, Database, parse
 from worker.stores.evolution.row import Row, farewell, stored
 from worker.stores.evolution.watch import Snapshot, Watch
 from worker.stores.paging import page
+from worker.stores.threads import let_end
 from worker.webhooks.store import Changed, Page, RowDamaged, Stored, StoreUnavailable, storable
 
 if TYPE_CHECKING:
@@ -96,10 +97,10 @@ class EvolutionStore:
         await self._run(lambda: self._tables().check())
 
     async def close(self) -> None:
-        """Idle connections are closed at once; a call under way ends within its own timeout."""
+        """A call that hangs ends within its own timeout, after this."""
+        await let_end(self._threads)
         if self._made is not None:
             await asyncio.to_thread(self._made.close)
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def watch(self, changed: Changed, missed: Callable[[], None]) -> None:
         """See webhooks/store.py, WatchedStore. Outages are waited for."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from worker.domain.history import Batch
 from worker.history.store import Cursor, Health, HistoryStore, Kept, Page, Question, Tidied
 from worker.stores.database import Database, parse
+from worker.stores.threads import let_end
 
 if TYPE_CHECKING:
     from worker.stores.history.tables import HistoryTables
@@ -58,9 +59,9 @@ class _Store:
         return await self._run(lambda: self._tables().health(instance, now))
 
     async def close(self) -> None:
+        await let_end(self._threads)
         if self._made is not None:
-            await asyncio.to_thread(self._made.close)  # not behind calls that hang
-        self._threads.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(self._made.close)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -16,6 +16,7 @@ from worker.stores.own.row import PLAIN, from_row
 from worker.stores.own.sealing import Sealer
 from worker.stores.own.sqlite_reader import SqliteReader
 from worker.stores.own.steps import SCHEMA_VERSION
+from worker.stores.threads import let_end
 from worker.webhooks.store import Deleted, Page, Renewed, Stored, Written, storable
 
 if TYPE_CHECKING:
@@ -94,11 +95,11 @@ class SqlStore:
         await self._run(self._check)
 
     async def close(self) -> None:
-        """Idle connections are closed at once; a call under way ends within its own timeout."""
+        """A call that hangs ends within its own timeout, after this."""
+        await let_end(self._threads)
         for part in (self._reader, self._made):
             if part is not None:
-                await asyncio.to_thread(part.close)  # not behind calls that hang
-        self._threads.shutdown(wait=False, cancel_futures=True)
+                await asyncio.to_thread(part.close)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
