@@ -76,6 +76,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.away = False
+        self.cpu_seconds = 0.0
         self.calls: list[str] = []
         self.batches: dict[tuple[str, int], Batch] = {}
         self.lost = 0

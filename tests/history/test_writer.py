@@ -31,7 +31,7 @@ class Rig:
         self.clock = Clock(1_795_000_060.0)
         self.inboxes: list[FakeInbox] = []
         self.refused = 0
-        self.writer = Writer(self.store, self._open, self.counts, self.clock)
+        self.writer = Writer(self.store, self._open, self.counts, self.clock, share=0.25)
 
     async def _open(self) -> Inbox:
         if self.refused:
@@ -203,3 +203,23 @@ async def test_a_database_that_answers_and_takes_nothing_is_tried_less_and_less(
     waits = [after - before for before, after in itertools.pairwise(tried)]
     assert waits[-1] >= 0.032
     assert waits[-1] > waits[0]
+
+
+async def test_writing_rests_so_that_it_takes_its_share_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(batch(0))
+    write, ended = rig.store.write, 0.0
+    loop = asyncio.get_running_loop()
+
+    async def costly(batches: Sequence[Batch]) -> int:
+        nonlocal ended
+        if not ended:
+            rig.store.cpu_seconds += 0.02
+            rig.queue.append(batch(2))
+            rig.inboxes[-1].stirred.set()
+            ended = loop.time()
+        return await write(batches)
+
+    monkeypatch.setattr(rig.store, "write", costly)
+    async with rig.running():
+        await rig.empty()
+        assert loop.time() - ended >= 0.075, "four times what it took, less that"

@@ -81,6 +81,10 @@ class Tidied(NamedTuple):
 class HistoryStore(Protocol):
     """One database's history. Every call may raise StoreUnavailable (worker/webhooks/store.py)."""
 
+    @property
+    def cpu_seconds(self) -> float:
+        """What its calls have taken of this process's processor until now."""
+
     async def prepare(self) -> None:
         """Makes or migrates the tables; safe for several processes at once, and to repeat."""
 

@@ -68,12 +68,19 @@ class Writer:
     """
 
     def __init__(
-        self, store: HistoryStore, open_inbox: Callable[[], Awaitable[Inbox]], counts: Counts, now: Clock
+        self,
+        store: HistoryStore,
+        open_inbox: Callable[[], Awaitable[Inbox]],
+        counts: Counts,
+        now: Clock,
+        share: float = 1.0,
     ) -> None:
+        """`share` of one processor that writing may take, so that deliveries in the same process have the rest."""
         self._store = store
         self._open_inbox = open_inbox
         self._counts = counts
         self._now = now
+        self._share = share
         self._oldest: int | None = None
         self._failures = 0
         self._ready = asyncio.Event()
@@ -141,10 +148,13 @@ class Writer:
         try:
             while True:
                 bodies = await inbox.take()
+                began, used = asyncio.get_running_loop().time(), self._store.cpu_seconds
                 async with asyncio.timeout(HOLD_SECONDS):
                     await self._write(bodies)
                     await inbox.ack()
                 self._oldest, self._failures = None, 0
+                rest = (self._store.cpu_seconds - used) / self._share - (asyncio.get_running_loop().time() - began)
+                await asyncio.sleep(max(0.0, rest))
         except TimeoutError:
             raise StoreUnavailable(f"it has not taken {len(bodies)} batches within {HOLD_SECONDS:g} s") from None
         finally:
