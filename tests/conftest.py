@@ -104,6 +104,7 @@ async def worker(broker: LocalBroker, names: Names, tmp_path: Path) -> AsyncIter
     defaults = {
         "RABBITMQ_URI": broker.uri,
         "DATABASE_CONNECTION_URI": f"sqlite:///{tmp_path / 'webhooks.db'}",
+        "HISTORY_DATABASE_URI": f"sqlite:///{tmp_path / 'history.db'}",
         "EGRESS_ALLOW": "127.0.0.0/8",
         "LOG_LEVEL": "debug",
         **names.environment(),

@@ -68,7 +68,7 @@ class TopologyMismatch(Exception):
 
 
 CONNECTIONS = 4
-"""Of one `run`: consuming, publishing and history. `api` has one, and so has each command while it runs."""
+"""Of one `run`: consuming, publishing, recording history and writing it. `api` has one, as has each command."""
 
 _LIMIT = re.compile(r"\blimit\b.*\breached\b|\breached\b.*\blimit\b", re.DOTALL)
 

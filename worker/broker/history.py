@@ -4,19 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
-from worker.broker.aiormq_internals import closing_of, connection_beneath, on_consumer_cancelled
+from worker.broker.aiormq_internals import closing_of, on_consumer_cancelled
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, in_words, while_open
 from worker.broker.declare import declare_one, open_channel
 from worker.broker.frames import acknowledge, consume, depth
 from worker.broker.publishing.outbox import Outbox, QueueMissing
+from worker.broker.publishing.sizes import refused_size
 from worker.broker.topology import Queue
-from worker.delivery.ports import PublishFailed
+from worker.delivery.ports import PublishFailed, TooLarge
 
 T = TypeVar("T")
 
@@ -42,30 +43,39 @@ class HistoryClient:
         self._connected = asyncio.Event()
         self._unfit = asyncio.Event()
         self._connection: AbstractConnection | None = None
-        self._channel: Channel | None = None
+        self._closing: asyncio.Future[Any] | None = None
         self._outbox: Outbox | None = None
+        self._largest: int | None = None
 
     # What the supervisor calls.
 
     async def opened(self, connection: AbstractConnection) -> None:
         await declare_one(connection, self._queue, declares=self._declares)
         self._unfit.clear()
-        self._channel = await open_channel(connection, confirms=True)
-        self._outbox = Outbox(self._channel)
+        self._largest = None  # it may be another one now
+        await self._open_channel(connection)
         self._connection = connection
 
+    async def _open_channel(self, connection: AbstractConnection) -> None:
+        channel = await open_channel(connection, confirms=True)
+        self._closing = closing_of(channel)
+        self._outbox = Outbox(channel, self._learn_limit)
+
     async def broken(self) -> None:
-        assert self._connection is not None
-        assert self._channel is not None
-        beneath = connection_beneath(self._connection)
-        if beneath is None:
-            return
-        ends = {closing_of(beneath), closing_of(self._channel), asyncio.ensure_future(self._unfit.wait())}
+        while await self._channel_too_small():
+            assert self._connection is not None
+            await self._open_channel(self._connection)
+
+    async def _channel_too_small(self) -> bool:
+        """Waits for the end of channel or connection; True: a batch above RabbitMQ's max_message_size closed the
+        channel. The limit is known then, so that it happens once a connection."""
+        assert self._closing is not None
+        closing, unfit = self._closing, asyncio.ensure_future(self._unfit.wait())
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({closing, unfit}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for end in ends:
-                end.cancel()
+            unfit.cancel()
+        return closing.done() and not closing.cancelled() and refused_size(closing.exception()) is not None
 
     def state(self, connected: bool) -> None:
         if connected:
@@ -74,7 +84,7 @@ class HistoryClient:
         self._connected.clear()
         if self._outbox is not None:
             self._outbox.close()
-        self._outbox = self._channel = self._connection = None
+        self._outbox = self._closing = self._connection = None
 
     @property
     def connected(self) -> bool:
@@ -85,12 +95,16 @@ class HistoryClient:
     def send(self, body: bytes) -> asyncio.Future[object]:
         """Persistent, confirmed, routed. The future raises PublishFailed."""
         if self._outbox is None:
-            failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-            failed.set_exception(PublishFailed("no connection to RabbitMQ"))
-            return failed
+            return _failed(PublishFailed("no connection to RabbitMQ"))
+        if self._largest is not None and len(body) > self._largest:
+            return _failed(TooLarge(f"{len(body)} bytes are more than RabbitMQ's max_message_size of {self._largest}"))
         publish = self._outbox.publish(self._queue.name, body, {}, str(next(self._numbers)))
         publish.add_done_callback(self._ended)
         return publish
+
+    def _learn_limit(self, largest: int) -> None:
+        """Not logged: the deliveries' publisher tells of it, and a batch can be halved."""
+        self._largest = largest
 
     def _ended(self, publish: asyncio.Future[object]) -> None:
         if not publish.cancelled() and isinstance(publish.exception(), QueueMissing):
@@ -126,6 +140,12 @@ class HistoryClient:
         found = await depth(channel, self._queue.name)
         await channel.close()
         return found.ready
+
+
+def _failed(error: PublishFailed) -> asyncio.Future[object]:
+    failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    failed.set_exception(error)
+    return failed
 
 
 class HistoryInbox:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from typing import NamedTuple
+
+import msgspec
 
 from worker.basics.clock import Clocks
 from worker.delivery.failure_watch import FailureWatch
@@ -20,8 +21,8 @@ LARGE_BYTES = 256 * 1024
 or more."""
 
 
-class Attempt(NamedTuple):
-    """How an attempt ended.
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """How an attempt ended. A Struct, as each delivery makes one.
 
     `result` is what it was judged by; None: it was cut, or no request was sent. `seconds` is how long it took, None: no
     request was sent. `size` is the body's that was sent, in bytes, or the event's.

@@ -21,8 +21,10 @@ def is_kept(outcome: Outcome, parkings: int, *, attempted: bool, failures_only: 
     """
     if failures_only and isinstance(outcome, Delivered | Skipped):
         return False
+    if attempted:
+        return True
     match outcome:
-        case Parked() if not attempted:
+        case Parked():
             return parkings == 0 and outcome.reason is not ParkReason.HANDED_BACK
         case Skipped():
             return outcome.reason not in UNWANTED

@@ -114,13 +114,13 @@ class Recording:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _sent(self, batch: Batch, body: bytes) -> bool:
-        """Whether RabbitMQ has it, or never will."""
+        """Whether this batch is done with: RabbitMQ has it or never will, or two halves have taken its place."""
         try:
             await self._send(body)
         except TooLarge as error:
             if len(batch.rows) > 1:
                 self._halve(batch)
-                return False
+                return True
             log.warning("a row of history is lost: %s", error)
         except PublishFailed as error:
             log.info("history waits: %s", error)
