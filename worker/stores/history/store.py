@@ -39,6 +39,7 @@ class _Store:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="history")
         self._making = Lock()
         self._made: HistoryTables | None = None
+        self._counting = Lock()
         self.cpu_seconds = 0.0
 
     async def prepare(self) -> None:
@@ -66,11 +67,15 @@ class _Store:
             await asyncio.to_thread(self._made.close)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        result, seconds = await asyncio.get_running_loop().run_in_executor(self._threads, _timed, work)
-        self.cpu_seconds += seconds
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        began = time.thread_time()
+        try:
+            return work()
+        finally:
+            with self._counting:
+                self.cpu_seconds += time.thread_time() - began
 
     def _tables(self) -> "HistoryTables":
         with self._making:
@@ -79,13 +84,3 @@ class _Store:
 
                 self._made = HistoryTables(self._database, self._keep_days, self._now_ms)
             return self._made
-
-
-def _timed(work: Callable[[], T]) -> tuple[T | Exception, float]:
-    """What the call returned or raised, and the seconds that its thread took of the processor."""
-    began = time.thread_time()
-    try:
-        result: T | Exception = work()
-    except Exception as error:
-        result = error
-    return result, time.thread_time() - began
