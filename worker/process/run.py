@@ -15,7 +15,9 @@ from worker.broker.census import Census, Depths
 from worker.broker.connection import Supervisor
 from worker.broker.consuming.consumers import Consumers
 from worker.broker.publishing.publisher import Publisher
+from worker.delivery.notifier import Notifier
 from worker.domain.backoff import Schedule
+from worker.domain.webhook import Webhook
 from worker.process import gauges, wiring
 from worker.process.api import announce_change, announcer, serve_api, until_ready
 from worker.process.health import serve_health
@@ -28,6 +30,9 @@ from worker.telemetry.lag import LoopLag
 from worker.telemetry.recorder import Telemetry
 
 log = logging.getLogger(__name__)
+
+NOTICE_SECONDS = 5.0
+"""At the end, for the confirms of the last notices."""
 
 
 async def run(settings: Settings) -> int:
@@ -65,7 +70,7 @@ class Worker:
 
         self._self_fault = SelfFault(self._telemetry)
         self._admission = wiring.admission(settings, retries, self._self_fault.changed)
-        self._failures = wiring.failure_watch(settings, self._source, self._webhooks)
+        self._failures = wiring.failure_watch(settings, self._source, self._webhooks, self._disabled)
         self._history = self._build_history()
         self._consuming = asyncio.Event()
         self._build_broker_side(retries)
@@ -101,6 +106,7 @@ class Worker:
             self._telemetry.broker_blocked.set,
             tracing.headers,
         )
+        self._notifier = Notifier(self._publisher, wiring.operators_notices(settings), time.time)
         sender = wiring.sender(settings)
         self._stack.push_async_callback(sender.close)
         self._pipeline = wiring.pipeline(
@@ -152,6 +158,7 @@ class Worker:
         await self._consumers.stop()
         await self._pipeline.drain(self._settings.worker_drain_seconds)
         await self._failures.finished()
+        await self._notifier.finished(NOTICE_SECONDS)
         await self._consumers.flushed()
         if self._history is not None:
             await self._history.finish()
@@ -174,6 +181,9 @@ class Worker:
         """The API has written: here at once, elsewhere through the broker."""
         self._webhooks.invalidate(instance, revision)
         await announce_change(self._announcer, instance, revision)
+
+    def _disabled(self, webhook: Webhook, reason: str) -> None:
+        self._notifier.disabled(webhook, reason)
 
     def _counted(self, depths: Depths, replicas: int) -> None:
         """Each replica may use its share of a webhook's rate limit."""

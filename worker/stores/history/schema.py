@@ -18,7 +18,7 @@ LONGEST_NAMES = {
     "id": 128,
     "event_id": 128,
     "instance": 255,
-    "webhook": 64,
+    "webhook": 80,
     "event": 128,
     "chat": 128,
     "outcome": 64,
