@@ -343,3 +343,12 @@ def test_credentials_are_masked() -> None:
 
 if __name__ == "__main__":
     print(table())
+
+
+@pytest.mark.parametrize(
+    ("history", "missing"), [("off", "dead letters"), ("failures", "fails or recovers"), ("all", None)]
+)
+def test_warning_when_the_history_has_too_little_for_notices(history: str, missing: str | None) -> None:
+    found = load({"OPS_WEBHOOK_URL": "https://h/", "HISTORY": history}, None)[1]
+    assert [missing in warning for warning in found] == ([] if missing is None else [True])
+    assert load({"HISTORY": history}, None)[1] == []

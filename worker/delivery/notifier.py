@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
@@ -34,7 +35,17 @@ class Notifier:
 
     def disabled(self, webhook: Webhook, reason: str) -> None:
         """Its row was written: the webhook gets nothing more. Never blocks, never raises."""
-        self._tell(Notice(Kind.DISABLED, self._now(), webhook.instance, webhook.id, reason), webhook)
+        notice = Notice(Kind.DISABLED, self._now(), webhook.instance, webhook.id, reason)
+        for hearing in self._hearing(webhook):
+            self._publishing.start(self._publish(notice, hearing))
+
+    async def tell(self, notice: Notice, webhook: Webhook | None) -> None:
+        """Ends once RabbitMQ has it for the operator and for the owner of `webhook`.
+
+        Raises PublishFailed, after which it may be told again: it keeps its id.
+        """
+        for hearing in self._hearing(webhook):
+            await self._published(notice.message(), notice, hearing.id)
 
     async def finished(self, seconds: float) -> None:
         """Waits so long for what RabbitMQ has not confirmed; the rest is not said any more."""
@@ -45,10 +56,13 @@ class Notifier:
             log.warning("%d notices were not taken by RabbitMQ before the end", len(self._publishing))
         await self._publishing.end()
 
-    def _tell(self, notice: Notice, webhook: Webhook) -> None:
-        for hearing in (self._operator, owner(webhook)):
-            if hearing is not None:
-                self._publishing.start(self._publish(notice, hearing))
+    def _hearing(self, webhook: Webhook | None) -> Iterator[NoticeReceiver]:
+        """The operator, and the webhook's owner."""
+        if self._operator is not None:
+            yield self._operator
+        of_it = None if webhook is None else owner(webhook)
+        if of_it is not None:
+            yield of_it
 
     async def _publish(self, notice: Notice, hearing: NoticeReceiver) -> None:
         again = AsyncRetrying(

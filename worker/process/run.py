@@ -18,6 +18,7 @@ from worker.broker.publishing.publisher import Publisher
 from worker.delivery.notifier import Notifier
 from worker.domain.backoff import Schedule
 from worker.domain.webhook import Webhook
+from worker.history.teller import Teller
 from worker.process import gauges, wiring
 from worker.process.api import announce_change, announcer, serve_api, until_ready
 from worker.process.health import serve_health
@@ -147,10 +148,17 @@ class Worker:
             supervisor = Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
             await self._background(name, supervisor.run())
         await self._background("queue depths", self._census.watch())
-        for name, run in self._history.parts().items() if self._history else ():
-            await self._background(name, insist(name, run, self._consuming))
+        await self._start_history()
         if settings.rabbitmq_instance_exchanges:
             await self._background("instance exchanges", self._exchanges.watch(lambda: self._consumers.connection))
+
+    async def _start_history(self) -> None:
+        if self._history is None:
+            return
+        successes = self._settings.history == "all"
+        teller = Teller(self._history.store, self._webhooks, self._notifier, time.time, successes=successes)
+        for name, run in {**self._history.parts(), "notices": teller.run}.items():
+            await self._background(name, insist(name, run, self._consuming))
 
     async def stop(self) -> None:
         """Take nothing more, finish what is under way, send its acks; WORKER_DRAIN_SECONDS at the most."""

@@ -288,9 +288,17 @@ def load(environ: Mapping[str, str], config: Path | None) -> tuple[Settings, lis
         source.warnings.append("WEBHOOK_GLOBAL_ENABLED is true, but no WEBHOOK_EVENTS_<NAME>: it gets nothing")
     if settings.ops_webhook_secret and not settings.ops_webhook_url:
         source.warnings.append("OPS_WEBHOOK_SECRET is set, but no OPS_WEBHOOK_URL: it signs nothing")
+    if settings.ops_webhook_url and settings.history != "all":
+        source.warnings.append(_UNTOLD[settings.history])
     empty = [n for n in sorted(VARIABLES) if n not in source.values and n in environ and not environ[n].strip()]
     idle = [f"{n} is empty and counts as not set" for n in empty if getattr(settings, n.lower())]
     return settings, source.warnings + idle + ways_out.other_proxies(environ, settings.egress_proxy)
+
+
+_UNTOLD = {
+    "off": "OPS_WEBHOOK_URL hears with HISTORY=off of disabled webhooks only, not of failing ones and dead letters",
+    "failures": "OPS_WEBHOOK_URL hears with HISTORY=failures of no webhook that fails or recovers: HISTORY=all does",
+}
 
 
 def _chosen_events(source: Reading) -> frozenset[str]:

@@ -27,7 +27,7 @@ async def test_of_two_replicas_one_tells_owner_and_operator_that_a_webhook_is_di
         "OPS_WEBHOOK_URL": receiver.url("/ops"),
         "OPS_WEBHOOK_SECRET": OPS_SECRET,
         "WEBHOOK_RETRY_INITIAL_DELAY_SECONDS": "1",
-        "DISABLED_WEBHOOK": "dead",
+        "HISTORY": "off",
     }
     replicas = await asyncio.gather(worker(**settings), worker(**settings))
     await publish(*(event(data=number) for number in range(10)))
@@ -45,3 +45,20 @@ async def test_of_two_replicas_one_tells_owner_and_operator_that_a_webhook_is_di
             "default",
         )
         assert (said["data"]["reason"], said["data"]["fix"]) == ("the receiver answered 410", FIX)
+
+
+async def test_an_owner_hears_of_dead_letters_once_although_two_replicas_ask(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver
+) -> None:
+    """The operator's wrong address makes a dead letter, and no notice."""
+    await webhooks(Webhook("acme", receiver.url("/bad"), alert_url=receiver.url("/owner")))
+    receiver.always("/bad", 404)
+    receiver.always("/ops", 404)
+    replicas = await asyncio.gather(*(worker(OPS_WEBHOOK_URL=receiver.url("/ops")) for _ in range(2)))
+    await publish(event())
+    (heard,) = await receiver.wait_for(1, path="/owner", timeout=20)
+    said = orjson.loads(heard.body)
+    assert (said["type"], said["data"]["sample"]["status"]) == ("webhook.dead", 404)
+    assert said["data"]["fix"] == "webhook-worker dead redrive --instance=acme --webhook=default"
+    assert [await replica.stop() for replica in replicas] == [0, 0]
+    assert (len(receiver.at("/owner")), len(receiver.at("/ops"))) == (1, 1)

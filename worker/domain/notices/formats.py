@@ -71,14 +71,10 @@ def title(kind: str, data: Data) -> str:
             return f"{whose} works again"
         case Kind.DISABLED:
             return f"{whose} was disabled"
+        case Kind.DEAD if data.webhook is None:
+            return f"Events of {data.instance or 'an unknown instance'} could not be read"
         case Kind.DEAD:
             return f"{whose}: deliveries were given up"
-        case Kind.SILENT:
-            return f"Instance {data.instance} gets no messages"
-        case Kind.SELF_FAULT:
-            return "The worker reaches no receiver"
-        case Kind.BACKLOG:
-            return "Events wait for the worker"
     return kind
 
 

@@ -27,9 +27,6 @@ class Kind(StrEnum):
     RECOVERED = "webhook.recovered"
     DISABLED = "webhook.disabled"
     DEAD = "webhook.dead"
-    SILENT = "instance.silent"
-    SELF_FAULT = "worker.self_fault"
-    BACKLOG = "worker.backlog"
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -56,12 +53,12 @@ class Data(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """`at` and `since` are Unix seconds. `instance` None: it is about the worker. `webhook` is an id, None: it is about
-    the whole instance. `instance` "" is that of the global webhook."""
+    """`at` and `since` are Unix seconds. `instance` "": that of the global webhook, or an event named none. `webhook`
+    is an id, None: no webhook was found for an event."""
 
     kind: Kind
     at: float
-    instance: str | None
+    instance: str
     webhook: str | None
     reason: str
     since: float | None = None
@@ -74,7 +71,7 @@ class Notice:
         What it is about and since when: that which a notice is told once for.
         """
         since = self.at if self.since is None else self.since
-        named = (self.kind.value, self.instance or "", self.webhook or "", str(int(since * 1000)))
+        named = (self.kind.value, self.instance, self.webhook or "", str(int(since * 1000)))
         return sha256("\0".join(("notice", *named)).encode()).hexdigest()
 
     @property
@@ -87,8 +84,8 @@ class Notice:
         return Data(instance, self.webhook, since, _shown(self.reason), sample, fix(self))
 
     def message(self) -> bytes:
-        """As Evolution writes an event, so that it is delivered like one. Of the worker's own the instance is `worker`:
-        an event has one."""
+        """As Evolution writes an event, so that it is delivered like one. Without an instance it is the event of one
+        called `worker`: an event has one."""
         fields = {
             "event": self.kind.value,
             "instance": self.instance or "worker",
@@ -119,8 +116,9 @@ def fix(notice: Notice) -> str | None:
             return _command("webhook", "test", *_id(notice), *_instance(notice.instance))
         case Kind.DEAD | Kind.RECOVERED:
             instance = (f"--instance={notice.instance}",) if notice.instance else ()
-            webhook = (f"--webhook={notice.webhook}",) if notice.webhook else ()
-            return _command("dead", "redrive", *instance, *webhook)
+            if notice.webhook is None:  # nobody could be found for it: sent again, it would come back
+                return _command("dead", "list", *instance)
+            return _command("dead", "redrive", *instance, f"--webhook={notice.webhook}")
     return _command("doctor")
 
 
