@@ -16,6 +16,7 @@ from worker.broker.past_headers import past_in
 from worker.delivery.notifier import Notifier
 from worker.domain.history import Batch, Row
 from worker.domain.notices.receivers import OPERATOR, operator, owner_id
+from worker.domain.notices.trouble import TroubleKind
 from worker.domain.webhook import Webhook
 from worker.history.store import HistoryStore
 from worker.history.teller import Teller
@@ -36,11 +37,14 @@ class Replicas:
         self.webhooks = FakeWebhooks(ACME)
         self.stores = [history_store(f"sqlite:///{path}", 7, self.now_ms) for _ in range(2)]
         self.written = 0
+        self.backlog: str | None = None
+        self.self_fault: str | None = None
         self.tellers = [self.teller(store) for store in self.stores]
 
     def teller(self, store: HistoryStore, *, successes: bool = True) -> Teller:
         notifier = Notifier(self.publisher, OPS, self.clock)
-        return Teller(store, self.webhooks, notifier, self.clock, successes=successes)
+        watched = {TroubleKind.BACKLOG: lambda: self.backlog, TroubleKind.SELF_FAULT: lambda: self.self_fault}
+        return Teller(store, self.webhooks, notifier, self.clock, successes=successes, watched=watched)
 
     def now_ms(self) -> int:
         return int(self.clock() * 1000)
@@ -137,3 +141,30 @@ async def test_webhooks_that_are_not_known_make_it_wait(replicas: Replicas) -> N
     replicas.webhooks.down = False
     await replicas.minutes(1)
     assert replicas.heard() == [(OPERATOR, "webhook.dead"), (owner_id("default"), "webhook.dead")]
+
+
+async def test_the_operator_hears_once_of_a_trouble_that_every_replica_has(replicas: Replicas) -> None:
+    replicas.self_fault = "no network"
+    await replicas.minutes(20)
+    assert replicas.heard() == [(OPERATOR, "worker.self_fault")]
+    replicas.self_fault = None
+    await replicas.minutes(2)
+    replicas.self_fault = "again"
+    await replicas.minutes(2)
+    assert replicas.heard() == [], "it came back at once"
+    replicas.self_fault = None
+    await replicas.minutes(20)
+    replicas.self_fault = "another day"
+    await replicas.minutes(1)
+    assert replicas.heard() == [(OPERATOR, "worker.self_fault")]
+
+
+async def test_a_backlog_is_told_when_it_stays(replicas: Replicas) -> None:
+    replicas.backlog = "the oldest event has waited for 6 minutes"
+    await replicas.minutes(1)
+    replicas.backlog = None
+    await replicas.minutes(3)
+    assert replicas.heard() == []
+    replicas.backlog = "the oldest event has waited for 6 minutes"
+    await replicas.minutes(10)
+    assert replicas.heard() == [(OPERATOR, "worker.backlog")]

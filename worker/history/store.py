@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from worker.domain.history import Batch, Row
 from worker.domain.notices.notice import Notice
-from worker.domain.notices.trouble import Key
+from worker.domain.notices.trouble import Key, Seen
 
 LARGEST_PAGE = 500
 
@@ -115,6 +115,9 @@ class HistoryStore(Protocol):
 
         One that is not `told` within a minute is claimed again, with the same event id.
         """
+
+    async def report(self, seen: Seen) -> None:
+        """What this process knows of itself (trouble.own). Without a trouble nothing is written but the end of one."""
 
     async def told(self, claimed: Claimed, now: int) -> None:
         """It was published."""

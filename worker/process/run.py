@@ -24,6 +24,7 @@ from worker.process.api import announce_change, announcer, serve_api, until_read
 from worker.process.health import serve_health
 from worker.process.history import WorkersHistory, insist
 from worker.process.lifecycle import Lifecycle, calm_garbage_collection
+from worker.process.own_troubles import own_troubles
 from worker.process.sources import webhook_source
 from worker.process.states import ConnectionStates, SelfFault
 from worker.settings.settings import Settings
@@ -156,7 +157,9 @@ class Worker:
         if self._history is None:
             return
         successes = self._settings.history == "all"
-        teller = Teller(self._history.store, self._webhooks, self._notifier, time.time, successes=successes)
+        watched = own_troubles(self._self_fault, self._census)
+        store, notifier = self._history.store, self._notifier
+        teller = Teller(store, self._webhooks, notifier, time.time, successes=successes, watched=watched)
         for name, run in {**self._history.parts(), "notices": teller.run}.items():
             await self._background(name, insist(name, run, self._consuming))
 

@@ -7,7 +7,7 @@ import asyncio
 from tests.contract.history.conftest import DELIVERED, FAILED, NOON, Clock, NewHistory, batch
 from worker.domain.history import Row
 from worker.domain.notices.notice import Kind
-from worker.domain.notices.trouble import DIGEST_MS, FAILING_MS
+from worker.domain.notices.trouble import DIGEST_MS, FAILING_MS, TroubleKind, own
 from worker.history.store import Claimed, HistoryStore
 
 LATER = NOON + FAILING_MS
@@ -79,6 +79,16 @@ async def test_what_comes_while_one_is_told_is_told_in_the_next_digest(history: 
     assert await claimed_by(history, NOON + 6 + DIGEST_MS) == []
     (digest,) = await history.claim(NOON + 7 + DIGEST_MS)
     assert (digest.bad, digest.notice.event_id != first.notice.event_id) == (2, True)
+
+
+async def test_what_each_replica_reports_of_itself_is_one_trouble(
+    history: HistoryStore, new_history: NewHistory
+) -> None:
+    await history.report(own(TroubleKind.SELF_FAULT, None, NOON))
+    assert await claimed_by(history, NOON) == []
+    await asyncio.gather(*(new_history().report(own(TroubleKind.SELF_FAULT, "no network", NOON)) for _ in range(5)))
+    (claimed,) = await history.claim(NOON)
+    assert (claimed.notice.kind, claimed.notice.webhook, claimed.bad) == (Kind.SELF_FAULT, None, 5)
 
 
 async def test_hostile_names_and_answers_are_kept_apart_and_read_back(history: HistoryStore, clock: Clock) -> None:

@@ -75,6 +75,10 @@ def title(kind: str, data: Data) -> str:
             return f"Events of {data.instance or 'an unknown instance'} could not be read"
         case Kind.DEAD:
             return f"{whose}: deliveries were given up"
+        case Kind.SELF_FAULT:
+            return "The worker reaches no receiver"
+        case Kind.BACKLOG:
+            return "Events wait for the worker"
     return kind
 
 

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     RECOVERED = "webhook.recovered"
     DISABLED = "webhook.disabled"
     DEAD = "webhook.dead"
+    SELF_FAULT = "worker.self_fault"
+    BACKLOG = "worker.backlog"
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -54,7 +56,7 @@ class Data(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Notice:
     """`at` and `since` are Unix seconds. `instance` "": that of the global webhook, or an event named none. `webhook`
-    is an id, None: no webhook was found for an event."""
+    is an id, None: no webhook was found for an event, or it is about the worker."""
 
     kind: Kind
     at: float

@@ -1,6 +1,7 @@
-"""What is wrong with an endpoint, as its rows of history show it, and when it is time to tell. Decisions only.
+"""What is wrong with an endpoint or with the worker, and when it is time to tell. Decisions only.
 
-Two kinds: an endpoint fails (no attempt succeeds), and deliveries to it are given up. Times are Unix milliseconds.
+An endpoint fails (no attempt succeeds), or deliveries to it are given up: its rows of history show it. No receiver can
+be reached, or events wait: the worker itself knows. Times are Unix milliseconds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,14 +24,23 @@ DIGEST_MS = 15 * 60_000
 """After a notice about given-up deliveries, those that follow are gathered for so long."""
 
 
+BACKLOG_MS = 2 * 60_000
+"""Events must have waited too long for so long: a burst is no trouble."""
+
+AGAIN_MS = 15 * 60_000
+"""A trouble of the worker's own that comes back within this time after it was told, or last reported, is the same."""
+
+
 class TroubleKind(StrEnum):
     FAILING = "failing"
     DEAD = "dead"
+    SELF_FAULT = "self_fault"
+    BACKLOG = "backlog"
 
 
 class Key(NamedTuple):
     """`instance` is "" for the global webhook, which is one endpoint for all instances; `webhook` "": none was found
-    for the event."""
+    for the event. Both are "" for the worker's own."""
 
     kind: str
     instance: str
@@ -41,7 +51,7 @@ class Example(msgspec.Struct, frozen=True):
     """A bad row, as a notice shows it."""
 
     reason: str
-    sample: Sample
+    sample: Sample | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,12 @@ def seen_in(rows: Iterable[Row]) -> list[Seen]:
             if seen.success is None or row.at > seen.success:
                 found[key] = _worse(seen, row)
     return [found[key] for key in sorted(found)]
+
+
+def own(kind: TroubleKind, reason: str | None, now: int) -> Seen:
+    """What a replica says of itself at `now`; None: it has no such trouble any more."""
+    key = Key(kind, "", "")
+    return Seen(key, now) if reason is None else Seen(key, None, now, now, 1, Example(reason, None))
 
 
 def _successes(good: Mapping[tuple[str | None, str | None], int]) -> dict[Key, Seen]:
@@ -150,6 +166,10 @@ def due(trouble: Trouble, now: int) -> Notice | None:
         case TroubleKind.DEAD if trouble.count and (trouble.told is None or now - trouble.told >= DIGEST_MS):
             many = f"{trouble.count} deliveries were given up, the last one: " if trouble.count > 1 else ""
             return _notice(Kind.DEAD, trouble, many + trouble.example.reason, now)
+        case TroubleKind.SELF_FAULT if trouble.told is None:
+            return _notice(Kind.SELF_FAULT, trouble, trouble.example.reason, now)
+        case TroubleKind.BACKLOG if trouble.told is None and trouble.last - trouble.since >= BACKLOG_MS:
+            return _notice(Kind.BACKLOG, trouble, trouble.example.reason, now)
     return None
 
 
@@ -167,8 +187,11 @@ def told(trouble: Trouble, notice: Notice, count: int, now: int) -> Trouble | No
 
 def is_past(trouble: Trouble, now: int, keep_ms: int) -> bool:
     """Whether nothing will be told of it any more: a digest that is empty, an endpoint that nobody tries."""
-    if trouble.key.kind == TroubleKind.DEAD:
-        return trouble.count == 0 and (trouble.told is None or now - trouble.told >= DIGEST_MS)
+    match trouble.key.kind:
+        case TroubleKind.DEAD:
+            return trouble.count == 0 and (trouble.told is None or now - trouble.told >= DIGEST_MS)
+        case TroubleKind.SELF_FAULT | TroubleKind.BACKLOG:
+            return now - max(trouble.last, trouble.told or 0) >= AGAIN_MS
     return trouble.over is None and now - trouble.last >= keep_ms
 
 

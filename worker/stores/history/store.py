@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from worker.domain.history import Batch
+from worker.domain.notices.trouble import Seen
 from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, Page, Question, Tidied
 from worker.stores.database import Database, parse
 from worker.stores.threads import let_end
@@ -51,6 +52,9 @@ class _Store:
 
     async def claim(self, now: int) -> Sequence[Claimed]:
         return await self._run(lambda: self._tables().claim(now))
+
+    async def report(self, seen: Seen) -> None:
+        await self._run(lambda: self._tables().report(seen))
 
     async def told(self, claimed: Claimed, now: int) -> None:
         await self._run(lambda: self._tables().told(claimed, now))

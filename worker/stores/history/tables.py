@@ -11,6 +11,7 @@ from sqlalchemy import Select, event
 from sqlalchemy.exc import DBAPIError
 
 from worker.domain.history import Batch
+from worker.domain.notices.trouble import Seen
 from worker.history.store import LARGEST_PAGE, Claimed, Cursor, Health, Kept, Page, Question, Tidied
 from worker.stores.database import Database
 from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
@@ -76,6 +77,9 @@ class HistoryTables:
 
     def claim(self, now: int) -> Sequence[Claimed]:
         return self._do(lambda: self._troubles.claim(now))
+
+    def report(self, seen: Seen) -> None:
+        self._do(lambda: self._troubles.report(seen))
 
     def told(self, claimed: Claimed, now: int) -> None:
         self._do(lambda: self._troubles.told(claimed, now))
