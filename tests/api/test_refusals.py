@@ -97,6 +97,28 @@ async def test_what_the_egress_rules_refuse_is_refused_here_with_the_setting(api
     assert (await api.set("acme", {"url": "http://db.internal/", "enabled": False})).status == 201
 
 
+async def test_the_address_of_notices_is_judged_as_the_urls_own_and_of_a_disabled_webhook_too(
+    api: Api, store: SqlStore
+) -> None:
+    refused = "alertUrl: is refused by the egress rules: private address 10.1.2.3; allow it with EGRESS_ALLOW"
+    for enabled in (True, False):
+        body = {"url": "http://public.example/", "enabled": enabled, "alertUrl": "http://db.internal/"}
+        assert await problems(api, body) == [refused]
+    assert await problems(api, {"url": "http://public.example/", "alertUrl": "ftp://h"}) == [
+        "alertUrl: must begin with http:// or https://"
+    ]
+    body = {"url": "http://public.example/", "alertUrl": "https://user:word@public.example/in?key=1"}
+    assert (await api.set("acme", body)).status == 201
+    assert "word" not in (await api.find("acme")).text
+    body = {"url": "http://public.example/", "alertUrl": "https://***@public.example/in?key=1"}
+    assert (await api.set("acme", body)).status == 201
+    (stored,) = await store.load("acme")
+    assert stored.alert_url == "https://user:word@public.example/in?key=1"
+    assert (await api.set("acme", {"url": "http://public.example/", "alertUrl": ""})).status == 201
+    (stored,) = await store.load("acme")
+    assert stored.alert_url is None
+
+
 async def test_a_name_that_does_not_resolve_in_time_is_left_to_the_delivery(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

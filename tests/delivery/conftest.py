@@ -24,6 +24,7 @@ from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.pipeline import Pipeline
 from worker.delivery.ports import Ports
 from worker.domain.backoff import schedule
+from worker.domain.notices.receivers import NoticeReceiver
 from worker.domain.policy import Policy
 from worker.domain.webhook import Webhook
 
@@ -37,6 +38,7 @@ class Rig:
         global_webhook: Webhook | None = None,
         duplicates: bool = False,
         failures_only: bool = False,
+        operators_notices: NoticeReceiver | None = None,
         **policy: object,
     ) -> None:
         self.clock, self.monotonic = Clock(), Clock(1000.0)
@@ -50,6 +52,7 @@ class Rig:
             FailureWatch(self.receivers, self.clock),
             Clocks(self.clock, self.monotonic),
             Duplicates() if duplicates else None,
+            operators_notices,
         )
         self.settler = self.pipeline._settler
 

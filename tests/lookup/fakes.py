@@ -106,7 +106,12 @@ class Rig:
             global_webhook=global_webhook,
             **options,  # type: ignore[arg-type]
         )
-        self.receivers = StoredReceivers(self.cache, store if writable else None)  # type: ignore[arg-type]
+        self.said: list[tuple[str, str]] = []
+        self.receivers = StoredReceivers(
+            self.cache,
+            store if writable else None,  # type: ignore[arg-type]
+            lambda webhook, reason: self.said.append((webhook.id, reason)),
+        )
 
     def _adder(self, result: LookupResult):  # type: ignore[no-untyped-def]
         return lambda: self.counts.update((result.value,))

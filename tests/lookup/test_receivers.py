@@ -93,3 +93,20 @@ async def test_what_a_read_only_store_cannot_remember_changes_nothing() -> None:
     await rig.receivers.recovered(ACME)
     await rig.receivers.disable(ACME, "it fails", if_failing=True)
     assert cached(rig) == {"default": (True, None)}
+
+
+async def test_of_two_replicas_that_disable_it_the_one_that_wrote_the_row_says_so() -> None:
+    store, first, _ = await known(ACME)
+    second = Rig(store, writable=True)
+    await second.cache.find("acme")
+    for rig in (first, second, first):
+        await rig.receivers.disable(ACME, "answered 410", if_failing=False)
+    assert (first.said, second.said) == ([("default", "answered 410")], [])
+
+
+async def test_what_is_disabled_in_memory_alone_is_said_by_nobody() -> None:
+    store, rig, receivers = await known(ACME)
+    store.error = DOWN
+    await receivers.disable(ACME, "answered 410", if_failing=False)
+    await receivers.disable(Webhook("", "http://all/", GLOBAL_ID), "answered 410", if_failing=False)
+    assert rig.said == []

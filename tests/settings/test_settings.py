@@ -168,6 +168,9 @@ WEBHOOK_GLOBAL_TTL_SECONDS 60 QRCODE_UPDATD=60 CALL=0
 WEBHOOK_GLOBAL_LATEST_ONLY PRESENCE_UPDAT
 EGRESS_PROXY proxy:3128 https://proxy:3128 http://proxy http://u:hunter#2@proxy:3128 http://proxy:3128/x
 EGRESS_CA_FILE /nowhere/ca.pem /tmp /dev/null
+OPS_WEBHOOK_URL ftp://h https:// h/x
+OPS_WEBHOOK_SECRET secret whsec_ whsec_QQ== whsec_!
+OPS_WEBHOOK_FORMAT teams slack,discord
 EGRESS_DENY 10.0.0.1/8 10.0.0.0/33 localhost ::1,x
 RABBITMQ_EXCHANGE_NAME {"é" * 128}
 LOG_LEVEL ERROR,WARN
@@ -204,6 +207,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     names = [re.split(r"[=: ]", p)[0] for p in problems(environ, config)]
     wrong = ["METRICS_PORT", "WEBHOOK_REQUEST_TIMEOUT_MS", "log.level"]
     assert names == ["x", "rabbitmq.url", "WORKER_CONCURENCY", EVENT, *wrong]
+
+
+def test_warning_when_a_secret_signs_nothing() -> None:
+    environ = {"OPS_WEBHOOK_SECRET": "whsec_" + "A" * 32}
+    assert load(environ, None)[1] == ["OPS_WEBHOOK_SECRET is set, but no OPS_WEBHOOK_URL: it signs nothing"]
+    assert load(environ | {"OPS_WEBHOOK_URL": "https://h/"}, None)[1] == []
 
 
 def test_warning_when_the_global_webhook_gets_nothing_or_a_variable_is_empty() -> None:
@@ -334,3 +343,12 @@ def test_credentials_are_masked() -> None:
 
 if __name__ == "__main__":
     print(table())
+
+
+@pytest.mark.parametrize(
+    ("history", "missing"), [("off", "dead letters"), ("failures", "fails or recovers"), ("all", None)]
+)
+def test_warning_when_the_history_has_too_little_for_notices(history: str, missing: str | None) -> None:
+    found = load({"OPS_WEBHOOK_URL": "https://h/", "HISTORY": history}, None)[1]
+    assert [missing in warning for warning in found] == ([] if missing is None else [True])
+    assert load({"HISTORY": history}, None)[1] == []

@@ -100,20 +100,23 @@ class Saving:
         except InvalidWebhook as error:
             webhook, remaining = _switched_off(fields, error.problems)
             problems += remaining
-        if fields.get("enabled", True) is True and "url" not in {problem.field for problem in problems}:
-            problems += await self._refused(str(fields["url"]))
+        wrong = {problem.field for problem in problems}
+        if fields.get("enabled", True) is True and "url" not in wrong:
+            problems += await self._refused("url", str(fields["url"]))
+        if fields.get("alert_url") and "alert_url" not in wrong:
+            problems += await self._refused("alert_url", str(fields["alert_url"]))
         renamed = [Problem(asked.called(problem.field), problem.message) for problem in problems]
         if webhook is None or problems or asked.problems:
             raise invalid([*asked.problems, *renamed])
         return webhook
 
-    async def _refused(self, url: str) -> list[Problem]:
+    async def _refused(self, field: str, url: str) -> list[Problem]:
         try:
             async with asyncio.timeout(EGRESS_SECONDS):
                 reason = await self._refuse_url(plain_url(url))
         except TimeoutError:
             return []
-        return [Problem("url", f"is refused by the egress rules: {reason}")] if reason else []
+        return [Problem(field, f"is refused by the egress rules: {reason}")] if reason else []
 
 
 def _switched_off(fields: dict[str, Any], problems: Sequence[Problem]) -> tuple[Webhook | None, Sequence[Problem]]:

@@ -79,8 +79,9 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
         for problem in error.problems:
             complain(str(problem))
         return WRONG
-    refused = await _refused(options.url, settings)
-    _show(options, replace(result, warnings=(*result.warnings, *refused)))
+    refused = await _refused(options.url, "deliveries", settings)
+    unheard = await _refused(options.alert_url or None, "notices", settings)
+    _show(options, replace(result, warnings=(*result.warnings, *refused, *unheard)))
     await announce(settings, (options.instance, result.revision))
     return DONE
 
@@ -97,8 +98,8 @@ def _typed(field: Field, given: object) -> object:
         raise ValueError(f"--{field.option.replace('_', '-')}: {given} is no text: it must be PEM, not DER") from None
 
 
-async def _refused(url: str | None, settings: Settings) -> tuple[str, ...]:
-    """A warning, where the API refuses: the workers may have other egress rules than this shell."""
+async def _refused(url: str | None, what: str, settings: Settings) -> tuple[str, ...]:
+    """A warning, where the API refuses: the workers may have other egress rules than this shell. `what` goes there."""
     from worker.domain.target import plain_url  # noqa: PLC0415
     from worker.http.egress import refuse_url  # noqa: PLC0415
     from worker.process import wiring  # noqa: PLC0415
@@ -111,7 +112,7 @@ async def _refused(url: str | None, settings: Settings) -> tuple[str, ...]:
             reason = await refuse_url(plain_url(url), wiring.egress_policy(settings), proxy=proxy)
     except TimeoutError:
         return ()
-    return () if reason is None else (f"deliveries to it are refused: {reason}",)
+    return () if reason is None else (f"{what} to it are refused: {reason}",)
 
 
 def _show(options: argparse.Namespace, result: "SetResult") -> None:

@@ -11,7 +11,8 @@ from worker.basics.moments import iso
 from worker.basics.tasks import Tasks
 from worker.delivery.failing import Disable, Forget, LongFailing, Remember
 from worker.delivery.ports import Receivers
-from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Parked
+from worker.domain.notices.receivers import NoticeReceiver
+from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Parked, Retried
 from worker.domain.webhook import Webhook
 
 Decision = Remember | Forget | Disable
@@ -51,6 +52,8 @@ class FailureWatch:
 
     def _decided(self, webhook: Webhook, outcome: Outcome) -> Decision | None:
         match outcome:
+            case DeadLettered() | Retried() if isinstance(webhook, NoticeReceiver):
+                return None  # it has no row
             case DeadLettered(reason=DeadReason.GONE):
                 return Disable()
             case DeadLettered(reason=DeadReason.EGRESS_REFUSED):

@@ -23,6 +23,7 @@ from worker.delivery.settle import Settler
 from worker.delivery.turn import DeliveryTurn
 from worker.domain.choosing.subscriptions import Look, Subscriptions
 from worker.domain.event import Event, InvalidEvent
+from worker.domain.notices.receivers import NoticeReceiver, receiver
 from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason, Skipped, SkipReason
 from worker.domain.past import Past
 from worker.domain.policy import Policy
@@ -39,7 +40,13 @@ class Pipeline:
     """Takes messages, and settles each of them exactly once."""
 
     def __init__(
-        self, policy: Policy, ports: Ports, failures: FailureWatch, clocks: Clocks, duplicates: Duplicates | None = None
+        self,
+        policy: Policy,
+        ports: Ports,
+        failures: FailureWatch,
+        clocks: Clocks,
+        duplicates: Duplicates | None = None,
+        operators_notices: NoticeReceiver | None = None,
     ) -> None:
         self._policy = policy
         self._webhooks = ports.webhooks
@@ -47,6 +54,7 @@ class Pipeline:
         self._recorder = ports.recorder
         self._now, self._monotonic = clocks
         self._duplicates = duplicates
+        self._operators_notices = operators_notices
         self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
         self._attempter = Attempter(policy, ports, failures, clocks)
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
@@ -127,7 +135,10 @@ class Pipeline:
 
     def _fan_out(self, deliveries: OpenDeliveries, event: Event, webhooks: Subscriptions) -> None:
         wanted = deliveries.past.webhook_id
-        addressed = addressees(webhooks, self._webhooks.global_webhook, wanted)
+        if wanted is None:
+            addressed = addressees(webhooks, self._webhooks.global_webhook, None)
+        else:
+            addressed = self._addressed(webhooks, wanted)
         if not addressed and wanted is None:
             self._end(deliveries, Skipped(SkipReason.NO_WEBHOOK), event)
         elif not addressed:
@@ -141,6 +152,14 @@ class Pipeline:
         else:
             looking = self._look_into_large(deliveries, event, addressed, webhooks)
             self._reading.start(looking, partial(self._failed, deliveries.message))
+
+    def _addressed(self, webhooks: Subscriptions, wanted: str) -> Sequence[Webhook]:
+        """The one webhook, or receiver of notices, with this id."""
+        found = addressees(webhooks, self._webhooks.global_webhook, wanted)
+        if found:
+            return found
+        hearing = receiver(wanted, webhooks, self._operators_notices)
+        return () if hearing is None else (hearing,)
 
     async def _look_into_large(
         self, deliveries: OpenDeliveries, event: Event, addressed: Sequence[Webhook], webhooks: Subscriptions
@@ -238,7 +257,7 @@ class Pipeline:
         known = await self._known_now(turn)
         if isinstance(known, Parked | DeadLettered):
             self._not_started(turn, known)
-        elif not (found := addressees(known, self._webhooks.global_webhook, delivery.webhook.id)):
+        elif not (found := self._addressed(known, delivery.webhook.id)):
             self._not_started(turn, Skipped(SkipReason.WEBHOOK_GONE))
         elif found[0] is delivery.webhook or found[0] == delivery.webhook:
             await self._attempt(turn)

@@ -19,6 +19,7 @@ from worker.doctor import history
 from worker.doctor.asking.reach import proxy_problem
 from worker.doctor.asking.refusals import host_of, refusals
 from worker.doctor.endpoints import problems_of
+from worker.domain.notices.receivers import PREFIX, NoticeReceiver, owner
 from worker.domain.webhook import Endpoint, Webhook
 from worker.http.egress import Refusal, Remedy
 from worker.process import wiring
@@ -159,12 +160,14 @@ async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:
     """Webhooks that get nothing because of the egress rules; receivers inside the cluster are common."""
     operators = wiring.global_webhook(settings)
     enabled = [webhook for webhook in (*(webhooks or ()), *filter(None, [operators])) if webhook.enabled]
-    urls, proxy = (webhook.url for webhook in enabled), wiring.egress_proxy(settings)
+    hearing = filter(None, [wiring.operators_notices(settings), *map(owner, webhooks or ())])
+    sent_to: list[Webhook] = [*enabled, *hearing]
+    urls, proxy = (webhook.url for webhook in sent_to), wiring.egress_proxy(settings)
     found = await refusals(urls, wiring.egress_policy(settings), proxy=proxy)
     late = f", {found.unanswered} not looked up in time" if found.unanswered else ""
     looked_at = f"{len(enabled)} webhooks, {found.hosts} hosts{late}"
     name = f"egress rules ({looked_at if webhooks is not None else 'the table of webhooks is made at the first start'})"
-    refused = [webhook for webhook in enabled if host_of(webhook.url) in found.reasons]
+    refused = [webhook for webhook in sent_to if host_of(webhook.url) in found.reasons]
     if not refused:
         return name, None
     examples = [_example(webhook, found.reasons[host_of(webhook.url)]) for webhook in refused[:EXAMPLES]]
@@ -173,8 +176,14 @@ async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:
 
 
 def _example(webhook: Webhook, refusal: Refusal) -> str:
-    who = f"{webhook.instance}/{webhook.id}" if webhook.instance else "WEBHOOK_GLOBAL_URL"
-    return f"{who} {host_of(webhook.url)}: {refusal.without(Remedy.ALLOW)}"
+    return f"{_whose(webhook)} {host_of(webhook.url)}: {refusal.without(Remedy.ALLOW)}"
+
+
+def _whose(webhook: Webhook) -> str:
+    if isinstance(webhook, NoticeReceiver):
+        name = webhook.id.removeprefix(PREFIX)
+        return f"alert_url of {webhook.instance}/{name}" if webhook.instance else "OPS_WEBHOOK_URL"
+    return f"{webhook.instance}/{webhook.id}" if webhook.instance else "WEBHOOK_GLOBAL_URL"
 
 
 async def _broker(settings: Settings, connection: AbstractConnection) -> AsyncIterator[Line]:

@@ -15,6 +15,8 @@ import orjson
 from worker import __version__
 from worker.domain.choosing.slim import Slimming, TooLarge, slim
 from worker.domain.event import Dialect, Event
+from worker.domain.notices.formats import body_of
+from worker.domain.notices.receivers import NoticeReceiver
 from worker.domain.outcome import DeadReason
 from worker.domain.routing import Delivery
 from worker.domain.target import BadUrl, Target, target_of
@@ -97,6 +99,12 @@ class BodyTooLarge(NotSendable):
     reason = DeadReason.TOO_LARGE
 
 
+class NoNotice(NotSendable):
+    """Somebody else published to our queue for a receiver of notices."""
+
+    reason = DeadReason.INVALID_EVENT
+
+
 def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None, replay: bool = False) -> Request:
     """The request of the next attempt; `now` is Unix time in seconds (signature and token are fresh each time).
 
@@ -108,9 +116,12 @@ def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None,
         raise BadHeaders(problem)
     event = delivery.event
     webhook = delivery.webhook
-    content = body(event, delivery.destination, forward_apikey=forward_apikey)
-    if webhook.slims:
-        content = _slim_body(content, delivery, forward_apikey=forward_apikey)
+    if isinstance(webhook, NoticeReceiver):
+        content = _notice(event, webhook)
+    else:
+        content = body(event, delivery.destination, forward_apikey=forward_apikey)
+        if webhook.slims:
+            content = _slim_body(content, delivery, forward_apikey=forward_apikey)
     stamp = str(int(now))
     headers = own_headers(webhook, int(now))
     headers["content-type"] = "application/json"
@@ -131,6 +142,14 @@ def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None,
     if replay:
         headers[REPLAY] = "true"
     return Request(delivery.target, headers, content, webhook.tls)
+
+
+def _notice(event: Event, webhook: NoticeReceiver) -> bytes:
+    """Raises NoNotice."""
+    try:
+        return body_of(event, webhook.format)
+    except ValueError as error:
+        raise NoNotice(str(error)) from None
 
 
 def body(event: Event, destination: str, *, forward_apikey: bool | None = None) -> bytes:

@@ -43,10 +43,11 @@ class Webhook:
     `events` holds canonical names and categories of Evolution Go; empty means all. `secrets` are Standard Webhooks
     secrets (`whsec_...`), newest first; two sign side by side during rotation, the old one until `old_secret_until`
     (Unix seconds; None: until it is taken away). `client_certificate` (with its key) and `ca` are PEM. `ignore` to
-    `latest_only` are what docs/filters.md explains: `filter` is its JSON text, `ttl_seconds` has canonical names. What
-    may hold a secret never appears in a repr. `failing_since` (Unix milliseconds) is bookkeeping about the receiver;
-    excluded from equality, so that recording a failure is no change of configuration. `instance_id`, Evolution's own id
-    of the instance, is excluded too; it is there when Evolution's database is the source.
+    `latest_only` are what docs/filters.md explains: `filter` is its JSON text, `ttl_seconds` has canonical names.
+    Notices about the webhook go to `alert_url`. What may hold a secret never appears in a repr. `failing_since` (Unix
+    milliseconds) is bookkeeping about the receiver; excluded from equality, so that recording a failure is no change of
+    configuration. `instance_id`, Evolution's own id of the instance, is excluded too; it is there when Evolution's
+    database is the source.
 
     Only what deliveries use stands here, with the defaults. What people may write is declared in
     webhooks/declaration.py; tests/webhooks/test_declaration.py names a field that stands in one of the two alone.
@@ -76,6 +77,7 @@ class Webhook:
     max_body_bytes: int | None = None
     ttl_seconds: tuple[tuple[str, float], ...] = ()
     latest_only: frozenset[str] = frozenset()
+    alert_url: str | None = field(default=None, repr=False)
     disabled_reason: str | None = None
     instance_id: str | None = field(default=None, compare=False)
     old_secret_until: int | None = None

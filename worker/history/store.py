@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from worker.domain.history import Batch, Row
+from worker.domain.notices.notice import Notice
+from worker.domain.notices.trouble import Key, Seen
 
 LARGEST_PAGE = 500
 
@@ -78,6 +80,15 @@ class Tidied(NamedTuple):
     lost: int
 
 
+class Claimed(NamedTuple):
+    """A notice that is to be published now, by whoever claimed it. `bad`: how many rows it is about."""
+
+    notice: Notice
+    bad: int
+    key: Key
+    lease: int
+
+
 class HistoryStore(Protocol):
     """One database's history. Every call may raise StoreUnavailable (worker/webhooks/store.py)."""
 
@@ -102,6 +113,18 @@ class HistoryStore(Protocol):
 
         May take a minute after the days that are kept became fewer: not in the way of `write`.
         """
+
+    async def claim(self, now: int) -> Sequence[Claimed]:
+        """What is to be told of endpoints' troubles at `now`, Unix milliseconds; of several processes, one gets each.
+
+        One that is not `told` within a minute is claimed again, with the same event id.
+        """
+
+    async def report(self, seen: Seen) -> None:
+        """What this process knows of itself (trouble.own). Without a trouble nothing is written but the end of one."""
+
+    async def told(self, claimed: Claimed, now: int) -> None:
+        """It was published."""
 
     async def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
         """Rows newest first; `limit` is 1 to LARGEST_PAGE, else ValueError. Any value may be asked for: one that no

@@ -87,7 +87,7 @@ def approximate_bytes(instance: str, webhooks: Sequence[Webhook]) -> int:
 
 
 def _webhook_bytes(webhook: Webhook) -> int:
-    texts = [webhook.url, webhook.disabled_reason or "", *webhook.secrets, *webhook.events]
+    texts = [webhook.url, webhook.disabled_reason or "", webhook.alert_url or "", *webhook.secrets, *webhook.events]
     texts += [text for header in webhook.headers for text in header]
     texts += [*webhook.only_chats, *webhook.except_chats, *webhook.message_types, *webhook.latest_only]
     texts += [webhook.filter or "", *(name for name, _ in webhook.ttl_seconds)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from worker.domain.webhook import Webhook
@@ -17,12 +17,20 @@ class StoredReceivers:
     """ports.Receivers over a store; other replicas see what it wrote within their cache's time to live.
 
     `store` is None where it is read-only: then only this process's cache knows of a receiver that is gone, until its
-    webhook changes. A call that takes longer than `timeout` seconds has failed.
+    webhook changes. A call that takes longer than `timeout` seconds has failed. `on_disabled` hears of each webhook
+    whose row this process has disabled, and why: of all replicas, one has.
     """
 
-    def __init__(self, cache: Cache, store: WritableStore | None, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        store: WritableStore | None,
+        on_disabled: Callable[[Webhook, str], None] = lambda *_: None,
+        timeout: float = 5.0,
+    ) -> None:
         self._cache = cache
         self._store = store
+        self._on_disabled = on_disabled
         self._timeout = timeout
 
     async def disable(self, webhook: Webhook, reason: str, *, if_failing: bool) -> None:
@@ -45,6 +53,7 @@ class StoredReceivers:
             return
         self._cache.stored(webhook, disabled(webhook, reason))
         log.warning("webhook %s of %s is disabled: %s", webhook.id, webhook.instance, reason)
+        self._on_disabled(webhook, reason)
 
     async def _remember(self, webhook: Webhook, since: int | None) -> None:
         if self._store is not None:

@@ -18,6 +18,7 @@ from worker.broker.connection import Supervisor
 from worker.broker.history import HistoryClient
 from worker.broker.topology import Queue, history_queue
 from worker.history.recording import Recording
+from worker.history.store import HistoryStore
 from worker.history.writer import Writer
 from worker.process.health import serve_health
 from worker.process.history_store import store_of_history
@@ -65,9 +66,8 @@ class WorkersHistory:
             failures_only=settings.history == "failures",
         )
         self._on_depth = on_depth
-        self._writer = (
-            _Writing(settings, queue, registry, stack, SHARE_BESIDE_DELIVERIES) if settings.history_writer else None
-        )
+        self.store, share = _store(settings, stack), SHARE_BESIDE_DELIVERIES
+        self._writer = _Writing(settings, queue, self.store, registry, share) if settings.history_writer else None
 
     def parts(self) -> Parts:
         found: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
@@ -95,7 +95,8 @@ async def run_history_writer(settings: Settings) -> int:
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        writing = _Writing(settings, history_queue(settings.worker_queue_prefix), registry, stack)
+        queue = history_queue(settings.worker_queue_prefix)
+        writing = _Writing(settings, queue, _store(settings, stack), registry)
         await serve_health(settings, registry, writing.missing, stack)
         for part, run in writing.parts().items():
             await stack.enter_async_context(life.running(part, run()))
@@ -120,15 +121,8 @@ class _Writing:
     would wait, so that more and more fills the disk."""
 
     def __init__(
-        self,
-        settings: Settings,
-        queue: Queue,
-        registry: CollectorRegistry,
-        stack: AsyncExitStack,
-        share: float = 1.0,
+        self, settings: Settings, queue: Queue, store: HistoryStore, registry: CollectorRegistry, share: float = 1.0
     ) -> None:
-        store = store_of_history(settings)
-        stack.push_async_callback(store.close)
         self._client = client = HistoryClient(queue, declares=settings.rabbitmq_declare)
         self._supervisor = _supervisor(settings, "history-writer", client)
         counts = WriterMetrics(registry, lambda: self._writer.behind)
@@ -148,6 +142,12 @@ class _Writing:
             *([] if self._writer.ready else ["no database"]),
         ]
         return " and ".join(away) or None
+
+
+def _store(settings: Settings, stack: AsyncExitStack) -> HistoryStore:
+    store = store_of_history(settings)
+    stack.push_async_callback(store.close)
+    return store
 
 
 def _supervisor(settings: Settings, name: str, client: HistoryClient) -> Supervisor:

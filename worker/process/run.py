@@ -15,12 +15,16 @@ from worker.broker.census import Census, Depths
 from worker.broker.connection import Supervisor
 from worker.broker.consuming.consumers import Consumers
 from worker.broker.publishing.publisher import Publisher
+from worker.delivery.notifier import Notifier
 from worker.domain.backoff import Schedule
+from worker.domain.webhook import Webhook
+from worker.history.teller import Teller
 from worker.process import gauges, wiring
 from worker.process.api import announce_change, announcer, serve_api, until_ready
 from worker.process.health import serve_health
 from worker.process.history import WorkersHistory, insist
 from worker.process.lifecycle import Lifecycle, calm_garbage_collection
+from worker.process.own_troubles import own_troubles
 from worker.process.sources import webhook_source
 from worker.process.states import ConnectionStates, SelfFault
 from worker.settings.settings import Settings
@@ -28,6 +32,9 @@ from worker.telemetry.lag import LoopLag
 from worker.telemetry.recorder import Telemetry
 
 log = logging.getLogger(__name__)
+
+NOTICE_SECONDS = 5.0
+"""At the end, for the confirms of the last notices."""
 
 
 async def run(settings: Settings) -> int:
@@ -65,7 +72,7 @@ class Worker:
 
         self._self_fault = SelfFault(self._telemetry)
         self._admission = wiring.admission(settings, retries, self._self_fault.changed)
-        self._failures = wiring.failure_watch(settings, self._source, self._webhooks)
+        self._failures = wiring.failure_watch(settings, self._source, self._webhooks, self._disabled)
         self._history = self._build_history()
         self._consuming = asyncio.Event()
         self._build_broker_side(retries)
@@ -101,6 +108,7 @@ class Worker:
             self._telemetry.broker_blocked.set,
             tracing.headers,
         )
+        self._notifier = Notifier(self._publisher, wiring.operators_notices(settings), time.time)
         sender = wiring.sender(settings)
         self._stack.push_async_callback(sender.close)
         self._pipeline = wiring.pipeline(
@@ -141,10 +149,19 @@ class Worker:
             supervisor = Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
             await self._background(name, supervisor.run())
         await self._background("queue depths", self._census.watch())
-        for name, run in self._history.parts().items() if self._history else ():
-            await self._background(name, insist(name, run, self._consuming))
+        await self._start_history()
         if settings.rabbitmq_instance_exchanges:
             await self._background("instance exchanges", self._exchanges.watch(lambda: self._consumers.connection))
+
+    async def _start_history(self) -> None:
+        if self._history is None:
+            return
+        successes = self._settings.history == "all"
+        watched = own_troubles(self._self_fault, self._census)
+        store, notifier = self._history.store, self._notifier
+        teller = Teller(store, self._webhooks, notifier, time.time, successes=successes, watched=watched)
+        for name, run in {**self._history.parts(), "notices": teller.run}.items():
+            await self._background(name, insist(name, run, self._consuming))
 
     async def stop(self) -> None:
         """Take nothing more, finish what is under way, send its acks; WORKER_DRAIN_SECONDS at the most."""
@@ -152,6 +169,7 @@ class Worker:
         await self._consumers.stop()
         await self._pipeline.drain(self._settings.worker_drain_seconds)
         await self._failures.finished()
+        await self._notifier.finished(NOTICE_SECONDS)
         await self._consumers.flushed()
         if self._history is not None:
             await self._history.finish()
@@ -174,6 +192,9 @@ class Worker:
         """The API has written: here at once, elsewhere through the broker."""
         self._webhooks.invalidate(instance, revision)
         await announce_change(self._announcer, instance, revision)
+
+    def _disabled(self, webhook: Webhook, reason: str) -> None:
+        self._notifier.disabled(webhook, reason)
 
     def _counted(self, depths: Depths, replicas: int) -> None:
         """Each replica may use its share of a webhook's rate limit."""

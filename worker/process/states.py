@@ -45,6 +45,7 @@ class SelfFault:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self.now = False
         self._listeners: list[Listener] = []
 
     def pass_on_to(self, listener: Listener) -> None:
@@ -55,6 +56,7 @@ class SelfFault:
             log.error("every receiver fails to connect: the fault is ours (network, DNS); slowing to a probe")
         else:
             log.info("receivers can be reached again: going on")
+        self.now = fault
         self._metrics.self_fault.set(fault)
         for listener in self._listeners:
             listener(fault)

@@ -21,6 +21,7 @@ from worker.delivery.pipeline import Pipeline
 from worker.delivery.ports import History, Ports, Publisher
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.explain import Explained, explain
+from worker.domain.notices.receivers import NoticeReceiver, operator
 from worker.domain.policy import Policy
 from worker.domain.record import LookupResult
 from worker.domain.webhook import GLOBAL_ID, Webhook
@@ -184,7 +185,13 @@ def pipeline(
         webhooks, tracing.admission(admission), tracing.sender(sender), publisher, tracing.recorder(telemetry), history
     )
     duplicates = Duplicates() if settings.rabbitmq_instance_exchanges else None
-    return Pipeline(policy(settings, retries), outside, failures, Clocks(time.time, time.monotonic), duplicates)
+    clocks = Clocks(time.time, time.monotonic)
+    return Pipeline(policy(settings, retries), outside, failures, clocks, duplicates, operators_notices(settings))
+
+
+def operators_notices(settings: Settings) -> NoticeReceiver | None:
+    """Who hears all notices (OPS_WEBHOOK_*)."""
+    return operator(settings.ops_webhook_url, settings.ops_webhook_secret, settings.ops_webhook_format)
 
 
 def cache(settings: Settings, source: WebhookSource, telemetry: Telemetry) -> Cache:
@@ -207,8 +214,10 @@ def tracing() -> Tracing:
     return otel(endpoint)
 
 
-def failure_watch(settings: Settings, source: WebhookSource, cache: Cache) -> FailureWatch:
+def failure_watch(
+    settings: Settings, source: WebhookSource, cache: Cache, on_disabled: Callable[[Webhook, str], None]
+) -> FailureWatch:
     """Read-only sources have no place to remember in since when a receiver fails: there only a 410 disables."""
     limit = settings.endpoint_disable_after_seconds
     long_failing = LongFailing(limit) if limit > 0 and source.writable is not None else None
-    return FailureWatch(StoredReceivers(cache, source.writable), time.time, long_failing)
+    return FailureWatch(StoredReceivers(cache, source.writable, on_disabled), time.time, long_failing)

@@ -268,6 +268,16 @@ def receiver(value: object) -> str:
         raise ValueError(f"an http:// or https:// URL with a host: it {error}") from None
 
 
+def signing_secret(value: object) -> str:
+    """Reader of OPS_WEBHOOK_SECRET; "" is none."""
+    allowed = "whsec_ followed by the base64 of 24 to 64 bytes"
+    found = text(allowed)(value)
+    try:
+        return found and checks.secret(found)
+    except ValueError:
+        raise ValueError(allowed) from None
+
+
 def parsed_by(parser: Callable[[str], T], value: object) -> T:
     """Without the "must be" that such a parser's error begins with."""
     found = text("a URI")(value)

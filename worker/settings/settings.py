@@ -193,6 +193,13 @@ class Settings(BaseModel):
     disabled_webhook: Annotated[Literal["skip", "dead"], Word] = setting(
         "skip", "Events for a disabled webhook: `skip` or `dead` (dead letters)."
     )
+    ops_webhook_url: Receiver = setting("", "Where [notices](notices.md) about all webhooks go.", repr=False)
+    ops_webhook_secret: Annotated[str, Read(given.signing_secret)] = setting(
+        "", "Signs them: `whsec_` and the base64 of 24 to 64 bytes. Secret.", repr=False
+    )
+    ops_webhook_format: Annotated[Literal["auto", "standard", "slack", "discord"], Word] = setting(
+        "auto", "Their form: `standard`, `slack` or `discord`; `auto`: by the URL."
+    )
     egress_allow: Annotated[tuple[Entry, ...], Items] = setting((), "Networks allowed although private or loopback.")
     egress_deny: Annotated[tuple[Entry, ...], Items] = setting((), "Networks refused although public.")
     egress_proxy: Proxy = setting(
@@ -246,10 +253,11 @@ def _one_host(values: Mapping[str, Any]) -> bool:
     return len(hosts) == 1 or bool(hosts & {"0.0.0.0", "::"})  # noqa: S104
 
 
-SECRETS = frozenset({"AUTHENTICATION_API_KEY", "WEBHOOK_SECRET_KEY"})
+SECRETS = frozenset({"AUTHENTICATION_API_KEY", "OPS_WEBHOOK_SECRET", "WEBHOOK_SECRET_KEY"})
 IN_FILES = (
     *sorted(SECRETS),
-    *("DATABASE_CONNECTION_URI", "EGRESS_PROXY", "HISTORY_DATABASE_URI", "RABBITMQ_URI", "WEBHOOK_GLOBAL_URL"),
+    *("DATABASE_CONNECTION_URI", "EGRESS_PROXY", "HISTORY_DATABASE_URI"),
+    *("OPS_WEBHOOK_URL", "RABBITMQ_URI", "WEBHOOK_GLOBAL_URL"),
 )
 """Settings that may hold a secret: <NAME>_FILE names a file with the value of each."""
 VARIABLES = frozenset(name.upper() for name in Settings.model_fields if name != "webhook_events")
@@ -278,9 +286,19 @@ def load(environ: Mapping[str, str], config: Path | None) -> tuple[Settings, lis
         raise SettingsError(problems)
     if settings.webhook_global_enabled and not settings.webhook_events:
         source.warnings.append("WEBHOOK_GLOBAL_ENABLED is true, but no WEBHOOK_EVENTS_<NAME>: it gets nothing")
+    if settings.ops_webhook_secret and not settings.ops_webhook_url:
+        source.warnings.append("OPS_WEBHOOK_SECRET is set, but no OPS_WEBHOOK_URL: it signs nothing")
+    if settings.ops_webhook_url and settings.history != "all":
+        source.warnings.append(_UNTOLD[settings.history])
     empty = [n for n in sorted(VARIABLES) if n not in source.values and n in environ and not environ[n].strip()]
     idle = [f"{n} is empty and counts as not set" for n in empty if getattr(settings, n.lower())]
     return settings, source.warnings + idle + ways_out.other_proxies(environ, settings.egress_proxy)
+
+
+_UNTOLD = {
+    "off": "OPS_WEBHOOK_URL hears with HISTORY=off of disabled webhooks only, not of failing ones and dead letters",
+    "failures": "OPS_WEBHOOK_URL hears with HISTORY=failures of no webhook that fails or recovers: HISTORY=all does",
+}
 
 
 def _chosen_events(source: Reading) -> frozenset[str]:

@@ -18,7 +18,7 @@ from worker.webhooks import certificates, checks
 from worker.webhooks.compounds import Headers, Rate, Words
 from worker.webhooks.documents import Filter, Seconds
 from worker.webhooks.kind import Kind
-from worker.webhooks.scalars import Authorities, Choice, Flag, Name, Pem, Url, Whole
+from worker.webhooks.scalars import Authorities, Choice, Flag, Name, OptionalUrl, Pem, Url, Whole
 from worker.webhooks.signing import Secrets
 from worker.webhooks.store import LONGEST_ID, LONGEST_INSTANCE
 
@@ -289,6 +289,13 @@ FIELDS: tuple[Field, ...] = (
         kind=Words(MOST_EVENTS, checks.single_event, checks.SINGLE_EVENTS),
         help="skip such an event when a newer one of its chat has come; '' for never",
         about="such an event is skipped when a newer one of its chat has come before it was sent",
+    ),
+    Field(
+        name="alert_url",
+        kind=OptionalUrl(8192, checks.url),
+        help="where notices about this webhook go (docs/notices.md): a URL of yours, Slack's or Discord's; '' for none",
+        about="where notices about this webhook go: http:// or https://; an incoming webhook of Slack or Discord, too",
+        example="https://hooks.slack.com/services/T0/B0/X0",
     ),
 )
 """In the order of files, of problems, and of the command line's help."""

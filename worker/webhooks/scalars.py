@@ -158,3 +158,14 @@ class Authorities(Pem):
 
     def masked(self, value: str) -> str:
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalUrl(Url):
+    """A URL or None; '' is None, too."""
+
+    def checked(self, text: str) -> str:
+        return Url.checked(self, text) if text else text
+
+    def value(self, plain: str) -> str | None:
+        return plain or None

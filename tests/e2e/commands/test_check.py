@@ -161,6 +161,18 @@ async def test_the_global_webhooks_url_is_judged_too_before_there_is_a_table(
 # `run` that cannot begin
 
 
+async def test_the_addresses_of_notices_are_judged_too(worker: StartWorker, webhooks: PutWebhooks) -> None:
+    fine = "http://127.0.0.1:1/x"
+    await webhooks(Webhook("acme", fine, alert_url="http://10.9.8.1/in"), Webhook("other", fine, alert_url=fine))
+    settings = {"EGRESS_ALLOW": "127.0.0.0/8", "OPS_WEBHOOK_URL": "http://user:word@10.9.8.2/in"}
+    code, output = await check(worker, **settings)
+    assert code == 1
+    assert (
+        "2 refused: OPS_WEBHOOK_URL 10.9.8.2: private address 10.9.8.2; alert_url of acme/default 10.9.8.1:" in output
+    )
+    assert "word" not in output
+
+
 async def refused(worker: StartWorker, **settings: str) -> Worker:
     command = await worker(ready=False, **settings)
     assert await command.wait() == 2

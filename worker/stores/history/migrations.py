@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from worker.stores.history.schema import BATCHES, PRODUCERS, VERSIONS, history_of
+from worker.stores.history.schema import BATCHES, PRODUCERS, TROUBLES, VERSIONS, history_of
 from worker.stores.versions import Migrations
 
 
@@ -11,9 +11,13 @@ def _create_tables(connection: Connection) -> None:
         table.create(connection, checkfirst=True)
 
 
+def _create_troubles(connection: Connection) -> None:
+    TROUBLES.create(connection, checkfirst=True)
+
+
 MIGRATIONS = Migrations(
     VERSIONS,
     (0x6576_6F78, "webhook_worker_history"),  # another constant than the webhooks' tables
-    (_create_tables,),
+    (_create_tables, _create_troubles),
 )
 """Append only."""

@@ -18,7 +18,7 @@ LONGEST_NAMES = {
     "id": 128,
     "event_id": 128,
     "instance": 255,
-    "webhook": 64,
+    "webhook": 80,
     "event": 128,
     "chat": 128,
     "outcome": 64,
@@ -104,6 +104,21 @@ PRODUCERS = Table(
     mariadb_engine=_INNODB,
 )
 """`counted`: below this number each of the producer's rows has arrived or has been counted as lost."""
+
+TROUBLES = Table(
+    "webhook_history_troubles",
+    MetaData(),
+    Column("instance", Name(LONGEST_NAMES["instance"]), primary_key=True),
+    Column("webhook", Name(LONGEST_NAMES["webhook"]), primary_key=True),
+    Column("kind", Name(16), primary_key=True),
+    Column("leased", BigInteger, nullable=False),
+    Column("changes", BigInteger, nullable=False),
+    Column("state", LONG, nullable=False),
+    mysql_engine=_INNODB,
+    mariadb_engine=_INNODB,
+)
+"""What is wrong with an endpoint, as JSON (domain/notices/trouble.py), how often that was written, and until when (Unix
+ms) somebody is telling it."""
 
 VERSIONS = version_table("webhook_history_schema")
 

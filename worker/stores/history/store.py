@@ -8,7 +8,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from worker.domain.history import Batch
-from worker.history.store import Cursor, Health, HistoryStore, Kept, Page, Question, Tidied
+from worker.domain.notices.trouble import Seen
+from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, Page, Question, Tidied
 from worker.stores.database import Database, parse
 from worker.stores.threads import let_end
 
@@ -51,6 +52,15 @@ class _Store:
 
     async def tidy(self, now: int) -> Tidied:
         return await self._run(lambda: self._tables().tidy(now))
+
+    async def claim(self, now: int) -> Sequence[Claimed]:
+        return await self._run(lambda: self._tables().claim(now))
+
+    async def report(self, seen: Seen) -> None:
+        await self._run(lambda: self._tables().report(seen))
+
+    async def told(self, claimed: Claimed, now: int) -> None:
+        await self._run(lambda: self._tables().told(claimed, now))
 
     async def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
         return await self._run(lambda: self._tables().page(question, after, limit))

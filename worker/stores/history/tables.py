@@ -11,7 +11,8 @@ from sqlalchemy import Select, event
 from sqlalchemy.exc import DBAPIError
 
 from worker.domain.history import Batch
-from worker.history.store import LARGEST_PAGE, Cursor, Health, Kept, Page, Question, Tidied
+from worker.domain.notices.trouble import Seen
+from worker.history.store import LARGEST_PAGE, Claimed, Cursor, Health, Kept, Page, Question, Tidied
 from worker.stores.database import Database
 from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
 from worker.stores.history import questions
@@ -19,6 +20,7 @@ from worker.stores.history.kinds import DAY_MS, Kind
 from worker.stores.history.migrations import MIGRATIONS
 from worker.stores.history.storable import is_name
 from worker.stores.history.tidying import Tidying
+from worker.stores.history.troubles import Troubles
 from worker.stores.history.writing import Writing
 from worker.stores.sqlite import connect
 
@@ -44,7 +46,8 @@ class HistoryTables:
         self._reading = self._engine.execution_options(**ONLY_READS)
         kind = _kind(database)
         self._history = kind.history
-        self._writing = Writing(self._engine, kind, keep_days * DAY_MS)
+        self._troubles = Troubles(self._engine, kind, keep_days * DAY_MS)
+        self._writing = Writing(self._engine, kind, keep_days * DAY_MS, self._troubles.see)
         self._tidying = Tidying(self._engine, kind, keep_days * DAY_MS)
         self._kept_open: sqlite3.Connection | None = None
         if database.dialect == "postgresql":
@@ -71,6 +74,15 @@ class HistoryTables:
 
     def tidy(self, now: int) -> Tidied:
         return self._do(lambda: self._tidying.tidy(now))
+
+    def claim(self, now: int) -> Sequence[Claimed]:
+        return self._do(lambda: self._troubles.claim(now))
+
+    def report(self, seen: Seen) -> None:
+        self._do(lambda: self._troubles.report(seen))
+
+    def told(self, claimed: Claimed, now: int) -> None:
+        self._do(lambda: self._troubles.told(claimed, now))
 
     def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
         if not 1 <= limit <= LARGEST_PAGE:

@@ -6,20 +6,22 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError
 
-from worker.domain.history import Batch
+from worker.domain.history import Batch, Row
 from worker.stores.history.kinds import Kind, is_refusal
 from worker.stores.history.schema import BATCHES, COLUMNS, PRODUCERS
 from worker.stores.history.storable import Columns, columns_of, is_batch
 
 _Insert = Callable[[Connection, Sequence[Columns]], int]
+_See = Callable[[Connection, Iterable[Row]], None]
 _AT = COLUMNS.index("at")
 _log = logging.getLogger(__name__)
 
 
 class Writing:
-    """Raises SQLAlchemy's errors."""
+    """Raises SQLAlchemy's errors. `see` hears of each row once, in the transaction that writes it."""
 
-    def __init__(self, engine: Engine, kind: Kind, keep_ms: int) -> None:
+    def __init__(self, engine: Engine, kind: Kind, keep_ms: int, see: _See) -> None:
+        self._see = see
         self._engine = engine
         self._kind = kind
         self._keep_ms = keep_ms
@@ -46,6 +48,7 @@ class Writing:
             new = [batch for batch in batches if self._add_name(connection, batch, now)]
             rows, refused = self._rows(new, now)
             count = insert(connection, rows) if rows else 0
+            self._see(connection, (row for batch in new for row in batch.rows))
         if refused:
             _log.warning("rows of the history that no database can hold were left out", extra={"rows": refused})
         return count

@@ -24,7 +24,13 @@ CHOICES = (
 
 TLS = ("client_certificate", "ca")
 
-STEPS: tuple[Step, ...] = (CreateTables(), AddColumn("failing_since"), *map(AddColumn, CHOICES), *map(AddColumn, TLS))
+STEPS: tuple[Step, ...] = (
+    CreateTables(),
+    AddColumn("failing_since"),
+    *map(AddColumn, CHOICES),
+    *map(AddColumn, TLS),
+    AddColumn("alert_url"),
+)
 """Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
 
 SCHEMA_VERSION = len(STEPS)
