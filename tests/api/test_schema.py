@@ -80,6 +80,6 @@ async def _answered(*_: Any) -> WebhookTest:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_call_keeps_to_the_document(case: schemathesis.Case, base: str) -> None:
     case.call_and_validate(base_url=base, headers={"apikey": KEY}, timeout=20)

@@ -135,7 +135,7 @@ async def finish(world: World) -> None:
         assert await rig.cache.find(name) == rig.store.rows[name]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(STEPS, max_size=40))
 def test_no_order_of_things_makes_the_cache_wrong(steps: list[tuple[str, object]]) -> None:
     asyncio.run(play(steps))

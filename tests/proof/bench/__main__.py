@@ -19,6 +19,7 @@ from tests.proof.bench.backlog import backlog
 from tests.proof.bench.burst import burst
 from tests.proof.bench.choose import choose
 from tests.proof.bench.filtered import filtered
+from tests.proof.bench.history import history
 from tests.proof.bench.history_query import history_query
 from tests.proof.bench.isolation import isolation
 from tests.proof.bench.latency import latency
@@ -36,6 +37,7 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "throughput-12k": lambda rig, sizes: throughput(rig, rounds=sizes.rounds, count=sizes.count // 2, size=12_000),
     "throughput-1m": lambda rig, sizes: throughput(rig, rounds=sizes.rounds, count=sizes.count // 40, size=1_000_000),
     "filtered": lambda rig, sizes: filtered(rig, rounds=sizes.rounds, count=sizes.count * 2),
+    "history": lambda rig, sizes: history(rig, rounds=sizes.rounds, count=sizes.count // 2),
     "choose": lambda rig, sizes: choose(rig, rounds=sizes.rounds, count=sizes.count),
     "latency": lambda rig, sizes: latency(
         rig,
