@@ -240,3 +240,18 @@ async def test_what_was_filtered_supersedes_nothing(rig: MakeRig) -> None:
     found.admission.start_next()
     await calm()
     assert states(found) == ["1"]
+
+
+async def test_an_event_that_waited_for_a_thread_supersedes_nothing_that_came_after_it(rig: MakeRig) -> None:
+    """Large ones are looked into apart: a small one that came later is fanned out before."""
+    found = rig(LATEST)
+    found.admission.holding = True
+    large = presence(ANA, "old" + "x" * choosing.LARGE_BYTES)
+    found.pipeline.take(large)
+    found.clock.now += 0.001
+    found.pipeline.take(presence(ANA, "new"))
+    await found.pipeline._reading.finished()
+    found.admission.start_next()
+    await calm()
+    assert states(found) == ["new"]
+    assert sorted(found.recorder.outcomes) == ["Delivered ok", "Skipped superseded"]

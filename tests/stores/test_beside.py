@@ -106,6 +106,7 @@ async def test_every_instance_without_a_table_of_its_own_has_that_of_the_star(pa
         ("enabled = true", "enabled: Evolution's own row says it"),
         ("events = []", "events: Evolution's own row says it"),
         ("headers = { a = 'b' }", "headers: Evolution's own row says it"),
+        ('id = "deflaut"', "id: must be default, or left out: Evolution has one webhook an instance"),
         ("by_events = true", "by_events: Evolution's own row says it"),
         ('filter = { "data.n" = { "$gt" = "x", "$no" = 1 } }', "line 3, webhook 1: filter.data.n.$no: "),
         ('ignore = ["gruops"]', "ignore[0]: 'gruops' "),
@@ -125,9 +126,8 @@ async def test_what_it_must_not_say_is_named_with_line_and_field(path: Path, tex
 
 
 async def test_tables_for_which_there_is_no_row_are_told_but_not_the_star(path: Path) -> None:
-    mistyped = '[[webhook]]\ninstance = "amce"\n[[webhook]]\ninstance = "acme"\nid = "second"\n'
-    store, _ = beside(path, ALL + ACME + mistyped)
-    assert await store.unused(ROWS) == (Endpoint("acme", "second"), Endpoint("amce", "default"))
+    store, _ = beside(path, ALL + ACME + '[[webhook]]\ninstance = "amce"\n')
+    assert await store.unused(ROWS) == (Endpoint("amce", "default"),)
 
 
 async def test_changes_of_either_are_told_with_numbers_that_never_repeat(path: Path) -> None:
@@ -135,17 +135,19 @@ async def test_changes_of_either_are_told_with_numbers_that_never_repeat(path: P
     told: list[tuple[str, int]] = []
     forgotten: list[None] = []
     await store.check()
+    await store.load("loja")
     watching = asyncio.create_task(store.watch(lambda *change: told.append(change), lambda: forgotten.append(None)))
     try:
         await until(lambda: rows.tell is not None)
         assert rows.tell is not None
-        rows.tell("loja", 1)
+        rows.tell("loja", 2)
         path.write_text(ACME.replace("groups", "channels"))
         await until(lambda: len(told) == 2)
         assert told == [("loja", 1), ("acme", 2)]
         assert [webhook.ignore for webhook in await store.load("acme")] == [{"channels"}]
         path.write_text(ALL + ACME.replace("groups", "channels"))
-        await until(lambda: bool(forgotten))
+        await until(lambda: len(told) == 3)
+        assert (told[2], forgotten) == (("loja", 3), [])
         assert [webhook.ignore for webhook in await store.load("loja")] == [{"status"}]
     finally:
         watching.cancel()
@@ -161,7 +163,8 @@ async def until(holds: Callable[[], bool]) -> None:
 async def test_a_broken_version_changes_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store, _ = beside(path, ACME)
     await store.check()
-    path.write_text(ACME + 'url = "https://h.example/"\n')
-    assert [webhook.ignore for webhook in await store.load("acme")] == [{"groups"}]
+    for broken in (ACME + 'url = "https://h.example/"\n', ""):
+        path.write_text(broken)
+        assert [webhook.ignore for webhook in await store.load("acme")] == [{"groups"}]
     assert "EVOLUTION_WEBHOOK_FILE" in caplog.text
     assert "the version before it stays in force" in caplog.text

@@ -14,7 +14,7 @@ from worker.basics.moments import iso_with_offset, moment_of
 from worker.broker.past_headers import PREFIX, past_in
 from worker.domain.event import InvalidEvent, identity, parse
 from worker.domain.outcome import DeadReason
-from worker.domain.past import KEPT_ENTRIES, Past
+from worker.domain.past import KEPT_ENTRIES, REDRIVEN, Past
 from worker.domain.routing import delivery_id
 
 DELIVERY_LIMIT = "delivery_limit"
@@ -95,7 +95,7 @@ def redriven(headers: Table, body: bytes, message_id: str | None, now: float) ->
     Raises InvalidEvent when its headers are damaged, so that nobody can say which webhook it was for.
     """
     past = past_in(headers) or _begun(body, message_id, broker_death(headers))
-    entry = f"{iso_with_offset(now)} redriven"
+    entry = iso_with_offset(now) + REDRIVEN
     return replace(
         past,
         first_seen=now,

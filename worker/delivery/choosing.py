@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from worker.basics.clock import Clock
 from worker.delivery.latest import Latest
-from worker.delivery.ports import Message
+from worker.delivery.open_deliveries import OpenDeliveries
 from worker.domain.choosing.subscriptions import Look, Subscriptions, look, subscriptions
 from worker.domain.choosing.timely import LatestKey, is_stale, latest_key
 from worker.domain.event import Event
@@ -34,14 +34,14 @@ class Choosing:
         """In any thread. Never raises."""
         return look(event, (webhooks.plan, self._operators.plan), addressed)
 
-    def taken(self, message: Message, delivery: Delivery, seen: Look | None, *, again: bool) -> LatestKey | None:
-        """What the delivery may be superseded by; None: by nothing. `again`: it has been here already."""
-        webhook, event = delivery.webhook, delivery.event
-        if seen is None or not webhook.latest_only:
+    def taken(self, deliveries: OpenDeliveries, delivery: Delivery, seen: Look | None) -> LatestKey | None:
+        """What the delivery may be superseded by; None: by nothing. A redriven one is not: somebody asked for it."""
+        webhook, event, message = delivery.webhook, delivery.event, deliveries.message
+        if seen is None or not webhook.latest_only or delivery.past.redriven:
             return None
         key = latest_key(webhook.latest_only, event.kind, seen.chat, event.instance, webhook.id)
         if key is not None:
-            new = not (again or message.redelivered or message.past is not None)
+            new = not (deliveries.late or message.redelivered or message.past is not None)
             self._latest.taken(key, delivery.past, new=new)
         return key
 

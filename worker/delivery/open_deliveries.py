@@ -11,12 +11,15 @@ class OpenDeliveries:
     The message is acked when every delivery in it ended in a 2xx, a skip or a confirmed publish. If one could not be
     published, the whole message is handed back: it is worse to lose a delivery than to make another twice. If one can
     never be published, for it is too large, the whole message becomes a dead letter for the same reason.
+
+    `late`: it waited for a thread or the store, and what came after it may have been fanned out before.
     """
 
-    __slots__ = ("_failed", "_open", "_rejected", "message", "past")
+    __slots__ = ("_failed", "_open", "_rejected", "late", "message", "past")
 
     def __init__(self, message: Message, past: Past) -> None:
         self.message = message
+        self.late = False
         self.past = past
         self._open = 1
         self._failed = False

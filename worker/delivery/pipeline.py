@@ -79,7 +79,7 @@ class Pipeline:
         if message.lost:
             message.hand_back()
         else:
-            self._parsed(message, *parts)
+            self._parsed(message, *parts, late=True)
 
     def _failed(self, message: Message, fault: BaseException) -> None:
         """A fault of the worker: the event becomes a dead letter. Handed back, it would come again at once."""
@@ -93,8 +93,9 @@ class Pipeline:
 
     # 2. Parse.
 
-    def _parsed(self, message: Message, past: Past, event: Event | InvalidEvent) -> None:
+    def _parsed(self, message: Message, past: Past, event: Event | InvalidEvent, *, late: bool = False) -> None:
         deliveries = OpenDeliveries(message, past)
+        deliveries.late = late
         if isinstance(event, InvalidEvent):
             self._end(deliveries, DeadLettered(DeadReason.INVALID_EVENT, str(event)))
             return
@@ -114,6 +115,7 @@ class Pipeline:
 
     async def _look_up(self, deliveries: OpenDeliveries, event: Event) -> None:
         found = await self._ask(event.instance, deliveries.past)
+        deliveries.late = True
         if not isinstance(found, Parked | DeadLettered):
             self._fan_out(deliveries, event, found)
         elif isinstance(found, DeadLettered) and deliveries.past.webhook_id is None:
@@ -165,6 +167,7 @@ class Pipeline:
         self, deliveries: OpenDeliveries, event: Event, addressed: Sequence[Webhook], webhooks: Subscriptions
     ) -> None:
         seen = await asyncio.to_thread(self._choosing.look, event, addressed, webhooks)
+        deliveries.late = True
         if deliveries.message.lost:
             self._settler.without_delivery(deliveries, Parked(ParkReason.HANDED_BACK), event)
         else:
@@ -191,17 +194,14 @@ class Pipeline:
         webhook: Webhook,
         neighbours: Sequence[Webhook],
         seen: Look | None,
-        *,
-        again: bool = False,
     ) -> None:
-        """`again`: its webhook was changed while it waited."""
         if seen is not None and webhook.id in seen.refused:
             self._settler.without_delivery(deliveries, Skipped(SkipReason.FILTERED), event, webhook.id)
             return
         dead_when_disabled = self._policy.dead_when_disabled
         routed = route(event, deliveries.past, webhook, neighbours, dead_when_disabled=dead_when_disabled)
         if isinstance(routed, Delivery):
-            latest = self._choosing.taken(deliveries.message, routed, seen, again=again)
+            latest = self._choosing.taken(deliveries, routed, seen)
             self._admit(DeliveryTurn(self, deliveries, routed, latest))
         else:
             self._settler.without_delivery(deliveries, routed, event, webhook.id)
@@ -269,7 +269,11 @@ class Pipeline:
         deliveries, event, seen = turn.deliveries, turn.delivery.event, None
         if self._choosing.looks_into(known):
             seen = await asyncio.to_thread(self._choosing.look, event, found, known)
-        self._route(deliveries, event, found[0], known, seen, again=True)
+        if deliveries.message.lost:
+            self._settler.without_delivery(deliveries, Parked(ParkReason.HANDED_BACK), event)
+            return
+        deliveries.late = True
+        self._route(deliveries, event, found[0], known, seen)
 
     async def _known_now(self, turn: DeliveryTurn) -> Subscriptions | Parked | DeadLettered:
         """The instance's webhooks, or why no attempt is made."""

@@ -10,6 +10,10 @@ KEPT_TEXT = 300
 """Characters of an error or an entry that travel along: all of it must fit the headers of one AMQP frame."""
 
 
+REDRIVEN = " redriven"
+"""How the log's entry of a redrive ends."""
+
+
 class Past(msgspec.Struct, frozen=True):
     """The past of one delivery, or of a whole event that was parked before its fan-out (webhook_id None).
 
@@ -28,6 +32,11 @@ class Past(msgspec.Struct, frozen=True):
     last_status: int | None = None
     last_error: str | None = None
     log: tuple[str, ...] = ()
+
+    @property
+    def redriven(self) -> bool:
+        """Whether it was a dead letter once: an operator asked for it, whatever came since."""
+        return any(entry.endswith(REDRIVEN) for entry in self.log)
 
     def for_webhook(self, webhook_id: str) -> "Past":
         return replace(self, webhook_id=webhook_id)

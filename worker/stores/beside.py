@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from worker.domain.webhook import Endpoint, Webhook
-from worker.stores.file.format import Table, parse
+from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
+from worker.stores.file.format import BrokenFile, Table, parse
 from worker.stores.file.store import FileStore
 from worker.webhooks.declaration import CONTENT
 from worker.webhooks.fields import InvalidWebhook, Problem, webhook_from
@@ -27,13 +27,24 @@ _OURS = tuple(field for field in CONTENT if field.evolution is None)
 
 def file_beside(path: Path) -> FileStore:
     """The file as a store whose webhooks hold only what is the worker's own of each."""
-    return FileStore(path, setting=SETTING, read=lambda content: parse(content, _read))
+    return FileStore(path, setting=SETTING, read=_webhooks)
+
+
+def _webhooks(content: bytes) -> tuple[Webhook, ...]:
+    """An empty file is one that was cut off: taken as it is, every webhook would hear everything."""
+    found = parse(content, _read)
+    if not found:
+        raise BrokenFile(["it holds no [[webhook]] table: to have none, leave the setting empty"])
+    return found
 
 
 def _read(table: Table) -> Webhook:
     theirs = [name for name in table if name in _OF_EVOLUTION]
-    if theirs:
-        raise InvalidWebhook(tuple(Problem(name, "Evolution's own row says it: change it there") for name in theirs))
+    problems = [Problem(name, "Evolution's own row says it: change it there") for name in theirs]
+    if table.get("id", DEFAULT_ID) != DEFAULT_ID:
+        problems.append(Problem("id", f"must be {DEFAULT_ID}, or left out: Evolution has one webhook an instance"))
+    if problems:
+        raise InvalidWebhook(tuple(problems))
     return webhook_from({"url": "http://evolution.invalid", **table})
 
 
@@ -44,6 +55,7 @@ class Beside:
         self._rows = rows
         self._file = file
         self._revision = 0
+        self._without_table: set[str] = set()
 
     async def load(self, instance: str) -> tuple[Webhook, ...]:
         """See webhooks/store.py, Store."""
@@ -75,10 +87,8 @@ class Beside:
             changed(instance, self._revision)
 
         def file_told(instance: str, number: int) -> None:
-            if instance == EVERY:
-                missed()
-            else:
-                told(instance, number)
+            for name in tuple(self._without_table) if instance == EVERY else (instance,):
+                told(name, number)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(self._rows.watch(told, missed))
@@ -101,6 +111,7 @@ class Beside:
         return replace(stored, webhook=replace(row, **attributes))
 
     async def _entry(self, instance: str, webhook_id: str) -> Webhook | None:
+        (self._without_table.discard if await self._file.load(instance) else self._without_table.add)(instance)
         for name in (instance, EVERY):
             found = await self._file.load(name)
             if found:

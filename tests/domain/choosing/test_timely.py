@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.domain.choosing.made import webhook_with
-from worker.domain.choosing.chat import Chat
+from tests.domain.choosing.made import event_of, webhook_with
+from worker.domain.choosing.chat import NOT_ONE, Chat
+from worker.domain.choosing.subscriptions import look
 from worker.domain.choosing.timely import is_stale, latest_key, read_ttl
 
 
@@ -49,3 +50,27 @@ def test_the_same_news_is_of_one_kind_chat_and_webhook() -> None:
         == 6
     )
     assert key(kind="MESSAGES_UPSERT") is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [{"remoteJid": "1@s.whatsapp.net"}, {"remoteJid": "2@s.whatsapp.net"}],
+        {"key": {"remoteJid": "1@newserver"}},
+        [{"remoteJid": "1@s.whatsapp.net"}, {"n": 1}],
+    ],
+)
+def test_an_event_about_several_chats_or_an_unknown_one_is_no_news_of_another(data: object) -> None:
+    webhook = webhook_with({"latest_only": ["CHATS_UPSERT"]})
+    event = event_of({"event": "chats.upsert", "instance": "acme", "data": data})
+    chat = look(event, (None,), (webhook,)).chat
+    assert chat is NOT_ONE
+    assert latest_key(webhook.latest_only, event.kind, chat, "acme", "w") is None
+
+
+def test_an_event_about_no_chat_is_compared_with_its_like() -> None:
+    webhook = webhook_with({"latest_only": ["CONNECTION_UPDATE"]})
+    event = event_of({"event": "connection.update", "instance": "acme", "data": {"state": "open", "id": "5"}})
+    chat = look(event, (None,), (webhook,)).chat
+    assert chat is None
+    assert latest_key(webhook.latest_only, event.kind, chat, "acme", "w") is not None

@@ -26,6 +26,10 @@ class Chat(NamedTuple):
     other: str | None = None
 
 
+NOT_ONE = Chat("")
+"""Of an event about several chats, or about one whose name nobody here knows: it is no news of any other one's."""
+
+
 def _at(*dotted: str) -> tuple[Path, ...]:
     return tuple(("data", *path.split(".")) for path in dotted)
 
@@ -91,6 +95,11 @@ def chat_of(read: Read) -> Chat | None:
         if jid is not None:
             return _named(jid, place, read)
     return None
+
+
+def names_unknown(read: Read) -> bool:
+    """Whether an event without a chat has one all the same, by a name that is none of those known here."""
+    return any(type(name) is str and "@" in name for name in (read(place.name) for place in _CHATS))
 
 
 def _named(jid: str, place: _Place, read: Read) -> Chat:

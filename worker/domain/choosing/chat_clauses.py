@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from worker.domain.choosing.chat import CHAT_PATHS, DATA, Chat, Path, chat_of, from_me
+from worker.domain.choosing.chat import CHAT_PATHS, DATA, NOT_ONE, Chat, Path, chat_of, from_me, names_unknown
 from worker.domain.choosing.choices import Choices
 from worker.domain.choosing.compiled import Clause
 from worker.domain.choosing.jid import canonical_jid, is_hidden, kind_of, user_of
@@ -55,6 +55,13 @@ class ChatReader:
             chat = self._elsewhere(view)
             jid = chat.jid if chat else ""
         return kind_of(jid)
+
+    def one_chat(self, view: View) -> Chat | None:
+        """As `chat`; NOT_ONE where it is about a chat that is not known."""
+        chat = self.chat(view)
+        if chat is None and names_unknown(partial(self._value, view)):
+            return NOT_ONE
+        return chat
 
     def _plain(self, view: View) -> str | None:
         """Where a message has it, unless that name hides the number."""

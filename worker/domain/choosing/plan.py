@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from worker.domain.choosing.chat import CHAT_PATHS, Chat, Path
+from worker.domain.choosing.chat import CHAT_PATHS, NOT_ONE, Chat, Path
 from worker.domain.choosing.chat_clauses import ChatReader, choice_clauses, choice_paths
 from worker.domain.choosing.choices import Choices
 from worker.domain.choosing.compiled import Clause, TooMuch, allow_words, clauses, paths_of, spend
@@ -135,21 +135,27 @@ class ChatOfEvent:
         self._reader = ChatReader(self._shape)
 
     def __call__(self, fields: Fields) -> Chat | None:
-        """None for an event about no chat, or about several (an array with two chats). Never raises."""
+        """None also for an event about several chats (an array with two). Never raises."""
+        chat = self.one(fields)
+        return None if chat is NOT_ONE else chat
+
+    def one(self, fields: Fields) -> Chat | None:
+        """None for an event about no chat; NOT_ONE for one about several (an array with two), about one by an unknown
+        name, or for one that no decoder reads. Never raises."""
         try:
             view = self._shape.read(fields)
         except TooDeep:
-            return None
+            return NOT_ONE
         if type(view.data) is not list:
-            return self._reader.chat(view)
+            return self._reader.one_chat(view)
         return self._chat_of_all(view, view.data)
 
     def _chat_of_all(self, view: View, elements: list[object]) -> Chat | None:
         only: Chat | None = None
         for element in elements:
             self._shape.point(view, element)
-            chat = self._reader.chat(view)
+            chat = self._reader.one_chat(view)
             if chat is None or (only is not None and chat.jid != only.jid):
-                return None
+                return NOT_ONE
             only = chat
         return only

@@ -79,7 +79,7 @@ def choices_of(webhook: Webhook) -> Choices:
     )
 
 
-_chat_of = ChatOfEvent()
+_chat_of = ChatOfEvent().one
 
 
 def look(event: Event, plans: Iterable[WebhookPlan | None], asking: Sequence[Webhook]) -> Look:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from worker.domain.choosing.chat import Chat
+from worker.domain.choosing.chat import NOT_ONE, Chat
 from worker.domain.choosing.problem import MOST_PROBLEMS, Problem, in_json, is_text
 from worker.domain.names import canonical
 
@@ -66,7 +66,8 @@ def is_stale(ttl_seconds: Iterable[tuple[str, float]], kind: str, age_seconds: f
 def latest_key(
     latest_only: frozenset[str], kind: str, chat: Chat | None, instance: str, webhook_id: str
 ) -> LatestKey | None:
-    """What makes two events of a webhook the same news; None where the webhook wants every event of the kind."""
-    if kind not in latest_only:
+    """What makes two events of a webhook the same news; None where the webhook wants every event of the kind, and for
+    an event that is not about one chat alone."""
+    if kind not in latest_only or chat is NOT_ONE:
         return None
     return LatestKey(kind, chat.jid if chat else "", instance, webhook_id)
