@@ -5,7 +5,6 @@ import base64
 import binascii
 import json
 import logging
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +21,8 @@ from worker.domain.event import InvalidEvent
 from worker.domain.names import COUNTED, canonical
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 from worker.domain.webhook_test import KIND, event_of_test
+from worker.history.asked import BadFilter
+from worker.history.asked import limit as page_limit
 from worker.history.asking import Asking
 from worker.history.shown import Shown, by_webhook
 from worker.webhooks.changing import find
@@ -32,7 +33,6 @@ from worker.webhooks.store import WritableStore
 
 log = logging.getLogger(__name__)
 
-PAGE, LARGEST_PAGE = 100, 500
 EVERY_ID = "*"
 
 
@@ -165,11 +165,10 @@ def _choice(body: dict[str, Any], name: str, default: str) -> str:
 
 
 def _limit(text: str | None) -> int:
-    if text is None:
-        return PAGE
-    if re.fullmatch(r"[1-9][0-9]{0,2}", text) and int(text) <= LARGEST_PAGE:
-        return int(text)
-    raise invalid([Problem("limit", f"must be a whole number from 1 to {LARGEST_PAGE}, not {text!r:.100}")])
+    try:
+        return page_limit(text)
+    except BadFilter as error:
+        raise invalid([Problem(name, problem) for name, problem in error.problems.items()]) from None
 
 
 def _cursor(following: Endpoint) -> str:

@@ -197,7 +197,7 @@ async def publish_once(connection: AbstractConnection, queue: str, body: bytes) 
     try:
         async with asyncio.timeout(ONCE_SECONDS):
             channel = await _calmly(open_channel(connection, confirms=True))
-            await _calmly(asyncio.wait_for(Outbox(channel).publish(queue, body, {}, "1"), ONCE_SECONDS))
+            await _calmly(Outbox(channel).publish(queue, body, {}, "1"))
             await _calmly(channel.close())
     except (ConnectionError, PublishFailed, TimeoutError) as error:
         return in_words(error)

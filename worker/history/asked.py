@@ -10,6 +10,7 @@ import msgspec
 
 from worker.basics.moments import moment_or_age
 from worker.domain.choosing.jid import canonical_jid
+from worker.domain.choosing.problem import is_text
 from worker.domain.names import canonical
 from worker.domain.outcome import REASONS
 from worker.history.store import LARGEST_PAGE, Cursor, Question
@@ -75,7 +76,7 @@ def _unknown(known: Iterable[str]) -> Any:
 
 
 def _name(name: str, text: str, _: float) -> str:
-    if not text or len(text) > _LONGEST[name] or "\0" in text or not _is_unicode(text):
+    if not text or len(text) > _LONGEST[name] or "\0" in text or not is_text(text):
         raise ValueError(f"must be 1 to {_LONGEST[name]} characters")
     return text
 
@@ -119,10 +120,6 @@ def _moment(_: str, text: str, now: float) -> int:
     if not -(2**53) < found < 2**53:
         raise ValueError("must be a time that a clock can show")
     return int(found)
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 _READERS: Mapping[str, Callable[[str, str, float], Any]] = {

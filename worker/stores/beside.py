@@ -21,7 +21,7 @@ SETTING = "EVOLUTION_WEBHOOK_FILE"
 EVERY = "*"
 """In the place of an instance: each one that has no table of its own."""
 
-_OF_EVOLUTION = {field.name: field for field in CONTENT if field.evolution is not None}
+_OF_EVOLUTION = frozenset(field.name for field in CONTENT if field.evolution is not None)
 _OURS = tuple(field for field in CONTENT if field.evolution is None)
 
 
@@ -103,17 +103,14 @@ class Beside:
 
     async def _completed(self, stored: Stored) -> Stored:
         row = stored.webhook
-        entry = await self._entry(row.instance, row.id)
+        entry = await self._entry(row.instance)
         if entry is None:
             return stored
         ours = [field.attributes(field.value_in(entry)) for field in _OURS]
         attributes = {name: value for found in ours for name, value in found.items()}
         return replace(stored, webhook=replace(row, **attributes))
 
-    async def _entry(self, instance: str, webhook_id: str) -> Webhook | None:
-        (self._without_table.discard if await self._file.load(instance) else self._without_table.add)(instance)
-        for name in (instance, EVERY):
-            found = await self._file.load(name)
-            if found:
-                return next((webhook for webhook in found if webhook.id == webhook_id), None)
-        return None
+    async def _entry(self, instance: str) -> Webhook | None:
+        own = await self._file.load(instance)
+        (self._without_table.discard if own else self._without_table.add)(instance)
+        return next(iter(own or await self._file.load(EVERY)), None)

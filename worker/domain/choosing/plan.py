@@ -57,12 +57,9 @@ class Plan(Generic[Key]):
         try:
             if type(view.data) is list and view.data:
                 return self._failing_all(requirements, view, view.data)
-            for clause in requirements:
-                if not clause.holds(view):
-                    return clause
+            return _first_failing(requirements, view)
         except TooMuch:
-            pass
-        return None
+            return None
 
     def explain(self, key: Key, view: View | None) -> str | None:
         """As refusal, in words: `filter.data.key.fromMe: true is not false`. A microsecond or two more."""

@@ -48,4 +48,10 @@ def printable(key: str, longest: int = 100) -> str:
 
 def is_text(value: object) -> bool:
     """A string that UTF-8 can hold: unpaired surrogates could be neither stored nor shown."""
-    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -7,6 +7,7 @@ that cannot be without it is not written.
 
 from typing import Any
 
+from worker.domain.choosing.problem import is_text
 from worker.domain.history import Batch, Row
 from worker.stores.history.schema import LONGEST_NAMES
 
@@ -25,7 +26,7 @@ _NUMBERS = ("attempt", "status", "ms", "size")
 
 def is_name(column: str, text: str) -> bool:
     """Whether the column can hold exactly this text."""
-    return len(text) <= LONGEST_NAMES[column] and "\0" not in text and _is_unicode(text)
+    return len(text) <= LONGEST_NAMES[column] and "\0" not in text and is_text(text)
 
 
 def is_number(value: int) -> bool:
@@ -60,7 +61,7 @@ def _is_plain(row: Row) -> bool:
     return (
         max(map(len, (*names, row.reason))) <= _SHORTEST
         and "\0" not in text
-        and _is_unicode(text)
+        and is_text(text)
         and all(is_number(number or 0) for number in (row.attempt, row.status, row.ms, row.size))
     )
 
@@ -74,23 +75,13 @@ def _mended(column: str, value: Any) -> Any:
 
 
 def _shown(text: str) -> str:
-    if "\0" not in text and _is_unicode(text):
+    if "\0" not in text and is_text(text):
         return text
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _shortened(text: str) -> str:
     return _shown(text)[: LONGEST_NAMES["replica"]]
-
-
-def _is_unicode(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def is_batch(batch: Batch) -> bool:
