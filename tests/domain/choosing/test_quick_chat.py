@@ -78,6 +78,12 @@ def test_a_message_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_of_a_large_event_only_the_front_is_looked_at() -> None:
     filling = b'"base64":"' + b"A" * LARGE_BYTES + b'"'
     assert quick_chat({"data": b'{"key":{"remoteJid":"1-2@g.us"},' + filling + b"}"}) == "1-2@g.us"
+    for key, jid in (
+        (b'"remoteJid":"77@lid"', "77@lid"),
+        (b'"remoteJid":"77@lid","senderPn":"5511@s.whatsapp.net","fromMe":false', "5511@s.whatsapp.net"),
+        (b'"remoteJid":"77@lid","senderPn":"5500@s.whatsapp.net","fromMe":true', "77@lid"),
+    ):
+        assert quick_chat({"data": b'{"key":{' + key + b"}," + filling + b"}"}) == jid
     assert quick_chat({"data": b"{" + filling + b',"key":{"remoteJid":"1-2@g.us"}}'}) is None
 
 

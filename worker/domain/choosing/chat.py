@@ -1,8 +1,8 @@
 """The one chat and the one participant of an event, whichever of their names WhatsApp used.
 
 A private chat comes under its phone number (`@s.whatsapp.net`) or under an id that hides it (`@lid`). The phone
-number's name is canonical where the event tells it beside the other; else the `@lid` one stands. Source: Evolution API
-1.8 to 2.4 (Baileys 6.7 and 7), Evolution Go 0.7 (whatsmeow).
+number's name is canonical where the event tells it, in front or beside the other; else the `@lid` one stands. Source:
+Evolution API 1.8 to 2.4 (Baileys 6.7 and 7), Evolution Go 0.7 (whatsmeow).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ DATA: Path = ("data",)
 
 
 class Chat(NamedTuple):
-    """`jid`: the canonical name. `other`: the name under which the event had it, if another (LID)."""
+    """`jid`: the canonical name. `other`: its LID, where the event tells both."""
 
     jid: str
     other: str | None = None
@@ -36,7 +36,7 @@ def _at(*dotted: str) -> tuple[Path, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a name may stand, and where the phone number's name when that one hides it.
+    """Where a name may stand, and where the same one's other name: the phone number's, or the one that hides it.
 
     `senders`: true for the sender alone, so no name of the chat when the sender is the instance itself.
     """
@@ -54,8 +54,9 @@ def _place(name: str, alternatives: str = "", senders: str = "") -> _Place:
 
 
 _CHATS = (
-    _place("key.remoteJid", "key.remoteJidAlt key.previousRemoteJid", "key.senderPn"),  # messages
-    _place("remoteJid", "remoteJidAlt previousRemoteJid", "senderPn"),  # updates, deletes, chats, contacts, typebots
+    _place("key.remoteJid", "key.remoteJidAlt key.previousRemoteJid", "key.senderPn key.senderLid"),  # messages
+    # updates, deletes, chats, contacts, typebots
+    _place("remoteJid", "remoteJidAlt previousRemoteJid", "senderPn senderLid"),
     _place("Info.Chat", "Info.RecipientAlt", "Info.SenderAlt"),  # Evolution Go: Message, SendMessage
     _place("Chat", "RecipientAlt", "SenderAlt"),  # Evolution Go: Receipt, ChatPresence
     _place("groupJid"),  # calls in a group
@@ -63,7 +64,7 @@ _CHATS = (
     _place("GroupJID"),  # Evolution Go: calls in a group
     _place("JID", "JIDAlt"),  # Evolution Go: Archive, Contact, GroupInfo, LabelAssociationChat
     _place("From", "CallCreatorAlt"),  # Evolution Go: Presence, calls
-    _place("id", "phoneNumber jid pnJid"),  # presence, groups, participants, contacts, chats of old versions
+    _place("id", "phoneNumber jid pnJid lid lidJid"),  # presence, groups, participants, contacts, chats of old versions
     _place("ID"),  # Evolution Go: newsletters
     _Place(DATA, ()),  # arrays of names: chats.delete
 )
@@ -84,8 +85,8 @@ CHAT_PATHS: tuple[Path, ...] = tuple(path for place in _CHATS for path in place.
 
 
 def from_me(read: Read) -> bool:
-    """The instance itself sent it."""
-    return any(read(path) is True for path in _FROM_ME)
+    """The instance itself sent it: the first of the places that says true or false."""
+    return next((mine for mine in map(read, _FROM_ME) if isinstance(mine, bool)), False)
 
 
 def chat_of(read: Read) -> Chat | None:
@@ -103,14 +104,24 @@ def names_unknown(read: Read) -> bool:
 
 
 def _named(jid: str, place: _Place, read: Read) -> Chat:
-    if not is_hidden(jid):
-        return Chat(jid)
-    senders = () if not place.senders or from_me(read) else place.senders
-    for path in (*place.alternatives, *senders):
-        shown = canonical_jid(read(path))
-        if shown is not None and is_person(shown):
-            return Chat(shown, jid)
-    return Chat(jid)
+    if is_person(jid):
+        return Chat(jid, _beside(place, read, is_hidden))
+    shown = _beside(place, read, is_person) if is_hidden(jid) else None
+    return Chat(jid) if shown is None else Chat(shown, jid)
+
+
+def _beside(place: _Place, read: Read, wanted: Callable[[str], bool]) -> str | None:
+    """The other name of a private chat or a participant, where the event tells it."""
+    for path in (*place.alternatives, *place.senders):
+        jid = canonical_jid(read(path))
+        if jid is not None and wanted(jid):
+            return None if path in place.senders and from_me(read) else jid
+    return None
+
+
+def lid_in_front(read: Read) -> str | None:
+    """The LID beside the phone number of a chat that stands where messages have it."""
+    return _beside(_CHATS[0], read, is_hidden)
 
 
 def participant_of(data: object) -> str | None:
@@ -134,8 +145,12 @@ def _only_one(members: Any) -> str | None:
         return None
     member = next(iter(members))
     if isinstance(member, dict):
-        member = member.get("phoneNumber") if is_hidden(str(member.get("id"))) else member.get("id")
+        names = [jid for key in _MEMBERS_NAMES if (jid := canonical_jid(member.get(key))) is not None]
+        return next(filter(is_person, names), names[0] if names else None)
     return canonical_jid(member)
+
+
+_MEMBERS_NAMES = ("id", "phoneNumber", "jid", "lid")
 
 
 def reader(data: object) -> Read:

@@ -6,10 +6,20 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from worker.domain.choosing.chat import CHAT_PATHS, DATA, NOT_ONE, Chat, Path, chat_of, from_me, names_unknown
+from worker.domain.choosing.chat import (
+    CHAT_PATHS,
+    DATA,
+    NOT_ONE,
+    Chat,
+    Path,
+    chat_of,
+    from_me,
+    lid_in_front,
+    names_unknown,
+)
 from worker.domain.choosing.choices import Choices
 from worker.domain.choosing.compiled import Clause
-from worker.domain.choosing.jid import canonical_jid, is_hidden, kind_of, user_of
+from worker.domain.choosing.jid import canonical_jid, is_hidden, is_person, kind_of, user_of
 from worker.domain.choosing.problem import in_json
 from worker.domain.choosing.shape import Shape, View
 
@@ -46,7 +56,9 @@ class ChatReader:
 
     def chat(self, view: View) -> Chat | None:
         jid = self._plain(view)
-        return Chat(jid) if jid is not None else self._elsewhere(view)
+        if jid is None:
+            return self._elsewhere(view)
+        return Chat(jid, lid_in_front(partial(self._value, view)) if is_person(jid) else None)
 
     def kind(self, view: View) -> str | None:
         """As kind_of the chat; None also where there is no chat. Asked most often of all, so without a Chat."""
@@ -149,7 +161,9 @@ def _is_among(chat: Chat, listed: frozenset[str]) -> bool:
 
 def _name(reader: ChatReader, view: View) -> str:
     chat = reader.chat(view)
-    return chat.jid if chat else "no chat"
+    if chat is None:
+        return "no chat"
+    return chat.jid if chat.other is None else f"{chat.jid} ({chat.other})"
 
 
 def _about_types(chosen: frozenset[str], shape: Shape) -> Clause:

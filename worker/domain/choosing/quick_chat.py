@@ -24,6 +24,8 @@ class _Key(msgspec.Struct, gc=False, rename="camel"):
     remote_jid: object = None
     remote_jid_alt: object = None
     previous_remote_jid: object = None
+    sender_pn: object = None
+    from_me: object = None
 
 
 _decode = msgspec.json.Decoder(_Key).decode
@@ -60,4 +62,7 @@ def _in_front(head: bytes) -> str | None:
         shown = canonical_jid(other)
         if shown is not None and is_person(shown):
             return shown
-    return None
+    sender = canonical_jid(key.sender_pn)
+    if sender is None or not is_person(sender) or key.from_me is True:
+        return jid
+    return sender if key.from_me is False else None
