@@ -111,3 +111,10 @@ def test_what_is_wrong_stops_the_start_and_names_the_place(name: str, text: str,
     with pytest.raises(SettingsError) as caught:
         load(ON | {f"WEBHOOK_GLOBAL_{name.upper()}": text}, None)
     assert said in str(caught.value)
+
+
+def test_a_filter_on_what_no_known_event_has_is_warned_of() -> None:
+    _, found = load(ON | {"WEBHOOK_GLOBAL_FILTER": '{"dta.n":1}'}, None)
+    assert [text.partition(",")[0] for text in found] == [
+        'WEBHOOK_GLOBAL_FILTER: no event known here has "dta" at its top'
+    ]

@@ -159,12 +159,12 @@ WORKER_QUEUE_PREFIX amq amq.x a/b é ٣ {"x" * 151}
 RABBITMQ_URI http://h amqp:// amqp:///v amqp://h:0 amqp://h:x amqp://[::1
 DATABASE_CONNECTION_URI sqlite:// oracle://h/d postgresql:// webhooks.db
 WEBHOOK_GLOBAL_URL ftp://h https:// h/x http://h:99999
-WEBHOOK_GLOBAL_IGNORE group groups,x
-WEBHOOK_GLOBAL_FILTER {{ [] 5 {{"a":{{"$gt":null}}}} {{"$eq":1}}
+WEBHOOK_GLOBAL_IGNORE group groups,x ,,
+WEBHOOK_GLOBAL_FILTER {{ [] 5 {{"a":{{"$gt":null}}}} {{"$eq":1}} {{"a":1,"a":2}} {{"a":NaN}} {"[" * 5000}
 WEBHOOK_GLOBAL_ONLY_CHATS ana
 WEBHOOK_GLOBAL_MEDIA drop
 WEBHOOK_GLOBAL_MAX_BODY_BYTES 1023 x -5
-WEBHOOK_GLOBAL_TTL_SECONDS 60 QRCODE_UPDATD=60 CALL=0
+WEBHOOK_GLOBAL_TTL_SECONDS 60 QRCODE_UPDATD=60 CALL=0 , CALL=1,call=2
 WEBHOOK_GLOBAL_LATEST_ONLY PRESENCE_UPDAT
 EGRESS_PROXY proxy:3128 https://proxy:3128 http://proxy http://u:hunter#2@proxy:3128 http://proxy:3128/x
 EGRESS_CA_FILE /nowhere/ca.pem /tmp /dev/null

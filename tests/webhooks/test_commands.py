@@ -89,6 +89,22 @@ async def test_set_empties_lists_and_the_secret(store: SqlStore) -> None:
     assert await store.load("acme") == (Webhook("acme", URL),)
 
 
+async def test_set_takes_back_limits_and_choices(store: SqlStore) -> None:
+    typed = {"timeout_ms": "5", "concurrency": "6", "rate_limit": "7", "max_body_bytes": "2048", "media": "strip"}
+    await set_webhook(store, SetArguments("acme", url=URL, **typed))
+    await set_webhook(store, SetArguments("acme", **dict.fromkeys(typed, "")))
+    assert await store.load("acme") == (Webhook("acme", URL),)
+
+
+async def test_set_names_the_place_of_what_is_wrong_in_a_filters_text(store: SqlStore) -> None:
+    with pytest.raises(InvalidWebhook) as caught:
+        await set_webhook(store, SetArguments("acme", url=URL, filter='{"data.n":1,"data.n":2}', ignore=[",,"]))
+    assert [str(problem) for problem in caught.value.problems] == [
+        "ignore: has nothing between its commas; '' stands for none",
+        "filter.data.n: is there twice",
+    ]
+
+
 async def test_a_generated_secret_is_shown_once(store: SqlStore) -> None:
     result = await set_webhook(store, SetArguments("acme", url=URL, secret="generate"))
     assert result.new_secret is not None

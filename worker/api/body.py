@@ -1,12 +1,12 @@
 """The JSON body of a request: read within bounds, parsed strictly."""
 
 import asyncio
-import json
-from typing import Any, NoReturn
+from typing import Any
 
 from aiohttp import web
 
 from worker.api.errors import ApiError
+from worker.basics.strict_json import NotStrict, strict_json
 
 LONGEST_BODY = 1024 * 1024
 BODY_SECONDS = 30.0
@@ -34,23 +34,13 @@ async def read_bytes(request: web.Request) -> bytes:
 
 
 def parse(raw: bytes) -> object:
-    """RFC 8259 without what its parsers disagree on: no key twice, no NaN, no depth without end. Raises ApiError."""
+    """Raises ApiError."""
     try:
-        return json.loads(raw.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        return strict_json(raw.decode(), MOST_KEYS)
     except UnicodeDecodeError as error:
         raise _bad(f"is not UTF-8: byte {error.start + 1} is 0x{raw[error.start]:02x}") from None
-    except json.JSONDecodeError as error:
-        raise _bad(f"is not JSON: {error.msg}: line {error.lineno} column {error.colno}") from None
-    except RecursionError:
-        raise _bad("is nested too deeply") from None
-    except _Refused as error:
+    except NotStrict as error:
         raise _bad(str(error)) from None
-    except ValueError:  # the interpreter's own bound on digits
-        raise _bad("holds a number with too many digits") from None
-
-
-class _Refused(Exception):
-    """The text says what about."""
 
 
 def _bad(text: str) -> ApiError:
@@ -59,21 +49,6 @@ def _bad(text: str) -> ApiError:
 
 MOST_KEYS = 200
 """Of one object: a webhook has twenty, and each unknown key costs a search for the nearest known one."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MOST_KEYS:
-        raise _Refused(f"has an object with {len(pairs)} keys, {MOST_KEYS} at most are allowed")
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Refused(f"says the key {twice!r:.100} twice")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise _Refused(f"holds {name}, which is not JSON")
 
 
 def _check_type(request: web.Request) -> None:

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from worker.webhooks.accepted import accepted_type, problems_within
 from worker.webhooks.declaration import BY_NAME
+from worker.webhooks.kind import ProblemsWithin
 
 
 def chosen(name: str) -> Callable[[object], Any]:
@@ -23,6 +24,8 @@ def chosen(name: str) -> Callable[[object], Any]:
             return field.kind.value(adapter.validate_python(plain, strict=True))
         except ValidationError as error:
             raise ValueError(_problem(name, error)) from None
+        except ProblemsWithin as error:
+            raise ValueError(f"without: {error.problems[0]}") from None
         except ValueError as error:
             raise ValueError(f"without: {name}: {error}") from None
 

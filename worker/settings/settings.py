@@ -21,6 +21,7 @@ from worker.settings.history import default_database
 from worker.stores.database import Database
 from worker.stores.own.sealing import Sealer
 from worker.webhooks import certificates
+from worker.webhooks.fields import filter_warnings
 
 _YEAR = 31_536_000
 _INITIAL = "webhook_retry_initial_delay_seconds"
@@ -286,6 +287,9 @@ def load(environ: Mapping[str, str], config: Path | None) -> tuple[Settings, lis
         raise SettingsError(problems)
     if settings.webhook_global_enabled and not settings.webhook_events:
         source.warnings.append("WEBHOOK_GLOBAL_ENABLED is true, but no WEBHOOK_EVENTS_<NAME>: it gets nothing")
+    source.warnings += (
+        f"WEBHOOK_GLOBAL_FILTER: {text}" for text in filter_warnings(settings.webhook_global_filter or None)
+    )
     if settings.ops_webhook_secret and not settings.ops_webhook_url:
         source.warnings.append("OPS_WEBHOOK_SECRET is set, but no OPS_WEBHOOK_URL: it signs nothing")
     if settings.ops_webhook_url and settings.history != "all":

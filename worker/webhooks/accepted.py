@@ -20,7 +20,7 @@ from worker.domain.choosing.problem import Problem
 from worker.webhooks import checks, declaration
 from worker.webhooks.compounds import Headers, Rate, Words
 from worker.webhooks.documents import Filter, Seconds
-from worker.webhooks.kind import Kind
+from worker.webhooks.kind import Kind, ProblemsWithin
 from worker.webhooks.scalars import Check, Choice, Flag, Text, Whole
 from worker.webhooks.signing import Secrets
 
@@ -28,14 +28,6 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 PLAIN, EXPIRING = "plain", "expiring"
 """How pydantic's errors name the two forms of a secret in their path."""
-
-
-class ProblemsWithin(ValueError):
-    """What is wrong within one field: `problems`, each with its place."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(map(str, problems)))
-        self.problems = problems
 
 
 def problems_within(error: Any) -> Sequence[Problem]:

@@ -10,6 +10,7 @@ from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 from worker.webhooks.changing import change
 from worker.webhooks.declaration import CONTENT
 from worker.webhooks.fields import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, set_from, warnings
+from worker.webhooks.kind import ProblemsWithin
 from worker.webhooks.shown import Shown, shown, shown_stored
 from worker.webhooks.store import Deleted, WritableStore
 
@@ -117,6 +118,8 @@ def _given(typed: Mapping[str, object]) -> tuple[dict[str, object], list[Problem
             continue
         try:
             fields[field.name] = field.kind.typed(given)
+        except ProblemsWithin as error:
+            problems += (Problem(within.place, within.message) for within in error.problems)
         except ValueError as error:
             problems.append(Problem(field.name, str(error)))
     return fields, problems

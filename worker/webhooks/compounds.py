@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from worker.basics.masking import MASK
 from worker.domain.webhook import RateLimit
-from worker.webhooks.kind import Damaged, Json, Kind, json_text, parsed, texts
+from worker.webhooks.kind import Damaged, Json, Kind, json_text, parsed, parts, texts
 from worker.webhooks.scalars import Check
 
 
@@ -35,7 +35,7 @@ class Words(Kind):
         return "NAME[,NAME]"
 
     def typed(self, given: Sequence[str]) -> list[str]:
-        return [word.strip() for words in given for word in words.split(",") if word.strip()]
+        return parts(given)
 
     def schema(self) -> Json:
         items = {"enum": list(self.offered)} if self.offered else {"type": "string"}
@@ -74,7 +74,8 @@ class Headers(Kind):
         return "'NAME: VALUE'"
 
     def typed(self, given: Sequence[str]) -> dict[str, str]:
-        pairs = [line.partition(":") for line in given]
+        """`Name: value`, the option again for each; '' is none."""
+        pairs = [line.partition(":") for line in given if line.strip()]
         if not all(colon for _, colon, _ in pairs):
             raise ValueError('must be given as "Name: value"')
         found = {name.strip(): content.strip() for name, _, content in pairs}
@@ -125,8 +126,10 @@ class Rate(Kind):
     def placeholder(self) -> str:
         return "PER_SECOND[/BURST]"
 
-    def typed(self, given: str) -> Json:
-        """`10` or `10/20`: attempts a second, and the burst."""
+    def typed(self, given: str) -> Json | None:
+        """`10` or `10/20`: attempts a second, and the burst; '' is no limit."""
+        if not given.strip():
+            return None
         found = re.fullmatch(r"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/(-?[0-9]{1,9}))?", given)
         if found is None:
             raise ValueError(f"must be PER_SECOND or PER_SECOND/BURST, not {given!r:.100}")

@@ -199,7 +199,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         name="headers",
         kind=Headers(64),
-        help="own headers; all given anew",
+        help="own headers; all given anew; '' for none",
         about="the webhook's own",
         secret=True,
         evolution=Spelling("headers", "headers", "headers"),
@@ -217,12 +217,20 @@ FIELDS: tuple[Field, ...] = (
         request="secret",
         since_first=True,
     ),
-    Field(name="timeout_ms", kind=Whole(1, 300_000), help="deadline of one attempt, in milliseconds"),
-    Field(name="concurrency", kind=Whole(1, 1000), help="attempts at once"),
+    Field(
+        name="timeout_ms",
+        kind=Whole(1, 300_000),
+        help="deadline of one attempt, in milliseconds; '' for the worker's",
+        about="deadline of one attempt, in milliseconds",
+    ),
+    Field(
+        name="concurrency", kind=Whole(1, 1000), help="attempts at once; '' for the worker's", about="attempts at once"
+    ),
     Field(
         name="rate_limit",
         kind=Rate(per_second=10_000, burst=100_000),
-        help="attempts a second, for the whole deployment",
+        help="attempts a second, for the whole deployment; '' for no limit",
+        about="attempts a second, for the whole deployment",
     ),
     Field(
         name="client_certificate",
@@ -275,7 +283,8 @@ FIELDS: tuple[Field, ...] = (
     Field(
         name="max_body_bytes",
         kind=Whole(SMALLEST_BODY, LARGEST_BODY),
-        help="a larger body loses media and thumbnails; still larger, it becomes a dead letter",
+        help="a larger body loses media and thumbnails; still larger, it becomes a dead letter; '' for no limit",
+        about="a larger body loses media and thumbnails; still larger, it becomes a dead letter",
     ),
     Field(
         name="ttl_seconds",

@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import orjson
 
+from worker.basics.strict_json import SaidTwice, strict_json
 from worker.domain.choosing.document import filter_in, read_filter
-from worker.domain.choosing.problem import Problem
+from worker.domain.choosing.problem import Problem, printable
 from worker.domain.choosing.timely import LONGEST_TTL, MOST_EVENTS, read_ttl
+from worker.domain.names import canonical
 from worker.webhooks import checks
-from worker.webhooks.kind import Damaged, Json, Kind, json_text, parsed, text
+from worker.webhooks.kind import Damaged, Json, Kind, ProblemsWithin, json_text, parsed, parts, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,9 @@ class Filter(Kind):
     def typed(self, given: str) -> object:
         """'' is `{}`, which requires nothing."""
         try:
-            return orjson.loads(given or "{}")
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"is not JSON: {error}") from None
+            return strict_json(given or "{}")
+        except SaidTwice as error:
+            raise ProblemsWithin([Problem(f"filter.{printable(error.place)}", "is there twice")]) from None
 
     def problems(self, plain: object) -> list[Problem]:
         return read_filter(plain)[1] or _unstorable(plain)
@@ -92,9 +94,13 @@ class Seconds(Kind):
 
     def typed(self, given: Sequence[str]) -> dict[str, float]:
         """`QRCODE_UPDATED=60`, several with commas or the option again; '' is none."""
-        pairs = [pair.strip().partition("=") for item in given for pair in item.split(",") if pair.strip()]
+        pairs = [pair.partition("=") for pair in parts(given)]
         if not all(re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", seconds.strip()) for _, _, seconds in pairs):
             raise ValueError("must be given as EVENT=SECONDS")
+        names = [canonical(name.strip()) for name, _, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"names {name} twice")
         return {name.strip(): float(seconds) for name, _, seconds in pairs}
 
     def problems(self, plain: Any) -> list[Problem]:

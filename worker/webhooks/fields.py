@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from worker.domain.choosing.document import TOP_KEYS, filter_in, unknown_tops
+from worker.domain.choosing.problem import MOST_PROBLEMS, in_json
 from worker.domain.request import NOT_OVERRIDABLE
 from worker.domain.webhook import Webhook
 from worker.webhooks.accepted import EXPIRING, PLAIN, model, problems_within
@@ -96,7 +98,16 @@ def warnings(webhook: Webhook) -> tuple[str, ...]:
             "webhook_base64 is stored only: Evolution embeds media while its own webhook of the instance is "
             "enabled with base64"
         )
-    return tuple(found)
+    return (*found, *(f"filter: {text}" for text in filter_warnings(webhook.filter)))
+
+
+def filter_warnings(text: str | None) -> tuple[str, ...]:
+    """A stored filter's paths that lead nowhere in any event known here."""
+    tops = [] if text is None else unknown_tops(filter_in(text))
+    return tuple(
+        f"no event known here has {in_json(top)} at its top, so it is taken as absent; there are {', '.join(TOP_KEYS)}"
+        for top in tops[:MOST_PROBLEMS]
+    )
 
 
 def _problems(error: Any) -> list[Problem]:

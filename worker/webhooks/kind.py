@@ -5,19 +5,28 @@ text or a whole number. `typed`: what the command line was given. Pure, and with
 no place on the way from a row to a delivery; the pydantic type of each kind is in accepted.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import orjson
 
 from worker.basics.masking import MASK
+from worker.domain.choosing.problem import Problem
 
 Json = dict[str, Any]
 
 
 class Damaged(ValueError):
     """A column holds what no value of its kind is stored as."""
+
+
+class ProblemsWithin(ValueError):
+    """What is wrong within one field: `problems`, each with its place."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,8 @@ class Kind:
         return self.value(parsed(stored))
 
     def typed(self, given: Any) -> Any:
-        """The plain form of what was typed. Raises ValueError, which says how to type it."""
+        """The plain form of what was typed; None: '' was, which is the default. Raises ValueError, which says how to
+        type it, or ProblemsWithin."""
         return given
 
     def placeholder(self) -> str | None:
@@ -109,3 +119,11 @@ def texts(found: object) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise Damaged
     return found
+
+
+def parts(given: Sequence[str]) -> list[str]:
+    """What was typed with commas between; '' holds none. Raises ValueError for commas alone: a slip empties no list."""
+    found = [[part.strip() for part in item.split(",") if part.strip()] for item in given]
+    if any(item.strip() and not held for item, held in zip(given, found, strict=True)):
+        raise ValueError("has nothing between its commas; '' stands for none")
+    return [part for held in found for part in held]

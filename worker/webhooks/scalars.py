@@ -42,8 +42,10 @@ class Whole(Kind):
     def read(self, stored: object) -> int:
         return whole(stored)
 
-    def typed(self, given: int | str) -> int | str:
+    def typed(self, given: int | str) -> int | str | None:
         """Text that is no number is left to be refused together with whatever else is wrong."""
+        if isinstance(given, str) and not given.strip():
+            return None
         return int(given) if isinstance(given, str) and re.fullmatch(r"-?[0-9]{1,18}", given) else given
 
     def schema(self) -> Json:
@@ -58,6 +60,9 @@ class Choice(Kind):
 
     def placeholder(self) -> str:
         return "|".join(self.words)
+
+    def typed(self, given: str) -> str | None:
+        return given or None
 
     def stored(self, value: str) -> str:
         return value

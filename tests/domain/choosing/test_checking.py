@@ -58,6 +58,18 @@ REFUSED: list[tuple[object, str]] = [
         {"a\0b": 1},
         "filter.a\\u0000b: a path's keys hold no quote, no control character, and a backslash before a dot alone",
     ),
+    *(
+        (
+            {f"data.a{char}b": 1},
+            f"filter.data.a\\u{ord(char):04x}b: a path's keys hold no quote, no control character, and a backslash "
+            "before a dot alone",
+        )
+        for char in "\u007f\u0085\u2028\u202e"
+    ),
+    *(
+        ({path: 1}, f"filter.{path}: a path's keys are not empty: no dot at an end, nor two together")
+        for path in ("", ".", "data.", ".data", "data..n")
+    ),
     ({"a\ud83d": 1}, "filter: a key is text without unpaired surrogates"),
     ({"a": "\ud83d"}, 'filter.a: a string, a number, true, false or null, not "\\ud83d"'),
     ({".".join("a" * 17): 1}, f"filter.{'.'.join('a' * 17)}: at most 16 keys in a path"),

@@ -1,12 +1,12 @@
 """Turns the terms of a filter into functions over what a Shape decoded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UNSET
 
-from worker.domain.choosing.document import DEEPEST, Condition, Group, Path, Term
+from worker.domain.choosing.document import DEEPEST, Condition, Group, Term
 from worker.domain.choosing.operators import EXIST, OPERATORS, Test
 from worker.domain.choosing.problem import in_json
 from worker.domain.choosing.shape import Shape, View, leaves
@@ -33,15 +33,6 @@ class Clause:
     holds: Holds
     told: Callable[[View], str]
     looks: int = 1
-
-
-def paths_of(term: Term) -> Iterator[Path]:
-    """Every path that a filter asks for."""
-    if isinstance(term, Condition):
-        yield term.path
-    else:
-        for item in term.items:
-            yield from paths_of(item)
 
 
 def clauses(filter_: Group, shape: Shape) -> tuple[Clause, ...]:

@@ -24,6 +24,12 @@ MOST_BYTES = 4096
 LONGEST_PATH = 16
 """Keys from the top of an event; WhatsApp's own messages go down nine."""
 
+TOP_KEYS = (
+    *("event", "instance", "data", "sender", "server_url", "date_time", "apikey"),
+    *("instanceName", "instanceId", "instanceToken", "state"),
+)
+"""What an event has at its top: Evolution API's keys, then Evolution Go's."""
+
 Path = tuple[str, ...]
 
 
@@ -82,6 +88,23 @@ def filter_in(text: str) -> Group:
     if found is None:
         raise ValueError("; ".join(map(str, problems)))
     return found
+
+
+def paths_of(term: Term) -> Iterator[Path]:
+    """Every path that a filter asks for."""
+    if isinstance(term, Condition):
+        yield term.path
+    else:
+        for item in term.items:
+            yield from paths_of(item)
+
+
+def unknown_tops(filter_: Group) -> list[str]:
+    """Keys at the top of an event that no Evolution known here sends, in the order of the filter.
+
+    Not refused: an Evolution newer than this worker may send them, and its users choose by what they see.
+    """
+    return list(dict.fromkeys(path[0] for path in paths_of(filter_) if path[0] not in TOP_KEYS))
 
 
 def _size(value: object) -> int:
@@ -174,6 +197,8 @@ def _below(key: str, value: object, place: str, path: Path, depth: int, check: _
 def _split(key: str) -> tuple[Path, str | None]:
     r"""`data.key.fromMe` -> its three keys; `\.` is a dot within a key."""
     keys = tuple(part.replace("\0", ".") for part in key.replace("\\.", "\0").split("."))
+    if not all(keys):
+        return (), "a path's keys are not empty: no dot at an end, nor two together"
     if "\0" in key or any(_unnameable(part) for part in keys):
         return (), "a path's keys hold no quote, no control character, and a backslash before a dot alone"
     if any(part.startswith("$") for part in keys):
@@ -182,4 +207,5 @@ def _split(key: str) -> tuple[Path, str | None]:
 
 
 def _unnameable(key: str) -> bool:
-    return any(char < " " or char in '"\\' for char in key)
+    """What does not print could make a filter read as another one, in a terminal and in a review."""
+    return not key.isprintable() or '"' in key or "\\" in key

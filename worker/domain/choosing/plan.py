@@ -7,7 +7,8 @@ from weakref import WeakValueDictionary
 from worker.domain.choosing.chat import CHAT_PATHS, NOT_ONE, Chat, Path
 from worker.domain.choosing.chat_clauses import ChatReader, choice_clauses, choice_paths
 from worker.domain.choosing.choices import Choices
-from worker.domain.choosing.compiled import Clause, TooMuch, allow_words, clauses, paths_of, spend
+from worker.domain.choosing.compiled import Clause, TooMuch, allow_words, clauses, spend
+from worker.domain.choosing.document import paths_of
 from worker.domain.choosing.shape import Fields, Shape, TooDeep, View
 
 Key = TypeVar("Key", bound=Hashable)

@@ -32,6 +32,7 @@ def read_ttl(value: object, place: str = "ttl_seconds") -> tuple[dict[str, float
     if len(value) > MOST_EVENTS:
         return None, [Problem(place, f"at most {MOST_EVENTS} events, not {len(value)}")]
     problems = [problem for key, seconds in value.items() for problem in _ttl_problems(key, seconds, place)]
+    problems = problems or _doubled(value, place)
     if problems:
         return None, problems[:MOST_PROBLEMS]
     return {canonical(key): float(seconds) for key, seconds in value.items()}, []
@@ -43,6 +44,13 @@ def _ttl_problems(key: object, seconds: object, place: str) -> list[Problem]:
     if type(seconds) in (int, float) and 0 < seconds <= LONGEST_TTL:  # type: ignore[operator]
         return []
     return [Problem(f"{place}.{key}", f"a number of seconds, above 0 and up to {LONGEST_TTL}, not {in_json(seconds)}")]
+
+
+def _doubled(value: Iterable[str], place: str) -> list[Problem]:
+    """Two spellings of one event: neither number would be the one that counts."""
+    first: dict[str, str] = {}
+    again = [key for key in value if first.setdefault(canonical(key), key) != key]
+    return [Problem(f"{place}.{key}", f"is {first[canonical(key)]} in another spelling") for key in again]
 
 
 def _is_event(value: object) -> bool:
