@@ -105,6 +105,62 @@ async def test_a_choice_that_was_made_while_it_waited_is_in_force(rig: MakeRig) 
     assert found.admission.running == 0
 
 
+async def looking(found: Rig, monkeypatch: pytest.MonkeyPatch, *then: tuple[Webhook, ...] | None) -> FakeMessage:
+    """Takes a large event; at the end of each look into it the webhooks become the next of `then` (None: uncached)."""
+    look, changes = found.pipeline._choosing.look, list(then)
+
+    def look_and_change(*arguments: Any) -> Any:
+        seen = look(*arguments)
+        match changes.pop(0) if changes else ():
+            case None:
+                found.webhooks.known.pop("acme")
+            case (_, *_) as webhooks:
+                found.webhooks.known["acme"] = tuple(webhooks)
+        return seen
+
+    monkeypatch.setattr(found.pipeline._choosing, "look", look_and_change)
+    large = said(GROUP, text="x" * choosing.LARGE_BYTES)
+    found.pipeline.take(large)
+    await found.pipeline._reading.finished()
+    await calm()
+    return large
+
+
+STATUS = replace(ACME, ignore=frozenset({"status"}))
+
+
+async def test_a_webhook_that_is_changed_during_a_look_is_used_as_it_is_then(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rig(STATUS)
+    large = await looking(found, monkeypatch, (replace(STATUS, url="http://h/moved"),))
+    assert (found.posted, large.ends) == (["http://h/moved"], ["ack"])
+    found = rig(STATUS)
+    await looking(found, monkeypatch, (replace(ACME, ignore=frozenset({"groups"})),))
+    assert (found.posted, found.recorder.outcomes) == ([], ["Skipped filtered"])
+    found = rig(STATUS)
+    gone = await looking(found, monkeypatch, None)
+    assert (found.posted, found.recorder.outcomes, gone.ends) == ([], ["Skipped no_webhook"], ["ack"])
+
+
+async def test_webhooks_that_change_during_each_look_do_not_hold_an_event_for_ever(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rig(STATUS)
+    changes = [(replace(STATUS, url=f"http://h/{number}"),) for number in range(50)]
+    large = await looking(found, monkeypatch, *changes)
+    assert (found.posted, large.ends) == ([f"http://h/{choosing.MOST_LOOKS - 2}"], ["ack"])
+
+
+async def test_a_look_whose_webhooks_are_unknown_at_its_end_is_parked(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rig(STATUS)
+    found.webhooks.down = True
+    large = await looking(found, monkeypatch, None)
+    assert (found.posted, found.recorder.outcomes, large.ends) == ([], ["Parked config_unavailable"], ["ack"])
+
+
 # Slim
 
 
@@ -252,6 +308,23 @@ async def test_an_event_that_waited_for_a_thread_supersedes_nothing_that_came_af
     found.pipeline.take(presence(ANA, "new"))
     await found.pipeline._reading.finished()
     found.admission.start_next()
+    await calm()
+    assert states(found) == ["new"]
+    assert sorted(found.recorder.outcomes) == ["Delivered ok", "Skipped superseded"]
+
+
+async def test_one_whose_webhook_changed_while_it_waited_supersedes_nothing_that_came_after_it(rig: MakeRig) -> None:
+    found = rig(LATEST)
+    found.admission.holding = True
+    await found.take(presence(ANA, "old"))
+    moved = replace(LATEST, url="http://h/moved")
+    found.webhooks.known["acme"] = (moved,)
+    found.admission.start_next()  # it is looked into again, in a thread
+    found.clock.now += 0.001
+    await found.take(presence(ANA, "new"))
+    await found.pipeline._attempts.finished()
+    while found.admission.turns:
+        found.admission.start_next()
     await calm()
     assert states(found) == ["new"]
     assert sorted(found.recorder.outcomes) == ["Delivered ok", "Skipped superseded"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from tests.delivery.conftest import MakeRig, calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
+from worker.delivery import attempt, choosing
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
 ACME = Webhook("acme", "http://h/acme")
@@ -108,8 +112,29 @@ async def test_a_fault_of_ours_is_kept_or_parked_without_a_storm_and_the_next_go
     assert good.ends == ["ack"]
 
 
-def _raise(_: str) -> None:
+def _raise(*_: object) -> None:
     raise RuntimeError("a fault")
+
+
+@pytest.mark.parametrize("broken", ["http://h/acme", "http://h/audit"])
+async def test_a_fault_at_one_of_several_deliveries_settles_the_message_once_when_all_have_ended(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    found = rig(ACME, AUDIT)
+    admit = found.admission.admit
+    monkeypatch.setattr(
+        found.admission, "admit", lambda way, turn: _raise() if way.webhook.url == broken else admit(way, turn)
+    )
+    found.sender.release.clear()
+    message = FakeMessage(event())
+    await found.take(message)
+    assert (message.ends, found.recorder.outcomes) == ([], ["DeadLettered internal"])
+    found.sender.release.set()
+    await calm()
+    assert (message.ends, found.recorder.outcomes) == (["ack"], ["DeadLettered internal", "Delivered ok"])
+    assert found.posted == [url for url in (ACME.url, AUDIT.url) if url != broken]
+    (letter,) = found.publisher.published
+    assert letter.headers["x-delivery-webhook"] == ("default" if broken == ACME.url else "audit")
 
 
 # Shutdown
@@ -163,3 +188,67 @@ async def test_the_drain_deadline_parks_a_turn_that_still_asks_for_its_webhook(
     (published,) = found.publisher.published
     assert (published.queue, published.headers["x-delivery-webhook"]) == (0, "default")
     assert found.recorder.outcomes == ["Parked shutdown"]
+
+
+@pytest.fixture
+async def stuck() -> AsyncIterator[threading.Event]:
+    """Threads that wait for it end with the test, before its loop waits for them."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+CHOOSING = replace(ACME, ignore=frozenset({"groups"}))
+
+
+async def test_the_drain_deadline_parks_a_large_event_that_is_being_looked_into(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch, stuck: threading.Event
+) -> None:
+    found = rig(CHOOSING)
+    monkeypatch.setattr(found.pipeline._choosing, "look", lambda *_: stuck.wait(60))
+    message = FakeMessage(event(data="x" * choosing.LARGE_BYTES))
+    await found.take(message)
+    await found.pipeline.drain(0.01)
+    assert (message.ends, found.recorder.outcomes) == (["ack"], ["Parked shutdown"])
+    (published,) = found.publisher.published
+    assert (published.queue, "x-delivery-webhook" in published.headers) == (0, False)
+
+
+async def test_the_drain_deadline_hands_back_a_large_body_that_is_being_read(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch, stuck: threading.Event
+) -> None:
+    found = rig(ACME)
+    monkeypatch.setattr("worker.delivery.pipeline.read", lambda *_: stuck.wait(60))
+    message = FakeMessage(event(data="x" * attempt.LARGE_BYTES))
+    await found.take(message)
+    await found.pipeline.drain(0.01)
+    assert (message.ends, found.recorder.outcomes) == (["hand back"], [])
+
+
+async def test_the_drain_deadline_parks_a_turn_whose_webhook_changed_and_is_being_looked_at(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch, stuck: threading.Event
+) -> None:
+    found = rig(ACME)
+    found.admission.holding = True
+    message = FakeMessage(event())
+    await found.take(message)
+    found.webhooks.known["acme"] = (CHOOSING,)
+    monkeypatch.setattr(found.pipeline._choosing, "look", lambda *_: stuck.wait(60))
+    found.admission.start_next()
+    await calm()
+    await found.pipeline.drain(0.01)
+    assert (message.ends, found.recorder.outcomes, found.admission.running) == (["ack"], ["Parked shutdown"], 0)
+    (published,) = found.publisher.published
+    assert (published.queue, published.headers["x-delivery-webhook"]) == (0, "default")
+
+
+async def test_what_the_drain_cuts_before_its_first_step_is_settled_too(rig: MakeRig) -> None:
+    found = rig(CHOOSING)
+    asked, large = FakeMessage(event(instance="other")), FakeMessage(event(data="x" * attempt.LARGE_BYTES))
+    looked_into = FakeMessage(event(data="x" * choosing.LARGE_BYTES))
+    for message in (asked, large, looked_into):
+        found.pipeline.take(message)
+    await found.pipeline._reading.end()
+    await calm()
+    assert [message.ends for message in (asked, large, looked_into)] == [["ack"], ["hand back"], ["ack"]]
+    assert found.recorder.outcomes == ["Parked shutdown"] * 2

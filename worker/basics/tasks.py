@@ -34,11 +34,20 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None], on_failure: Failure | None = None) -> None:
-        """`on_failure` is called with what it raises, which only a fault of ours makes it do."""
+    def start(
+        self,
+        work: Coroutine[Any, Any, None],
+        on_failure: Failure | None = None,
+        on_cancelled: Callable[[], None] | None = None,
+    ) -> None:
+        """`on_failure` is called with what it raises, which only a fault of ours makes it do; `on_cancelled` when it
+        was cancelled, be it before its first step."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._ended if on_failure is None else partial(self._ended, on_failure=on_failure))
+        if on_failure is None and on_cancelled is None:
+            task.add_done_callback(self._ended)
+        else:
+            task.add_done_callback(partial(self._ended, on_failure=on_failure, on_cancelled=on_cancelled))
 
     async def finished(self) -> None:
         """Waits until none is left."""
@@ -53,8 +62,15 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._running)
 
-    def _ended(self, task: asyncio.Task[None], on_failure: Failure | None = None) -> None:
+    def _ended(
+        self,
+        task: asyncio.Task[None],
+        on_failure: Failure | None = None,
+        on_cancelled: Callable[[], None] | None = None,
+    ) -> None:
         self._running.discard(task)
+        if task.cancelled() and on_cancelled is not None:
+            on_cancelled()
         fault = None if task.cancelled() else task.exception()
         if fault is not None:
             log.error("a task failed unexpectedly", exc_info=fault)

@@ -1,20 +1,28 @@
 """What the webhooks chose, applied to the events of one replica: filtered, stale, superseded."""
 
+import asyncio
 from collections.abc import Sequence
 
 from worker.basics.clock import Clock
+from worker.delivery.known import KnownWebhooks
 from worker.delivery.latest import Latest
 from worker.delivery.open_deliveries import OpenDeliveries
 from worker.domain.choosing.subscriptions import Look, Subscriptions, look, subscriptions
 from worker.domain.choosing.timely import LatestKey, is_stale, latest_key
 from worker.domain.event import Event
-from worker.domain.outcome import Skipped, SkipReason
+from worker.domain.outcome import DeadLettered, Parked, ParkReason, Skipped, SkipReason
 from worker.domain.routing import Delivery
 from worker.domain.webhook import Webhook
 
 LARGE_BYTES = 64 * 1024
 """Bodies above this are looked into in a thread: of a hostile one, even skipping what nobody asks for takes 1 ms for
 each 6 KB."""
+
+MOST_LOOKS = 3
+"""Into one event whose webhooks change each time meanwhile. Trade-off: then they count as they were looked with."""
+
+Looked = tuple[Subscriptions, Look | None]
+"""The webhooks as they were known, and what an event holds for them."""
 
 
 class Choosing:
@@ -33,6 +41,32 @@ class Choosing:
     def look(self, event: Event, addressed: Sequence[Webhook], webhooks: Subscriptions) -> Look:
         """In any thread. Never raises."""
         return look(event, (webhooks.plan, self._operators.plan), addressed)
+
+    async def look_apart(
+        self,
+        known: KnownWebhooks,
+        deliveries: OpenDeliveries,
+        event: Event,
+        webhooks: Subscriptions,
+        wanted: str | None,
+    ) -> Looked | Parked | DeadLettered:
+        """Looks in a thread, again if the webhooks were changed meanwhile; or why it came to nothing.
+
+        `wanted`: the one webhook that it is for.
+        """
+        for _ in range(MOST_LOOKS):
+            looked, addressed = webhooks, known.addressed(webhooks, wanted)
+            try:
+                seen = await asyncio.to_thread(self.look, event, addressed, webhooks)
+            except asyncio.CancelledError:  # the drain deadline, as in KnownWebhooks.ask
+                return Parked(ParkReason.SHUTDOWN)
+            found = await known.again(deliveries, event)
+            if isinstance(found, Parked | DeadLettered):
+                return found
+            if found == looked:  # not `is`: without its store the cache may answer with another object each time
+                break
+            webhooks = found
+        return looked, seen
 
     def taken(self, deliveries: OpenDeliveries, delivery: Delivery, seen: Look | None) -> LatestKey | None:
         """What the delivery may be superseded by; None: by nothing. A redriven one is not: somebody asked for it."""

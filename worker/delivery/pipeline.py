@@ -7,23 +7,25 @@ their own. Whatever happens, each delivery is given to the Settler exactly once.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from worker.basics.clock import Clocks
 from worker.basics.tasks import Tasks
 from worker.delivery import choosing
 from worker.delivery.attempt import LARGE_BYTES, Attempter
-from worker.delivery.choosing import Choosing
+from worker.delivery.choosing import Choosing, Looked
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
+from worker.delivery.known import KnownWebhooks
 from worker.delivery.open_deliveries import OpenDeliveries, begun, read
-from worker.delivery.ports import Admitted, ConfigUnavailable, Message, Ports
+from worker.delivery.ports import Admitted, Message, Ports
 from worker.delivery.settle import Settler
 from worker.delivery.turn import DeliveryTurn
 from worker.domain.choosing.subscriptions import Look, Subscriptions
 from worker.domain.event import Event, InvalidEvent
-from worker.domain.notices.receivers import NoticeReceiver, receiver
+from worker.domain.notices.receivers import NoticeReceiver
 from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason, Skipped, SkipReason
 from worker.domain.past import Past
 from worker.domain.policy import Policy
@@ -54,7 +56,7 @@ class Pipeline:
         self._recorder = ports.recorder
         self._now, self._monotonic = clocks
         self._duplicates = duplicates
-        self._operators_notices = operators_notices
+        self._known = KnownWebhooks(policy, ports.webhooks, clocks.now, operators_notices)
         self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
         self._attempter = Attempter(policy, ports, failures, clocks)
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
@@ -67,7 +69,7 @@ class Pipeline:
         """Called once for each message, in order of arrival. Never blocks, never raises."""
         try:
             if len(message.body) > LARGE_BYTES:
-                self._reading.start(self._read_large(message), partial(self._failed, message))
+                self._reading.start(self._read_large(message), partial(self._failed, message), message.hand_back)
             else:
                 self._parsed(message, *read(message, self._now()))
         except Exception as fault:
@@ -83,8 +85,12 @@ class Pipeline:
 
     def _failed(self, message: Message, fault: BaseException) -> None:
         """A fault of the worker: the event becomes a dead letter. Handed back, it would come again at once."""
-        error = f"a fault of the worker: {fault!r:.200}"
-        self._end(OpenDeliveries(message, begun(message, self._now())), DeadLettered(DeadReason.INTERNAL, error))
+        self._end(OpenDeliveries(message, begun(message, self._now())), _dead(fault))
+
+    def _read(self, work: Coroutine[Any, Any, None], deliveries: OpenDeliveries, event: Event) -> None:
+        """In a task, which settles the event even if the drain deadline cuts it."""
+        cut = partial(self._settler.without_delivery, deliveries, Parked(ParkReason.SHUTDOWN), event)
+        self._reading.start(work, partial(self._failed, deliveries.message), cut)
 
     def _end(self, deliveries: OpenDeliveries, outcome: Outcome, event: Event | None = None) -> None:
         """The event ends without ever having been fanned out; it counts as one delivery."""
@@ -107,71 +113,57 @@ class Pipeline:
             return
         webhooks = self._webhooks.cached(event.instance)
         if webhooks is None:
-            self._reading.start(self._look_up(deliveries, event), partial(self._failed, message))
+            self._read(self._look_up(deliveries, event), deliveries, event)
         else:
             self._fan_out(deliveries, event, webhooks)
 
     # 3. Look up.
 
     async def _look_up(self, deliveries: OpenDeliveries, event: Event) -> None:
-        found = await self._ask(event.instance, deliveries.past)
+        found = await self._known.ask(event.instance, deliveries.past)
         deliveries.late = True
-        if not isinstance(found, Parked | DeadLettered):
-            self._fan_out(deliveries, event, found)
-        elif isinstance(found, DeadLettered) and deliveries.past.webhook_id is None:
-            self._end(deliveries, found, event)
+        if isinstance(found, Parked | DeadLettered):
+            self._unknown(deliveries, event, found)
         else:
-            self._settler.without_delivery(deliveries, found, event)
+            self._fan_out(deliveries, event, found)
 
-    async def _ask(self, instance: str, past: Past) -> Subscriptions | Parked | DeadLettered:
-        """The instance's webhooks from the store, or why they are not known."""
-        try:
-            return await self._webhooks.find(instance)
-        except ConfigUnavailable as error:
-            return self._policy.unknown(self._age(past), str(error))
-        except asyncio.CancelledError:
-            # The drain deadline. Not raised again: settling the delivery is what the task is still for.
-            return Parked(ParkReason.SHUTDOWN)
+    def _unknown(self, deliveries: OpenDeliveries, event: Event, outcome: Parked | DeadLettered) -> None:
+        if isinstance(outcome, DeadLettered) and deliveries.past.webhook_id is None:
+            self._end(deliveries, outcome, event)
+        else:
+            self._settler.without_delivery(deliveries, outcome, event)
 
     # 4. Fan out and filter, 5. resolve the URL.
 
-    def _fan_out(self, deliveries: OpenDeliveries, event: Event, webhooks: Subscriptions) -> None:
+    def _fan_out(
+        self, deliveries: OpenDeliveries, event: Event, webhooks: Subscriptions, seen: Look | None = None
+    ) -> None:
+        """`seen`: it has been looked into with these webhooks."""
         wanted = deliveries.past.webhook_id
         if wanted is None:
             addressed = addressees(webhooks, self._webhooks.global_webhook, None)
         else:
-            addressed = self._addressed(webhooks, wanted)
+            addressed = self._known.addressed(webhooks, wanted)
         if not addressed and wanted is None:
             self._end(deliveries, Skipped(SkipReason.NO_WEBHOOK), event)
         elif not addressed:
             self._settler.without_delivery(deliveries, Skipped(SkipReason.WEBHOOK_GONE), event, wanted)
         elif deliveries.message.lost:
             self._settler.without_delivery(deliveries, Parked(ParkReason.HANDED_BACK), event)
-        elif not self._choosing.looks_into(webhooks):
-            self._spread(deliveries, event, addressed, webhooks, None)
+        elif not self._choosing.looks_into(webhooks) or seen is not None:
+            self._spread(deliveries, event, addressed, webhooks, seen)
         elif len(deliveries.message.body) <= choosing.LARGE_BYTES:
             self._spread(deliveries, event, addressed, webhooks, self._choosing.look(event, addressed, webhooks))
         else:
-            looking = self._look_into_large(deliveries, event, addressed, webhooks)
-            self._reading.start(looking, partial(self._failed, deliveries.message))
+            self._read(self._look_into_large(deliveries, event, webhooks), deliveries, event)
 
-    def _addressed(self, webhooks: Subscriptions, wanted: str) -> Sequence[Webhook]:
-        """The one webhook, or receiver of notices, with this id."""
-        found = addressees(webhooks, self._webhooks.global_webhook, wanted)
-        if found:
-            return found
-        hearing = receiver(wanted, webhooks, self._operators_notices)
-        return () if hearing is None else (hearing,)
-
-    async def _look_into_large(
-        self, deliveries: OpenDeliveries, event: Event, addressed: Sequence[Webhook], webhooks: Subscriptions
-    ) -> None:
-        seen = await asyncio.to_thread(self._choosing.look, event, addressed, webhooks)
+    async def _look_into_large(self, deliveries: OpenDeliveries, event: Event, webhooks: Subscriptions) -> None:
+        looked = await self._choosing.look_apart(self._known, deliveries, event, webhooks, deliveries.past.webhook_id)
         deliveries.late = True
-        if deliveries.message.lost:
-            self._settler.without_delivery(deliveries, Parked(ParkReason.HANDED_BACK), event)
+        if isinstance(looked, Parked | DeadLettered):
+            self._unknown(deliveries, event, looked)
         else:
-            self._spread(deliveries, event, addressed, webhooks, seen)
+            self._fan_out(deliveries, event, *looked)
 
     def _spread(
         self,
@@ -195,16 +187,21 @@ class Pipeline:
         neighbours: Sequence[Webhook],
         seen: Look | None,
     ) -> None:
-        if seen is not None and webhook.id in seen.refused:
-            self._settler.without_delivery(deliveries, Skipped(SkipReason.FILTERED), event, webhook.id)
-            return
-        dead_when_disabled = self._policy.dead_when_disabled
-        routed = route(event, deliveries.past, webhook, neighbours, dead_when_disabled=dead_when_disabled)
-        if isinstance(routed, Delivery):
-            latest = self._choosing.taken(deliveries, routed, seen)
-            self._admit(DeliveryTurn(self, deliveries, routed, latest))
-        else:
-            self._settler.without_delivery(deliveries, routed, event, webhook.id)
+        """A fault of the worker ends this one delivery: those that were fanned out beside it go on."""
+        try:
+            if seen is not None and webhook.id in seen.refused:
+                self._settler.without_delivery(deliveries, Skipped(SkipReason.FILTERED), event, webhook.id)
+                return
+            dead_when_disabled = self._policy.dead_when_disabled
+            routed = route(event, deliveries.past, webhook, neighbours, dead_when_disabled=dead_when_disabled)
+            if isinstance(routed, Delivery):
+                latest = self._choosing.taken(deliveries, routed, seen)
+                self._admit(DeliveryTurn(self, deliveries, routed, latest))
+            else:
+                self._settler.without_delivery(deliveries, routed, event, webhook.id)
+        except Exception as fault:
+            log.exception("a delivery failed unexpectedly", extra={"webhook": webhook.id})
+            self._settler.without_delivery(deliveries, _dead(fault), event, webhook.id)
 
     # 6. Admit: the attempt starts at once, the delivery waits in its lane, or it is parked.
 
@@ -223,13 +220,10 @@ class Pipeline:
                 self.turn_passed(turn, parked)
 
     def _expired(self, delivery: Delivery) -> DeadLettered | None:
-        if not self._policy.expired(self._age(delivery.past)):
+        if not self._policy.expired(self._now() - delivery.past.first_seen):
             return None
         error = delivery.past.last_error or "its receiver took nothing in all that time"
         return DeadLettered(DeadReason.EXPIRED, error)
-
-    def _age(self, past: Past) -> float:
-        return self._now() - past.first_seen
 
     def turn_came(self, turn: DeliveryTurn) -> None:
         """The lane starts the delivery."""
@@ -254,38 +248,29 @@ class Pipeline:
     async def _attempt_after_waiting(self, turn: DeliveryTurn) -> None:
         """No attempt uses a configuration that was replaced before it starts, however long it waited."""
         delivery = turn.delivery
-        known = await self._known_now(turn)
+        known = await self._known.again(turn.deliveries, delivery.event)
         if isinstance(known, Parked | DeadLettered):
             self._not_started(turn, known)
-        elif not (found := self._addressed(known, delivery.webhook.id)):
+        elif not (found := self._known.addressed(known, delivery.webhook.id)):
             self._not_started(turn, Skipped(SkipReason.WEBHOOK_GONE))
         elif found[0] is delivery.webhook or found[0] == delivery.webhook:
             await self._attempt(turn)
         else:
             self._admission.released(delivery)
-            await self._route_again(turn, found, known)
+            await self._route_again(turn, known)
 
-    async def _route_again(self, turn: DeliveryTurn, found: Sequence[Webhook], known: Subscriptions) -> None:
-        deliveries, event, seen = turn.deliveries, turn.delivery.event, None
+    async def _route_again(self, turn: DeliveryTurn, known: Subscriptions) -> None:
+        deliveries, delivery, wanted = turn.deliveries, turn.delivery, turn.delivery.webhook.id
+        looked: Looked | Parked | DeadLettered = (known, None)
         if self._choosing.looks_into(known):
-            seen = await asyncio.to_thread(self._choosing.look, event, found, known)
-        if deliveries.message.lost:
-            self._settler.without_delivery(deliveries, Parked(ParkReason.HANDED_BACK), event)
-            return
+            looked = await self._choosing.look_apart(self._known, deliveries, delivery.event, known, wanted)
         deliveries.late = True
-        self._route(deliveries, event, found[0], known, seen)
-
-    async def _known_now(self, turn: DeliveryTurn) -> Subscriptions | Parked | DeadLettered:
-        """The instance's webhooks, or why no attempt is made."""
-        if turn.deliveries.message.lost:
-            return Parked(ParkReason.HANDED_BACK)  # the broker delivers it again: a POST now would be one more repeat
-        delivery = turn.delivery
-        try:
-            known = self._webhooks.cached(delivery.event.instance)
-            return await self._ask(delivery.event.instance, delivery.past) if known is None else known
-        except Exception:
-            log.exception("a delivery failed unexpectedly", extra={"id": delivery.id})
-            return self._policy.internal(self._age(delivery.past))
+        if isinstance(looked, Parked | DeadLettered):
+            self._settler.without_attempt(deliveries, looked, delivery)
+        elif found := self._known.addressed(looked[0], wanted):
+            self._route(deliveries, delivery.event, found[0], *looked)
+        else:
+            self._settler.without_attempt(deliveries, Skipped(SkipReason.WEBHOOK_GONE), delivery)
 
     def _not_started(self, turn: DeliveryTurn, outcome: Outcome) -> None:
         self._admission.released(turn.delivery)
@@ -306,3 +291,7 @@ class Pipeline:
         await self._reading.end()
         await self._attempts.end()
         await self._settler.finished(PARK_SECONDS)
+
+
+def _dead(fault: BaseException) -> DeadLettered:
+    return DeadLettered(DeadReason.INTERNAL, f"a fault of the worker: {fault!r:.200}")
