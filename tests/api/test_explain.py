@@ -65,6 +65,7 @@ async def test_each_webhook_is_explained_and_nothing_is_sent(api: Api, store: Sq
     assert (first["would"], first["reason"], first["why"]) == ("skip", "filtered", "ignore: groups")
     assert (second["would"], second["reason"]) == ("send", None)
     assert second["body_bytes"] > 100
+    assert first["notes"] == second["notes"] == []
     assert api.sent == []
 
 

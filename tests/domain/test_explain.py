@@ -92,3 +92,18 @@ def test_the_operators_webhook_is_the_last() -> None:
 def test_what_is_no_event_is_refused() -> None:
     with pytest.raises(InvalidEvent):
         explain(b"{}", (ACME,), None, 1e9)
+
+
+def test_an_event_that_is_too_much_to_judge_says_that_it_passes_unjudged() -> None:
+    webhook = replace(ACME, filter='{"data.list":"a"}')
+    judged, unjudged = of(webhook, said(list=["b"])), of(webhook, said(list=["b"] * 10_001))
+    assert (judged.outcome, judged.notes) == (Skipped(SkipReason.FILTERED), ())
+    assert unjudged.outcome is None
+    assert unjudged.notes == ("passes without having been judged: its arrays have too many elements",)
+
+
+def test_another_instances_event_is_noted_but_for_the_operators_webhook_which_hears_all() -> None:
+    everybodys = Webhook("", "https://g.example/", id=GLOBAL_ID)
+    own, operators = explain(said(), (replace(ACME, instance="other"),), everybodys, 1e9)
+    assert own.notes == ('the event is of instance "acme", so this webhook would never see it',)
+    assert operators.notes == ()

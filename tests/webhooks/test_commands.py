@@ -21,7 +21,7 @@ from worker.webhooks.commands import (
     set_webhook,
 )
 from worker.webhooks.fields import InvalidWebhook
-from worker.webhooks.shown import table
+from worker.webhooks.shown import choices_line, table
 from worker.webhooks.store import RowDamaged
 
 URL = "https://h.example/x"
@@ -103,6 +103,27 @@ async def test_set_names_the_place_of_what_is_wrong_in_a_filters_text(store: Sql
         "ignore: has nothing between its commas; '' stands for none",
         "filter.data.n: is there twice",
     ]
+
+
+async def test_what_a_webhook_chooses_is_a_line(store: SqlStore) -> None:
+    plain = await set_webhook(store, SetArguments("acme", url=URL, timeout_ms="5"))
+    assert choices_line(plain.webhook) is None
+    chosen = await set_webhook(
+        store,
+        SetArguments(
+            "acme",
+            ignore=["groups,status"],
+            only_chats=[f"55119999{number:04d}" for number in range(25)],
+            filter='{"data.key.fromMe": false}',
+            media="strip",
+            ttl_seconds=["CALL=5"],
+        ),
+    )
+    assert choices_line(chosen.webhook) == (
+        "default chooses: ignore groups,status; only_chats "
+        + ",".join(f"55119999{number:04d}" for number in range(20))
+        + ' and 5 more; filter {"data.key.fromMe":false}; media strip; ttl_seconds {"CALL":5.0}'
+    )
 
 
 async def test_a_generated_secret_is_shown_once(store: SqlStore) -> None:

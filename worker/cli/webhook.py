@@ -120,6 +120,7 @@ def _show(options: argparse.Namespace, result: "SetResult") -> None:
         say_json(asdict(result))
         return
     say_table([result.webhook])
+    say_choices([result.webhook])
     for warning in result.warnings:
         say(f"warning: {warning}")
     if result.new_secret:
@@ -140,6 +141,7 @@ async def _get(options: argparse.Namespace, settings: Settings) -> int:
         say_json([{**webhook, "health": by_webhook(health, str(webhook["id"]))} for webhook in found])
         return DONE
     say_table(found)
+    say_choices(found)
     for name in (str(webhook["id"]) for webhook in found):
         if health is not None:
             say(health_line(name, health.get(name, UNKNOWN_HEALTH)))
@@ -176,4 +178,11 @@ def say_table(webhooks: Sequence["Shown"]) -> None:
     from worker.webhooks.shown import table  # noqa: PLC0415
 
     for line in table(webhooks).split("\n"):
+        say(line)
+
+
+def say_choices(webhooks: Sequence["Shown"]) -> None:
+    from worker.webhooks.shown import choices_line  # noqa: PLC0415
+
+    for line in filter(None, map(choices_line, webhooks)):
         say(line)

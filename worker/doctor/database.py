@@ -31,10 +31,12 @@ def unreadable(problems: Sequence[str]) -> Finding:
 
 
 def unused(entries: Sequence[Endpoint]) -> Finding:
-    """Of EVOLUTION_WEBHOOK_FILE: a name that was mistyped, or an instance that has no webhook in Evolution (yet)."""
+    """Of EVOLUTION_WEBHOOK_FILE: a name that was mistyped, or a webhook that Evolution does not have (yet), or has in a
+    row that cannot be read, or without the mark that gives it to the worker."""
     names = [f"{entry.instance}/{entry.webhook_id}" for entry in entries]
-    what = f"{many(len(names), 'entry', 'entries')} of EVOLUTION_WEBHOOK_FILE for webhooks that Evolution does not have"
-    fix = "correct the name, set the webhook in Evolution, or delete the entry"
+    how_many = many(len(names), "entry", "entries")
+    what = f"{how_many} of EVOLUTION_WEBHOOK_FILE without a webhook that is read from Evolution"
+    fix = "correct the name, set, mark or mend the webhook in Evolution, or delete the entry"
     return Finding("advice", NAME, f"{what}: {some(names)}", fix, tuple(names))
 
 

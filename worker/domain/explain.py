@@ -1,8 +1,9 @@
 """What would become of an event at each webhook, and why; nothing is sent."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from worker.domain.choosing.problem import in_json
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
 from worker.domain.choosing.timely import limit_of
 from worker.domain.event import Event, identity, parse
@@ -17,7 +18,8 @@ from worker.domain.webhook import Webhook
 class Explained:
     """`outcome` None: it would be POSTed, with a body of `body_bytes`, `unless` one of these comes true first.
 
-    `why`: the clause that decided, or the error (`filter.data.key.fromMe: true is not false`).
+    `why`: the clause that decided, or the error (`filter.data.key.fromMe: true is not false`). `notes`: what else its
+    reader should know, for instance that the event was not judged.
     """
 
     webhook: Webhook
@@ -25,6 +27,7 @@ class Explained:
     why: str | None = None
     body_bytes: int | None = None
     unless: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def explain(
@@ -45,26 +48,34 @@ def explain(
     known = (subscriptions(webhooks), subscriptions(() if operators is None else (operators,)))
     found = []
     for webhook in addressees(webhooks, operators, None):
-        why = next(_refusals(event, webhook, known), None)
+        why, notes = _judged(event, webhook, known)
         if why is not None:
-            found.append(Explained(webhook, Skipped(SkipReason.FILTERED), why))
-            continue
-        routed = route(event, past, webhook, webhooks, dead_when_disabled=dead_when_disabled)
-        if isinstance(routed, Delivery):
-            found.append(_attempted(routed, now, forward_apikey))
+            one = Explained(webhook, Skipped(SkipReason.FILTERED), why)
         else:
-            found.append(_ended(webhook, routed))
+            routed = route(event, past, webhook, webhooks, dead_when_disabled=dead_when_disabled)
+            one = _attempted(routed, now, forward_apikey) if isinstance(routed, Delivery) else _ended(webhook, routed)
+        found.append(replace(one, notes=(*_anothers(event, webhook), *notes)))
     return found
 
 
-def _refusals(event: Event, webhook: Webhook, known: Sequence[Subscriptions]) -> Iterator[str]:
+def _judged(event: Event, webhook: Webhook, known: Sequence[Subscriptions]) -> tuple[str | None, tuple[str, ...]]:
+    """Why its webhook does not hear it, and what to note."""
     if not webhook.enabled or not webhook.wants(event.kind, event.categories):
-        return
+        return None, ()
     for plan in (each.plan for each in known):
         if plan is not None and plan.judges(webhook.id):
-            why = plan.explain(webhook.id, plan.read(event.fields))
-            if why is not None:
-                yield why
+            view = plan.read(event.fields)
+            undecided = plan.undecided(webhook.id, view)
+            if undecided is not None:
+                return None, (f"passes without having been judged: {undecided}",)
+            return plan.explain(webhook.id, view), ()
+    return None, ()
+
+
+def _anothers(event: Event, webhook: Webhook) -> tuple[str, ...]:
+    if webhook.instance in ("", event.instance):
+        return ()
+    return (f"the event is of instance {in_json(event.instance)}, so this webhook would never see it",)
 
 
 def _ended(webhook: Webhook, outcome: Skipped | DeadLettered) -> Explained:

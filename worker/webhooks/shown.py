@@ -9,7 +9,8 @@ from worker.domain.explain import Explained
 from worker.domain.outcome import Skipped
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest
-from worker.webhooks.declaration import FIELDS
+from worker.webhooks.declaration import BY_NAME, CHOICES, FIELDS
+from worker.webhooks.kind import json_text
 from worker.webhooks.store import Stored
 
 Shown = dict[str, object]
@@ -39,6 +40,27 @@ def table(webhooks: Sequence[Shown]) -> str:
     widths = [max(len(row[index]) for row in rows) for index in range(len(TABLE_COLUMNS))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+MOST_SHOWN = 20
+"""Words of a list in a line."""
+
+
+def choices_line(webhook: Shown) -> str | None:
+    """`default chooses: ignore groups,status; media strip`; None: it hears all of each event."""
+    chosen = [(BY_NAME[name], webhook[name]) for name in CHOICES]
+    words = "; ".join(f"{field.name} {_in_words(value)}" for field, value in chosen if value and value != field.default)
+    return printable(f"{webhook['id']} chooses: {words}") if words else None
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case [*items]:
+            more = f" and {len(items) - MOST_SHOWN} more" if len(items) > MOST_SHOWN else ""
+            return ",".join(map(str, items[:MOST_SHOWN])) + more
+        case dict():
+            return json_text(value)
+    return str(value)
 
 
 def _cell(webhook: Shown, column: str) -> str:
@@ -73,16 +95,18 @@ def shown_explained(found: Explained) -> Shown:
         "why": found.why,
         "body_bytes": found.body_bytes,
         "unless": list(found.unless),
+        "notes": list(found.notes),
     }
 
 
 def explained_line(found: Explained) -> str:
     """`default: skip (filtered): filter.data.key.fromMe: true is not false`"""
     facts = shown_explained(found)
+    notes = "".join(f"; {note}" for note in found.notes)
     if found.outcome is None:
         unless = "".join(f", unless {each}" for each in found.unless)
-        return f"{facts['id']}: send to {facts['url']}, {found.body_bytes} bytes{unless}"
-    return f"{facts['id']}: {facts['would']} ({facts['reason']})" + (f": {found.why}" if found.why else "")
+        return f"{facts['id']}: send to {facts['url']}, {found.body_bytes} bytes{unless}{notes}"
+    return f"{facts['id']}: {facts['would']} ({facts['reason']})" + (f": {found.why}" if found.why else "") + notes
 
 
 def shown_test(webhook: Webhook, event: str, trial: WebhookTest) -> Shown:

@@ -54,13 +54,26 @@ class Plan(Generic[Key]):
         requirements = self._requirements.get(key)
         if not requirements or view is None:
             return None
-        view.looks = 0
         try:
-            if type(view.data) is list and view.data:
-                return self._failing_all(requirements, view, view.data)
-            return _first_failing(requirements, view)
+            return self._failing(requirements, view)
         except TooMuch:
             return None
+
+    def undecided(self, key: Key, view: View | None) -> str | None:
+        """Why an event passes without having been judged; None: it is judged."""
+        if view is None:
+            return "it is nested too deeply"
+        try:
+            self._failing(self._requirements.get(key, ()), view)
+        except TooMuch:
+            return "its arrays have too many elements"
+        return None
+
+    def _failing(self, requirements: tuple[Clause, ...], view: View) -> Clause | None:
+        view.looks = 0
+        if type(view.data) is list and view.data:
+            return self._failing_all(requirements, view, view.data)
+        return _first_failing(requirements, view)
 
     def explain(self, key: Key, view: View | None) -> str | None:
         """As refusal, in words: `filter.data.key.fromMe: true is not false`. A microsecond or two more."""
