@@ -67,14 +67,15 @@ class Shape:
             (name, key, msgspec.json.Decoder(tree.generate()).decode, tree) for name, key, tree in self._tree.names()
         ]
         self._data = next((name for name, key, _, _ in self._tops if key == "data"), None)
-        self._nothing_but_data = self._data is not None and len(self._tops) == 1
+        self._data_alone = self._tops[0] if self._data is not None and len(self._tops) == 1 else None
 
     def read(self, fields: Fields) -> View:
         """Raises TooDeep, and nothing else, whatever the fields of a parsed event hold."""
-        values = [self._value(fields, key, decode, tree) for _, key, decode, tree in self._tops]
-        if self._nothing_but_data:  # nearly always
-            return View(self._top(values[0]), values[0])
-        top = self._top(*values)
+        if self._data_alone is not None:  # nearly always
+            _, key, decode, tree = self._data_alone
+            value = self._value(fields, key, decode, tree)
+            return View(self._top(value), value)
+        top = self._top(*(self._value(fields, key, decode, tree) for _, key, decode, tree in self._tops))
         return View(top, getattr(top, self._data) if self._data else UNSET)
 
     def _value(self, fields: Fields, key: str, decode: Callable[[Any], object], tree: _Tree) -> object:
