@@ -129,6 +129,14 @@ def test_no_refusal_shows_header_values_or_url_credentials() -> None:
     assert "hunter2" not in str(found)
 
 
+def test_a_value_of_boundless_depth_is_refused_without_being_quoted() -> None:
+    value: object = 1
+    for _ in range(5000):
+        value = [value]
+    assert "nested so deeply" in problems(media=value)["media"]
+    assert "nested so deeply" in problems(ignore=[value])["ignore[0]"]
+
+
 def test_what_does_less_than_expected_is_warned_of() -> None:
     webhook = webhook_from({**LEAST, "base64": True, "headers": {"Content-Type": "text/plain", "jwt_key": "k"}})
     first, second = warnings(webhook)

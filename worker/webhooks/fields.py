@@ -122,9 +122,17 @@ def _problem(error: Any) -> Problem:
     message = _WORDS.get(error["type"], message)
     field = BY_NAME.get(error["loc"][0]) if error["loc"] else None
     if field is not None and not field.hidden and error["type"] not in _WORDS:
-        value = _AS_JSON.get(repr(error["input"]), f"{error['input']!r:.100}")
+        value = _quoted(error["input"])
         message = f"{value} {message}" if error["type"] == "value_error" else f"{message}, not {value}"
     return Problem(name.removesuffix(".[key]"), message)
+
+
+def _quoted(value: object) -> str:
+    try:
+        text = repr(value)
+    except RecursionError:  # JSON is parsed to a depth that repr, called further down, cannot follow
+        return "what is nested so deeply"
+    return _AS_JSON.get(text, text[:100])
 
 
 _WORDS = {"missing": "is required", "extra_forbidden": "is not a field of a webhook"}
