@@ -170,8 +170,8 @@ def _explain() -> Json:
         "Explain what would become of an event",
         _good("200", "For each webhook of the instance; nothing is sent", "Explanation"),
         "400 401 408 413 415 500 503",
-        description="The body is the event as Evolution publishes it. `why` names the clause that decided. The "
-        "operator's global webhook is there for AUTHENTICATION_API_KEY alone.",
+        description="The body is the event as Evolution publishes it. `why` names the clause that decided, `notes` say "
+        "what else matters. The operator's global webhook is there for AUTHENTICATION_API_KEY alone.",
         parameters=[_INSTANCE],
         requestBody={"required": True, "content": _json("Event")},
     )

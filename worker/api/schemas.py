@@ -101,8 +101,9 @@ _EXPLAINED: Json = _object(
         "why": _nullable(_TEXT),
         "body_bytes": _nullable({"type": "integer"}),
         "unless": _TEXTS,
+        "notes": _TEXTS,
     },
-    *("instance", "id", "url", "would", "reason", "why", "body_bytes", "unless"),
+    *("instance", "id", "url", "would", "reason", "why", "body_bytes", "unless", "notes"),
 )
 
 _NUMBER: Json = {"type": "integer"}
