@@ -107,6 +107,7 @@ async def worker(broker: LocalBroker, names: Names, tmp_path: Path) -> AsyncIter
         "HISTORY_DATABASE_URI": f"sqlite:///{tmp_path / 'history.db'}",
         "EGRESS_ALLOW": "127.0.0.0/8",
         "LOG_LEVEL": "debug",
+        "ARCHIVE": "false",  # a stream for each test would cost the broker more than the test
         **names.environment(),
     }
 

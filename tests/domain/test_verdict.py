@@ -121,10 +121,10 @@ def test_every_result_has_one_outcome_and_none_is_retried_after_the_last_attempt
 def test_the_reasons_are_the_labels_that_dashboards_know() -> None:
     assert {outcome.__name__: " ".join(reasons) for outcome, reasons in REASONS.items()} == {
         "Delivered": "ok",
-        "Skipped": "no_webhook disabled event_not_enabled webhook_gone duplicate filtered stale superseded",
+        "Skipped": "no_webhook disabled event_not_enabled webhook_gone duplicate filtered stale superseded paused",
         "Retried": "3xx 4xx 5xx timeout connect dns tls",
         "Parked": "endpoint_busy circuit_open retry_after rate_limited self_fault config_unavailable shutdown internal "
-        "handed_back",
+        "handed_back paused",
         "DeadLettered": "invalid_event bad_url bad_headers too_large egress_refused rejected gone attempts_exhausted "
         "expired disabled internal too_large_for_broker",
     }

@@ -107,7 +107,9 @@ async def test_a_test_event_goes_the_same_way(tinyproxy: Tinyproxy) -> None:
         assert tinyproxy.tunnels()[-1] == f"127.0.0.1:{receiver.port}"
         wrong = WebhookTester(LOOPBACK, 5.0, proxy=through(tinyproxy.port, user="worker:hunter3@"))
         found = await wrong.send(Webhook("acme", receiver.url("/x")), event)
-    assert found.error == f"the proxy 127.0.0.1:{tinyproxy.port} answered 401 to CONNECT"
+    # tinyproxy 1.11.1 says 401, newer ones 407.
+    answers = (f"the proxy 127.0.0.1:{tinyproxy.port} answered {status} to CONNECT" for status in (401, 407))
+    assert found.error in answers
 
 
 async def test_a_receiver_that_tinyproxy_cannot_reach_is_to_blame_itself(

@@ -41,8 +41,8 @@ def shown_default(variable: str) -> str:
             return ""
         case bool():
             return str(value).lower()
-        case int() if variable == "WORKER_MAX_BYTES":
-            return f"{value >> 20}MiB"
+        case int() if variable.endswith("_MAX_BYTES"):
+            return f"{value >> 20}MiB" if value % 2**30 else f"{value >> 30}GiB"
         case float():
             return f"{value:.6f}".rstrip("0").rstrip(".")
         case frozenset() | tuple():

@@ -45,6 +45,10 @@ class Names:
     def history(self) -> str:
         return f"{self.prefix}.history"
 
+    @property
+    def archive(self) -> str:
+        return f"{self.prefix}.archive"
+
     def retry(self, seconds: int) -> str:
         """The delay queue of that many seconds."""
         return f"{self.prefix}.retry.{seconds}s"
@@ -161,7 +165,7 @@ class Amqp:
     async def delete(self, names: Names) -> None:
         """All queues and exchanges of a test; those that do not exist are no error."""
         channel = await self._underlay()
-        queues = [names.events, names.retries, names.dead, names.history, *map(names.retry, RETRY_STEPS)]
+        queues = [names.events, names.retries, names.dead, names.history, names.archive, *map(names.retry, RETRY_STEPS)]
         await asyncio.gather(*(channel.queue_delete(queue) for queue in queues))
         await asyncio.gather(*(channel.exchange_delete(name) for name in (names.exchange, names.config)))
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -56,7 +56,10 @@ class Prometheus(Server):
         try:
             with urlopen(f"{self.url}/-/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
-        except (URLError, OSError):
+        except HTTPError as not_yet:
+            not_yet.close()
+            return False
+        except OSError:
             return False
 
     @property

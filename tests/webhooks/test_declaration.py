@@ -19,7 +19,7 @@ from worker.webhooks.scalars import Choice, Name, Text, Url
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "webhooks.example.toml"
 
-NOTED = {"disabled_reason", "instance_id", "failing_since"}
+NOTED = {"disabled_reason", "disabled_at", "paused_at", "instance_id", "failing_since"}
 """Attributes of Webhook that the worker notes down itself, and nobody sets."""
 
 FIRST_COLUMNS = {

@@ -61,7 +61,7 @@ class ParkingRules:
         return Parked(ParkReason.RETRY_AFTER, self._schedule.covering(lane.paused_until - now))
 
     def circuit_open(self, lane: Lane, delivery: Delivery, now: float) -> Parked:
-        delay = circuit_open_delay(self._now() - delivery.past.first_seen)
+        delay = circuit_open_delay(self._now() - delivery.past.set_out)
         remaining = lane.breaker.open_until - now
         if lane.breaker.state is State.OPEN and remaining > 0:
             return Parked(ParkReason.CIRCUIT_OPEN, self._schedule.covering(max(remaining, delay)))

@@ -55,4 +55,6 @@ def _object(found: Shown, stored: Stored | None) -> Shown:
         "instanceId": found["instance"],
         **{name: found[name] for name in OURS},
         "disabled_reason": found["disabled_reason"],
+        "disabled_at": found["disabled_at"],
+        "paused_at": found["paused_at"],
     }

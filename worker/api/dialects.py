@@ -27,7 +27,9 @@ class Style(Enum):
 FIELDS = {field.requested: field.spellings for field in declaration.FIELDS}
 """A field's name in requests, and all its spellings: each is taken in each shape."""
 
-READ_ONLY = frozenset({"createdAt", "updatedAt", "instanceId", "disabled_reason", "warnings"})
+READ_ONLY = frozenset(
+    {"createdAt", "updatedAt", "instanceId", "disabled_reason", "disabled_at", "paused_at", "warnings"}
+)
 """What answers hold beside those: so that what `find` answered can be sent back."""
 
 _NAMED = {spelling: name for name, spellings in FIELDS.items() for spelling in spellings}

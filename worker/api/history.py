@@ -9,7 +9,7 @@ from aiohttp import web
 
 from worker.api.auth import CALLER
 from worker.api.errors import ApiError, invalid, json_answer
-from worker.api.ports import CannotResend, Resend
+from worker.api.ports import Body, BodyGone, CannotResend, Resend
 from worker.history import asked, shown
 from worker.history.asking import Asking
 from worker.webhooks.fields import Problem
@@ -20,7 +20,10 @@ OFF = "no history is kept: HISTORY is off"
 class HistoryHandlers:
     """`asking` None: HISTORY is off. `resend` None: there is no broker to resend from. `now`: Unix seconds."""
 
-    def __init__(self, asking: Asking | None, resend: Resend | None, now: Callable[[], float]) -> None:
+    def __init__(
+        self, asking: Asking | None, resend: Resend | None, now: Callable[[], float], body: Body | None = None
+    ) -> None:
+        self._body = body
         self._asking = asking
         self._resend = resend
         self._now = now
@@ -48,6 +51,18 @@ class HistoryHandlers:
             raise ApiError(404, [f"The history has no delivery {delivery_id!r:.200}"])
         return json_answer({"id": delivery_id, "items": [shown.row(kept) for kept in found]})
 
+    async def body(self, request: web.Request) -> web.Response:
+        """GET /history/{id}/body, credentials masked"""
+        delivery_id = request.match_info["id"]
+        if self._body is None:
+            raise ApiError(404, ["Events are not kept here"])
+        try:
+            return json_answer({"id": delivery_id, "body": await self._body(delivery_id, request[CALLER].instance)})
+        except BodyGone as error:
+            raise ApiError(404, [str(error)]) from None
+        except CannotResend as error:
+            raise ApiError(503, [str(error)]) from None
+
     async def resend(self, request: web.Request) -> web.Response:
         """POST /history/{id}/resend"""
         delivery_id = request.match_info["id"]
@@ -56,7 +71,9 @@ class HistoryHandlers:
         except CannotResend as error:
             raise ApiError(503 if error.away else 409, [str(error)]) from None
         if row is None:
-            raise ApiError(404, [f"The delivery {delivery_id!r:.200} is not in the dead letters"])
+            raise ApiError(
+                404, [f"The delivery {delivery_id!r:.200} is neither in the dead letters nor in the archive"]
+            )
         return json_answer(shown.resent(row))
 
     def _known(self) -> Asking:

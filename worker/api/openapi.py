@@ -45,7 +45,12 @@ def document() -> Json:
             "/webhook/explain/{instance}": {"post": _explain()},
             "/history": {"get": _history()},
             "/history/{id}": {"get": _timeline()},
+            "/history/{id}/body": {"get": _body()},
             "/history/{id}/resend": {"post": _resend()},
+            "/replay": {"post": _replay(), "get": _replays()},
+            "/replay/{job}": {"get": _replay_shown(), "delete": _replay_stopped()},
+            "/webhook/pause/{instance}": {"post": _pause()},
+            "/webhook/resume/{instance}": {"post": _resume()},
             "/openapi.json": {"get": _open("This document", "application/json")},
             "/docs": {"get": _open("This page", "text/html")},
         },
@@ -210,14 +215,80 @@ def _history() -> Json:
 _DELIVERY = {"name": "id", "in": "path", "required": True, "description": "Its `webhook-id`", "schema": _NAME}
 
 
+def _body() -> Json:
+    return _operation(
+        "Look at the event of a delivery",
+        _good("200", "As Evolution published it, credentials masked", "Body"),
+        "400 401 404 503",
+        description="From the dead letters or the archive. 404: it is gone, or was never kept; the message says which.",
+        parameters=[_DELIVERY],
+    )
+
+
+_JOB = {"name": "job", "in": "path", "required": True, "description": "The replay's id", "schema": _NAME}
+
+
+def _replay() -> Json:
+    return _operation(
+        "Send a webhook again what it missed",
+        _good("202", "The replay, which a worker carries out", "Replay"),
+        _WITH_BODY,
+        description="What the archive has of the time, and the history does not show as delivered or on its way; with "
+        "`all` everything. Ids stay, POSTs have the header `webhook-replay: true`. An instance's own token need not "
+        "name the instance. 409: nothing can be replayed as things are; the message says why.",
+        requestBody={"required": True, "content": _json("ReplayRequest")},
+    )
+
+
+def _replays() -> Json:
+    limit = {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": HISTORY_PAGE}
+    found = _good("200", "Newest first", "Replays")
+    return _operation("List replays", found, "400 401 409 503", parameters=[_query("limit", "At most so many", limit)])
+
+
+def _replay_shown() -> Json:
+    return _operation(
+        "Look at a replay", _good("200", "How far it is", "Replay"), "400 401 404 409 503", parameters=[_JOB]
+    )
+
+
+def _replay_stopped() -> Json:
+    return _operation(
+        "Stop a replay",
+        _good("202", "Its worker stops within seconds; what was sent stays sent", "Stopping"),
+        "400 401 404 409 503",
+        parameters=[_JOB],
+    )
+
+
+def _pause() -> Json:
+    return _operation(
+        "Pause a webhook",
+        _good("200", "It gets nothing until it is resumed", "Paused"),
+        "400 401 404 409 500 503",
+        description="409: there is no archive to resume from, or it is paused already.",
+        parameters=[_INSTANCE, _ID],
+    )
+
+
+def _resume() -> Json:
+    return _operation(
+        "Resume a paused webhook",
+        _good("202", "It gets what comes from now on, and by a replay what came meanwhile", "Resumed"),
+        "400 401 404 409 500 503",
+        description="409: it is not paused, or the archive has lost a part of the time: `accept_gap=true` goes on.",
+        parameters=[_INSTANCE, _ID, _query("accept_gap", "Although something is gone", {"type": "boolean"})],
+    )
+
+
 def _resend() -> Json:
     return _operation(
-        "Send a dead letter once more",
+        "Send a delivery once more",
         _good("200", "What came of the attempt", "Resent"),
         "400 401 404 409 500 503",
         description="One POST with the same `webhook-id` and the header `webhook-replay: true`, to the webhook as it "
-        "is now. It does not count against the webhook. A 2xx takes the letter out of the dead letters. 404: it is not "
-        "there; 409: it cannot be sent as things are.",
+        "is now. It does not count against the webhook. The event comes from the dead letters, out of which a 2xx "
+        "takes it, or from the archive. 404: neither has it; 409: it cannot be sent as things are.",
         parameters=[_DELIVERY],
     )
 

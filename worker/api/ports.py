@@ -1,11 +1,14 @@
 """What the API needs of other parts: functions that the composition root hands in."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from worker.domain.explain import Explained
 from worker.domain.history import Row
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import Endpoint, Webhook
 from worker.domain.webhook_test import WebhookTest
+from worker.replay.jobs import Asked, Job
+from worker.webhooks.changing import Changed as ChangedWebhook
 
 
 class CannotResend(Exception):
@@ -32,6 +35,30 @@ cannot be sent is the announcer's to log, and the caches' time to live covers it
 Resend = Callable[[str, str | None], Awaitable[Row | None]]
 """POSTs a dead letter once more: its id, and the instance that asks (None: the operator). Returns the attempt as the
 history has it; None: no such letter. Raises CannotResend, StoreUnavailable."""
+
+
+class Replays(Protocol):
+    """What the worker can give back. `owner` is the instance that asks, None: the operator. Every call may raise
+    CannotReplay and StoreUnavailable; those about a webhook NoSuchWebhook, AlreadySo."""
+
+    async def ask(self, asked: Asked, owner: str | None) -> Job: ...
+    async def job(self, job_id: str, owner: str | None) -> Job | None: ...
+    async def jobs(self, owner: str | None, limit: int) -> Sequence[Job]: ...
+    async def stop(self, job_id: str, owner: str | None) -> bool: ...
+    async def pause(self, endpoint: Endpoint) -> ChangedWebhook: ...
+    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Job: ...
+    async def enabling(self, webhook: Webhook) -> None:
+        """The webhook is about to be enabled."""
+
+
+Body = Callable[[str, str | None], Awaitable[object]]
+"""The event of a delivery as JSON types, secrets masked: its id, and the instance that asks (None: the operator).
+Raises BodyGone, CannotResend where RabbitMQ is away, StoreUnavailable."""
+
+
+class BodyGone(Exception):
+    """Neither the dead letters nor the archive have it; the text says since when, or why."""
+
 
 TokenOwner = Callable[[str], Awaitable[str | None]]
 """The instance that a token belongs to, or None. Raises StoreUnavailable."""

@@ -14,7 +14,7 @@ from worker.api.ports import Changed, RefuseUrl
 from worker.basics.clock import Clock
 from worker.domain.target import plain_url
 from worker.domain.webhook import Endpoint, Webhook
-from worker.webhooks.changing import change, find
+from worker.webhooks.changing import Enabling, change, find, leave
 from worker.webhooks.declaration import CONTENT, FIELDS, Field, Kept
 from worker.webhooks.fields import (
     GENERATE,
@@ -55,8 +55,10 @@ class Saving:
         changed: Changed,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         now: Clock = time.time,
+        enabling: Enabling = leave,
     ) -> None:
         self._store = store
+        self._enabling = enabling
         self._refuse_url = refuse_url
         self._changed = changed
         self._random_bytes = random_bytes
@@ -76,7 +78,7 @@ class Saving:
             return webhook if webhook.url else None
 
         async with self._locks.setdefault(endpoint.instance, asyncio.Lock()):
-            changed = await change(self._store, endpoint, made)
+            changed = await change(self._store, endpoint, made, self._enabling)
         if changed is None:
             assert nothing is not None
             return Saved(nothing, None, False, (*asked.warnings, "nothing was set, so nothing was stored"), None)

@@ -6,6 +6,9 @@ from worker.api.answers import EVOLUTIONS, OURS
 from worker.domain.names import COUNTED
 from worker.history.asked import OUTCOMES
 from worker.history.shown import FIELDS
+from worker.replay.asking import FASTEST
+from worker.replay.asking import MOST_EVENTS as MOST_REPLAYED_EVENTS
+from worker.replay.jobs import Kind, State
 from worker.webhooks.declaration import ADDRESS, BY_NAME, CONTENT, RESPELLED, Field, Kept
 
 Json = dict[str, Any]
@@ -74,6 +77,8 @@ _V2_PROPERTIES: Json = {
     "instanceId": {**_TEXT, "description": "the instance's name, too"},
     **{name: _shown(BY_NAME[name]) for name in OURS},
     "disabled_reason": _nullable(_TEXT),
+    "disabled_at": _nullable(_TEXT),
+    "paused_at": _nullable(_TEXT),
 }
 _V1: Json = {spelling.v1: _shown(BY_NAME[name]) for name, spelling in RESPELLED.items()}
 _NOTES: Json = {
@@ -137,6 +142,47 @@ _HEALTH: Json = {
     "description": "attempts and share of successes of the last hour and day; null: history is off, or away",
 }
 
+_REPLAY: Json = _object(
+    {
+        "id": _TEXT,
+        "state": {"enum": [state.value for state in State]},
+        "kind": {"enum": [kind.value for kind in Kind]},
+        "instance": _TEXT,
+        "webhook": _TEXT,
+        "events": _TEXTS,
+        "chat": _nullable(_TEXT),
+        "since": _TEXT,
+        "until": _TEXT,
+        "all": _FLAG,
+        "rate": _nullable({"type": "number"}),
+        "dry_run": _FLAG,
+        **{name: _nullable(_NUMBER) for name in ("found", "delivered", "on_their_way", "to_send")},
+        "sent": _NUMBER,
+        "gone": {**_nullable(_TEXT), "description": "what the archive has not of that time"},
+        "error": {**_nullable(_TEXT), "description": "why it failed, or what it waits for"},
+        "created_at": _TEXT,
+        "ended_at": _nullable(_TEXT),
+    },
+    *("id", "state", "kind", "instance", "webhook", "events", "chat", "since", "until", "all", "rate", "dry_run"),
+    *("found", "delivered", "on_their_way", "to_send", "sent", "gone", "error", "created_at", "ended_at"),
+)
+
+_REPLAY_REQUEST: Json = _object(
+    {
+        "instance": {**_TEXT, "minLength": 1},
+        "webhook": _ID,
+        "events": {**_TEXTS, "maxItems": MOST_REPLAYED_EVENTS},
+        "chat": {**_TEXT, "description": "its address, or a phone number in digits"},
+        "since": {**_TEXT, "description": "RFC 3339, or an age as 90s, 30m, 2h, 3d"},
+        "until": {**_TEXT, "description": "before that, written likewise; now if left out"},
+        "all": {**_FLAG, "description": "also what was delivered"},
+        "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": FASTEST, "description": "events a second"},
+        "accept_gap": {**_FLAG, "description": "go on although the archive has lost a part meanwhile"},
+        "dry_run": {**_FLAG, "description": "only count"},
+    },
+    "since",
+)
+
 SCHEMAS: Json = {
     "Id": _ID,
     "Set": {"anyOf": _requests("url")},
@@ -177,6 +223,16 @@ SCHEMAS: Json = {
             "error": _nullable(_TEXT),
         },
         *("instance", "id", "url", "event", "signed", "ok", "status", "milliseconds", "body", "error"),
+    ),
+    "Body": _object({"id": _TEXT, "body": {}}, "id", "body"),
+    "Replay": _REPLAY,
+    "ReplayRequest": _REPLAY_REQUEST,
+    "Replays": _object({"items": {"type": "array", "items": _REPLAY}}, "items"),
+    "Stopping": _object({"id": _TEXT, "stopping": _FLAG}, "id", "stopping"),
+    "Paused": _object({"instance": _TEXT, "id": _TEXT, "paused_at": _TEXT}, "instance", "id", "paused_at"),
+    "Resumed": _object(
+        {"instance": _TEXT, "id": _TEXT, "paused_at": {"type": "null"}, "replay": _REPLAY},
+        *("instance", "id", "paused_at", "replay"),
     ),
     "Event": _object({"event": {**_TEXT, "minLength": 1}, "instance": {**_TEXT, "minLength": 1}}, "event", "instance"),
     "Explanation": _object({"webhooks": {"type": "array", "items": _EXPLAINED}}, "webhooks"),

@@ -16,10 +16,12 @@ from worker.api.handlers import Handlers
 from worker.api.history import HistoryHandlers
 from worker.api.listening import listen
 from worker.api.openapi import document
-from worker.api.ports import Changed, Explain, RefuseUrl, Resend, SendTest, TokenOwner
+from worker.api.ports import Body, Changed, Explain, RefuseUrl, Replays, Resend, SendTest, TokenOwner
+from worker.api.replays import ReplayHandlers
 from worker.api.saving import Saving
 from worker.domain.explain import explain
 from worker.history.asking import Asking
+from worker.webhooks.changing import leave
 from worker.webhooks.store import WritableStore
 
 OPEN = frozenset({"/docs", "/openapi.json"})
@@ -54,15 +56,18 @@ class WebhookApi:
         token_owner: TokenOwner | None = None,
         history: Asking | None = None,
         resend: Resend | None = None,
+        replays: Replays | None = None,
+        body: Body | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._host = host
         self._port = port
-        saving = Saving(store, refuse_url, changed)
+        saving = Saving(store, refuse_url, changed, enabling=replays.enabling if replays else leave)
         self._handlers = Handlers(store, saving, changed, send_test, explain or _without_operators(now), now, history)
-        self._history = HistoryHandlers(history, resend, now)
+        self._history = HistoryHandlers(history, resend, now, body)
+        self._replays = ReplayHandlers(replays, now)
         self._authentication = Authentication(api_key, token_owner, Failures(monotonic), sleep, OPEN)
         self._runner: web.AppRunner | None = None
 
@@ -90,7 +95,15 @@ class WebhookApi:
         app.router.add_delete(f"/webhook/{instance}{_SLASH}", handlers.delete)
         app.router.add_get(f"/history{_SLASH}", self._history.page)
         app.router.add_get("/history/{id:[^/]+}", self._history.timeline)
+        app.router.add_get("/history/{id:[^/]+}/body", self._history.body)
         app.router.add_post("/history/{id:[^/]+}/resend", self._history.resend)
+        replays = self._replays
+        app.router.add_post(f"/webhook/pause/{instance}{_SLASH}", replays.pause)
+        app.router.add_post(f"/webhook/resume/{instance}{_SLASH}", replays.resume)
+        app.router.add_post(f"/replay{_SLASH}", replays.ask)
+        app.router.add_get(f"/replay{_SLASH}", replays.list)
+        app.router.add_get("/replay/{job:[^/]+}", replays.show)
+        app.router.add_delete("/replay/{job:[^/]+}", replays.stop)
         app.router.add_get("/openapi.json", _openapi)
         app.router.add_get("/docs", _docs)
         return app

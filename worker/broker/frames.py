@@ -6,6 +6,7 @@ An exchange bears its instance's name, which holds any character; pamqp knows AS
 
 import struct
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -53,11 +54,16 @@ async def unbind_queue(channel: Channel, queue: str, exchange: str) -> None:
     await channel.rpc(QueueUnbind(queue=queue, exchange=exchange, routing_key="#"))
 
 
-async def consume(channel: Channel, queue: str, callback: ConsumerCallback) -> str:
+async def consume(
+    channel: Channel,
+    queue: str,
+    callback: ConsumerCallback,
+    arguments: Mapping[str, str | int | datetime] | None = None,
+) -> str:
     """Returns the consumer's tag."""
     tag = f"ctag{channel.number}.{uuid4().hex}"
     register_consumer(channel, tag, callback)
-    await channel.rpc(BasicConsume(queue=queue, consumer_tag=tag))
+    await channel.rpc(BasicConsume(queue=queue, consumer_tag=tag, arguments=dict(arguments or {})))
     return tag
 
 

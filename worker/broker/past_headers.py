@@ -32,6 +32,8 @@ def headers_of(past: Past) -> Headers:
         found[PREFIX + "last-status"] = past.last_status
     if past.last_error is not None:
         found[PREFIX + "last-error"] = past.last_error
+    if past.replayed is not None:
+        found[PREFIX + "replayed"] = round(past.replayed * 1000)
     if past.log:
         found[PREFIX + "log"] = list(past.log)
     return found
@@ -59,6 +61,7 @@ def _read(found: dict[str, object]) -> Past:
         last_status=_whole(found, "last-status") if "last-status" in found else None,
         last_error=_text(found, "last-error") if "last-error" in found else None,
         log=_lines(found, "log") if "log" in found else (),
+        replayed=_whole(found, "replayed") / 1000 if "replayed" in found else None,
     )
 
 

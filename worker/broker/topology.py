@@ -5,6 +5,12 @@ from dataclasses import dataclass, field, replace
 
 Arguments = dict[str, str | int]
 
+SEGMENTS = 64
+"""Of an archive's bound: a stream is truncated by whole segments, of which the last is never dropped."""
+
+ARCHIVE_MEMBERS = 3
+"""Of the archive's stream, as far as the cluster has as many nodes."""
+
 DELIVERY_LIMIT = 100
 """Takings of one message after which the broker gives it up to the dead-letter queue: a crash loop ends there."""
 
@@ -82,6 +88,22 @@ def history_queue(prefix: str) -> Queue:
     """Bounded, and dropping at its head: history is lost before a delivery is."""
     bounds: Arguments = {"x-max-length-bytes": HISTORY_BYTES, "x-overflow": "drop-head"}
     return Queue(f"{prefix}.history", _quorum(delivery_limit=BROWSE_LIMIT) | bounds)
+
+
+def archive_queue(prefix: str, hours: int, max_bytes: int) -> Queue:
+    """The stream of all events. Its bounds hold at its first declaration; later ones are a policy's."""
+    arguments: Arguments = {
+        "x-queue-type": "stream",
+        "x-max-age": f"{hours}h",
+        "x-max-length-bytes": max_bytes,
+        "x-stream-max-segment-size-bytes": max_bytes // SEGMENTS,
+        "x-initial-cluster-size": ARCHIVE_MEMBERS,
+    }
+    return Queue(archive_name(prefix), arguments)
+
+
+def archive_name(prefix: str) -> str:
+    return f"{prefix}.archive"
 
 
 def _quorum(*, delivery_limit: int = 0, ttl: int = 0, expired_to: str = "") -> Arguments:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, count, say, say_json
+from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, count, output, say, say_json
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def add_to(commands: Subparsers) -> None:
     show = add_command(actions, "show", "one delivery's attempts, oldest first", _show)
     show.add_argument("id", metavar="ID", help="as `history list` shows it, or the `webhook-id` header")
 
-    again = add_command(actions, "resend", "send a dead letter once more, in one attempt", _resend)
+    show.add_argument("--body", action="store_true", help="the event itself, its credentials masked")
+    again = add_command(actions, "resend", "send a delivery once more, in one attempt", _resend)
     again.add_argument("id", metavar="ID", help="as `history list` or `dead list` shows it")
 
 
@@ -108,6 +109,8 @@ async def _rows(asking: "Asking", question: "Question", most: int) -> list["Kept
 async def _show(options: argparse.Namespace, settings: Settings) -> int:
     from worker.history import shown  # noqa: PLC0415
 
+    if options.body:
+        return await _show_body(options, settings)
     async with _asking(settings) as asking:
         if asking is None:
             return _off()
@@ -123,6 +126,19 @@ async def _show(options: argparse.Namespace, settings: Settings) -> int:
     return DONE
 
 
+async def _show_body(options: argparse.Namespace, settings: Settings) -> int:
+    from worker.deadletters.resend import NotThere  # noqa: PLC0415
+    from worker.deadletters.shown import compact, masked_body, pretty  # noqa: PLC0415
+    from worker.process.resend import BrokerUnavailable, body_of  # noqa: PLC0415
+
+    try:
+        body = await body_of(settings, options.id, None)
+    except (NotThere, BrokerUnavailable) as error:
+        return complain(str(error))
+    output.write((compact if options.json else pretty)(masked_body(body)) + "\n")
+    return DONE
+
+
 async def _resend(options: argparse.Namespace, settings: Settings) -> int:
     from worker.deadletters.resend import NotResendable, NotThere  # noqa: PLC0415
     from worker.history.shown import resent  # noqa: PLC0415
@@ -130,9 +146,7 @@ async def _resend(options: argparse.Namespace, settings: Settings) -> int:
 
     try:
         row = await resend(settings, options.id, None)
-    except NotThere:
-        return complain(f"{options.id!r} is not in the dead letters; `webhook-worker history show` says where it is")
-    except (NotResendable, BrokerUnavailable) as error:
+    except (NotThere, NotResendable, BrokerUnavailable) as error:
         return complain(str(error))
     found = resent(row)
     if options.json:

@@ -60,6 +60,8 @@ class DirectDelivery:
         return [problem for problem in ends if problem is not None]
 
     async def _one(self, event: Event, past: Past, webhook: Webhook, neighbours: Sequence[Webhook]) -> str | None:
+        if webhook.paused_at is not None:
+            return f"{webhook.id}: it is paused: resume it"
         dead = self._policy.dead_when_disabled
         routed = route(event, past, webhook, neighbours, dead_when_disabled=dead)
         outcome = await self._attempt(routed) if isinstance(routed, Delivery) else routed

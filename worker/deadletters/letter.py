@@ -104,6 +104,7 @@ def redriven(headers: Table, body: bytes, message_id: str | None, now: float) ->
         last_status=None,
         last_error=None,
         log=(*past.log, entry)[-KEPT_ENTRIES:],
+        replayed=None,
     )
 
 

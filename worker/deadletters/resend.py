@@ -1,4 +1,4 @@
-"""One dead letter POSTed once more to the webhook that it was for, as that is today."""
+"""One delivery POSTed once more to its webhook as that is today: a dead letter, or an archived event."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from worker.domain.webhook import Webhook
 
 
 class NotThere(Exception):
-    """No letter of this id is in the dead-letter queue (or the asker may not know of it)."""
+    """Nothing that can be sent has this id, or the asker may not know of it; the text says where it is not."""
 
 
 class NotResendable(Exception):
@@ -56,23 +56,26 @@ class Resender:
         `owner`: letters of another instance are not there; None: the operator asks. Raises NotThere, NotResendable,
         StoreUnavailable, and what a broken connection raises.
         """
-        found: list[Seen] = []
-
-        def look(seen: Seen) -> bool:
-            letter = read(seen.headers, seen.body, seen.message_id)
-            if letter.id == delivery_id and owner in (None, letter.instance) and not found:
-                found.append(seen)
-                browser.enough()
-            return True
-
         async with Browser(connection, queue) as browser:
-            await browser.run(look)
-            if not found:
-                raise NotThere
-            row = await self._attempted(*await self._delivery(found[0]), len(found[0].body))
+            found = await _looked_for(browser, delivery_id, owner)
+            if found is None:
+                raise NotThere(f"{delivery_id!r:.200} is not in the dead letters")
+            row = await self._attempted(*await self._delivery(found), len(found.body))
             if row.outcome == Delivered.__name__:
-                await browser.ack(found[0].tag)
+                await browser.ack(found.tag)
                 await browser.settled()
+        await self.keep(row)
+        return row
+
+    async def send(self, body: bytes, past: Past) -> Row:
+        """The same of an event that is no dead letter. Raises NotResendable, StoreUnavailable."""
+        try:
+            event = parse(body)
+        except InvalidEvent as error:
+            raise NotResendable(f"the event cannot be read: {error}") from None
+        assert past.webhook_id is not None
+        delivery = self._routed(event, past, past.webhook_id, await self.load(event.instance))
+        row = await self._attempted(delivery, event, len(body))
         await self.keep(row)
         return row
 
@@ -89,6 +92,8 @@ class Resender:
         addressed = addressees(webhooks, self.operators, wanted)
         if not addressed:
             raise NotResendable(f"its webhook {wanted!r} is gone: set it again")
+        if addressed[0].paused_at is not None:
+            raise NotResendable(f"its webhook {wanted!r} is paused: resume it")
         routed = route(event, past, addressed[0], webhooks)
         if isinstance(routed, Delivery):
             return routed
@@ -112,3 +117,23 @@ class Resender:
         if isinstance(outcome, Delivered | DeadLettered):
             return outcome
         return DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, result.error)
+
+
+async def letter_of(connection: AbstractConnection, queue: str, delivery_id: str, owner: str | None) -> Seen | None:
+    """A dead letter, which stays where it is. Raises what a broken connection raises."""
+    async with Browser(connection, queue) as browser:
+        return await _looked_for(browser, delivery_id, owner)
+
+
+async def _looked_for(browser: Browser, delivery_id: str, owner: str | None) -> Seen | None:
+    found: list[Seen] = []
+
+    def look(seen: Seen) -> bool:
+        letter = read(seen.headers, seen.body, seen.message_id)
+        if letter.id == delivery_id and owner in (None, letter.instance) and not found:
+            found.append(seen)
+            browser.enough()
+        return True
+
+    await browser.run(look)
+    return found[0] if found else None

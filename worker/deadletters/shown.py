@@ -70,12 +70,16 @@ def by_reason(counts: Counter[str]) -> str:
 
 
 def in_full(letter: Letter, headers: Mapping[str, object], body: bytes) -> dict[str, object]:
-    """Everything about one letter, as JSON types, with secrets masked. A body that is not JSON is text."""
+    """Everything about one letter, as JSON types, with secrets masked."""
+    return {"letter": shown(letter), "headers": masked(_plain(dict(headers))), "body": masked_body(body)}
+
+
+def masked_body(body: bytes) -> object:
+    """An event as JSON types, with secrets masked. One that is not JSON is text."""
     try:
-        content = masked(json.loads(body))
+        return masked(json.loads(body))
     except (ValueError, RecursionError):
-        content = text_without_credentials(_SECRET_TEXT.sub(rf'\1"{MASK}"', body.decode(errors="replace")))
-    return {"letter": shown(letter), "headers": masked(_plain(dict(headers))), "body": content}
+        return text_without_credentials(_SECRET_TEXT.sub(rf'\1"{MASK}"', body.decode(errors="replace")))
 
 
 def compact(value: object) -> str:

@@ -61,7 +61,7 @@ class Attempter:
             outcome = Parked(ParkReason.SHUTDOWN)
         except Exception:
             log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
-            outcome = self._policy.internal(self._now() - delivery.past.first_seen)
+            outcome = self._policy.internal(self._now() - delivery.past.set_out)
         else:
             seconds = self._monotonic() - started
             return Attempt(self._judged(delivery, result, seconds), result, seconds, len(request.body))
@@ -80,7 +80,7 @@ class Attempter:
         return outcome
 
     async def _build(self, delivery: Delivery, size: int) -> Request:
-        forward = self._policy.forward_apikey
+        forward, replay = self._policy.forward_apikey, delivery.past.replayed is not None
         if size > LARGE_BYTES:
-            return await asyncio.to_thread(build, delivery, self._now(), forward_apikey=forward)
-        return build(delivery, self._now(), forward_apikey=forward)
+            return await asyncio.to_thread(build, delivery, self._now(), forward_apikey=forward, replay=replay)
+        return build(delivery, self._now(), forward_apikey=forward, replay=replay)

@@ -69,9 +69,9 @@ class Choosing:
         return looked, seen
 
     def taken(self, deliveries: OpenDeliveries, delivery: Delivery, seen: Look | None) -> LatestKey | None:
-        """What the delivery may be superseded by; None: by nothing. A redriven one is not: somebody asked for it."""
+        """What the delivery may be superseded by; None: by nothing. One that was asked for is not."""
         webhook, event, message = delivery.webhook, delivery.event, deliveries.message
-        if seen is None or not webhook.latest_only or delivery.past.redriven:
+        if seen is None or not webhook.latest_only or delivery.past.asked_for:
             return None
         key = latest_key(webhook.latest_only, event.kind, seen.chat, event.instance, webhook.id)
         if key is not None:

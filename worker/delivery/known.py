@@ -43,7 +43,7 @@ class KnownWebhooks:
         try:
             return await self._webhooks.find(instance)
         except ConfigUnavailable as error:
-            return self._policy.unknown(self._now() - past.first_seen, str(error))
+            return self._policy.unknown(self._now() - past.set_out, str(error))
         except asyncio.CancelledError:
             # The drain deadline. Not raised again: settling the delivery is what the task is still for.
             return Parked(ParkReason.SHUTDOWN)
@@ -57,4 +57,4 @@ class KnownWebhooks:
             return await self.ask(event.instance, deliveries.past) if known is None else known
         except Exception:
             log.exception("an instance's webhooks could not be looked up", extra={"instance": event.instance})
-            return self._policy.internal(self._now() - deliveries.past.first_seen)
+            return self._policy.internal(self._now() - deliveries.past.set_out)

@@ -191,17 +191,30 @@ class Pipeline:
         try:
             if seen is not None and webhook.id in seen.refused:
                 self._settler.without_delivery(deliveries, Skipped(SkipReason.FILTERED), event, webhook.id)
-                return
-            dead_when_disabled = self._policy.dead_when_disabled
-            routed = route(event, deliveries.past, webhook, neighbours, dead_when_disabled=dead_when_disabled)
-            if isinstance(routed, Delivery):
-                latest = self._choosing.taken(deliveries, routed, seen)
-                self._admit(DeliveryTurn(self, deliveries, routed, latest))
             else:
-                self._settler.without_delivery(deliveries, routed, event, webhook.id)
+                self._start(deliveries, event, webhook, neighbours, seen)
         except Exception as fault:
             log.exception("a delivery failed unexpectedly", extra={"webhook": webhook.id})
             self._settler.without_delivery(deliveries, _dead(fault), event, webhook.id)
+
+    def _start(
+        self,
+        deliveries: OpenDeliveries,
+        event: Event,
+        webhook: Webhook,
+        neighbours: Sequence[Webhook],
+        seen: Look | None,
+    ) -> None:
+        policy, past = self._policy, deliveries.past
+        routed = route(event, past, webhook, neighbours, dead_when_disabled=policy.dead_when_disabled)
+        if past.webhook_id is not None and policy.holds(webhook):
+            held = policy.held(self._now() - past.set_out)
+            self._settler.without_delivery(deliveries, held, event, webhook.id)
+        elif isinstance(routed, Delivery):
+            latest = self._choosing.taken(deliveries, routed, seen)
+            self._admit(DeliveryTurn(self, deliveries, routed, latest))
+        else:
+            self._settler.without_delivery(deliveries, routed, event, webhook.id)
 
     # 6. Admit: the attempt starts at once, the delivery waits in its lane, or it is parked.
 
@@ -220,7 +233,7 @@ class Pipeline:
                 self.turn_passed(turn, parked)
 
     def _expired(self, delivery: Delivery) -> DeadLettered | None:
-        if not self._policy.expired(self._now() - delivery.past.first_seen):
+        if not self._policy.expired(self._now() - delivery.past.set_out):
             return None
         error = delivery.past.last_error or "its receiver took nothing in all that time"
         return DeadLettered(DeadReason.EXPIRED, error)

@@ -64,7 +64,7 @@ class _Settlement:
             webhook=past.webhook_id,
             attempt=past.attempts + isinstance(self.outcome, Delivered),
             status=None if self.attempt is None else status_of(self.attempt.result),
-            seconds=max(0.0, now - past.first_seen),
+            seconds=max(0.0, now - past.set_out),
         )
 
     def row(self, now: float) -> Row:

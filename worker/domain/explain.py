@@ -88,6 +88,8 @@ def _words(webhook: Webhook, outcome: Skipped) -> str | None:
             return webhook.disabled_reason or "enabled: false"
         case SkipReason.EVENT_NOT_ENABLED:
             return f"events: {', '.join(sorted(webhook.events))}"
+        case SkipReason.PAUSED:
+            return "it is paused; what comes meanwhile is sent after its resume"
     return None
 
 

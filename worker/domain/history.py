@@ -9,6 +9,9 @@ KEPT_ANSWER_BYTES = 2048
 """Of a failed attempt's answer."""
 
 
+REPLAYED = "replayed"
+"""Reason of the row, an outcome of Parked, that a replay writes when it has published an event once more."""
+
 UNWANTED = frozenset({SkipReason.EVENT_NOT_ENABLED, SkipReason.NO_WEBHOOK, SkipReason.FILTERED})
 """Most of all events end so. Nobody asks why: `webhook explain` says it of any event."""
 

@@ -25,6 +25,7 @@ class SkipReason(StrEnum):
     FILTERED = "filtered"
     STALE = "stale"
     SUPERSEDED = "superseded"
+    PAUSED = "paused"
 
 
 class RetryReason(StrEnum):
@@ -51,6 +52,7 @@ class ParkReason(StrEnum):
     SHUTDOWN = "shutdown"
     INTERNAL = "internal"
     HANDED_BACK = "handed_back"
+    PAUSED = "paused"
 
 
 class DeadReason(StrEnum):

@@ -46,7 +46,8 @@ class Webhook:
     `latest_only` are what docs/filters.md explains: `filter` is its JSON text, `ttl_seconds` has canonical names.
     Notices about the webhook go to `alert_url`. What may hold a secret never appears in a repr. `failing_since` (Unix
     milliseconds) is bookkeeping about the receiver; excluded from equality, so that recording a failure is no change of
-    configuration. `instance_id`, Evolution's own id of the instance, is excluded too; it is there when Evolution's
+    configuration. So is `disabled_at`, since when it has been disabled; `paused_at` is its twin (both Unix
+    milliseconds). `instance_id`, Evolution's own id of the instance, is excluded too; it is there when Evolution's
     database is the source.
 
     Only what deliveries use stands here, with the defaults. What people may write is declared in
@@ -79,6 +80,8 @@ class Webhook:
     latest_only: frozenset[str] = frozenset()
     alert_url: str | None = field(default=None, repr=False)
     disabled_reason: str | None = None
+    disabled_at: int | None = field(default=None, compare=False)
+    paused_at: int | None = None
     instance_id: str | None = field(default=None, compare=False)
     old_secret_until: int | None = None
     failing_since: int | None = field(default=None, compare=False)

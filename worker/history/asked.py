@@ -11,13 +11,14 @@ import msgspec
 from worker.basics.moments import moment_or_age
 from worker.domain.choosing.jid import canonical_jid
 from worker.domain.choosing.problem import is_text
+from worker.domain.history import REPLAYED
 from worker.domain.names import canonical
 from worker.domain.outcome import REASONS
 from worker.history.store import LARGEST_PAGE, Cursor, Question
 
 PAGE = 100
 OUTCOMES = tuple(outcome.__name__ for outcome in REASONS)
-REASON_NAMES = tuple(sorted({reason.value for reasons in REASONS.values() for reason in reasons}))
+REASON_NAMES = tuple(sorted({REPLAYED, *(reason.value for reasons in REASONS.values() for reason in reasons)}))
 
 _LONGEST = {"instance": 255, "webhook": 64, "event": 255, "id": 128}
 

@@ -11,19 +11,21 @@ from functools import partial
 from aio_pika.abc import AbstractConnection
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from worker.api.ports import CannotResend, Changed, TokenOwner
+from worker.api.ports import BodyGone, CannotResend, Changed, TokenOwner
 from worker.api.webhooks import WebhookApi
 from worker.broker.announcements import Announcer, KeptConnection
 from worker.broker.connection import Supervisor
 from worker.broker.topology import config_exchange
 from worker.deadletters.resend import NotResendable, NotThere
+from worker.deadletters.shown import masked_body
 from worker.domain.history import Row
 from worker.http.egress import refuse_url
 from worker.process import wiring
 from worker.process.health import serve_health
 from worker.process.history_store import asking
 from worker.process.lifecycle import Lifecycle
-from worker.process.resend import BrokerUnavailable, resend
+from worker.process.replays import Replays
+from worker.process.resend import BrokerUnavailable, body_of, resend
 from worker.process.sources import webhook_source
 from worker.settings.settings import Settings
 from worker.webhooks.store import StoreUnavailable, WritableStore
@@ -79,6 +81,8 @@ async def serve_api(
     policy, proxy, history = wiring.egress_policy(settings), wiring.egress_proxy(settings), asking(settings)
     if history is not None:
         stack.push_async_callback(history.close)
+    replays = Replays(settings, store, changed)
+    stack.push_async_callback(replays.close)
     api = WebhookApi(
         settings.server_host,
         settings.server_port,
@@ -91,6 +95,8 @@ async def serve_api(
         token_owner=token_owner,
         history=history,
         resend=partial(_resent, settings),
+        replays=replays,
+        body=partial(_body, settings),
     )
     stack.push_async_callback(api.close)
     try:
@@ -104,10 +110,21 @@ async def _resent(settings: Settings, delivery_id: str, owner: str | None) -> Ro
     """See api.ports.Resend."""
     try:
         return await resend(settings, delivery_id, owner)
-    except NotThere:
+    except NotThere as error:
+        log.info("nothing is sent again: %s", error)
         return None
     except (NotResendable, BrokerUnavailable) as error:
         raise CannotResend(str(error), away=isinstance(error, BrokerUnavailable)) from None
+
+
+async def _body(settings: Settings, delivery_id: str, owner: str | None) -> object:
+    """See api.ports.Body."""
+    try:
+        return masked_body(await body_of(settings, delivery_id, owner))
+    except NotThere as error:
+        raise BodyGone(str(error)) from None
+    except BrokerUnavailable as error:
+        raise CannotResend(str(error), away=True) from None
 
 
 def announcer(settings: Settings, connection: Callable[[], AbstractConnection | None]) -> Announcer:

@@ -24,6 +24,7 @@ from worker.process.health import serve_health
 from worker.process.history_store import store_of_history
 from worker.process.lifecycle import Lifecycle
 from worker.settings.settings import Settings
+from worker.stores.history.store import Store
 from worker.telemetry.history import RecordingMetrics, WriterMetrics
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class _Writing:
         return " and ".join(away) or None
 
 
-def _store(settings: Settings, stack: AsyncExitStack) -> HistoryStore:
+def _store(settings: Settings, stack: AsyncExitStack) -> Store:
     store = store_of_history(settings)
     stack.push_async_callback(store.close)
     return store

@@ -3,15 +3,14 @@
 import time
 
 from worker.history.asking import Asking
-from worker.history.store import HistoryStore
 from worker.process.sources import require_driver
 from worker.settings.settings import Settings
-from worker.stores.history.store import history_store
+from worker.stores.history.store import Store, history_store
 
 now = time.time
 
 
-def store_of_history(settings: Settings) -> HistoryStore:
+def store_of_history(settings: Settings) -> Store:
     """Opens nothing. Raises StoreUnavailable without the database's driver."""
     require_driver(settings.history_database_uri)
     return history_store(settings.history_database_uri, settings.history_days, lambda: int(time.time() * 1000))

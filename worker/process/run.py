@@ -25,6 +25,7 @@ from worker.process.health import serve_health
 from worker.process.history import WorkersHistory, insist
 from worker.process.lifecycle import Lifecycle, calm_garbage_collection
 from worker.process.own_troubles import own_troubles
+from worker.process.replaying import SHARE_BESIDE_DELIVERIES, Replayer
 from worker.process.sources import webhook_source
 from worker.process.states import ConnectionStates, SelfFault
 from worker.settings.settings import Settings
@@ -150,6 +151,7 @@ class Worker:
             await self._background(name, supervisor.run())
         await self._background("queue depths", self._census.watch())
         await self._start_history()
+        await self._start_replays()
         if settings.rabbitmq_instance_exchanges:
             await self._background("instance exchanges", self._exchanges.watch(lambda: self._consumers.connection))
 
@@ -162,6 +164,18 @@ class Worker:
         teller = Teller(store, self._webhooks, notifier, time.time, successes=successes, watched=watched)
         for name, run in {**self._history.parts(), "notices": teller.run}.items():
             await self._background(name, insist(name, run, self._consuming))
+
+    async def _start_replays(self) -> None:
+        """The archive is kept even where nobody can replay from it here: the history may be there again later."""
+        settings, store = self._settings, self._source.store
+        if settings.archive:
+            on_state = self._telemetry.gauge("archiving", "1 while events are kept for replays.").set
+            keeper = wiring.archive_keeper(settings, store, self._webhooks, on_state)
+            await self._background("archive", insist("archive", keeper.run, self._consuming))
+        if settings.archive and settings.history == "all" and self._history is not None:
+            replayer = Replayer(settings, self._history.store, store.load, SHARE_BESIDE_DELIVERIES)
+            self._telemetry.gauge("replaying", "1 while a replay is carried out here.", lambda: replayer.running)
+            await self._background("replays", insist("replays", replayer.run, self._consuming))
 
     async def stop(self) -> None:
         """Take nothing more, finish what is under way, send its acks; WORKER_DRAIN_SECONDS at the most."""

@@ -10,9 +10,10 @@ from worker.admission.breaker import BreakerRules
 from worker.admission.registry import Caps
 from worker.api.ports import Explain
 from worker.basics.clock import Clocks
+from worker.broker.archive.keeping import ArchiveKeeper
 from worker.broker.consuming.instances import InstanceExchanges
 from worker.broker.consuming.plan import ConsumptionPlan, EvolutionQueues
-from worker.broker.topology import Topology, topology
+from worker.broker.topology import Topology, archive_name, archive_queue, topology
 from worker.delivery import ports
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failing import LongFailing
@@ -64,6 +65,7 @@ def policy(settings: Settings, retries: Schedule) -> Policy:
         timeout=settings.webhook_request_timeout_ms / 1000,
         forward_apikey=settings.webhook_forward_apikey,
         dead_when_disabled=settings.disabled_webhook == "dead",
+        replays_disabled=settings.disabled_webhook == "replay",
     )
 
 
@@ -146,7 +148,27 @@ def instance_exchanges(settings: Settings, queues: Topology, store: ListableStor
     async def instances() -> set[str]:
         return {*await store.instances(), *cache.instances()}
 
-    return InstanceExchanges(queues, instances, time.monotonic, declares=settings.rabbitmq_declare)
+    archive = archive_name(settings.worker_queue_prefix) if settings.archive else None
+    return InstanceExchanges(queues, instances, time.monotonic, declares=settings.rabbitmq_declare, archive=archive)
+
+
+def archive_keeper(
+    settings: Settings, store: ListableStore, cache: Cache, on_state: Callable[[bool], None]
+) -> ArchiveKeeper:
+    """The events of Evolution's exchange, and of the instances that have one of their own."""
+    queue = archive_queue(settings.worker_queue_prefix, settings.archive_hours, settings.archive_max_bytes)
+
+    async def exchanges() -> set[str]:
+        return {*await store.instances(), *cache.instances()} if settings.rabbitmq_instance_exchanges else set()
+
+    return ArchiveKeeper(
+        settings.rabbitmq_uri,
+        queue,
+        settings.rabbitmq_exchange_name,
+        exchanges,
+        on_state,
+        declares=settings.rabbitmq_declare,
+    )
 
 
 def admission(settings: Settings, retries: Schedule, on_self_fault: Callable[[bool], None]) -> EndpointAdmission:

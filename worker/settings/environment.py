@@ -211,6 +211,14 @@ def size(value: object) -> int:
     return int(match[1]) * unit
 
 
+def archive_size(value: object) -> int:
+    """As `size`, from 1 MiB on: segments of a 64th of less would be files of a few messages."""
+    found = size(value)
+    if found < 1 << 20:
+        raise ValueError("a number of bytes from 1MiB on, plain or with a unit: 512MiB, 1GiB")
+    return found
+
+
 def word(value: object) -> str:
     return plain(value).lower().encode("ascii", "replace").decode()
 

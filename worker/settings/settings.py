@@ -191,8 +191,8 @@ class Settings(BaseModel):
     endpoint_disable_after_seconds: SecondsOrZero = setting(
         432_000.0, "A webhook failing this long is disabled; 0 = never."
     )
-    disabled_webhook: Annotated[Literal["skip", "dead"], Word] = setting(
-        "skip", "Events for a disabled webhook: `skip` or `dead` (dead letters)."
+    disabled_webhook: Annotated[Literal["skip", "dead", "replay"], Word] = setting(
+        "skip", "Events for a disabled webhook: `skip`, `dead` (dead letters), `replay` (sent when it is enabled)."
     )
     ops_webhook_url: Receiver = setting("", "Where [notices](notices.md) about all webhooks go.", repr=False)
     ops_webhook_secret: Annotated[str, Read(given.signing_secret)] = setting(
@@ -221,6 +221,10 @@ class Settings(BaseModel):
     )
     history_writer: Flag = setting(True, "`false`: `webhook-worker history-writer` writes it, this process does not.")
 
+    archive: Flag = setting(True, "Keep all events in a RabbitMQ stream for [replays](replay.md) and `webhook pause`.")
+    archive_hours: Annotated[int, Read(number(int, 1, 8760))] = setting(24, "How long, at its first declaration.")
+    archive_max_bytes: Annotated[int, Read(given.archive_size)] = setting(1024**3, "Its largest size, likewise.")
+
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = setting(
         "info", "`debug`, `info`, `warning` or `error`; `debug` logs successes too."
     )
@@ -244,6 +248,12 @@ class Settings(BaseModel):
                 raise ValueError("another port than SERVER_PORT, or 0, on one host")
             case "webhook_global_url" if not value and others.get("webhook_global_enabled"):
                 raise ValueError("an http:// or https:// URL while WEBHOOK_GLOBAL_ENABLED is true")
+            case "disabled_webhook" if value == "replay" and source not in ("own", None):
+                raise ValueError("skip or dead unless WEBHOOK_SOURCE is own")
+            case "history" if value != "all" and others.get("disabled_webhook") == "replay":
+                raise ValueError("all while DISABLED_WEBHOOK is replay")
+            case "archive" if not value and others.get("disabled_webhook") == "replay":
+                raise ValueError("true while DISABLED_WEBHOOK is replay")
             case "webhook_retry_max_delay_seconds" if value < others.get(_INITIAL, 0):
                 raise ValueError("at least WEBHOOK_RETRY_INITIAL_DELAY_SECONDS")
         return value

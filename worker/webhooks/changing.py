@@ -14,6 +14,14 @@ Make = Callable[[Webhook | None], Awaitable[Webhook | None]]
 another writer came between, so it must not act."""
 
 
+Enabling = Callable[[Webhook], Awaitable[None]]
+"""Hears of a disabled webhook before it is enabled; again when another writer came between."""
+
+
+async def leave(_: Webhook) -> None:
+    """What was missed meanwhile is not sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """What was written."""
@@ -22,7 +30,7 @@ class Changed:
     written: Written
 
 
-async def change(store: WritableStore, endpoint: Endpoint, make: Make) -> Changed | None:
+async def change(store: WritableStore, endpoint: Endpoint, make: Make, enabling: Enabling = leave) -> Changed | None:
     """Changes one webhook, again if another writer was faster. None: `make` left it as it is.
 
     So no two writers undo each other's fields, on whatever replica. A webhook that stays disabled keeps the reason. A
@@ -42,6 +50,8 @@ async def change(store: WritableStore, endpoint: Endpoint, make: Make) -> Change
             return None
         if found and not webhook.enabled:
             webhook = replace(webhook, disabled_reason=found.webhook.disabled_reason)
+        if found and webhook.enabled and not found.webhook.enabled:
+            await enabling(found.webhook)
         seen = found.revision if found else 0
         written = await (store.put(webhook) if damaged else store.put_if_unchanged(webhook, seen))
         if written is not None:

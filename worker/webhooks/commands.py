@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from worker.basics.clock import Clock
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
-from worker.webhooks.changing import change
+from worker.webhooks.changing import Enabling, change, leave
 from worker.webhooks.declaration import CONTENT
 from worker.webhooks.fields import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, set_from, warnings
 from worker.webhooks.kind import ProblemsWithin
@@ -49,8 +49,9 @@ async def set_webhook(
     arguments: SetArguments,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     now: Clock = time.time,
+    enabling: Enabling = leave,
 ) -> SetResult:
-    """Creates or changes one webhook. Raises InvalidWebhook, StoreUnavailable."""
+    """Creates or changes one webhook. Raises InvalidWebhook, StoreUnavailable, and what `enabling` raises."""
     generated = arguments.typed.get("secret") == GENERATE
     secret = new_secret(random_bytes) if generated else None
     typed = arguments.typed | ({"secret": secret} if generated else {})
@@ -58,7 +59,7 @@ async def set_webhook(
     async def made(existing: Webhook | None) -> Webhook:
         return _webhook(arguments, typed, existing, now())
 
-    changed = await change(store, Endpoint(arguments.instance, arguments.webhook_id), made)
+    changed = await change(store, Endpoint(arguments.instance, arguments.webhook_id), made, enabling)
     assert changed is not None  # `made` always makes one
     return SetResult(
         webhook=shown(changed.webhook),

@@ -5,7 +5,7 @@ Kept apart from request dialects: a dialect maps its own spelling onto the decla
 
 import base64
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -76,7 +76,16 @@ def set_from(
         end = end_of(given)
         if end.timestamp() <= now:
             raise InvalidWebhook((Problem("client_certificate", f"has expired on {end:%Y-%m-%d}"),))
-    return webhook
+    return _since(webhook, existing, int(now * 1000))
+
+
+def _since(webhook: Webhook, existing: Webhook | None, now: int) -> Webhook:
+    """A webhook that is paused stays so, and keeps since when it is disabled."""
+    paused = existing.paused_at if existing else None
+    if webhook.enabled:
+        return replace(webhook, paused_at=paused)
+    disabled = existing.disabled_at if existing and not existing.enabled else now
+    return replace(webhook, paused_at=paused, disabled_at=disabled)
 
 
 def fields_of(webhook: Webhook) -> dict[str, object]:

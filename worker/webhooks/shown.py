@@ -17,7 +17,19 @@ Shown = dict[str, object]
 """Field name -> value, in the names that `webhook set` takes."""
 
 
-_FIRST = ("instance", "id", "enabled", "disabled_reason", "url", "by_events", "events", "headers", "secrets")
+_FIRST = (
+    "instance",
+    "id",
+    "enabled",
+    "disabled_reason",
+    "disabled_at",
+    "paused_at",
+    "url",
+    "by_events",
+    "events",
+    "headers",
+    "secrets",
+)
 """What people look for first. All other fields follow in the order of their declaration."""
 
 
@@ -26,8 +38,13 @@ def shown(webhook: Webhook) -> Shown:
     until = webhook.old_secret_until
     found: Shown = {field.name: field.shown_in(webhook) for field in FIELDS}
     found["disabled_reason"] = webhook.disabled_reason
+    found |= {name: _moment(getattr(webhook, name)) for name in ("disabled_at", "paused_at")}
     found["old_secret_until"] = None if until is None else iso(until)
     return {name: found[name] for name in dict.fromkeys((*_FIRST, "old_secret_until", *found))}
+
+
+def _moment(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else iso(milliseconds / 1000)
 
 
 TABLE_COLUMNS = ("instance", "id", "enabled", "url", "by_events", "events")
@@ -71,11 +88,16 @@ def _plain_cell(webhook: Shown, column: str) -> str:
     value = webhook[column]
     match value:
         case bool():
-            reason = webhook["disabled_reason"] if column == "enabled" else None
+            reason = _state(webhook) if column == "enabled" else None
             return ("yes" if value else "no") + (f" ({reason})" if reason else "")
         case list():
             return ",".join(map(str, value)) or "all"
     return str(value)
+
+
+def _state(webhook: Shown) -> object:
+    paused = webhook["paused_at"]
+    return webhook["disabled_reason"] or (f"paused since {paused}" if paused else None)
 
 
 def shown_stored(item: Stored) -> Shown:

@@ -90,14 +90,20 @@ async def plan(store: ListableStore, candidates: Iterable[Candidate], now: Clock
     return Plan(tuple(create), tuple(change), tuple(refused), same, len(here.keys() - seen.keys()))
 
 
-async def carry_out(store: WritableStore, planned: Plan, now: Clock = time.time) -> list[tuple[str, int]]:
+async def carry_out(
+    store: WritableStore,
+    planned: Plan,
+    now: Clock = time.time,
+    enabling: changing.Enabling = changing.leave,
+) -> list[tuple[str, int]]:
     """Writes what was planned; each instance with its new revision. Raises StoreUnavailable; it can be repeated.
 
     What others wrote since the plan was made stays, as far as the source does not say otherwise.
     """
     revisions = []
     for one in (*planned.create, *planned.change):
-        changed = await changing.change(store, one.webhook.endpoint, partial(_laid_over, one.candidate, now()))
+        make = partial(_laid_over, one.candidate, now())
+        changed = await changing.change(store, one.webhook.endpoint, make, enabling)
         if changed is not None:
             revisions.append((changed.webhook.instance, changed.written.revision))
     return revisions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from tests.conftest import StartWorker
@@ -22,7 +23,7 @@ def bodies(count: int) -> list[bytes]:
 
 def rows(tmp_path: Path) -> list[tuple[object, ...]]:
     """Instance, webhook, outcome, status, chat of all rows, whoever wrote them."""
-    with sqlite3.connect(f"file:{tmp_path / 'history.db'}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{tmp_path / 'history.db'}?mode=ro", uri=True)) as connection:
         return connection.execute("SELECT webhook, outcome, status, chat, id FROM webhook_history").fetchall()
 
 
@@ -87,7 +88,7 @@ async def test_a_writer_that_is_killed_before_its_ack_has_written_once(
     await flow.delivered(5)
     await written(tmp_path, 5)
     await amqp.wait_depth(names.history, 0)
-    with sqlite3.connect(tmp_path / "history.db", isolation_level=None) as lock:
+    with closing(sqlite3.connect(tmp_path / "history.db", isolation_level=None)) as lock:
         lock.execute("BEGIN IMMEDIATE")
         await flow.publish(*(event(data={"n": number}) for number in range(5)))
         await flow.delivered(10)

@@ -122,7 +122,8 @@ def _asked(source: Source, panel: str, target: dict[str, Any], window: Window, v
     try:
         rows = _rows(source, answer.expression, window, instant=target.get("instant", False))
     except HTTPError as error:
-        answer.fault = json.load(error)["error"]
+        with error:
+            answer.fault = json.load(error)["error"]
         return answer
     for row in rows:
         points = row["values"] if "values" in row else [row["value"]]

@@ -27,7 +27,8 @@ class InstanceExchanges:
     """RABBITMQ_INSTANCE_EXCHANGES: binds the exchange of each instance, which bears the instance's name.
 
     Declared as Evolution does, whoever is first; with `declares=False` bound as soon as Evolution has made it.
-    `instances` names those that exist and may raise StoreUnavailable; one that was named once stays known.
+    `instances` names those that exist and may raise StoreUnavailable; one that was named once stays known. `archive`:
+    the stream that is to hear them too, as soon as it is there.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class InstanceExchanges:
         monotonic: Clock,
         *,
         declares: bool,
+        archive: str | None = None,
     ) -> None:
         self._topology = topology
+        self._archive = archive
         self._instances = instances
         self._monotonic = monotonic
         self._passive = not declares
@@ -86,10 +89,21 @@ class InstanceExchanges:
         try:
             await declare_exchange(channel, name, passive=self._passive)
             await bind_queue(channel, self._topology.events, name)
+            await channel.close()
         except ChannelClosed as error:
             return str(error)
-        await channel.close()
+        if self._archive is not None:
+            await self._bind_archive(connection, self._archive, name)
         return None
+
+    async def _bind_archive(self, connection: AbstractConnection, archive: str, name: str) -> None:
+        """Without it the instance's events are delivered all the same; its keeper binds it again."""
+        channel = await open_channel(connection)
+        try:
+            await bind_queue(channel, archive, name)
+            await channel.close()
+        except ChannelClosed as error:
+            log.debug("the exchange of instance %r is not archived: %s", name, error)
 
     def _due(self, name: str, monotonic: float) -> bool:
         again = self._refused.get(name, -RETRY_SECONDS) + RETRY_SECONDS

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from worker.stores.history.schema import BATCHES, PRODUCERS, TROUBLES, VERSIONS, history_of
+from worker.stores.history.schema import BATCHES, JOBS, PRODUCERS, TROUBLES, VERSIONS, history_of
 from worker.stores.versions import Migrations
 
 
@@ -15,9 +15,13 @@ def _create_troubles(connection: Connection) -> None:
     TROUBLES.create(connection, checkfirst=True)
 
 
+def _create_jobs(connection: Connection) -> None:
+    JOBS.create(connection, checkfirst=True)
+
+
 MIGRATIONS = Migrations(
     VERSIONS,
     (0x6576_6F78, "webhook_worker_history"),  # another constant than the webhooks' tables
-    (_create_tables, _create_troubles),
+    (_create_tables, _create_troubles, _create_jobs),
 )
 """Append only."""

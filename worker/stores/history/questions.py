@@ -50,6 +50,19 @@ def kept(columns: Sequence[Any]) -> Kept:
     return Kept(number, replica, Row(*row))
 
 
+def moments(history: Table, ids: Sequence[str]) -> Select[Any]:
+    """What happened to these deliveries, in order of time."""
+    columns = (history.c.id, history.c.at, history.c.outcome, history.c.reason)
+    return select(*columns).where(history.c.id.in_(ids)).order_by(history.c.at, history.c.number)
+
+
+def skipped(history: Table, instance: str, webhook: str, reasons: Sequence[str], since: int) -> Select[Any]:
+    """How many deliveries of the webhook were skipped for one of the reasons since then."""
+    is_its = (history.c.instance == instance, history.c.webhook == webhook)
+    is_skipped = (history.c.outcome == Skipped.__name__, history.c.reason.in_(reasons), history.c.at >= since)
+    return select(func.count(history.c.id.distinct())).where(*is_its, *is_skipped)
+
+
 def _rows(history: Table, owner: str | None) -> Select[Any]:
     statement = select(history.c.number, history.c.replica, *(history.c[name] for name in Row._fields))
     return statement if owner is None else statement.where(history.c.instance == owner)

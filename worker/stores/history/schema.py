@@ -120,6 +120,22 @@ TROUBLES = Table(
 """What is wrong with an endpoint, as JSON (domain/notices/trouble.py), how often that was written, and until when (Unix
 ms) somebody is telling it."""
 
+JOBS = Table(
+    "webhook_history_replays",
+    MetaData(),
+    Column("id", Name(LONGEST_NAMES["id"]), primary_key=True),
+    Column("instance", Name(LONGEST_NAMES["instance"]), nullable=False),
+    Column("webhook", Name(LONGEST_NAMES["webhook"]), nullable=False),
+    Column("state", Name(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False, index=True),
+    Column("leased", BigInteger, nullable=False),
+    Column("stop", Integer, nullable=False),
+    Column("job", LONG, nullable=False),
+    mysql_engine=_INNODB,
+    mariadb_engine=_INNODB,
+)
+"""Replays, as JSON (replay/jobs.py): until when (Unix ms) a process has it, and whether it is to stop."""
+
 VERSIONS = version_table("webhook_history_schema")
 
 

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
 from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, Page, Question, Tidied
+from worker.replay.fates import Moment, Rows
+from worker.replay.jobs import Held, Job, JobStore
 from worker.stores.database import Database, parse
 from worker.stores.threads import let_end
 
@@ -22,7 +24,11 @@ THREADS = 4
 T = TypeVar("T")
 
 
-def history_store(database: str | Database, keep_days: int, now_ms: Callable[[], int]) -> HistoryStore:
+class Store(HistoryStore, JobStore, Rows, Protocol):
+    """All that the history's database is asked for."""
+
+
+def history_store(database: str | Database, keep_days: int, now_ms: Callable[[], int]) -> Store:
     """`keep_days` is at least 1; `now_ms` gives Unix milliseconds. Raises ValueError for a URI that is none.
 
     Nothing is opened or imported before the first call.
@@ -61,6 +67,30 @@ class _Store:
 
     async def told(self, claimed: Claimed, now: int) -> None:
         await self._run(lambda: self._tables().told(claimed, now))
+
+    async def add_job(self, job: Job) -> None:
+        await self._run(lambda: self._tables().add_job(job))
+
+    async def job(self, job_id: str, owner: str | None) -> Job | None:
+        return await self._run(lambda: self._tables().job(job_id, owner))
+
+    async def jobs(self, owner: str | None, limit: int) -> Sequence[Job]:
+        return await self._run(lambda: self._tables().jobs(owner, limit))
+
+    async def claim_job(self, now: int, lease: int, job_id: str | None = None) -> Held | None:
+        return await self._run(lambda: self._tables().claim_job(now, lease, job_id))
+
+    async def keep_job(self, held: Held, job: Job, lease: int) -> Held:
+        return await self._run(lambda: self._tables().keep_job(held, job, lease))
+
+    async def stop_job(self, job_id: str, owner: str | None, now: int) -> bool:
+        return await self._run(lambda: self._tables().stop_job(job_id, owner, now))
+
+    async def moments(self, ids: Sequence[str]) -> Sequence[Moment]:
+        return await self._run(lambda: self._tables().moments(ids))
+
+    async def skipped(self, instance: str, webhook: str, reasons: Sequence[str], since: int) -> int:
+        return await self._run(lambda: self._tables().skipped(instance, webhook, reasons, since))
 
     async def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
         return await self._run(lambda: self._tables().page(question, after, limit))

@@ -13,9 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
 from worker.history.store import LARGEST_PAGE, Claimed, Cursor, Health, Kept, Page, Question, Tidied
+from worker.replay.fates import Moment
+from worker.replay.jobs import Held, Job
 from worker.stores.database import Database
 from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
 from worker.stores.history import questions
+from worker.stores.history.jobs import Jobs
 from worker.stores.history.kinds import DAY_MS, Kind
 from worker.stores.history.migrations import MIGRATIONS
 from worker.stores.history.storable import is_name
@@ -28,6 +31,9 @@ T = TypeVar("T")
 
 _TRIES = 5
 """Of a call whose transaction the database ended to let another one go on (deadlock)."""
+
+_MOST_IDS = 500
+"""In one question: databases bound a statement's parameters."""
 
 _DEADLOCKS = frozenset({"40001", "40P01", 1213})
 _REMEDIES = remedies(
@@ -49,6 +55,7 @@ class HistoryTables:
         self._troubles = Troubles(self._engine, kind, keep_days * DAY_MS)
         self._writing = Writing(self._engine, kind, keep_days * DAY_MS, self._troubles.see)
         self._tidying = Tidying(self._engine, kind, keep_days * DAY_MS)
+        self._jobs = Jobs(self._engine)
         self._kept_open: sqlite3.Connection | None = None
         if database.dialect == "postgresql":
             event.listen(self._engine, "connect", _plan_each_statement)
@@ -83,6 +90,41 @@ class HistoryTables:
 
     def told(self, claimed: Claimed, now: int) -> None:
         self._do(lambda: self._troubles.told(claimed, now))
+
+    def add_job(self, job: Job) -> None:
+        self._do(lambda: self._jobs.add(job))
+
+    def job(self, job_id: str, owner: str | None) -> Job | None:
+        return self._do(lambda: self._jobs.find(job_id, owner))
+
+    def jobs(self, owner: str | None, limit: int) -> Sequence[Job]:
+        return self._do(lambda: self._jobs.newest(owner, limit))
+
+    def claim_job(self, now: int, lease: int, job_id: str | None) -> Held | None:
+        return self._do(lambda: self._jobs.claim(now, lease, job_id))
+
+    def keep_job(self, held: Held, job: Job, lease: int) -> Held:
+        return self._do(lambda: self._jobs.keep(held, job, lease))
+
+    def stop_job(self, job_id: str, owner: str | None, now: int) -> bool:
+        return self._do(lambda: self._jobs.stop(job_id, owner, now))
+
+    def moments(self, ids: Sequence[str]) -> Sequence[Moment]:
+        def read() -> list[Moment]:
+            with self._reading.connect() as connection:
+                some = (ids[first : first + _MOST_IDS] for first in range(0, len(ids), _MOST_IDS))
+                found = (connection.execute(questions.moments(self._history, part)) for part in some)
+                return [Moment(*row) for rows in found for row in rows]
+
+        return self._do(read)
+
+    def skipped(self, instance: str, webhook: str, reasons: Sequence[str], since: int) -> int:
+        def read() -> int:
+            with self._reading.connect() as connection:
+                asked = questions.skipped(self._history, instance, webhook, reasons, since)
+                return int(connection.execute(asked).scalar_one())
+
+        return self._do(read)
 
     def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
         if not 1 <= limit <= LARGEST_PAGE:

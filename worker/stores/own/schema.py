@@ -33,6 +33,8 @@ WEBHOOKS = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("failing_since", BigInteger),
+    Column("disabled_at", BigInteger),
+    Column("paused_at", BigInteger),
     mysql_engine=_INNODB,
     mariadb_engine=_INNODB,
 )

@@ -30,6 +30,8 @@ STEPS: tuple[Step, ...] = (
     *map(AddColumn, CHOICES),
     *map(AddColumn, TLS),
     AddColumn("alert_url"),
+    AddColumn("disabled_at"),
+    AddColumn("paused_at"),
 )
 """Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
 

@@ -119,7 +119,9 @@ class WebhookTable:
             found = self._locked(connection, seen.endpoint)
             if found is None or found != seen or (if_failing and found.failing_since is None):
                 return None  # without commit: the revision stays
-            off = {"enabled": 0, "disabled_reason": reason, "revision": revision, "updated_at": self._now_ms()}
+            now = self._now_ms()
+            off = {"enabled": 0, "disabled_reason": reason, "disabled_at": now}
+            off |= {"revision": revision, "updated_at": now}
             connection.execute(update(WEBHOOKS).where(_is(seen.endpoint)).values(off))
             connection.commit()
         return revision

@@ -1,0 +1,129 @@
+"""The archive's stream is there and bound, on a connection of its own: nothing about it stops a delivery."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import aiormq
+from aio_pika.abc import AbstractConnection
+from aiormq.channel import Channel
+
+from worker.basics.address import Address
+from worker.broker.archive.marks import BIRTH, Mark, headers_of
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, in_words, while_open
+from worker.broker.declare import open_channel, queue_exists
+from worker.broker.frames import bind_queue, declare_exchange, declare_queue
+from worker.broker.publishing.outbox import Outbox
+from worker.broker.topology import Queue
+from worker.delivery.ports import PublishFailed
+from worker.webhooks.store import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+NAME = "evolution-webhook-worker archive"
+
+AGAIN_SECONDS = 60.0
+"""Until a refusal is asked about again, and what is bound is looked at again: somebody may have deleted the stream."""
+
+
+class ArchiveKeeper:
+    """Declares the archive and binds it, as soon as it can, until cancelled.
+
+    `exchanges` names those that it shall hear beside `exchange`: of the instances that have one. `declares=False`: the
+    operator has made and bound it (RABBITMQ_DECLARE). `on_state` hears whether events are archived now.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        queue: Queue,
+        exchange: str,
+        exchanges: Callable[[], Awaitable[Iterable[str]]],
+        on_state: Callable[[bool], None],
+        *,
+        declares: bool,
+    ) -> None:
+        self._address = address
+        self._queue = queue
+        self._exchange = exchange
+        self._exchanges = exchanges
+        self._on_state = on_state
+        self._declares = declares
+        self._said = ""
+
+    async def run(self) -> None:
+        while True:
+            problem = await self._tried()
+            self._on_state(problem is None)
+            if problem is not None and problem != self._said:
+                log.warning("events are not archived, so there is no replay and no pause: %s", problem)
+            self._said = problem or ""
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _tried(self) -> str | None:
+        """Why events are not archived; None: they are."""
+        try:
+            async with connected(self._address, NAME) as connection:
+                return await while_open(connection, self._keep(connection))
+        except (PublishFailed, StoreUnavailable, *BROKER_ERRORS) as error:
+            return self._address.clean(refusal(error))
+
+    async def _keep(self, connection: AbstractConnection) -> str | None:
+        if not self._declares:
+            there = await queue_exists(connection, self._queue.name)
+            return None if there else f"RABBITMQ_DECLARE=false and {self._queue.name} does not exist: create it"
+        if not await queue_exists(connection, self._queue.name):
+            await _create(connection, self._queue)
+        for exchange in (self._exchange, *await self._exchanges()):
+            await _bind(connection, self._queue.name, exchange)
+        return None
+
+
+@asynccontextmanager
+async def connected(address: Address, name: str) -> AsyncIterator[AbstractConnection]:
+    """A connection for one purpose. Raises one of BROKER_ERRORS."""
+    with as_broker_errors():
+        connection = await connect(address, name)
+        try:
+            yield connection
+        finally:
+            await close(connection)
+
+
+async def _create(connection: AbstractConnection, queue: Queue) -> None:
+    """With its birth as the first message: who asks for what was before it is told so."""
+    channel = await open_channel(connection, confirms=True)
+    await declare_queue(channel, queue.name, queue.arguments)
+    await publish_mark(channel, queue.name, Mark(BIRTH, int(time.time() * 1000)))
+    await channel.close()
+    log.info("the archive %s was made", queue.name)
+
+
+async def publish_mark(channel: Channel, queue: str, mark: Mark) -> None:
+    """On a channel with confirms that nothing else publishes on. Raises PublishFailed."""
+    await Outbox(channel).publish(queue, b"", headers_of(mark), f"{mark.name}.{mark.at}")
+
+
+async def _bind(connection: AbstractConnection, queue: str, exchange: str) -> None:
+    """An instance whose exchange is not there yet is bound later; each on a channel that a refusal closes."""
+    channel = await open_channel(connection)
+    try:
+        await declare_exchange(channel, exchange, passive=True)
+        await bind_queue(channel, queue, exchange)
+        await channel.close()
+    except aiormq.exceptions.ChannelNotFoundEntity:
+        log.debug("the exchange %r is not there yet", exchange)
+
+
+def refusal(error: BaseException) -> str:
+    """Why the broker has no archive, with the remedy."""
+    text = in_words(error)
+    if isinstance(error, aiormq.exceptions.ChannelAccessRefused):
+        return f"{text}; grant the rights (README of deploy/), or ARCHIVE=false"
+    if "stream" in text or isinstance(error, aiormq.exceptions.ConnectionNotImplemented):
+        return (
+            f"this RabbitMQ has no streams (they need 3.9 and the feature flag stream_queue), or ARCHIVE=false: {text}"
+        )
+    return text

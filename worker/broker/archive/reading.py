@@ -1,0 +1,174 @@
+"""Reads the archive: a RabbitMQ stream over AMQP 0-9-1, from an offset or a moment on.
+
+A stream is read by a consumer that says where to begin; nothing is taken out of it. Acks only ask for more. Measured on
+3.10, 4.0 and 4.3: 16,000 to 22,000 events a second, best with a prefetch of 100. A moment begins at the chunk that was
+being written then, which is up to a second early.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import aiormq
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel
+
+from worker.broker.aiormq_internals import closing_of, on_consumer_cancelled
+from worker.broker.archive.keeping import publish_mark
+from worker.broker.archive.marks import BIRTH, Mark, mark_in
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors
+from worker.broker.declare import open_channel
+from worker.broker.frames import acknowledge, consume
+from worker.replay.archive import Archived, ArchiveStalled, Begin, Nothing
+
+PREFETCH = 100
+STALLED_SECONDS = 30.0
+"""Without a message although one of ours is behind: the stream has no leader, or its log cannot be read."""
+
+Offset = int | str | datetime
+"""Of `x-stream-offset`: a message's number, `first`, or a moment."""
+
+
+class _Seen(NamedTuple):
+    """A message of the stream: an event, or a mark of ours."""
+
+    offset: int
+    event: Archived
+    mark: Mark | None
+
+
+class Archive:
+    """See worker/replay/archive.py. On one connection, which it does not close; what is broken raises BROKER_ERRORS."""
+
+    def __init__(self, connection: AbstractConnection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    async def begin(self, since: float) -> Begin | Nothing:
+        """Where the events since then begin (Unix seconds), and what is known to be gone of them."""
+        end = await self.mark()
+        first = await self._first_from("first", end)
+        if first is None:
+            return Nothing(end)
+        found = await self._first_from(datetime.fromtimestamp(since, UTC), end)
+        if found is None:
+            return Nothing(end)
+        born = first.mark.at if first.mark is not None and first.mark.name == BIRTH else None
+        at_head = found.offset == first.offset
+        return Begin(found.offset, end, born if at_head else None, truncated=at_head and born is None)
+
+    async def offset_at(self, moment: float, end: str) -> int | None:
+        found = await self._first_from(datetime.fromtimestamp(moment, UTC), end)
+        return None if found is None else found.offset
+
+    async def mark(self) -> str:
+        """Publishes a mark: what was archived before is in front of it. Its name."""
+        name = secrets.token_hex(8)
+        channel = await open_channel(self._connection, confirms=True)
+        await publish_mark(channel, self._name, Mark(name, int(datetime.now(UTC).timestamp() * 1000)))
+        await channel.close()
+        return name
+
+    async def first(self) -> int:
+        """The offset of the oldest message that is left."""
+        found = await self._first_from("first", await self.mark(), marks=True)
+        assert found is not None  # at least the mark
+        return found.offset
+
+    async def events(self, offset: int, end: str) -> AsyncGenerator[Archived]:
+        """From `offset` on, up to the mark `end`, in order. Raises ArchiveStalled."""
+        async with aclosing(self._read(offset, end)) as messages:
+            async for seen in messages:
+                if seen.mark is None:
+                    yield seen.event
+
+    async def _first_from(self, offset: Offset, end: str, *, marks: bool = False) -> _Seen | None:
+        """The first message from there on; None: there is none in front of the mark `end`."""
+        async with aclosing(self._read(offset, end, with_end=marks)) as messages:
+            async for seen in messages:
+                return seen
+        return None
+
+    async def _read(self, offset: Offset, end: str, *, with_end: bool = False) -> AsyncGenerator[_Seen]:
+        async with self._consuming(offset) as inbox:
+            while True:
+                for message in await inbox.take():
+                    seen = _seen(message)
+                    last = seen.mark is not None and seen.mark.name == end
+                    if not last or with_end:
+                        yield seen
+                    if last:
+                        return
+                await inbox.ack()
+
+    @asynccontextmanager
+    async def _consuming(self, offset: Offset) -> AsyncIterator["_Inbox"]:
+        channel = await open_channel(self._connection)
+        inbox = _Inbox(channel)
+        try:
+            with as_broker_errors():
+                on_consumer_cancelled(channel, inbox.cancelled)
+                await channel.basic_qos(prefetch_count=PREFETCH)
+                await consume(channel, self._name, inbox.heard, {"x-stream-offset": offset})
+            yield inbox
+        finally:
+            with suppress(*BROKER_ERRORS):
+                await asyncio.wait_for(channel.close(), 5)
+
+
+class _Inbox:
+    """What came on one channel and was not looked at yet."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._came: list[DeliveredMessage] = []
+        self._last = 0
+        self._stirred = asyncio.Event()
+        self._cancelled = False
+        closing_of(channel).add_done_callback(lambda _: self._stirred.set())
+
+    async def heard(self, message: DeliveredMessage) -> None:
+        self._came.append(message)
+        self._stirred.set()
+
+    def cancelled(self) -> None:
+        """The stream was deleted, or its leader is gone."""
+        self._cancelled = True
+        self._stirred.set()
+
+    async def take(self) -> list[DeliveredMessage]:
+        """At least one message. Raises ConnectionError, ArchiveStalled."""
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await self._stirred.wait()
+        except TimeoutError:
+            raise ArchiveStalled(f"the archive gave nothing for {STALLED_SECONDS:g} s") from None
+        if not self._came:
+            raise ConnectionError("the archive's consumer was ended by the broker")
+        came, self._came = self._came, []
+        self._stirred.clear()
+        self._last = came[-1].delivery_tag or 0
+        if self._channel.is_closed or self._cancelled:
+            self._stirred.set()
+        return came
+
+    async def ack(self) -> None:
+        with as_broker_errors():
+            try:
+                await acknowledge(self._channel, [(self._last, True)])
+            except aiormq.exceptions.ChannelInvalidStateError as error:
+                raise ConnectionError("the channel was closed") from error
+
+
+def _seen(message: DeliveredMessage) -> _Seen:
+    properties = message.header.properties
+    headers = properties.headers or {}
+    offset = headers.get("x-stream-offset")
+    if not isinstance(offset, int):
+        raise ConnectionError("the archive is no stream: its messages have no offset")
+    event = Archived(offset, message.body, message.exchange or "", message.routing_key or "", properties.message_id)
+    return _Seen(offset, event, mark_in(headers))

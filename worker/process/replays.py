@@ -1,0 +1,159 @@
+"""For whoever asks for replays, pauses and resumes: the API and the command line. replaying.py carries replays out."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from worker.broker.archive.keeping import connected
+from worker.broker.archive.reading import Archive
+from worker.broker.connection import BROKER_ERRORS, in_words
+from worker.broker.declare import queue_exists
+from worker.broker.topology import archive_name
+from worker.delivery.ports import PublishFailed
+from worker.domain.routing import addressees
+from worker.domain.webhook import Endpoint, Webhook
+from worker.process import wiring
+from worker.process.history_store import store_of_history
+from worker.replay.archive import ArchiveStalled, Begin
+from worker.replay.jobs import Asked, CannotReplay, Job, Kind
+from worker.replay.runner import new_id
+from worker.settings.settings import Settings
+from worker.webhooks import pausing
+from worker.webhooks.changing import Changed, find
+from worker.webhooks.store import WritableStore
+
+REACH_SECONDS = 30.0
+"""Beside the caches' age, in front of a pause and behind a resume: a replica's clock, and what it has in hand."""
+
+NAME = "evolution-webhook-worker replay"
+
+
+class Replays:
+    """`store` has the webhooks. Every call may raise StoreUnavailable."""
+
+    def __init__(
+        self, settings: Settings, store: WritableStore, changed: Callable[[str, int], Awaitable[object]]
+    ) -> None:
+        """`changed` announces an instance's new revision. Raises StoreUnavailable without the database's driver."""
+        self._settings = settings
+        self._webhooks = store
+        self._changed = changed
+        self._store = store_of_history(settings)
+
+    async def ask(self, asked: Asked, owner: str | None) -> Job:
+        """Makes the job, which whoever is free carries out. Raises CannotReplay."""
+        await self._refuse()
+        operators = wiring.global_webhook(self._settings) if owner is None else None
+        _refuse_webhook(addressees(await self._webhooks.load(asked.instance), operators, asked.webhook), asked)
+        return await self._added(asked)
+
+    async def job(self, job_id: str, owner: str | None) -> Job | None:
+        """`owner`: of this instance alone; None is the operator, as below."""
+        self._refuse_settings()
+        await self._store.prepare()
+        return await self._store.job(job_id, owner)
+
+    async def jobs(self, owner: str | None, limit: int) -> Sequence[Job]:
+        """Newest first."""
+        self._refuse_settings()
+        await self._store.prepare()
+        return await self._store.jobs(owner, limit)
+
+    async def stop(self, job_id: str, owner: str | None) -> bool:
+        """False: there is none that has not ended."""
+        self._refuse_settings()
+        await self._store.prepare()
+        return await self._store.stop_job(job_id, owner, _ms())
+
+    async def pause(self, endpoint: Endpoint) -> Changed:
+        """Raises CannotReplay, NoSuchWebhook, AlreadySo, StoreReadOnly."""
+        await self._refuse()
+        changed = await pausing.pause(self._webhooks, endpoint, _ms())
+        await self._changed(endpoint.instance, changed.written.revision)
+        return changed
+
+    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Job:
+        """Raises CannotReplay, also for a gap that was not accepted, NoSuchWebhook, AlreadySo, StoreReadOnly.
+
+        The job is made first: a process that dies in between leaves a paused webhook, and no gap.
+        """
+        await self._refuse()
+        found = await find(self._webhooks, endpoint)
+        since = pausing.paused_since(found.webhook if found else None)
+        gone = None if accept_gap else await self._gone(since)
+        if gone is not None:
+            raise CannotReplay(f"{gone}; with --accept-gap (accept_gap=true) it is resumed with what is left")
+        job = await self._added(self._missed(endpoint, since))
+        changed = await pausing.resume(self._webhooks, endpoint)
+        await self._changed(endpoint.instance, changed.written.revision)
+        return job
+
+    async def enabling(self, webhook: Webhook) -> None:
+        """DISABLED_WEBHOOK=replay: the webhook is about to be enabled, and gets what it missed."""
+        if self._settings.disabled_webhook == "replay" and webhook.disabled_at is not None:
+            await self._added(self._missed(webhook.endpoint, webhook.disabled_at))
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    def _missed(self, endpoint: Endpoint, since: int) -> Asked:
+        """Until no replica can take it for paused or disabled any more. What is gone was accepted before."""
+        reach = int(self._reach * 1000)
+        until = _ms() + reach
+        return Asked(endpoint.instance, endpoint.webhook_id, since - reach, until, Kind.RESUME, accept_gap=True)
+
+    @property
+    def _reach(self) -> float:
+        return 2 * self._settings.cache_ttl_seconds + REACH_SECONDS
+
+    async def _added(self, asked: Asked) -> Job:
+        await self._store.prepare()
+        job = Job(new_id(), asked, _ms())
+        await self._store.add_job(job)
+        return job
+
+    def _refuse_settings(self) -> None:
+        refuse(self._settings)
+
+    async def _refuse(self) -> None:
+        """Raises CannotReplay also where RabbitMQ has no archive."""
+        refuse(self._settings)
+        settings, name = self._settings, archive_name(self._settings.worker_queue_prefix)
+        try:
+            async with connected(settings.rabbitmq_uri, NAME) as connection:
+                there = await queue_exists(connection, name)
+        except BROKER_ERRORS as error:
+            raise CannotReplay(f"RabbitMQ cannot be asked: {settings.rabbitmq_uri.clean(in_words(error))}") from None
+        if not there:
+            raise CannotReplay(f"RabbitMQ has no {name}: a worker with ARCHIVE=true makes it, on RabbitMQ with streams")
+
+    async def _gone(self, since: int) -> str | None:
+        """What the archive has not of the time since then (Unix ms); None: all is there."""
+        settings = self._settings
+        try:
+            async with connected(settings.rabbitmq_uri, NAME) as connection:
+                archive = Archive(connection, archive_name(settings.worker_queue_prefix))
+                begin = await archive.begin(since / 1000 - self._reach)
+                return begin.gone(since) if isinstance(begin, Begin) else None
+        except (ArchiveStalled, PublishFailed, *BROKER_ERRORS) as error:
+            raise CannotReplay(f"the archive cannot be read: {settings.rabbitmq_uri.clean(in_words(error))}") from None
+
+
+def refuse(settings: Settings) -> None:
+    """Raises CannotReplay where the settings keep no archive, or no history that says what was delivered."""
+    if not settings.archive:
+        raise CannotReplay("ARCHIVE is false: no events are kept")
+    if settings.history != "all":
+        raise CannotReplay(f"HISTORY is {settings.history}: only `all` shows what was delivered, and keeps the replays")
+
+
+def _refuse_webhook(found: Sequence[Webhook], asked: Asked) -> None:
+    if not found:
+        raise CannotReplay(f"{asked.instance!r} has no webhook {asked.webhook!r}")
+    if not found[0].enabled:
+        raise CannotReplay("the webhook is disabled: enable it first")
+    if found[0].paused_at is not None:
+        raise CannotReplay("the webhook is paused: `webhook resume` sends what it missed")
+
+
+def _ms() -> int:
+    return int(time.time() * 1000)

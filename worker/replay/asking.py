@@ -1,0 +1,114 @@
+"""A replay as people ask for it, read and checked: what the command line and the API share."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from worker.basics.moments import iso
+from worker.domain.names import canonical
+from worker.domain.webhook import DEFAULT_ID
+from worker.history.asked import BadFilter, question
+from worker.replay.jobs import Asked, Job
+
+MOST_EVENTS = 100
+FASTEST = 100_000.0
+
+_TEXTS = ("instance", "webhook", "chat", "since", "until")
+_FLAGS = ("all", "accept_gap", "dry_run")
+FIELDS = (*_TEXTS, "events", "rate", *_FLAGS)
+
+
+def asked(given: Mapping[str, object], now: float) -> Asked:
+    """Of FIELDS, as JSON has them; None: not given. `now`: Unix seconds. Raises BadFilter with each problem."""
+    present = {name: value for name, value in given.items() if value is not None}
+    problems = {name[:100]: f"is no field; there are {', '.join(FIELDS)}" for name in present if name not in FIELDS}
+    problems |= {name: "is required" for name in ("instance", "since") if name not in present}
+    texts = {name: present[name] for name in _TEXTS if name in present}
+    problems |= {name: "must be a text" for name, value in texts.items() if not isinstance(value, str)}
+    problems |= {name: "must be true or false" for name in _FLAGS if type(present.get(name, False)) is not bool}
+    events = _events(present.get("events", []), problems)
+    rate = _rate(present.get("rate"), problems)
+    try:
+        wanted = question({name: text for name, text in texts.items() if isinstance(text, str)}, None, now)
+    except BadFilter as error:
+        problems = {**error.problems, **problems}
+    if not problems and (wanted.since or 0) >= int(now * 1000):
+        problems["since"] = "must be before now"
+    if problems:
+        raise BadFilter(problems)
+    return Asked(
+        instance=wanted.instance or "",
+        webhook=wanted.webhook or DEFAULT_ID,
+        since=wanted.since or 0,
+        until=min(wanted.until or int(now * 1000), int(now * 1000)),
+        events=events,
+        chat=wanted.chat,
+        everything=present.get("all") is True,
+        rate=rate,
+        accept_gap=present.get("accept_gap") is True,
+        dry_run=present.get("dry_run") is True,
+    )
+
+
+def _events(given: object, problems: dict[str, str]) -> tuple[str, ...]:
+    valid = isinstance(given, Sequence) and not isinstance(given, str) and len(given) <= MOST_EVENTS
+    if not valid or not all(isinstance(name, str) and re.fullmatch(r"[\w.\-]{1,255}", name) for name in given):  # type: ignore[attr-defined]
+        problems["events"] = f"must be a list of at most {MOST_EVENTS} event names"
+        return ()
+    return tuple(dict.fromkeys(canonical(str(name)) for name in given))  # type: ignore[attr-defined]
+
+
+def _rate(given: object, problems: dict[str, str]) -> float | None:
+    if given is None:
+        return None
+    if type(given) in (int, float) and 0 < given <= FASTEST:  # type: ignore[operator]
+        return float(given)  # type: ignore[arg-type]
+    problems["rate"] = f"must be a number of events a second, above 0 and up to {FASTEST:g}"
+    return None
+
+
+def shown(job: Job) -> dict[str, object]:
+    """As the API answers it and `--json` prints it."""
+    asked_for, counts = job.asked, job.counts
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "kind": asked_for.kind.value,
+        "instance": asked_for.instance,
+        "webhook": asked_for.webhook,
+        "events": list(asked_for.events),
+        "chat": asked_for.chat,
+        "since": _moment(asked_for.since),
+        "until": _moment(asked_for.until),
+        "all": asked_for.everything,
+        "rate": asked_for.rate,
+        "dry_run": asked_for.dry_run,
+        "found": counts.found if counts else None,
+        "delivered": counts.delivered if counts else None,
+        "on_their_way": counts.on_their_way if counts else None,
+        "to_send": counts.to_send if counts else None,
+        "sent": job.sent,
+        "gone": job.gone,
+        "error": job.error,
+        "created_at": _moment(job.created_at),
+        "ended_at": _moment(job.ended_at),
+    }
+
+
+def in_words(job: Job) -> str:
+    """One line: `replay_1f.. sending: 40 of 120 to send, 12 sent`."""
+    counts = job.counts
+    parts = [] if counts is None else [f"found {counts.found}", f"{counts.delivered} were delivered"]
+    parts += [] if counts is None else [f"{counts.on_their_way} are on their way", f"{counts.to_send} to send"]
+    parts += [] if job.asked.dry_run else [f"{job.sent} sent"]
+    words = f"{job.id} {job.state.value}: {', '.join(parts)}"
+    return "; ".join([words, *filter(None, (job.gone, job.error))])
+
+
+def _moment(milliseconds: int | None) -> str | None:
+    if milliseconds is None:
+        return None
+    try:
+        return iso(milliseconds / 1000)
+    except (OverflowError, ValueError, OSError):
+        return iso(datetime.max.replace(tzinfo=UTC).timestamp()) if milliseconds > 0 else iso(0)

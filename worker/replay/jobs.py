@@ -1,0 +1,129 @@
+"""A replay as a job: what was asked, how far it is, and where jobs are kept. Its state survives whoever runs it."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+
+class State(StrEnum):
+    """QUEUED: nobody has begun, or another job of its webhook is before it. STOPPED and FAILED keep what was sent."""
+
+    QUEUED = "queued"
+    COUNTING = "counting"
+    SENDING = "sending"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+ENDED = frozenset({State.DONE, State.STOPPED, State.FAILED})
+
+
+class Kind(StrEnum):
+    """REPLAY: somebody asked for a range. RESUME: what came while a webhook was paused or disabled."""
+
+    REPLAY = "replay"
+    RESUME = "resume"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What is to be sent again. Times are Unix milliseconds: from `since` on, before `until`.
+
+    `events` are canonical names, () all; `chat` a canonical address. `everything`: also what history shows as
+    Delivered. `rate`: events a second at most. `accept_gap`: go on although the archive has lost some.
+    `dry_run`: only count.
+    """
+
+    instance: str
+    webhook: str
+    since: int
+    until: int
+    kind: Kind = Kind.REPLAY
+    events: tuple[str, ...] = ()
+    chat: str | None = None
+    everything: bool = False
+    rate: float | None = None
+    accept_gap: bool = False
+    dry_run: bool = False
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Of the events in the range that the webhook wants: `found`; of these `delivered` before, `on_their_way` (they
+    wait for a retry), and the rest `to_send`."""
+
+    found: int = 0
+    delivered: int = 0
+    on_their_way: int = 0
+    to_send: int = 0
+
+
+class Job(msgspec.Struct, frozen=True):
+    """`position`: the archive's offset from which on nothing has been sent; None: it has not begun to send.
+
+    `counts` are those of the whole range, once it was counted; `sent` is what was published. `start`: where the range
+    begins. `skipped`: events of a RESUME whose skipping the history shows, as far as they were met; `older`: it looks
+    for the others of them, in front of the range. `gone`: what is missing. `error`: why it FAILED, or waits.
+    """
+
+    id: str
+    asked: Asked
+    created_at: int
+    state: State = State.QUEUED
+    counts: Counts | None = None
+    start: int | None = None
+    position: int | None = None
+    sent: int = 0
+    skipped: int = 0
+    older: bool = False
+    gone: str | None = None
+    error: str | None = None
+    ended_at: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+class Held(NamedTuple):
+    """A job in the hands of one process until `lease`, Unix milliseconds; then another one may take it."""
+
+    job: Job
+    lease: int
+
+
+class CannotReplay(Exception):
+    """Nothing can be replayed, paused or resumed as things are; the text says why and what to do."""
+
+
+class JobLost(Exception):
+    """The lease ran out and somebody else has the job: nothing more may be done for it here."""
+
+
+class JobStopped(Exception):
+    """Somebody asked to stop it."""
+
+
+class JobStore(Protocol):
+    """Where jobs are kept: the history's database. Every call may raise StoreUnavailable.
+
+    `owner`: of this instance alone; None is the operator.
+    """
+
+    async def add_job(self, job: Job) -> None: ...
+
+    async def job(self, job_id: str, owner: str | None) -> Job | None: ...
+
+    async def jobs(self, owner: str | None, limit: int) -> Sequence[Job]:
+        """Newest first."""
+
+    async def claim_job(self, now: int, lease: int, job_id: str | None = None) -> Held | None:
+        """The oldest job (or this one) that nobody holds and whose webhook has no older one that has not ended. Of
+        several processes, one gets it, until `lease`."""
+
+    async def keep_job(self, held: Held, job: Job, lease: int) -> Held:
+        """Writes how far it is. Raises JobLost, JobStopped."""
+
+    async def stop_job(self, job_id: str, owner: str | None, now: int) -> bool:
+        """Asks whoever runs it to stop; one that waits is STOPPED at once. False: there is none that has not ended."""

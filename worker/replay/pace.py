@@ -1,0 +1,56 @@
+"""How fast a replay goes: no faster than its rate, and no further ahead than its webhook takes events. Pure."""
+
+from collections import deque
+from collections.abc import Collection, Iterable
+
+LEAST = 50
+MOST = 5000
+"""Events that were published and have not been taken yet: of a webhook that takes nothing, so many wait in the delay
+queues; the rest stays in the archive."""
+
+SOON_SECONDS = 2.0
+LATE_SECONDS = 6.0
+
+
+class Pace:
+    """`rate`: events a second, None: as fast as they are taken. Times are monotonic seconds.
+
+    The window doubles while what is published is taken within two seconds, and halves when it takes six.
+    """
+
+    def __init__(self, rate: float | None, now: float) -> None:
+        self._rate = rate
+        self._free_at = now
+        self._window = LEAST
+        self._ahead: deque[tuple[str, float]] = deque()
+
+    @property
+    def ahead(self) -> list[str]:
+        """Ids that were published and not taken yet, as far as is known; oldest first."""
+        return [each for each, _ in self._ahead]
+
+    @property
+    def batch(self) -> int:
+        """How many may be published together: about a second's."""
+        return min(LEAST, max(1, int(self._rate))) if self._rate is not None else LEAST
+
+    def wait(self, now: float, count: int) -> float:
+        """Seconds until `count` more may be published; 0: now. Infinite ones mean: ask what was taken, then again."""
+        if self._ahead and len(self._ahead) + count > self._window:
+            return float("inf")
+        return max(0.0, self._free_at - now)
+
+    def published(self, ids: Iterable[str], now: float) -> None:
+        new = [(each, now) for each in ids]
+        self._ahead.extend(new)
+        if self._rate is not None:
+            self._free_at = max(now, self._free_at) + len(new) / self._rate
+
+    def taken(self, ids: Collection[str], now: float) -> None:
+        """Of those `ahead`, these have been taken."""
+        self._ahead = deque(item for item in self._ahead if item[0] not in ids)
+        oldest = now - self._ahead[0][1] if self._ahead else 0.0
+        if oldest < SOON_SECONDS:
+            self._window = min(MOST, self._window * 2)
+        elif oldest > LATE_SECONDS:
+            self._window = max(LEAST, self._window // 2)

@@ -1,0 +1,99 @@
+"""Replays as rows beside the history: each is in the hands of one process, by a lease. Imports SQLAlchemy (0.4 s)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import ColumnElement, Connection, Engine, Select, insert, select, update
+
+from worker.replay.jobs import ENDED, Held, Job, JobLost, JobStopped, State
+from worker.stores.history.schema import JOBS
+from worker.stores.history.storable import is_name
+
+_C = JOBS.c
+_OPEN = tuple(state.value for state in State if state not in ENDED)
+_decode = msgspec.json.Decoder(Job).decode
+
+
+class Jobs:
+    """See worker/replay/jobs.py, JobStore. Blocking; raises SQLAlchemy's errors."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, job: Job) -> None:
+        asked = job.asked
+        values = {"id": job.id, "instance": asked.instance, "webhook": asked.webhook, "created_at": job.created_at}
+        with self._engine.begin() as connection:
+            connection.execute(insert(JOBS).values(**values, leased=0, stop=0, state=job.state.value, job=_text(job)))
+
+    def find(self, job_id: str, owner: str | None) -> Job | None:
+        if not is_name("id", job_id):
+            return None
+        with self._engine.connect() as connection:
+            found = connection.execute(_of(owner).where(_C.id == job_id)).scalar_one_or_none()
+        return None if found is None else _decode(str(found))
+
+    def newest(self, owner: str | None, limit: int) -> Sequence[Job]:
+        ordered = _of(owner).order_by(_C.created_at.desc(), _C.id.desc()).limit(limit)
+        with self._engine.connect() as connection:
+            return [_decode(str(text)) for text in connection.execute(ordered).scalars()]
+
+    def claim(self, now: int, lease: int, job_id: str | None) -> Held | None:
+        """The oldest that is free; jobs of one webhook take turns in the order in which they were asked for."""
+        with self._engine.begin() as connection:
+            waiting = select(_C.id, _C.instance, _C.webhook, _C.leased, _C.job).where(_C.state.in_(_OPEN))
+            busy: set[tuple[str, str]] = set()
+            for row in connection.execute(waiting.order_by(_C.created_at, _C.id)).all():
+                endpoint = (row.instance, row.webhook)
+                wanted = row.leased <= now and endpoint not in busy and job_id in (None, row.id)
+                if wanted and _leased(connection, row.id, row.leased, lease):
+                    return Held(_decode(row.job), lease)
+                busy.add(endpoint)
+        return None
+
+    def keep(self, held: Held, job: Job, lease: int) -> Held:
+        lease = 0 if job.ended else lease
+        kept = {"job": _text(job), "state": job.state.value, "leased": lease}
+        with self._engine.begin() as connection:
+            mine = (_C.id == job.id) & (_C.leased == held.lease) & _C.state.in_(_OPEN)
+            stops = connection.execute(select(_C.stop).where(mine).with_for_update()).scalar_one_or_none()
+            if stops is None:
+                raise JobLost(job.id)
+            if stops and not job.ended:
+                raise JobStopped(job.id)
+            connection.execute(update(JOBS).where(mine).values(kept))
+        return Held(job, lease)
+
+    def stop(self, job_id: str, owner: str | None, now: int) -> bool:
+        """Also one whose process is gone: nobody holds it."""
+        if not is_name("id", job_id):
+            return False
+        with self._engine.begin() as connection:
+            its = (_C.id == job_id) & _C.state.in_(_OPEN)
+            mine = its if owner is None else its & (_C.instance == owner)
+            row = connection.execute(select(_C.leased, _C.job).where(mine).with_for_update()).one_or_none()
+            if row is None:
+                return False
+            values: dict[str, str | int] = {"stop": 1}
+            if row.leased <= now:
+                job = replace(_decode(row.job), state=State.STOPPED, ended_at=now)
+                values |= {"state": job.state.value, "job": _text(job), "leased": 0}
+            connection.execute(update(JOBS).where(mine).values(values))
+        return True
+
+
+def _of(owner: str | None) -> Select[Any]:
+    statement = select(_C.job)
+    return statement if owner is None else statement.where(_C.instance == owner)
+
+
+def _leased(connection: Connection, job_id: str, before: int, lease: int) -> bool:
+    """By compare-and-set: of several processes, one."""
+    as_it_was: ColumnElement[bool] = (_C.id == job_id) & (_C.leased == before) & _C.state.in_(_OPEN)
+    return connection.execute(update(JOBS).where(as_it_was).values(leased=lease)).rowcount == 1
+
+
+def _text(job: Job) -> str:
+    return msgspec.json.encode(job).decode()

@@ -1,0 +1,57 @@
+"""Pause and resume of one webhook: a mark in its row. What it misses meanwhile is the archive's to give back."""
+
+from dataclasses import replace
+
+from worker.domain.webhook import Endpoint, Webhook
+from worker.webhooks.changing import Changed, Make, change
+from worker.webhooks.store import WritableStore
+
+
+class NoSuchWebhook(Exception):
+    """There is no webhook of this instance and id."""
+
+
+class AlreadySo(Exception):
+    """It is paused already, or not paused; the text says which."""
+
+
+async def pause(store: WritableStore, endpoint: Endpoint, now_ms: int) -> Changed:
+    """Raises NoSuchWebhook, AlreadySo, StoreUnavailable."""
+
+    async def made(existing: Webhook | None) -> Webhook:
+        webhook = _there(existing)
+        if webhook.paused_at is not None:
+            raise AlreadySo("it is paused already")
+        return replace(webhook, paused_at=now_ms)
+
+    return await _changed(store, endpoint, made)
+
+
+async def resume(store: WritableStore, endpoint: Endpoint) -> Changed:
+    """Raises NoSuchWebhook, AlreadySo, StoreUnavailable."""
+
+    async def made(existing: Webhook | None) -> Webhook:
+        paused_since(existing)
+        return replace(_there(existing), paused_at=None)
+
+    return await _changed(store, endpoint, made)
+
+
+def paused_since(webhook: Webhook | None) -> int:
+    """Unix milliseconds. Raises NoSuchWebhook, AlreadySo."""
+    since = _there(webhook).paused_at
+    if since is None:
+        raise AlreadySo("it is not paused")
+    return since
+
+
+async def _changed(store: WritableStore, endpoint: Endpoint, made: Make) -> Changed:
+    changed = await change(store, endpoint, made)
+    assert changed is not None  # `made` always makes one
+    return changed
+
+
+def _there(existing: Webhook | None) -> Webhook:
+    if existing is None:
+        raise NoSuchWebhook
+    return existing
