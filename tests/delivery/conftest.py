@@ -13,6 +13,7 @@ from tests.delivery.fakes import (
     FakeHistory,
     FakeMessage,
     FakePublisher,
+    FakePulses,
     FakeReceivers,
     FakeRecorder,
     FakeSender,
@@ -45,10 +46,11 @@ class Rig:
         self.webhooks = FakeWebhooks(*webhooks, global_webhook=global_webhook)
         self.admission, self.sender = FakeAdmission(), FakeSender()
         self.publisher, self.recorder = FakePublisher(), FakeRecorder()
+        self.pulses = FakePulses()
         self.receivers, self.history = FakeReceivers(), FakeHistory(failures_only=failures_only)
         self.pipeline = Pipeline(
             Policy(schedule(4, 5, 3, 21600), **policy),  # type: ignore[arg-type]
-            Ports(self.webhooks, self.admission, self.sender, self.publisher, self.recorder, self.history),
+            Ports(self.webhooks, self.admission, self.sender, self.publisher, self.recorder, self.history, self.pulses),
             FailureWatch(self.receivers, self.clock),
             Clocks(self.clock, self.monotonic),
             Duplicates() if duplicates else None,

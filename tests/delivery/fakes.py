@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from worker.broker.past_headers import Headers, headers_of, past_in, trace_in
 from worker.delivery.ports import Admitted, ConfigUnavailable, PublishFailed, TooLarge, Turn
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
+from worker.domain.event import Event
 from worker.domain.history import Row
 from worker.domain.outcome import Parked
 from worker.domain.past import Past
@@ -126,6 +127,16 @@ class FakeWebhooks:
         if self.down:
             raise ConfigUnavailable("the store is down")
         return subscriptions(self.known.get(instance, self.stored.get(instance, ())))
+
+
+class FakePulses:
+    """ports.Pulses, as a list of kind, instance and time."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, float]] = []
+
+    def heard(self, event: Event, at: float) -> None:
+        self.events.append((event.kind, event.instance, at))
 
 
 @dataclass

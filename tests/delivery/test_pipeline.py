@@ -121,6 +121,15 @@ async def test_a_retry_goes_to_its_one_webhook_and_counts_on(rig: MakeRig) -> No
     (published,) = found.publisher.published
     assert (published.queue, published.headers["x-delivery-attempts"]) == (15, 2)
     assert found.recorder.started_count == 0, "it was counted when it was fanned out"
+    assert found.pulses.events == [], "a retry is no sign of life"
+
+
+async def test_an_event_that_nobody_wants_is_a_sign_of_life_too(rig: MakeRig) -> None:
+    found = rig()
+    found.webhooks.known["acme"] = ()
+    await found.take(FakeMessage(event()), FakeMessage(event("presence.update", "shop")), FakeMessage(b"no event"))
+    assert found.pulses.events[0] == ("MESSAGES_UPSERT", "acme", found.clock.now)
+    assert [kind for kind, _, _ in found.pulses.events] == ["MESSAGES_UPSERT", "PRESENCE_UPDATE"]
 
 
 async def test_a_failure_of_our_own_is_parked_without_charging_an_attempt(rig: MakeRig) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from worker.delivery.ports import PublishFailed
 from worker.domain.history import Batch, Row
+from worker.domain.pulse import Pulse
 from worker.history.batches import decode
 from worker.history.store import Cursor, Health, Kept, Page, Question, Tidied
 from worker.webhooks.store import StoreUnavailable
@@ -42,7 +43,12 @@ class FakeQueue:
 
     @property
     def batches(self) -> list[Batch]:
-        return [decode(body) for body in self.bodies]
+        return [found for found in map(decode, self.bodies) if isinstance(found, Batch)]
+
+    @property
+    def pulses(self) -> list[Pulse]:
+        """Of all messages, in order."""
+        return [pulse for found in map(decode, self.bodies) if not isinstance(found, Batch) for pulse in found]
 
 
 class FakeInbox:
@@ -79,6 +85,7 @@ class FakeStore:
         self.cpu_seconds = 0.0
         self.calls: list[str] = []
         self.batches: dict[tuple[str, int], Batch] = {}
+        self.heard: list[Pulse] = []
         self.lost = 0
         self.kept: list[Kept] = []
         self.found: Mapping[str, Health] = {}
@@ -98,6 +105,10 @@ class FakeStore:
         rows = sum(len(batch.rows) for name, batch in new.items() if name not in self.batches)
         self.batches |= new
         return rows
+
+    async def hear(self, pulses: Sequence[Pulse]) -> None:
+        self._ask("hear")
+        self.heard += pulses
 
     async def tidy(self, now: int) -> Tidied:
         self._ask("tidy")

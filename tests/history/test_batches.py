@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.history.fakes import row
 from worker.domain.history import Batch, Row
-from worker.history.batches import UnreadableBatch, decode, encode
+from worker.domain.pulse import Pulse
+from worker.history.batches import UnreadableBatch, decode, encode, encode_pulses
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 INTS = st.integers(-(2**62), 2**62)
@@ -37,6 +38,18 @@ def written(**changed: object) -> bytes:
     return json.dumps({"v": 1, "producer": "p", "number": 0, "replica": "r", "rows": [list(row())], **changed}).encode()
 
 
+@given(st.lists(st.builds(Pulse, TEXT, *[st.none() | INTS] * 2, st.none() | st.booleans(), st.none() | INTS)))
+def test_pulses_come_out_as_they_went_in(pulses: list[Pulse]) -> None:
+    assert decode(encode_pulses(pulses)) == tuple(pulses)
+
+
+def test_pulses_are_of_a_version_of_their_own_and_rows_of_the_one_before() -> None:
+    """A writer of before reads rows, and says of pulses that it is to be updated."""
+    batch, pulses = encode(Batch("p", 0, "r", (row(),))), encode_pulses([Pulse("acme", 1)])
+    assert json.loads(pulses) == {"v": 2, "pulses": [["acme", 1, None, None, None]]}
+    assert json.loads(batch) == json.loads(written())
+
+
 def test_the_form_is_the_one_that_is_documented() -> None:
     assert decode(written()) == Batch("p", 0, "r", (row(),))
 
@@ -49,7 +62,8 @@ def test_the_form_is_the_one_that_is_documented() -> None:
         (b"\xff\xfe", "no batch"),
         (b"[" * 5000, "no batch"),
         (b"null", "no batch"),
-        (written(v=2), "version 2, and this writer reads 1"),
+        (written(v=3), "version 3, and this writer reads up to 2"),
+        (written(v=2), "pulses"),
         (written(v="1"), "no batch"),
         (written(rows=[]), "no rows"),
         (written(rows=[list(row())[:-1]]), "no batch"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -17,6 +18,7 @@ from worker.delivery.notifier import Notifier
 from worker.domain.history import Batch, Row
 from worker.domain.notices.receivers import OPERATOR, operator, owner_id
 from worker.domain.notices.trouble import TroubleKind
+from worker.domain.pulse import Pulse
 from worker.domain.webhook import Webhook
 from worker.history.store import HistoryStore
 from worker.history.teller import Teller
@@ -39,12 +41,21 @@ class Replicas:
         self.written = 0
         self.backlog: str | None = None
         self.self_fault: str | None = None
+        self.silent: list[int] = []
         self.tellers = [self.teller(store) for store in self.stores]
 
     def teller(self, store: HistoryStore, *, successes: bool = True) -> Teller:
         notifier = Notifier(self.publisher, OPS, self.clock)
         watched = {TroubleKind.BACKLOG: lambda: self.backlog, TroubleKind.SELF_FAULT: lambda: self.self_fault}
-        return Teller(store, self.webhooks, notifier, self.clock, successes=successes, watched=watched)
+        return Teller(
+            store,
+            self.webhooks,
+            notifier,
+            self.clock,
+            successes=successes,
+            watched=watched,
+            on_silent=self.silent.append,
+        )
 
     def now_ms(self) -> int:
         return int(self.clock() * 1000)
@@ -63,6 +74,13 @@ class Replicas:
             await self.tick()
             self.clock.now += 60
         await self.tick()
+
+    async def hours(self, count: int, *, messages: bool) -> None:
+        """Six messages an hour, or none; other events always."""
+        start = self.now_ms()
+        self.clock.now += count * 3600
+        times = range(start, self.now_ms(), 600_000)
+        await self.stores[0].hear([Pulse("acme", at if messages else None, at) for at in times])
 
     def heard(self) -> list[tuple[str, str]]:
         """Whom RabbitMQ has a notice for, and its type; in order, and forgotten."""
@@ -119,7 +137,7 @@ async def test_one_that_is_killed_before_it_said_that_it_told_makes_another_say_
 ) -> None:
     await replicas.write(DEAD)
     (claimed,) = await replicas.stores[0].claim(replicas.now_ms())
-    await Notifier(replicas.publisher, OPS, replicas.clock).tell(claimed.notice, None)
+    await Notifier(replicas.publisher, OPS, replicas.clock).tell(claimed.notice, ())
     await replicas.tick()
     replicas.clock.now += 60
     await replicas.tick()
@@ -168,3 +186,24 @@ async def test_a_backlog_is_told_when_it_stays(replicas: Replicas) -> None:
     replicas.backlog = "the oldest event has waited for 6 minutes"
     await replicas.minutes(10)
     assert replicas.heard() == [(OPERATOR, "worker.backlog")]
+
+
+async def test_an_instance_that_falls_silent_is_told_once_to_operator_and_owners_and_again_after_it_spoke(
+    replicas: Replicas,
+) -> None:
+    replicas.webhooks.known["acme"] = (ACME, replace(ACME, id="two"), Webhook("acme", "http://h/2", "three"))
+    await replicas.hours(15 * 24, messages=True)
+    await replicas.tick()
+    assert (replicas.heard(), {*replicas.silent}) == ([], {0})
+    for _ in range(12):
+        await replicas.hours(1, messages=False)
+        await replicas.tick()
+    everybody = [(OPERATOR, "instance.silent"), (owner_id("two"), "instance.silent")]
+    assert replicas.heard() == everybody, "two webhooks of one owner are one address"
+    assert replicas.silent[-2:] == [1, 1], "both replicas see it"
+    await replicas.hours(1, messages=True)
+    await replicas.tick()
+    assert (replicas.heard(), replicas.silent[-1]) == ([], 0)
+    await replicas.hours(12, messages=False)
+    await replicas.tick()
+    assert replicas.heard() == everybody

@@ -15,8 +15,9 @@ from tests.history.fakes import FakeCounts, FakeInbox, FakeStore, row
 from tests.support.waiting import eventually
 from worker.basics.tasks import end
 from worker.domain.history import Batch
+from worker.domain.pulse import Pulse
 from worker.history import writer as module
-from worker.history.batches import encode
+from worker.history.batches import encode, encode_pulses
 from worker.history.writer import Inbox, Writer
 from worker.webhooks.store import StoreUnavailable
 
@@ -223,3 +224,11 @@ async def test_writing_rests_so_that_it_takes_its_share_of_a_processor(monkeypat
     async with rig.running():
         await rig.empty()
         assert loop.time() - ended >= 0.075, "four times what it took, less that"
+
+
+async def test_pulses_are_heard_beside_rows_and_acked_after_both() -> None:
+    rig = Rig(encode_pulses([Pulse("acme", 1)]), batch(0), encode_pulses([Pulse("acme", 2), Pulse("shop", 3)]))
+    async with rig.running():
+        await rig.empty()
+    assert rig.store.heard == [Pulse("acme", 1), Pulse("acme", 2), Pulse("shop", 3)]
+    assert rig.counts.rows == 2

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
@@ -36,15 +36,15 @@ class Notifier:
     def disabled(self, webhook: Webhook, reason: str) -> None:
         """Its row was written: the webhook gets nothing more. Never blocks, never raises."""
         notice = Notice(Kind.DISABLED, self._now(), webhook.instance, webhook.id, reason)
-        for hearing in self._hearing(webhook):
+        for hearing in self._hearing((webhook,)):
             self._publishing.start(self._publish(notice, hearing))
 
-    async def tell(self, notice: Notice, webhook: Webhook | None) -> None:
-        """Ends once RabbitMQ has it for the operator and for the owner of `webhook`.
+    async def tell(self, notice: Notice, webhooks: Sequence[Webhook]) -> None:
+        """Ends once RabbitMQ has it for the operator and for the owners of `webhooks`, each address once.
 
         Raises PublishFailed, after which it may be told again: it keeps its id.
         """
-        for hearing in self._hearing(webhook):
+        for hearing in self._hearing(webhooks):
             await self._published(notice.message(), notice, hearing.id)
 
     async def finished(self, seconds: float) -> None:
@@ -56,13 +56,12 @@ class Notifier:
             log.warning("%d notices were not taken by RabbitMQ before the end", len(self._publishing))
         await self._publishing.end()
 
-    def _hearing(self, webhook: Webhook | None) -> Iterator[NoticeReceiver]:
-        """The operator, and the webhook's owner."""
+    def _hearing(self, webhooks: Sequence[Webhook]) -> Iterator[NoticeReceiver]:
+        """The operator, and the webhooks' owners."""
         if self._operator is not None:
             yield self._operator
-        of_it = None if webhook is None else owner(webhook)
-        if of_it is not None:
-            yield of_it
+        owners = filter(None, map(owner, webhooks))
+        yield from {found.url: found for found in owners}.values()
 
     async def _publish(self, notice: Notice, hearing: NoticeReceiver) -> None:
         again = AsyncRetrying(

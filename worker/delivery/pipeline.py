@@ -54,6 +54,7 @@ class Pipeline:
         self._webhooks = ports.webhooks
         self._admission = ports.admission
         self._recorder = ports.recorder
+        self._pulses = ports.pulses
         self._now, self._monotonic = clocks
         self._duplicates = duplicates
         self._known = KnownWebhooks(policy, ports.webhooks, clocks.now, operators_notices)
@@ -108,6 +109,8 @@ class Pipeline:
         # What the worker published to a queue by its name was received before; Evolution Go publishes like that, too.
         if message.exchange or message.routing_key == past.routing_key:
             self._recorder.received(event.kind)
+            if self._pulses is not None:
+                self._pulses.heard(event, past.first_seen)
         if self._duplicates is not None and self._duplicates.seen(past, message.exchange, self._monotonic()):
             self._end(deliveries, Skipped(SkipReason.DUPLICATE), event)
             return

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Protocol
 
 from worker.domain.choosing.subscriptions import Subscriptions
+from worker.domain.event import Event
 from worker.domain.history import Row
 from worker.domain.outcome import Parked
 from worker.domain.past import Past
@@ -196,9 +197,16 @@ class History(Protocol):
         """Never blocks, never raises; what cannot be kept is lost."""
 
 
+class Pulses(Protocol):
+    """Signs of life of instances: which gets messages, which other events."""
+
+    def heard(self, event: Event, at: float) -> None:
+        """Evolution published it; taken at `at`, Unix seconds. Never blocks, never raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside of one pipeline. `history` None: nothing is kept."""
+    """The outside of one pipeline. `history` None: nothing is kept; `pulses` None: nobody asks who is silent."""
 
     webhooks: Webhooks
     admission: Admission
@@ -206,3 +214,4 @@ class Ports:
     publisher: Publisher
     recorder: Recorder
     history: History | None = None
+    pulses: Pulses | None = None

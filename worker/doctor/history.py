@@ -13,7 +13,7 @@ from worker.webhooks.store import StoreUnavailable
 
 NAME = "history"
 SECONDS = 15.0
-TABLES = ("webhook_history", "webhook_history_batches", "webhook_history_producers")
+TABLES = tuple(f"webhook_history{name}" for name in ("", "_batches", "_producers", "_troubles", "_listening"))
 
 
 async def problem(settings: Settings) -> str | None:

@@ -7,6 +7,7 @@ are the minutes in which messages came, not the messages: one talk of fifty is o
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import sqrt
+from typing import NamedTuple
 
 HOUR = 3600
 WEEK_HOURS = 168
@@ -26,8 +27,7 @@ NEWEST_SHARE = 0.25
 """Of the newest week in what is usual; the first weeks count alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usual:
+class Usual(NamedTuple):
     """What is usual in one hour of the week: busy minutes, mean and mean of the squares over `weeks` of them."""
 
     weeks: int = 0
@@ -74,7 +74,11 @@ class Habits:
 
     def message(self, minutes: int) -> "Habits":
         """So many more minutes of the hour under way had messages."""
-        return replace(self, busy=min(60, self.busy + minutes))
+        return self.with_busy(min(60, self.busy + minutes))
+
+    def with_busy(self, minutes: int) -> "Habits":
+        """So many minutes of the hour under way had messages."""
+        return replace(self, busy=minutes)
 
     def due(self, since: float, until: float) -> float:
         """Busy minutes that could be counted on between two moments, Unix seconds.

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from worker.domain.history import Batch, Row
 from worker.domain.notices.notice import Notice
 from worker.domain.notices.trouble import Key, Seen
+from worker.domain.pulse import Pulse
 
 LARGEST_PAGE = 500
 
@@ -106,6 +107,15 @@ class HistoryStore(Protocol):
         writer's time. What no database can hold is replaced in a text, and makes a name None; a row that cannot be
         without that name is left out and logged, as is one that the database refuses: it never keeps the others out.
         """
+
+    async def hear(self, pulses: Sequence[Pulse]) -> None:
+        """Takes note of signs of life; the same ones twice change nothing. An instance whose name cannot be kept is
+        left out."""
+
+    async def judge(self, now: int) -> int:
+        """Looks at instances that had no message lately, and makes a notice of each that is silent, which `claim` gives
+        to one process. Returns how many are silent: connected, and with other events within the last day. `now`: Unix
+        milliseconds."""
 
     async def tidy(self, now: int) -> Tidied:
         """Makes partitions ahead, drops what is older than the history is kept, counts what is missing. `now`: Unix

@@ -1,8 +1,8 @@
-"""Tells owners and the operator of endpoints' troubles: what one of several replicas claims, it publishes."""
+"""Tells owners and the operator of troubles: what one of several replicas claims, it publishes."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from worker.basics.clock import Clock
 from worker.delivery.notifier import Notifier
@@ -26,8 +26,8 @@ Watched = Callable[[], str | None]
 
 
 class Teller:
-    """`successes`: the history has their rows, too (HISTORY=all). `watched`: what this process knows of itself. `now`
-    is Unix time in seconds.
+    """`successes`: the history has their rows, too (HISTORY=all). `watched`: what this process knows of itself.
+    `on_silent` hears how many instances are silent. `now` is Unix time in seconds.
 
     A notice is marked as told after RabbitMQ has it: a process that is killed in between makes another one say it
     again, with the same `webhook-id`.
@@ -42,6 +42,7 @@ class Teller:
         *,
         successes: bool,
         watched: Mapping[TroubleKind, Watched],
+        on_silent: Callable[[int], None],
     ) -> None:
         self._store = store
         self._webhooks = webhooks
@@ -49,6 +50,7 @@ class Teller:
         self._now = now
         self._successes = successes
         self._watched = watched
+        self._on_silent = on_silent
         self._reported: set[TroubleKind] = set()
         self._waits = False
 
@@ -62,6 +64,7 @@ class Teller:
         """Tells what is due. What cannot be told now is told later, here or elsewhere."""
         try:
             await self._report()
+            self._on_silent(await self._store.judge(self._now_ms()))
             for claimed in await self._store.claim(self._now_ms()):
                 await self._tell(claimed)
                 self._waits = False
@@ -81,15 +84,16 @@ class Teller:
     async def _tell(self, claimed: Claimed) -> None:
         notice = claimed.notice
         if self._successes or notice.kind not in NEED_SUCCESSES:
-            await self._notifier.tell(notice, await self._webhook(notice))
+            await self._notifier.tell(notice, await self._about(notice))
         await self._store.told(claimed, self._now_ms())
 
-    async def _webhook(self, notice: Notice) -> Webhook | None:
-        """Whose owner hears of it; None: it is the operator's own, or gone by now."""
-        if not notice.instance or notice.webhook is None:
-            return None
+    async def _about(self, notice: Notice) -> Sequence[Webhook]:
+        """Whose owners hear of it; none: it is the operator's own, or gone by now."""
+        concerns_all = notice.kind is Kind.SILENT
+        if not notice.instance or (notice.webhook is None and not concerns_all):
+            return ()
         known = await self._webhooks.find(notice.instance)
-        return next((webhook for webhook in known if webhook.id == notice.webhook), None)
+        return [webhook for webhook in known if concerns_all or webhook.id == notice.webhook]
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)

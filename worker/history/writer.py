@@ -9,7 +9,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from worker.basics.clock import Clock
 from worker.domain.history import Batch
-from worker.history.batches import UnreadableBatch, decode
+from worker.history.batches import Pulses, UnreadableBatch, decode
 from worker.history.store import HistoryStore
 from worker.webhooks.store import StoreUnavailable
 
@@ -161,13 +161,16 @@ class Writer:
             await inbox.close()
 
     async def _write(self, bodies: Sequence[bytes]) -> None:
-        batches = [batch for body in bodies if (batch := await self._decoded(body)) is not None]
-        if not batches:
-            return
-        self._oldest = min(batch.rows[0].at for batch in batches)
-        self._counts.written(await self._store.write(batches))
+        found = [each for body in bodies if (each := await self._decoded(body)) is not None]
+        batches = [each for each in found if isinstance(each, Batch)]
+        if batches:
+            self._oldest = min(batch.rows[0].at for batch in batches)
+            self._counts.written(await self._store.write(batches))
+        pulses = [pulse for each in found if not isinstance(each, Batch) for pulse in each]
+        if pulses:
+            await self._store.hear(pulses)
 
-    async def _decoded(self, body: bytes) -> Batch | None:
+    async def _decoded(self, body: bytes) -> Batch | Pulses | None:
         """None: nobody could ever write it, so it does not come back."""
         try:
             return decode(body) if len(body) <= LARGE_BYTES else await asyncio.to_thread(decode, body)

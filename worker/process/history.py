@@ -17,6 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 from worker.broker.connection import Supervisor
 from worker.broker.history import HistoryClient
 from worker.broker.topology import Queue, history_queue
+from worker.history.pulses import InstancePulses
 from worker.history.recording import Recording
 from worker.history.store import HistoryStore
 from worker.history.writer import Writer
@@ -66,6 +67,8 @@ class WorkersHistory:
             metrics.recorded,
             failures_only=settings.history == "failures",
         )
+        self.pulses = InstancePulses(client.send)
+        self.silent_instances: Callable[[int], None] = metrics.silent.set
         self._on_depth = on_depth
         self.store, share = _store(settings, stack), SHARE_BESIDE_DELIVERIES
         self._writer = _Writing(settings, queue, self.store, registry, share) if settings.history_writer else None
@@ -74,6 +77,7 @@ class WorkersHistory:
         found: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "history connection": self._supervisor.run,
             "history recording": self.recording.run,
+            "pulses": self.pulses.run,
             "history depth": lambda: self._client.watch_depth(self._on_depth),
         }
         if self._writer is not None:
@@ -81,8 +85,8 @@ class WorkersHistory:
         return found
 
     async def finish(self) -> None:
-        """The last rows."""
-        await self.recording.finish(FINISH_SECONDS)
+        """The last rows and pulses."""
+        await asyncio.gather(self.recording.finish(FINISH_SECONDS), self.pulses.finish(FINISH_SECONDS))
 
 
 async def run_history_writer(settings: Settings) -> int:

@@ -123,6 +123,7 @@ class Worker:
             publisher=self._publisher,
             failures=self._failures,
             history=self._history.recording if self._history else None,
+            pulses=self._history.pulses if self._history else None,
         )
         self._consumers = Consumers(
             tracing.handler(self._pipeline.take),
@@ -160,8 +161,15 @@ class Worker:
             return
         successes = self._settings.history == "all"
         watched = own_troubles(self._self_fault, self._census)
-        store, notifier = self._history.store, self._notifier
-        teller = Teller(store, self._webhooks, notifier, time.time, successes=successes, watched=watched)
+        teller = Teller(
+            self._history.store,
+            self._webhooks,
+            self._notifier,
+            time.time,
+            successes=successes,
+            watched=watched,
+            on_silent=self._history.silent_instances,
+        )
         for name, run in {**self._history.parts(), "notices": teller.run}.items():
             await self._background(name, insist(name, run, self._consuming))
 

@@ -201,10 +201,17 @@ def pipeline(
     publisher: Publisher,
     failures: FailureWatch,
     history: History | None,
+    pulses: ports.Pulses | None,
 ) -> Pipeline:
     """The way of an event, traced where traces are on."""
     outside = Ports(
-        webhooks, tracing.admission(admission), tracing.sender(sender), publisher, tracing.recorder(telemetry), history
+        webhooks,
+        tracing.admission(admission),
+        tracing.sender(sender),
+        publisher,
+        tracing.recorder(telemetry),
+        history,
+        pulses,
     )
     duplicates = Duplicates() if settings.rabbitmq_instance_exchanges else None
     clocks = Clocks(time.time, time.monotonic)

@@ -15,6 +15,9 @@ class RecordingMetrics:
         self.recorded: Callable[[int], None] = rows.inc
         waiting = Gauge(PREFIX + "history_rows_waiting", "Rows RabbitMQ has not confirmed.", registry=registry)
         waiting.set_function(read_waiting)
+        self.silent = Gauge(
+            PREFIX + "silent_instances", "Instances that are connected and get no messages.", registry=registry
+        )
 
 
 class WriterMetrics:

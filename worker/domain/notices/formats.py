@@ -79,6 +79,8 @@ def title(kind: str, data: Data) -> str:
             return "The worker reaches no receiver"
         case Kind.BACKLOG:
             return "Events wait for the worker"
+        case Kind.SILENT:
+            return f"Instance {data.instance} gets no messages"
     return kind
 
 

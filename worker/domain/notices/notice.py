@@ -29,6 +29,7 @@ class Kind(StrEnum):
     DEAD = "webhook.dead"
     SELF_FAULT = "worker.self_fault"
     BACKLOG = "worker.backlog"
+    SILENT = "instance.silent"
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -56,7 +57,7 @@ class Data(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Notice:
     """`at` and `since` are Unix seconds. `instance` "": that of the global webhook, or an event named none. `webhook`
-    is an id, None: no webhook was found for an event, or it is about the worker."""
+    is an id, None: no webhook was found for an event, or it is about the worker or the instance."""
 
     kind: Kind
     at: float
@@ -121,6 +122,8 @@ def fix(notice: Notice) -> str | None:
             if notice.webhook is None:  # nobody could be found for it: sent again, it would come back
                 return _command("dead", "list", *instance)
             return _command("dead", "redrive", *instance, f"--webhook={notice.webhook}")
+        case Kind.SILENT:
+            return _command("history", "list", f"--instance={notice.instance}", "--since=24h")
     return _command("doctor")
 
 

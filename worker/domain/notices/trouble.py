@@ -1,7 +1,8 @@
 """What is wrong with an endpoint or with the worker, and when it is time to tell. Decisions only.
 
 An endpoint fails (no attempt succeeds), or deliveries to it are given up: its rows of history show it. No receiver can
-be reached, or events wait: the worker itself knows. Times are Unix milliseconds.
+be reached, or events wait: the worker itself knows. An instance gets no messages: pulse.py judges it. Times are Unix
+milliseconds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,11 +37,12 @@ class TroubleKind(StrEnum):
     DEAD = "dead"
     SELF_FAULT = "self_fault"
     BACKLOG = "backlog"
+    SILENT = "silent"
 
 
 class Key(NamedTuple):
     """`instance` is "" for the global webhook, which is one endpoint for all instances; `webhook` "": none was found
-    for the event. Both are "" for the worker's own."""
+    for the event, or it is about the instance. Both are "" for the worker's own."""
 
     kind: str
     instance: str
@@ -109,6 +111,12 @@ def own(kind: TroubleKind, reason: str | None, now: int) -> Seen:
     return Seen(key, now) if reason is None else Seen(key, None, now, now, 1, Example(reason, None))
 
 
+def silence(instance: str, since: int, reason: str | None, now: int) -> Seen:
+    """What is known of an instance's messages at `now`; `reason` None: they come again."""
+    key = Key(TroubleKind.SILENT, instance, "")
+    return Seen(key, now) if reason is None else Seen(key, None, since, now, 1, Example(reason, None))
+
+
 def _successes(good: Mapping[tuple[str | None, str | None], int]) -> dict[Key, Seen]:
     found: dict[Key, Seen] = {}
     for (instance, webhook), at in good.items():
@@ -170,6 +178,8 @@ def due(trouble: Trouble, now: int) -> Notice | None:
             return _notice(Kind.SELF_FAULT, trouble, trouble.example.reason, now)
         case TroubleKind.BACKLOG if trouble.told is None and trouble.last - trouble.since >= BACKLOG_MS:
             return _notice(Kind.BACKLOG, trouble, trouble.example.reason, now)
+        case TroubleKind.SILENT if trouble.told is None and trouble.over is None:
+            return _notice(Kind.SILENT, trouble, trouble.example.reason, now)
     return None
 
 
@@ -178,6 +188,8 @@ def told(trouble: Trouble, notice: Notice, count: int, now: int) -> Trouble | No
 
     It may have grown meanwhile: what is new stays to be told.
     """
+    if notice.kind is Kind.SILENT:
+        return None  # what is known of the instance remembers that it was told
     if notice.kind is Kind.RECOVERED:
         return None if trouble.over is not None else replace(trouble, since=trouble.last, told=None, count=1)
     left = max(0, trouble.count - count)

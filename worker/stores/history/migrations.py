@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from worker.stores.history.schema import BATCHES, JOBS, PRODUCERS, TROUBLES, VERSIONS, history_of
+from worker.stores.history.schema import BATCHES, JOBS, LISTENING, PRODUCERS, TROUBLES, VERSIONS, history_of
 from worker.stores.versions import Migrations
 
 
@@ -19,9 +19,13 @@ def _create_jobs(connection: Connection) -> None:
     JOBS.create(connection, checkfirst=True)
 
 
+def _create_listening(connection: Connection) -> None:
+    LISTENING.create(connection, checkfirst=True)
+
+
 MIGRATIONS = Migrations(
     VERSIONS,
     (0x6576_6F78, "webhook_worker_history"),  # another constant than the webhooks' tables
-    (_create_tables, _create_troubles, _create_jobs),
+    (_create_tables, _create_troubles, _create_jobs, _create_listening),
 )
 """Append only."""

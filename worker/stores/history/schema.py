@@ -136,6 +136,23 @@ JOBS = Table(
 )
 """Replays, as JSON (replay/jobs.py): until when (Unix ms) a process has it, and whether it is to stop."""
 
+LISTENING = Table(
+    "webhook_history_listening",
+    MetaData(),
+    Column("instance", Name(LONGEST_NAMES["instance"]), primary_key=True),
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in ("message", "other", "connected", "connection", "opened", "silent", "look", "hour", "minutes")
+    ),
+    Column("usual", LONG, nullable=False),
+    mysql_engine=_INNODB,
+    mariadb_engine=_INNODB,
+)
+"""What is known of an instance's messages (domain/pulse.py, Listening): times in Unix ms, truths as 0 and 1, `minutes`
+a bit each, `usual` the habits as JSON: the hour in which they begin, and weeks, mean and mean of squares of each."""
+
+Index("webhook_history_listening_look", LISTENING.c.silent, LISTENING.c.look)
+
 VERSIONS = version_table("webhook_history_schema")
 
 

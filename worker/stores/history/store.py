@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
+from worker.domain.pulse import Pulse
 from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, Page, Question, Tidied
 from worker.replay.fates import Moment, Rows
 from worker.replay.jobs import Held, Job, JobStore
@@ -55,6 +56,12 @@ class _Store:
 
     async def write(self, batches: Sequence[Batch]) -> int:
         return await self._run(lambda: self._tables().write(batches))
+
+    async def hear(self, pulses: Sequence[Pulse]) -> None:
+        await self._run(lambda: self._tables().hear(pulses))
+
+    async def judge(self, now: int) -> int:
+        return await self._run(lambda: self._tables().judge(now))
 
     async def tidy(self, now: int) -> Tidied:
         return await self._run(lambda: self._tables().tidy(now))

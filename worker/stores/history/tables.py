@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
+from worker.domain.pulse import Pulse
 from worker.history.store import LARGEST_PAGE, Claimed, Cursor, Health, Kept, Page, Question, Tidied
 from worker.replay.fates import Moment
 from worker.replay.jobs import Held, Job
@@ -20,6 +21,7 @@ from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
 from worker.stores.history import questions
 from worker.stores.history.jobs import Jobs
 from worker.stores.history.kinds import DAY_MS, Kind
+from worker.stores.history.listening import ListeningTable
 from worker.stores.history.migrations import MIGRATIONS
 from worker.stores.history.storable import is_name
 from worker.stores.history.tidying import Tidying
@@ -53,9 +55,10 @@ class HistoryTables:
         kind = _kind(database)
         self._history = kind.history
         self._troubles = Troubles(self._engine, kind, keep_days * DAY_MS)
+        self._listening = ListeningTable(self._engine, kind, self._troubles)
         self._writing = Writing(self._engine, kind, keep_days * DAY_MS, self._troubles.see)
-        self._tidying = Tidying(self._engine, kind, keep_days * DAY_MS)
         self._jobs = Jobs(self._engine)
+        self._tidying = Tidying(self._engine, kind, keep_days * DAY_MS, self._listening.forget)
         self._kept_open: sqlite3.Connection | None = None
         if database.dialect == "postgresql":
             event.listen(self._engine, "connect", _plan_each_statement)
@@ -78,6 +81,12 @@ class HistoryTables:
 
     def write(self, batches: Sequence[Batch]) -> int:
         return self._do(lambda: self._writing.write(batches, self._now_ms()))
+
+    def hear(self, pulses: Sequence[Pulse]) -> None:
+        self._do(lambda: self._listening.hear(pulses, self._now_ms()))
+
+    def judge(self, now: int) -> int:
+        return self._do(lambda: self._listening.judge(now))
 
     def tidy(self, now: int) -> Tidied:
         return self._do(lambda: self._tidying.tidy(now))

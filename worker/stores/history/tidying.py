@@ -3,6 +3,8 @@
 Imports SQLAlchemy (0.4 s).
 """
 
+from collections.abc import Callable
+
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.exc import DBAPIError
 
@@ -21,15 +23,18 @@ _BATCHES_READ = 10_000
 class Tidying:
     """Raises SQLAlchemy's errors."""
 
-    def __init__(self, engine: Engine, kind: Kind, keep_ms: int) -> None:
+    def __init__(self, engine: Engine, kind: Kind, keep_ms: int, forget: Callable[[int], None]) -> None:
+        """`forget` drops what is known of instances that are gone; it is given the time, Unix ms."""
         self._engine = engine
         self._kind = kind
         self._keep_ms = keep_ms
+        self._forget = forget
 
     def tidy(self, now: int) -> Tidied:
         self.make_partitions_ahead(now)
         expired = self._kind.expire(self._engine, now - self._keep_ms)
         self._forget_names(now)
+        self._forget(now)
         return Tidied(
             expired, self._count(now)
         )  # last: what has been counted is never counted again, so it must be told

@@ -37,14 +37,15 @@ class Troubles:
     def see(self, connection: Connection, rows: Iterable[HistoryRow]) -> None:
         """Takes note of new rows, in their transaction. What goes well and is in no trouble costs one question for all
         of it."""
-        self._see(connection, [found for found in seen_in(rows) if _is_storable(found.key)])
+        self.note(connection, [found for found in seen_in(rows) if _is_storable(found.key)])
 
     def report(self, seen: Seen) -> None:
         """What a process knows of itself."""
         with self._engine.begin() as connection:
-            self._see(connection, [seen])
+            self.note(connection, [seen])
 
-    def _see(self, connection: Connection, seen: Sequence[Seen]) -> None:
+    def note(self, connection: Connection, seen: Sequence[Seen]) -> None:
+        """Takes note of them in a transaction that is under way; their names can be kept."""
         known = self._known(connection, sorted({found.key.instance for found in seen}))
         for found in seen:
             trouble = known.get(found.key)
