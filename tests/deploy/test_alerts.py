@@ -39,7 +39,14 @@ CASES = [
     case("a drain of a minute", 20, draining__b="0x5 1 1 0x20"),
     case("receivers reject", 40, "WebhookWorkerDeadLettersGrowing", deliveries_total__rejected="0+1x"),
     case("receivers rejected a few", 40, deliveries_total__rejected="0x10 6x40"),
-    case("dead letters pile up", 60, "WebhookWorkerDeadLettersMany", queue_messages="150000"),
+    case("dead letters pile up", 60, "WebhookWorkerDeadLettersMany", queue_messages__dead="150000"),
+    case("an instance is silent", 10, "WebhookWorkerInstanceSilent", silent_instances="1"),
+    case("an instance was silent for a moment", 20, silent_instances="0x5 1 1 0x20"),
+    case("history's database is down", 20, "WebhookWorkerHistoryBehind", history_behind_seconds__b="0+60x"),
+    case("history's database was restarted", 20, history_behind_seconds="0+60x5 1x20"),
+    case("nobody writes history", 30, "WebhookWorkerHistoryUnread", queue_messages__history="0+1000x"),
+    case("history overflows", 30, "WebhookWorkerHistoryLost", history_rows_dropped_total__b="7x10 500x30"),
+    case("history lost some long ago", 90, history_rows_dropped_total__b="7x10 500x100"),
     case("a receiver is down", 20, "WebhookWorkerEndpointOpenForHours", endpoint_open_longest_seconds="20000"),
 ]
 """Evaluated every 30 s."""
