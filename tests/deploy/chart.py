@@ -64,7 +64,24 @@ SCALED: Values = {
     "podDisruptionBudget": {"maxUnavailable": "25%"},
     "serviceAccount": {"name": "courier", "annotations": {"example.com/role": "worker"}},
 }
-SETS: dict[str, Values] = {"default": {}, "production": PRODUCTION, "scaled by KEDA": SCALED}
+HISTORY_APART: Values = SCALED | {
+    "secrets": SCALED["secrets"]
+    | {
+        "historyDatabaseUri": "postgresql://user:p%40ss@history.example/history",
+        "opsWebhookUrl": "https://hooks.slack.com/services/T0/B0/token",
+        "opsWebhookSecret": f"whsec_{'A' * 32}",
+    },
+    "history": {"keep": "all", "days": 30},
+    "historyWriter": {"enabled": True, "replicaCount": 2},
+    "opsWebhookFormat": "slack",
+    "podMonitor": {"enabled": True},
+}
+SETS: dict[str, Values] = {
+    "default": {},
+    "production": PRODUCTION,
+    "scaled by KEDA": SCALED,
+    "history apart": HISTORY_APART,
+}
 
 
 class _Unique(yaml.CSafeLoader):

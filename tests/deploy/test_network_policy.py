@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
-from tests.deploy.chart import PRODUCTION, SCALED, of, render
+from tests.deploy.chart import HISTORY_APART, PRODUCTION, SCALED, of, render
 from worker.http.egress import _KINDS_IPV4
 
 
@@ -65,3 +65,11 @@ def test_the_network_policy_opens_a_collector_of_traces() -> None:
     collector = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
     rules = of(render({"networkPolicy": {"collector": {"to": [collector]}}}), "NetworkPolicy")["spec"]["egress"]
     assert {"to": [collector], "ports": [{"protocol": "TCP", "port": 4318}]} in rules
+
+
+def test_the_network_policy_opens_the_history_s_database_if_it_has_one() -> None:
+    peers = {"to": [{"ipBlock": {"cidr": "10.9.9.9/32"}}], "ports": [6432]}
+    opened = {"to": peers["to"], "ports": [{"protocol": "TCP", "port": 6432}]}
+    for values, there in ((HISTORY_APART, True), (SCALED, False)):
+        policy = {"networkPolicy": {"historyDatabase": peers}}
+        assert (opened in of(render(values | policy), "NetworkPolicy")["spec"]["egress"]) is there

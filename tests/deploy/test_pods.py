@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.chart import (
+    HISTORY_APART,
     PRODUCTION,
     SCALED,
     SETS,
@@ -95,6 +96,9 @@ def test_the_worker_accepts_the_environment_that_the_chart_makes(rendered: list[
         "secret:RABBITMQ_URI": "amqp://broker.example/",
         "secret:DATABASE_CONNECTION_URI": "postgresql://db.example/webhooks",
         "secret:WEBHOOK_SECRET_KEY": SCALED["secrets"]["webhookSecretKey"],
+        "secret:HISTORY_DATABASE_URI": "postgresql://history.example/history",
+        "secret:OPS_WEBHOOK_URL": "https://ops.example/",
+        "secret:OPS_WEBHOOK_SECRET": HISTORY_APART["secrets"]["opsWebhookSecret"],
     }
     for pod in pods(rendered):
         given = {name: secrets.get(value, value) for name, value in environment(pod).items()}
@@ -266,3 +270,44 @@ def test_without_a_database_of_the_workers_own_there_is_history_only_where_one_i
     chosen = file | {"settings": file["settings"] | {"HISTORY": "failures"}}
     assert environment(pods(render(chosen))[0])["HISTORY"] == "failures"
     assert "HISTORY" not in environment(pods(render({}))[0])
+
+
+def test_history_is_written_by_pods_of_its_own_and_not_by_the_workers_then() -> None:
+    manifests = render(HISTORY_APART)
+    writer, worker = (of(manifests, "Deployment", f"-{name}")["spec"] for name in ("history", "worker"))
+    assert writer["template"]["spec"]["containers"][0]["args"] == ["history-writer"]
+    assert (writer["replicas"], writer["template"]["metadata"]["labels"]["app.kubernetes.io/component"]) == (
+        2,
+        "history",
+    )
+    written, delivered = (environment(spec["template"]["spec"]) for spec in (writer, worker))
+    assert delivered["HISTORY_WRITER"] == "false"
+    assert "HISTORY_WRITER" not in written
+    wanted = {"HISTORY": "all", "HISTORY_DAYS": "30", "HISTORY_DATABASE_URI": "secret:HISTORY_DATABASE_URI"}
+    assert wanted.items() <= written.items()
+    assert wanted.items() <= delivered.items()
+    notices = {"OPS_WEBHOOK_URL", "OPS_WEBHOOK_SECRET", "OPS_WEBHOOK_FORMAT"}
+    assert notices <= delivered.keys(), "it tells"
+    assert not notices & written.keys()
+
+
+def test_history_pods_are_watched_and_evicted_one_by_one() -> None:
+    manifests = render(HISTORY_APART)
+    labels = of(manifests, "Deployment", "-history")["spec"]["template"]["metadata"]["labels"].items()
+    for kind in ("PodMonitor", "PodDisruptionBudget"):
+        assert of(manifests, kind, "-history")["spec"]["selector"]["matchLabels"].items() <= labels
+        assert not of(manifests, kind, "-worker")["spec"]["selector"]["matchLabels"].items() <= labels
+
+
+def test_without_history_pods_the_workers_write_it() -> None:
+    for pod in pods(render(PRODUCTION)):
+        assert not {"HISTORY_WRITER", "HISTORY_DATABASE_URI", "HISTORY"} & environment(pod).keys()
+
+
+def test_a_history_database_in_a_secret_of_ones_own_is_every_pods() -> None:
+    """The migration's too; and history is on then, whatever the source of webhooks."""
+    given = {"secrets": {"existingSecret": "webhooks"}, "history": {"separateDatabase": True}}
+    found = templates(render(PRODUCTION | given))
+    assert {environment(each["spec"])["HISTORY_DATABASE_URI"] for each in found} == {"secret:HISTORY_DATABASE_URI"}
+    file = FILE | {"webhookFile": {"content": "x"}} | given
+    assert "HISTORY" not in environment(pods(render(file))[0])

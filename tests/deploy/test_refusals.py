@@ -28,6 +28,35 @@ from tests.deploy.chart import PRODUCTION, SCALED, Values, render
         ({"replicas": 2}, "replicas"),
         ({"settings": {"RABBITMQ_URI_FILE": "/run/uri"}}, "settings.RABBITMQ_URI_FILE"),
         ({"egressAllow": ["example.com"]}, "egressAllow"),
+        ({"history": {"separateDatabase": True}}, "needs secrets.historyDatabaseUri"),
+        (PRODUCTION | {"secrets": {"existingSecret": "s", "historyDatabaseUri": "mysql://h/d"}}, "into that Secret"),
+        ({"historyWriter": {"enabled": True}}, "with SQLite, which is for one pod"),
+        (SCALED | {"history": {"keep": "off"}, "historyWriter": {"enabled": True}}, "there is nothing to write"),
+        (SCALED | {"historyWriter": {"resources": {"limits": {"memory": "1Mi"}}}}, "historyWriter.resources"),
+        ({"secrets": {"opsWebhookSecret": "whsec_x"}}, "secrets.opsWebhookUrl, which is empty"),
+        ({"secrets": {"historyDatabaseUri": "sqlite:///history.db"}}, "historyDatabaseUri"),
+        ({"history": {"days": 0}}, "/history/days"),
+        ({"networkPolicy": {"historyDatabase": {"to": [{}]}}}, "/networkPolicy/historyDatabase/to/0"),
+        (
+            SCALED | {"settings": {"HISTORY_WRITER": "false"}, "historyWriter": {"enabled": True}},
+            "HISTORY_WRITER is there twice",
+        ),
+        (
+            {
+                "settings": {"WEBHOOK_SOURCE": "file"},
+                "webhookFile": {"content": "x"},
+                "history": {"keep": "all"},
+            },
+            "has no database of its own with settings.WEBHOOK_SOURCE file",
+        ),
+        (
+            {
+                "settings": {"WEBHOOK_SOURCE": "file"},
+                "webhookFile": {"content": "x"},
+                "historyWriter": {"enabled": True},
+            },
+            "there is nothing to write",
+        ),
     ],
 )
 def test_it_refuses_what_would_not_work(values: Values, words: str) -> None:

@@ -4,13 +4,14 @@
 {{- include "worker.checkRelease" . -}}
 {{- include "worker.checkSource" . -}}
 {{- include "worker.checkDatabase" . -}}
+{{- include "worker.checkHistory" . -}}
 {{- include "worker.checkScaling" . -}}
 {{- include "worker.checkApi" . -}}
 {{- include "worker.checkSettings" . -}}
 {{- include "worker.checkLabels" . -}}
 {{- include "worker.checkResources" . -}}
 {{- include "worker.checkNetworks" . -}}
-{{- range $component := list "worker" "api" "migrate" -}}
+{{- range $component := list "worker" "api" "history" "migrate" -}}
 {{- include "worker.checkPod" (dict "root" $ "component" $component) -}}
 {{- end -}}
 {{- end }}
@@ -77,6 +78,28 @@
 {{- end -}}
 {{- end }}
 
+{{- define "worker.checkHistory" -}}
+{{- $v := .Values }}{{ $history := $v.history -}}
+{{- if and $v.secrets.historyDatabaseUri $v.secrets.existingSecret -}}
+{{- fail "secrets.historyDatabaseUri: with secrets.existingSecret write HISTORY_DATABASE_URI into that Secret, and history.separateDatabase: true" -}}
+{{- end -}}
+{{- if and $history.separateDatabase (not $v.secrets.existingSecret) (not $v.secrets.historyDatabaseUri) -}}
+{{- fail "history.separateDatabase needs secrets.historyDatabaseUri, or HISTORY_DATABASE_URI in secrets.existingSecret" -}}
+{{- end -}}
+{{- if and (has $history.keep (list "all" "failures")) (include "worker.lacksHistory" .) -}}
+{{- fail (printf "history.keep is %s, but the worker has no database of its own with settings.WEBHOOK_SOURCE %s: set history.separateDatabase" $history.keep (include "worker.source" .)) -}}
+{{- end -}}
+{{- if and $v.historyWriter.enabled (include "worker.sqlite" .) -}}
+{{- fail "historyWriter.enabled: with SQLite, which is for one pod, the worker writes history itself" -}}
+{{- end -}}
+{{- if and $v.historyWriter.enabled (or (eq $history.keep "off") (and (not $history.keep) (include "worker.lacksHistory" .))) -}}
+{{- fail "historyWriter.enabled, but history is off: there is nothing to write" -}}
+{{- end -}}
+{{- if and $v.secrets.opsWebhookSecret (not $v.secrets.opsWebhookUrl) -}}
+{{- fail "secrets.opsWebhookSecret signs what goes to secrets.opsWebhookUrl, which is empty" -}}
+{{- end -}}
+{{- end }}
+
 {{- define "worker.checkScaling" -}}
 {{- $v := .Values }}{{ $scaling := $v.autoscaling -}}
 {{- if and (eq $scaling.kind "keda") (not $v.secrets.existingSecret) (not $v.secrets.managementUri) -}}
@@ -133,7 +156,7 @@
 {{- end }}
 
 {{- define "worker.checkResources" -}}
-{{- $all := dict "resources" .Values.resources "api.resources" .Values.api.resources -}}
+{{- $all := dict "resources" .Values.resources "api.resources" .Values.api.resources "historyWriter.resources" .Values.historyWriter.resources -}}
 {{- range .Values.initContainers }}{{ $_ := set $all (printf "initContainers.%s.resources" .name) (.resources | default dict) }}{{ end -}}
 {{- range $where, $resources := $all -}}
 {{- range $name, $wanted := $resources.requests -}}
@@ -148,7 +171,7 @@
 {{- define "worker.checkNetworks" -}}
 {{- range .Values.egressAllow }}{{ include "worker.checkNetwork" (dict "what" "egressAllow" "text" .) }}{{ end -}}
 {{- $policy := .Values.networkPolicy -}}
-{{- range $what, $peers := dict "dns" $policy.dns "broker.to" $policy.broker.to "database.to" $policy.database.to "collector.to" $policy.collector.to "metricsFrom" $policy.metricsFrom "apiFrom" $policy.apiFrom -}}
+{{- range $what, $peers := dict "dns" $policy.dns "broker.to" $policy.broker.to "database.to" $policy.database.to "historyDatabase.to" $policy.historyDatabase.to "collector.to" $policy.collector.to "metricsFrom" $policy.metricsFrom "apiFrom" $policy.apiFrom -}}
 {{- include "worker.checkPeers" (dict "what" (printf "networkPolicy.%s" $what) "peers" $peers) -}}
 {{- end -}}
 {{- end }}

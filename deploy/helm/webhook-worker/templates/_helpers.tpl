@@ -50,11 +50,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if eq (include "worker.source" .) "evolution" }}EVOLUTION_WEBHOOK_FILE{{ else }}WEBHOOK_FILE{{ end }}
 {{- end }}
 
+{{- /* Whether the Secret has a database for history alone. */ -}}
+{{- define "worker.separateHistory" -}}
+{{- if or .Values.history.separateDatabase (and .Values.secrets.historyDatabaseUri (not .Values.secrets.existingSecret)) }}yes{{ end }}
+{{- end }}
+
 {{- /* Whether history has no database: only source `own` brings one that the worker may make tables in. */ -}}
 {{- define "worker.lacksHistory" -}}
 {{- $named := keys (.Values.settings | default dict) -}}
 {{- range .Values.extraEnv }}{{ $named = append $named .name }}{{ end -}}
-{{- if and (ne (include "worker.source" .) "own") (not (has "HISTORY" $named)) (not (has "HISTORY_DATABASE_URI" $named)) }}yes{{ end }}
+{{- if and (ne (include "worker.source" .) "own") (not (has "HISTORY" $named)) (not (has "HISTORY_DATABASE_URI" $named)) (not (include "worker.separateHistory" .)) }}yes{{ end }}
 {{- end }}
 
 {{- define "worker.mountsFile" -}}

@@ -1,5 +1,5 @@
-{{- /* The pods of both Deployments and of the migration's job.
-Each takes (dict "root" $ "component" "worker" | "api" | "migrate"). */ -}}
+{{- /* The pods of all Deployments and of the migration's job.
+Each takes (dict "root" $ "component" "worker" | "api" | "history" | "migrate"). */ -}}
 
 {{- define "worker.env" -}}
 {{- $v := .root.Values -}}
@@ -28,8 +28,27 @@ Each takes (dict "root" $ "component" "worker" | "api" | "migrate"). */ -}}
 {{- if include "worker.mountsFile" .root }}
 - {name: {{ include "worker.fileSetting" .root }}, value: {{ printf "/etc/webhook-worker/%s" $v.webhookFile.key | quote }}}
 {{- end }}
-{{- if include "worker.lacksHistory" .root }}
+{{- if include "worker.separateHistory" .root }}
+- {name: HISTORY_DATABASE_URI, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: HISTORY_DATABASE_URI}}}
+{{- end }}
+{{- if $v.history.keep }}
+- {name: HISTORY, value: {{ $v.history.keep | quote }}}
+{{- else if include "worker.lacksHistory" .root }}
 - {name: HISTORY, value: "off"}
+{{- end }}
+{{- if not (kindIs "invalid" $v.history.days) }}
+- {name: HISTORY_DAYS, value: {{ int64 $v.history.days | quote }}}
+{{- end }}
+{{- if and (eq .component "worker") $v.historyWriter.enabled }}
+- {name: HISTORY_WRITER, value: "false"}
+{{- end }}
+{{- if eq .component "worker" }}
+{{- range $name := list "OPS_WEBHOOK_URL" "OPS_WEBHOOK_SECRET" }}
+- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ $name }}, optional: true}}}
+{{- end }}
+{{- if ne $v.opsWebhookFormat "auto" }}
+- {name: OPS_WEBHOOK_FORMAT, value: {{ $v.opsWebhookFormat | quote }}}
+{{- end }}
 {{- end }}
 {{- range $name, $value := $v.settings }}
 - {name: {{ $name | quote }}, value: {{ include "worker.text" $value | quote }}}
@@ -124,7 +143,7 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{- /* And "args" and "resources": the pod of both Deployments. */ -}}
+{{- /* And "args" and "resources": the pod of each Deployment. */ -}}
 {{- define "worker.pod" -}}
 {{- $v := .root.Values -}}
 metadata:
@@ -149,7 +168,7 @@ spec:
     - {name: http, containerPort: {{ $v.api.port }}}
     {{- end }}
     # Liveness: the event loop answers. Never the broker's state, or its outage would restart every pod. Ready: it
-    # consumes, or serves the API.
+    # consumes, serves the API, or writes history.
     startupProbe:
       httpGet: {path: /livez, port: metrics}
       periodSeconds: 2
