@@ -1,4 +1,4 @@
-"""The ledger: what was published, every POST, every dead letter; and what is wrong between them. Pure."""
+"""The ledger: what was published, every POST, every dead letter, the history; what is wrong between them. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from tests.proof.chaos.history import Attempt, History, Span, may_be_forgotten
 from tests.proof.chaos.subscriptions import FINAL, GLOBAL, Subscription
 from tests.support.events import event
 from worker.domain.webhook import DEFAULT_ID
@@ -32,8 +33,8 @@ class Issued:
 
 @dataclass(slots=True)
 class Post:
-    """One POST as it arrived, `at` in monotonic seconds. `status` is what it was answered; None: it never was (the
-    connection ended first)."""
+    """One POST as it arrived, `at` in monotonic seconds. `status` is what it was `answered`, in the same seconds; None:
+    it never was (the connection ended first)."""
 
     path: str
     id: str | None
@@ -41,6 +42,7 @@ class Post:
     body: bytes
     status: int | None = None
     at: float = 0.0
+    answered: float | None = None
 
     @property
     def number(self) -> int | None:
@@ -60,7 +62,7 @@ class DeadLetter:
 class Figures:
     """Of one run. `events` were confirmed; `deliveries` is what they fan out to (an event without any: one skip).
 
-    `repeats` are 2xx answers beyond the first one of a delivery. The last four are violations.
+    `repeats` are 2xx answers beyond the first one of a delivery. The last five are violations.
     """
 
     events: int = 0
@@ -74,6 +76,7 @@ class Figures:
     lost: int = 0
     unknown: int = 0
     wrong_url: int = 0
+    history: int = 0
     other: int = 0
 
 
@@ -95,6 +98,8 @@ class Ledger:
         self.issued: dict[int, Issued] = {}
         self.confirmed: set[int] = set()
         self.reasons = ALLOWED_REASONS
+        self.history: History | None = None
+        self.kills: list[float] = []
         self._cast = cast
         self._base = base
         self._most_attempts = most_attempts
@@ -134,6 +139,7 @@ class Ledger:
             lost=violations.pop("lost", 0),
             unknown=violations.pop("unknown event", 0),
             wrong_url=violations.pop("wrong URL", 0),
+            history=violations.pop("no history", 0),
             other=violations.total(),
         )
 
@@ -178,6 +184,7 @@ class Ledger:
         yield from self._wrong_posts()
         yield from self._wrong_repeats()
         yield from self._wrong_letters()
+        yield from self._forgotten()
 
     def _losses(self) -> Iterator[tuple[str, str]]:
         for issued in self._confirmed():
@@ -224,6 +231,26 @@ class Ledger:
                 yield "reason", f"{letter}, {issued.kind} of {issued.instance}"
             elif letter.reason in FINAL and not self._was_answered(issued, owners[0], FINAL[letter.reason]):
                 yield "reason without its answer", f"{letter}, {issued.kind} of {issued.instance}"
+
+    def _forgotten(self) -> Iterator[tuple[str, str]]:
+        """Attempts without a row in the history, if they are more than the rows that are known to be lost. What a
+        process had not told when it was killed is known to nobody."""
+        if self.history is None:
+            return
+        posts: dict[Attempt, list[Post]] = defaultdict(list)
+        for post in self.posts:
+            posts[post.id, post.attempt].append(post)
+        missing = [
+            post for key, of_it in posts.items() for post in self._without_row(of_it, self.history.attempts[key])
+        ]
+        if len(missing) > self.history.lost:
+            for post in missing:
+                yield "no history", f"{post.id}, attempt {post.attempt} at {post.path}, answered {post.status}"
+
+    def _without_row(self, posts: list[Post], rows: int) -> list[Post]:
+        """Of the POSTs of one attempt, made once or again after a crash."""
+        told = [post for post in posts if not may_be_forgotten(Span(post.at, post.answered), self.kills)]
+        return told[: max(0, len(posts) - rows - (len(posts) - len(told)))]
 
     def _was_answered(self, issued: Issued, one: Subscription, status: int) -> bool:
         posts = self._posts_by_target().get((one.post_path(issued.kind), issued.number), ())

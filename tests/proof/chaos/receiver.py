@@ -40,7 +40,7 @@ class LedgerReceiver(Receiver):
             await asyncio.sleep(SLOW_SECONDS)
         answer = self._behaviour(received.path)(post.number or 0, self._answered[post.id])
         self._answered[post.id] += 1
-        post.status = answer.status
+        post.status, post.answered = answer.status, asyncio.get_running_loop().time()
         await self.arrivals.changed()
         return answer
 

@@ -21,13 +21,25 @@ HOLDING = (
 """Metrics that say why a worker still holds messages."""
 
 
+class _Worker(Worker):
+    """Remembers when it was killed, in monotonic seconds."""
+
+    kills: list[float]
+
+    async def kill(self) -> None:
+        if self.running:
+            self.kills.append(asyncio.get_running_loop().time())
+        await super().kill()
+
+
 class Replica:
     """`await start()` after each end of its process; the proxy lives on."""
 
     def __init__(self, proxy: Proxy, environment: Mapping[str, str], *, skewed: bool = False) -> None:
         self.proxy = proxy
         self._environment = {**environment, "RABBITMQ_URI": proxy.uri()}
-        self.worker = Worker(self._environment, program=SKEWED if skewed else PROGRAM)
+        self.worker = _Worker(self._environment, program=SKEWED if skewed else PROGRAM)
+        self.worker.kills = []
 
     def replacement(self) -> Replica:
         """Another process with the same settings, through the same proxy; not started."""

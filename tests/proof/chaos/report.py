@@ -61,7 +61,7 @@ def table(reports: Sequence[Report]) -> Iterable[str]:
 
 COLUMNS = (
     *("faults", "times", "seeds", "events", "deliveries", "delivered", "dead", "skipped", "repeats, same id"),
-    *("lost", "unknown", "wrong URL", "other"),
+    *("lost", "unknown", "wrong URL", "history", "other"),
 )
 
 
@@ -72,7 +72,18 @@ def _times(report: Report, kind: str) -> int:
 
 def _row(name: str, times: int, reports: Sequence[Report]) -> str:
     figures = [report.figures for report in reports]
-    shown = ("events", "deliveries", "delivered", "dead", "skipped", "repeats", "lost", "unknown", "wrong_url")
+    shown = (
+        "events",
+        "deliveries",
+        "delivered",
+        "dead",
+        "skipped",
+        "repeats",
+        "lost",
+        "unknown",
+        "wrong_url",
+        "history",
+    )
     sums = [sum(getattr(one, column) for one in figures) for column in shown]
     other = sum(report.figures.other + report.outside for report in reports)
     return f"| {' | '.join([name, *(f'{number:,}' for number in (times, len(reports), *sums, other))])} |"

@@ -24,7 +24,7 @@ LEAST_EVENTS = 200
 class Report:
     """What a run came to. `missed` are faults that did not come about (an armed point that was not reached).
 
-    `outside` counts the problems that no ledger shows.
+    `outside` counts the problems that no ledger shows; `attempts_in_history` shows that there was one.
     """
 
     plan: Plan
@@ -33,6 +33,7 @@ class Report:
     outside: int = 0
     missed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    attempts_in_history: int = 0
 
 
 async def run(plan: Plan, broker: LocalBroker, postgres: Postgres | None) -> Report:
@@ -73,9 +74,11 @@ async def _judge(made: World, report: Report) -> None:
     await made.stop_workers()
     made.complain()
     await made.collect_letters()
+    await made.collect_history()
     report.problems += made.problems
     report.outside = len(report.problems)
     report.problems += made.ledger.problems()
     report.figures = made.ledger.figures()
+    report.attempts_in_history = made.ledger.history.attempts.total() if made.ledger.history else 0
     if report.problems:
         report.problems.append(f"what the workers wrote is in {made.keep_logs()}")

@@ -5,19 +5,27 @@ from __future__ import annotations
 import gc
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.history.fakes import row
 from tests.proof.chaos.faults import FAULTS
+from tests.proof.chaos.history import UNSENT_SECONDS, History, history
 from tests.proof.chaos.ledger import DeadLetter, Ledger, Post
 from tests.proof.chaos.plan import plan
 from tests.proof.chaos.report import table
 from tests.proof.chaos.run import Report, run
 from tests.proof.chaos.subscriptions import CAST
 from tests.support.local_broker import LocalBroker
+from worker.domain.history import Batch, Row
+from worker.domain.pulse import Pulse
+from worker.history.batches import encode, encode_pulses
+from worker.stores.history.store import history_store
 
 SEEDS = (60, 61, 128)
 """Together: the broker and workers killed, four armed points, a memory alarm, a full queue, a stalled link."""
@@ -44,6 +52,7 @@ async def test_nothing_is_lost_misdirected_or_repeated_under_another_id(
     assert not report.problems, "\n".join(report.problems)
     assert not report.missed
     assert report.figures.events >= 190
+    assert report.attempts_in_history > report.figures.posts / 2
 
 
 def test_a_seed_is_always_the_same_plan_and_fifty_have_every_fault() -> None:
@@ -80,6 +89,56 @@ def test_a_run_without_a_fault_is_kept_and_counted(ledger: Ledger) -> None:
     # Besides the filtered-out global webhook of each event: the disabled one.
     assert (figures.skipped, figures.deliveries) == (5, 9)
     assert (figures.lost, figures.unknown, figures.wrong_url, figures.other) == (0, 0, 0, 0)
+
+
+@pytest.fixture
+def told(ledger: Ledger) -> Ledger:
+    """And each attempt is in the history."""
+    ledger.history = History(Counter((post.id, post.attempt) for post in ledger.posts))
+    return ledger
+
+
+def test_every_attempt_must_be_in_the_history(told: Ledger) -> None:
+    assert told.problems() == []
+    assert told.history is not None
+    missing = told.posts[1]
+    told.history.attempts[missing.id, missing.attempt] -= 1
+    assert told.problems() == [f"no history: {missing.id}, attempt 1 at {missing.path}, answered {missing.status}"]
+    assert (told.figures().history, told.figures().other) == (1, 0)
+    again(told)
+    assert told.figures().history == 2, "one of two POSTs with one number has a row"
+    told.history.lost = 2
+    assert told.problems() == [], "they are counted as lost"
+
+
+def test_what_a_killed_process_had_not_told_is_no_violation(told: Ledger) -> None:
+    told.history = History()
+    for at, post in enumerate(told.posts):
+        post.at, post.answered = 100.0 * at, 100.0 * at + 1
+    told.posts[-1].answered = None
+    last = 100.0 * (len(told.posts) - 1)
+    assert told.figures().history == len(told.posts)
+    told.kills = [99.9, 101 + UNSENT_SECONDS + 0.1, last - 0.1]
+    assert told.figures().history == len(told.posts), "killed before, or long after"
+    told.kills = [0.5, 101 + UNSENT_SECONDS, last + 50]
+    assert told.figures().history == len(told.posts) - 3
+
+
+def batch(number: int, *rows: Row) -> Batch:
+    return Batch("run", number, "pod", rows)
+
+
+async def test_history_is_what_is_written_and_what_waits_and_its_holes_are_counted(tmp_path: Path) -> None:
+    uri, log = f"sqlite:///{tmp_path / 'history.db'}", ['{"message":"3 rows of history were not taken by RabbitMQ"}']
+    assert history(uri, (), ()) == History()
+    store = history_store(uri, 7, lambda: 5)
+    await store.prepare()
+    await store.write([batch(0, row(), row(id="msg_2", attempt=2)), batch(7, row(ms=None), row())])
+    await store.close()
+    waiting = [encode(batch(0, row(), row())), encode(batch(10, row(id="msg_3"))), encode_pulses([Pulse("acme", 1)])]
+    found = history(uri, waiting, log)
+    assert found.attempts == {("msg_1", "1"): 2, ("msg_2", "2"): 1, ("msg_3", "1"): 1}
+    assert found.lost == 5 + 1 + 3
 
 
 def again(ledger: Ledger, **changes: Any) -> None:
@@ -133,7 +192,7 @@ def test_the_table_counts_a_seed_once_for_each_kind_of_fault_and_once_in_all(led
     assert rows["worker"][:3] == ["1", "1", "4"]
     assert "receiver" not in rows
     assert rows["all"][:3] == ["5", "2", "8"]
-    assert rows["all"][-4:] == ["0", "0", "0", "2 |"]
+    assert rows["all"][-5:] == ["0", "0", "0", "0", "2 |"]
 
 
 def test_a_repeat_with_the_same_id_and_body_is_counted_and_no_violation(ledger: Ledger) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.proof.chaos.database import Database
+from tests.proof.chaos.history import history, history_uri
 from tests.proof.chaos.ledger import DeadLetter, Ledger, number_in
 from tests.proof.chaos.plan import Plan
 from tests.proof.chaos.producer import Flow, Producer, close_quietly
@@ -91,6 +92,7 @@ class World:
         """Violations that no ledger shows: a wrong exit code, a complaint in a log."""
         self.declared_at = 0.0
         self._clock = folder / "clock"
+        self._history_uri = history_uri(database.uri, folder)
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -152,6 +154,14 @@ class World:
                 headers = {key.removeprefix("x-delivery-"): value for key, value in letter.headers.items()}
                 reason, webhook = headers.get("reason"), headers.get("webhook")
                 self.ledger.letters.append(DeadLetter(number_in(letter.body), _text(webhook), _text(reason)))
+
+    async def collect_history(self) -> None:
+        """Into the ledger: what is written, and what the last writer left in the queue."""
+        async with self.amqp() as amqp:
+            waiting = [message.body for message in await amqp.drain(self.names.history)]
+        lines = [line for replica in self.replicas for line in replica.worker.lines]
+        self.ledger.history = await asyncio.to_thread(history, self._history_uri, waiting, lines)
+        self.ledger.kills = [at for replica in self.replicas for at in replica.worker.kills]
 
     async def stop_workers(self) -> None:
         """SIGTERM to both: they end with 0, and hold nothing back."""
