@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.domain.notices.receivers import owner_id
 from worker.history import asked
-from worker.history.asked import FILTERS, BadFilter, question
+from worker.history.asked import _READERS, BadFilter, question
+from worker.history.filters import FILTERS, LONGEST
 from worker.history.store import Cursor, Question
+from worker.stores.history.schema import LONGEST_NAMES
 
 NOW = 1_795_000_000.0
 
@@ -46,6 +49,14 @@ def test_every_filter_is_read() -> None:
         id="msg_1",
     )
     assert set(FILTERS) == set(Question.__slots__) - {"owner"}
+    assert set(FILTERS) == set(_READERS)
+
+
+def test_every_id_that_a_row_can_have_can_be_asked_for() -> None:
+    """That of a notice's receiver is `notice:` and the longest id of a webhook."""
+    longest = owner_id("w" * 64)
+    assert question({"webhook": longest}, None, NOW).webhook == longest
+    assert {name: LONGEST_NAMES[name] for name in ("instance", "webhook", "id")}.items() <= LONGEST.items()
 
 
 def test_a_chat_is_asked_for_by_its_canonical_address() -> None:
@@ -58,7 +69,7 @@ def test_a_chat_is_asked_for_by_its_canonical_address() -> None:
         ("instance", "", "1 to 255"),
         ("instance", "a\0b", "1 to 255"),
         ("instance", "\ud83d", "1 to 255"),
-        ("webhook", "w" * 65, "1 to 64"),
+        ("webhook", "w" * 81, "1 to 80"),
         ("event", "", "1 to 255"),
         ("chat", "somebody", "phone number"),
         ("chat", "5511@example.com", "phone number"),
@@ -89,7 +100,7 @@ def test_a_span_that_ends_before_it_begins_is_told() -> None:
         question({"since": "1h", "until": "2h"}, None, NOW)
 
 
-@given(st.sampled_from(FILTERS), st.text(max_size=20))
+@given(st.sampled_from(sorted(FILTERS)), st.text(max_size=20))
 def test_any_text_is_read_or_refused(name: str, text: str) -> None:
     problems: Mapping[str, str] = {name: ""}
     owner = "acme"

@@ -91,7 +91,7 @@ def asking(store: FakeStore, missing: str | None = None) -> Asking:
 async def test_tables_are_prepared_once_before_the_first_question() -> None:
     store = FakeStore()
     found = asking(store)
-    await found.page(Question(), None, 10)
+    await found.page(Question(None), None, 10)
     await found.timeline("msg_1", None)
     assert store.calls == ["prepare", "page", "timeline"]
 
@@ -99,7 +99,7 @@ async def test_tables_are_prepared_once_before_the_first_question() -> None:
 async def test_a_file_that_nobody_has_made_is_not_made_for_a_question() -> None:
     store = FakeStore()
     with pytest.raises(StoreUnavailable, match="no history yet"):
-        await asking(store, "there is no history yet").page(Question(), None, 10)
+        await asking(store, "there is no history yet").page(Question(None), None, 10)
     assert await asking(store, "there is no history yet").health("acme") is None
     assert store.calls == []
 

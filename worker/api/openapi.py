@@ -7,6 +7,7 @@ from worker.api.dialects import FIELDS
 from worker.api.schemas import SCHEMAS
 from worker.history.asked import OUTCOMES, REASON_NAMES
 from worker.history.asked import PAGE as HISTORY_PAGE
+from worker.history.filters import FILTERS
 from worker.history.store import LARGEST_PAGE
 from worker.webhooks.declaration import CONTENT, ID, Kept
 from worker.webhooks.store import LONGEST_ID
@@ -182,18 +183,12 @@ def _explain() -> Json:
     )
 
 
-_FILTERED: dict[str, tuple[str, Json]] = {
-    "instance": ("Of this instance", _NAME),
-    "webhook": ("For the webhook of this id", _NAME),
-    "event": ("Of this event, in any spelling", _NAME),
-    "chat": ("About this chat: its address, or a phone number in digits", _NAME),
-    "outcome": ("With this outcome", {"enum": list(OUTCOMES)}),
-    "reason": ("For this reason", {"enum": list(REASON_NAMES)}),
-    "status": ("Answered with this status", {"type": "integer", "minimum": 100, "maximum": 999}),
-    "since": ("From this time on: RFC 3339, or an age as 90s, 30m, 2h, 3d", _NAME),
-    "until": ("Before this time, written likewise", _NAME),
-    "id": ("Of this delivery", _NAME),
+_FILTERED: dict[str, Json] = {
+    "outcome": {"enum": list(OUTCOMES)},
+    "reason": {"enum": list(REASON_NAMES)},
+    "status": {"type": "integer", "minimum": 100, "maximum": 999},
 }
+"""Filters that take less than any text."""
 
 
 def _history() -> Json:
@@ -205,7 +200,7 @@ def _history() -> Json:
         description="All filters that are given must hold. An instance's own token sees the rows of its instance, "
         "whatever it asks for. 404: HISTORY is off.",
         parameters=[
-            *(_query(name, text, schema) for name, (text, schema) in _FILTERED.items()),
+            *(_query(name, f"Rows {text}", _FILTERED.get(name, _NAME)) for name, (_, text) in FILTERS.items()),
             _query("after", "The `next` of the page before", {"type": "string"}),
             _query("limit", "At most so many rows", page),
         ],

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, count, output, say, say_json
+from worker.history.filters import FILTERS
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,25 +16,12 @@ if TYPE_CHECKING:
 SHOWN = 50
 """Rows of `history list` without --limit: a screen or two."""
 
-_HELP = {
-    "instance": ("NAME", "of this instance"),
-    "webhook": ("ID", "for the webhook of this id (`default`, `global`, ...)"),
-    "event": ("NAME", "of this event, in any spelling: messages.upsert, MESSAGES_UPSERT"),
-    "chat": ("CHAT", "about this chat: its address, or a phone number in digits"),
-    "outcome": ("OUTCOME", "Delivered, Skipped, Retried, Parked or DeadLettered"),
-    "reason": ("REASON", "for this reason, as docs/outcomes.md has them"),
-    "status": ("CODE", "answered with this status"),
-    "since": ("WHEN", "since an ISO time (UTC unless it says) or an age: 90s 30m 2h 3d"),
-    "until": ("WHEN", "before that"),
-    "id": ("ID", "of this delivery (the `webhook-id` header)"),
-}
-
 
 def add_to(commands: Subparsers) -> None:
     history = commands.add_parser("history", help="what became of deliveries: list them, show one, resend a dead one")
     actions = history.add_subparsers(required=True, metavar="action")
     listed = add_command(actions, "list", "rows, newest first; all that is given must hold", _list)
-    for name, (placeholder, text) in _HELP.items():
+    for name, (placeholder, text) in FILTERS.items():
         listed.add_argument(f"--{name}", metavar=placeholder, help=text)
     listed.add_argument("--limit", type=count, default=SHOWN, metavar="N", help=f"at most so many (default: {SHOWN})")
     show = add_command(actions, "show", "one delivery's attempts, oldest first", _show)
@@ -71,7 +59,7 @@ async def _list(options: argparse.Namespace, settings: Settings) -> int:
     from worker.history import asked, shown  # noqa: PLC0415
     from worker.process.history_store import now  # noqa: PLC0415
 
-    given = {name: text for name in _HELP if (text := getattr(options, name)) is not None}
+    given = {name: text for name in FILTERS if (text := getattr(options, name)) is not None}
     try:
         question = asked.question(given, None, now())
     except asked.BadFilter as error:

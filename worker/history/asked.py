@@ -14,13 +14,12 @@ from worker.domain.choosing.problem import is_text
 from worker.domain.history import REPLAYED
 from worker.domain.names import canonical
 from worker.domain.outcome import REASONS
+from worker.history.filters import FILTERS, LONGEST
 from worker.history.store import LARGEST_PAGE, Cursor, Question
 
 PAGE = 100
 OUTCOMES = tuple(outcome.__name__ for outcome in REASONS)
 REASON_NAMES = tuple(sorted({REPLAYED, *(reason.value for reasons in REASONS.values() for reason in reasons)}))
-
-_LONGEST = {"instance": 255, "webhook": 64, "event": 255, "id": 128}
 
 
 class BadFilter(ValueError):
@@ -37,7 +36,7 @@ def question(given: Mapping[str, str], owner: str | None, now: float) -> Questio
     problems: dict[str, str] = {}
     for name, text in given.items():
         try:
-            values[name] = _READERS[name](name, text, now) if name in _READERS else _unknown(_READERS)
+            values[name] = _READERS[name](name, text, now) if name in FILTERS else _unknown(FILTERS)
         except ValueError as error:
             problems[name] = str(error)
     if not problems and (values.get("since") or 0) > (values.get("until") or values.get("since") or 0):
@@ -77,8 +76,8 @@ def _unknown(known: Iterable[str]) -> Any:
 
 
 def _name(name: str, text: str, _: float) -> str:
-    if not text or len(text) > _LONGEST[name] or "\0" in text or not is_text(text):
-        raise ValueError(f"must be 1 to {_LONGEST[name]} characters")
+    if not text or len(text) > LONGEST[name] or "\0" in text or not is_text(text):
+        raise ValueError(f"must be 1 to {LONGEST[name]} characters")
     return text
 
 
@@ -135,4 +134,3 @@ _READERS: Mapping[str, Callable[[str, str, float], Any]] = {
     "until": _moment,
     "id": _name,
 }
-FILTERS = tuple(_READERS)

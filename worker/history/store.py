@@ -24,10 +24,11 @@ class Question:
     """Which rows are asked for; all that is given must hold. `since` and `until` are Unix milliseconds (from
     `since`, before `until`), `event` a canonical name.
 
-    `owner`: rows of this instance alone, whatever else is asked for; None is the operator, who sees all.
+    `owner`: rows of this instance alone, whatever else is asked for; None is the operator, who sees all. It has no
+    default, so that nobody who asks for an instance's owner can forget it.
     """
 
-    owner: str | None = None
+    owner: str | None
     instance: str | None = None
     webhook: str | None = None
     event: str | None = None

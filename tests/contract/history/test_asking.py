@@ -14,7 +14,7 @@ HOUR = 3_600_000
 
 
 async def found(history: HistoryStore, **asked: Any) -> list[Row]:
-    return [kept.row for kept in (await history.page(Question(**asked), None, 500)).items]
+    return [kept.row for kept in (await history.page(Question(**{"owner": None, **asked}), None, 500)).items]
 
 
 async def test_pages_go_on_where_the_last_one_ended(history: HistoryStore) -> None:
@@ -23,7 +23,7 @@ async def test_pages_go_on_where_the_last_one_ended(history: HistoryStore) -> No
     seen: list[int] = []
     after: Cursor | None = None
     while True:
-        page = await history.page(Question(), after, 3)
+        page = await history.page(Question(None), after, 3)
         seen += [kept.row.attempt for kept in page.items]
         if page.following is None:
             break
@@ -34,9 +34,9 @@ async def test_pages_go_on_where_the_last_one_ended(history: HistoryStore) -> No
 
 async def test_a_page_is_not_moved_by_rows_that_come_meanwhile(history: HistoryStore) -> None:
     await history.write([batch(DELIVERED, DELIVERED._replace(at=NOON - 1))])
-    first = await history.page(Question(), None, 1)
+    first = await history.page(Question(None), None, 1)
     await history.write([batch(DELIVERED._replace(at=NOON + 1), number=2)])
-    second = await history.page(Question(), first.following, 1)
+    second = await history.page(Question(None), first.following, 1)
     assert [kept.row.at for kept in (*first.items, *second.items)] == [NOON, NOON - 1]
     assert second.following is None
 
@@ -44,7 +44,7 @@ async def test_a_page_is_not_moved_by_rows_that_come_meanwhile(history: HistoryS
 async def test_a_page_of_another_size_is_refused(history: HistoryStore) -> None:
     for limit in (0, -1, 501):
         with pytest.raises(ValueError, match="1 to 500"):
-            await history.page(Question(), None, limit)
+            await history.page(Question(None), None, limit)
 
 
 OTHER = FAILED._replace(
@@ -195,4 +195,4 @@ async def test_health_counts_attempts_of_the_hour_and_the_day(history: HistorySt
 @pytest.mark.usefixtures("own_database")
 async def test_questions_before_there_are_tables_say_what_is_missing(new_history: Any) -> None:
     with pytest.raises(StoreUnavailable, match=r"lacks the history's tables|cannot be opened"):
-        await new_history().page(Question(), None, 1)
+        await new_history().page(Question(None), None, 1)

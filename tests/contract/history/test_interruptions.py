@@ -39,11 +39,11 @@ asyncio.run(history_store(sys.argv[1], KEEP_DAYS, lambda: NOON).write([batch(*ro
 async def test_a_writer_that_is_killed_before_its_commit_has_written_nothing(history: HistoryStore, uri: str) -> None:
     killed = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_BEFORE_COMMIT, uri)
     assert await killed.wait() == -signal.SIGKILL
-    assert (await history.page(Question(), None, 500)).items == ()
+    assert (await history.page(Question(None), None, 500)).items == ()
     rows = [DELIVERED._replace(attempt=number) for number in range(ROWS)]
     assert await history.write([batch(*rows)]) == ROWS
-    first = await history.page(Question(), None, 500)
-    second = await history.page(Question(), first.following, 500)
+    first = await history.page(Question(None), None, 500)
+    second = await history.page(Question(None), first.following, 500)
     assert {kept.row for kept in (*first.items, *second.items)} == set(rows)
 
 
@@ -53,7 +53,7 @@ async def test_ten_stores_may_prepare_at_once_and_again(new_history: NewHistory)
     await asyncio.gather(*(store.prepare() for store in stores))
     assert await stores[0].write([batch(DELIVERED)]) == 1
     await stores[1].prepare()
-    assert len((await stores[2].page(Question(), None, 1)).items) == 1
+    assert len((await stores[2].page(Question(None), None, 1)).items) == 1
 
 
 @pytest.mark.usefixtures("own_database")
@@ -73,9 +73,9 @@ async def test_a_schema_of_the_uri_and_a_pooler_without_sessions(postgres: Postg
         await history.prepare()
         long_ago = FAILED._replace(at=NOON - 5 * 86_400_000)
         assert await history.write([batch(DELIVERED, long_ago)]) == 2
-        assert [kept.row for kept in (await history.page(Question(), None, 5)).items] == [DELIVERED, long_ago]
+        assert [kept.row for kept in (await history.page(Question(None), None, 5)).items] == [DELIVERED, long_ago]
         assert (await history.tidy(NOON + 9 * 86_400_000)).expired == 3  # both days, and one that was made ahead
-        assert (await history.page(Question(), None, 5)).items == ()
+        assert (await history.page(Question(None), None, 5)).items == ()
     finally:
         await history.close()
 
@@ -93,7 +93,7 @@ async def test_lost_connections_cost_a_repeat_and_no_row(postgres: Postgres) -> 
         with pytest.raises(StoreUnavailable):
             await blocked
         assert await history.write([batch(DELIVERED, number=2)]) == 1
-        assert len((await history.page(Question(), None, 10)).items) == 3
+        assert len((await history.page(Question(None), None, 10)).items) == 3
     finally:
         await history.close()
 
@@ -152,7 +152,7 @@ async def test_a_server_that_is_not_there_is_an_outage(scheme: str) -> None:
             history.prepare(),
             history.write([batch(DELIVERED)]),
             history.tidy(NOON),
-            history.page(Question(), None, 1),
+            history.page(Question(None), None, 1),
             history.timeline("msg_1", None),
             history.health("acme", NOON),
         ):
@@ -188,7 +188,7 @@ async def test_a_question_does_not_wait_for_another_processs_write(tmp_path: Pat
         await history.write([batch(DELIVERED)])
         with closing(sqlite3.connect(tmp_path / "history.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            assert len((await history.page(Question(), None, 1)).items) == 1
+            assert len((await history.page(Question(None), None, 1)).items) == 1
             assert (await history.health("acme", NOON)).keys() == {"default"}
     finally:
         await history.close()
