@@ -11,6 +11,7 @@ from tests.support.tls import Authority
 from worker.basics.address import Address
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach
 from worker.doctor.endpoints import TOLD, by_place, certificates, dns, endpoints, outage, proxy, unsendable
+from worker.doctor.notices import receivers
 from worker.domain.webhook import Webhook
 from worker.http.proxy import EgressProxy
 from worker.process.sources import KINDS
@@ -173,3 +174,17 @@ def test_dns_that_resolves_nothing_or_slowly_is_told() -> None:
     assert fast is not None
     assert (none.level, slow.level, fast.level) == ("problem", "warning", "ok")
     assert "2.50 s" in slow.what
+
+
+def test_addresses_of_notices_are_tried_too_and_named_by_what_sets_them() -> None:
+    """Also that of a webhook which is disabled: then its owner hears most."""
+    off = Webhook("acme", "https://h.example/", enabled=False, alert_url="https://alerts.example/x")
+    (settings, _) = load({"OPS_WEBHOOK_URL": "https://ops.example/y"}, None)
+    places = by_place([off, *receivers(settings, [off, ACME])])
+    assert sorted(place.host for place in places) == ["alerts.example", "ops.example"]
+    reached = Reach({place: Probe("connect", "refused") for place in places}, 0)
+    owners, operators = endpoints(reached, places)
+    assert "(alert_url of acme/default)" in owners.what
+    assert "webhook-worker webhook set acme --id default --alert-url URL" in owners.fix
+    assert "(OPS_WEBHOOK_URL)" in operators.what
+    assert operators.fix.endswith("or OPS_WEBHOOK_URL")

@@ -15,7 +15,7 @@ import uvloop
 
 from worker import __version__
 from worker.basics.printable import make_writable
-from worker.cli import api, check, dead, doctor, history, history_writer, migrate, replay, run, webhook
+from worker.cli import api, check, dead, doctor, history, history_writer, migrate, notices, replay, run, webhook
 from worker.cli.common import WRONG, Command, Parser, complain, output
 from worker.settings.settings import Settings, SettingsError, load
 from worker.telemetry.log import configure
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="command")
-    for module in (run, api, history_writer, check, doctor, migrate, webhook, history, replay, dead):
+    for module in (run, api, history_writer, check, doctor, migrate, webhook, history, notices, replay, dead):
         module.add_to(commands)
     return top
 

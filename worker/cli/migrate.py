@@ -1,4 +1,4 @@
-"""`webhook-worker migrate`: the worker's own table, brought up to date."""
+"""`webhook-worker migrate`: the worker's own tables, of webhooks and of history, brought up to date."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from worker.settings.settings import Settings
 
 
 def add_to(commands: Subparsers) -> None:
-    text = "create or update the worker's own table; `run` does it too; safe when many do it at once"
+    text = "create or update the worker's own tables; `run` does it too; safe when many do it at once"
     add_command(commands, "migrate", text, _migrate)
 
 
@@ -23,5 +23,21 @@ async def _migrate(options: argparse.Namespace, settings: Settings) -> int:
         finally:
             await store.close()
         text = f"the schema has version {version}"
-    say_json({"version": version}) if options.json else say(text)
+    kept = await _migrate_history(settings)
+    more = " but the history's tables" if kept and version is None else ""
+    say_json({"version": version, "history": kept}) if options.json else say(text + more)
     return DONE
+
+
+async def _migrate_history(settings: Settings) -> bool:
+    """False: there is none."""
+    from worker.process.history_store import store_of_history  # noqa: PLC0415
+
+    if settings.history == "off":
+        return False
+    store = store_of_history(settings)
+    try:
+        await store.prepare()
+    finally:
+        await store.close()
+    return True

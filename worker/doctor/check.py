@@ -15,11 +15,11 @@ from worker.broker.connection import BROKER_ERRORS, close, connect, in_words
 from worker.broker.consuming.plan import ConsumptionPlan
 from worker.broker.declare import lacks_room, mismatch, missing, no_room
 from worker.broker.topology import Topology
-from worker.doctor import history
+from worker.doctor import history, notices
 from worker.doctor.asking.reach import proxy_problem
 from worker.doctor.asking.refusals import host_of, refusals
-from worker.doctor.endpoints import problems_of
-from worker.domain.notices.receivers import PREFIX, NoticeReceiver, owner
+from worker.doctor.endpoints import problems_of, who
+from worker.domain.notices.receivers import owner
 from worker.domain.webhook import Endpoint, Webhook
 from worker.http.egress import Refusal, Remedy
 from worker.process import wiring
@@ -75,6 +75,8 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
         yield await _egress(settings, seen.webhooks)
     if seen.problem is None and settings.history != "off":  # often the same database, or the same folder
         yield f"history ({settings.history_database_uri.shown})", await history.problem(settings)
+    if (untold := notices.untold(settings, seen.webhooks or ())) is not None:
+        yield f"notices ({untold})", None
     if (proxy := wiring.egress_proxy(settings)) is not None:
         yield f"egress proxy {proxy.address.server}", await proxy_problem(proxy)
     try:
@@ -176,14 +178,7 @@ async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:
 
 
 def _example(webhook: Webhook, refusal: Refusal) -> str:
-    return f"{_whose(webhook)} {host_of(webhook.url)}: {refusal.without(Remedy.ALLOW)}"
-
-
-def _whose(webhook: Webhook) -> str:
-    if isinstance(webhook, NoticeReceiver):
-        name = webhook.id.removeprefix(PREFIX)
-        return f"alert_url of {webhook.instance}/{name}" if webhook.instance else "OPS_WEBHOOK_URL"
-    return f"{webhook.instance}/{webhook.id}" if webhook.instance else "WEBHOOK_GLOBAL_URL"
+    return f"{who(webhook)} {host_of(webhook.url)}: {refusal.without(Remedy.ALLOW)}"
 
 
 async def _broker(settings: Settings, connection: AbstractConnection) -> AsyncIterator[Line]:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of_webhook
 from worker.doctor.finding import Finding, Level, many, some
+from worker.domain.notices.receivers import PREFIX, NoticeReceiver
 from worker.domain.request import problem_with
 from worker.domain.webhook import Webhook
 from worker.http.proxy import EgressProxy
@@ -168,11 +169,18 @@ def _remedy(failure: Failure, place: Place, set_url: str) -> tuple[Level, str, s
 
 def _set_url(webhook: Webhook, elsewhere: str) -> str:
     if not webhook.instance:
-        return "WEBHOOK_GLOBAL_URL"
+        return who(webhook)
     if elsewhere:
         return f"{elsewhere.replace('{instance}', webhook.instance)} ({who(webhook)})"
-    return shlex.join(["webhook-worker", "webhook", "set", webhook.instance, "--id", webhook.id, "--url", "URL"])
+    identity, option = webhook.id, "--url"
+    if isinstance(webhook, NoticeReceiver):
+        identity, option = identity.removeprefix(PREFIX), "--alert-url"
+    return shlex.join(["webhook-worker", "webhook", "set", webhook.instance, "--id", identity, option, "URL"])
 
 
 def who(webhook: Webhook) -> str:
+    """As people name it: by its instance and id, or by the setting or field that it comes from."""
+    if isinstance(webhook, NoticeReceiver):
+        name = webhook.id.removeprefix(PREFIX)
+        return f"alert_url of {webhook.instance}/{name}" if webhook.instance else "OPS_WEBHOOK_URL"
     return f"{webhook.instance}/{webhook.id}" if webhook.instance else "WEBHOOK_GLOBAL_URL"

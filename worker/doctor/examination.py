@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
-from worker.doctor import clock, database, endpoints, history
+from worker.doctor import clock, database, endpoints, history, notices
 from worker.doctor.asking.management import ManagementAddress
 from worker.doctor.asking.reach import reach
 from worker.doctor.broker import BrokerExamination
@@ -37,6 +37,8 @@ async def examine(settings: Settings, address: ManagementAddress, *, given: bool
     async for finding in _stored(settings, webhooks, ahead):
         yield finding
     yield history.finding(await history.problem(settings), settings)
+    if (heard := notices.finding(settings, webhooks)) is not None:
+        yield heard
     tenants = {webhook.instance for webhook in webhooks if webhook.instance}
     broker = BrokerExamination(settings, address, tenants, given=given)
     async for finding in broker.findings(await _instances(settings)):
@@ -103,7 +105,7 @@ async def _instances(settings: Settings) -> Collection[str] | None:
 
 
 async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Finding]:
-    places = endpoints.by_place(webhooks)
+    places = endpoints.by_place([*webhooks, *notices.receivers(settings, webhooks)])
     proxy, trusted = wiring.egress_proxy(settings), trust(settings.egress_ca_file)
     reached = await reach(
         places, wiring.egress_policy(settings), trusted=trusted, ca_file=settings.egress_ca_file, proxy=proxy

@@ -112,7 +112,7 @@ def test_shortened_text_fits_ends_at_a_whole_character_and_says_so(text: str, mo
 @pytest.mark.parametrize("kind", [*Kind])
 def test_every_kind_has_a_body_in_every_form_that_names_the_instance(kind: Kind, form: Format) -> None:
     body = body_of(event("acme", kind=kind), form)
-    assert b"acme" in body or kind in (Kind.SELF_FAULT, Kind.BACKLOG)
+    assert b"acme" in body or kind in (Kind.SELF_FAULT, Kind.BACKLOG, Kind.TEST)
 
 
 def test_what_is_no_notice_has_no_body() -> None:

@@ -224,3 +224,10 @@ async def test_the_sqlite_file_is_its_owners_alone_and_reading_does_not_make_one
     made = await worker(arguments=("webhook", "set", "acme", "--url", "https://h.example/x"), ready=False)
     assert await made.wait() == 0
     assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("webhooks.db*")} == {0o600}
+
+
+async def test_an_owner_who_would_hear_little_is_named(worker: StartWorker, webhooks: PutWebhooks) -> None:
+    await webhooks(Webhook("acme", "http://127.0.0.1:9/", alert_url="http://127.0.0.1:9/owner"))
+    code, output = await check(worker, HISTORY="off")
+    assert code == 0
+    assert "HISTORY=off: the alert_url of 1 webhook hears of disabled webhooks only" in output

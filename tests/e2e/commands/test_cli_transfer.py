@@ -214,6 +214,7 @@ async def test_stored_secrets_are_encrypted_when_asked(cli, tmp_path: Path) -> N
 
 async def test_migrate_makes_the_table_or_says_that_there_is_none(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert (await cli("migrate"))[1] == f"the schema has version {SCHEMA_VERSION}"
-    assert (await cli("migrate", "--json"))[0] == 0
+    assert json.loads((await cli("migrate", "--json"))[1]) == {"version": SCHEMA_VERSION, "history": True}
     assert (tmp_path / "webhooks.db").exists()
+    assert (tmp_path / "history.db").exists()
     assert "nothing to migrate with WEBHOOK_SOURCE=file" in (await cli("migrate", WEBHOOK_SOURCE="file"))[1]

@@ -62,3 +62,20 @@ async def test_an_owner_hears_of_dead_letters_once_although_two_replicas_ask(
     assert said["data"]["fix"] == "webhook-worker dead redrive --instance=acme --webhook=default"
     assert [await replica.stop() for replica in replicas] == [0, 0]
     assert (len(receiver.at("/owner")), len(receiver.at("/ops"))) == (1, 1)
+
+
+async def test_an_address_can_be_tried_before_anything_happens(
+    worker: StartWorker, webhooks: PutWebhooks, receiver: Receiver
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/x"), secrets=(SECRET,), alert_url=receiver.url("/owner")))
+    receiver.always("/owner", 503)
+    settings = {"OPS_WEBHOOK_URL": receiver.url("/ops"), "OPS_WEBHOOK_SECRET": OPS_SECRET}
+    tries = [(("notices", "test"), 0), (("notices", "test", "acme"), 1), (("notices", "test", "shop"), 1)]
+    for command, code in tries:
+        tried = await worker(arguments=command, ready=False, **settings)
+        assert (await tried.wait(), command) == (code, command)
+    assert "nobody hears: --alert-url of 'shop'" in tried.output()
+    assert [hit.path for hit in receiver.requests] == ["/ops", "/owner"]
+    for hit, secret in zip(receiver.requests, (OPS_SECRET, SECRET), strict=True):
+        said = Verifier(secret).verify(hit.body, dict(hit.headers))
+        assert (said["type"], said["data"]["fix"]) == ("notice.test", "webhook-worker doctor")

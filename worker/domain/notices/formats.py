@@ -81,6 +81,8 @@ def title(kind: str, data: Data) -> str:
             return "Events wait for the worker"
         case Kind.SILENT:
             return f"Instance {data.instance} gets no messages"
+        case Kind.TEST:
+            return "A test: notices arrive here"
     return kind
 
 

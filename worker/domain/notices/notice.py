@@ -30,6 +30,7 @@ class Kind(StrEnum):
     SELF_FAULT = "worker.self_fault"
     BACKLOG = "worker.backlog"
     SILENT = "instance.silent"
+    TEST = "notice.test"
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -100,6 +101,11 @@ class Notice:
     def past(self, receiver: str) -> Past:
         """Of its delivery to the receiver of notices with this id (receivers.py)."""
         return Past(self.event_id, self.at, "", CARRIER, receiver)
+
+
+def notice_of_test(instance: str, webhook: str | None, now: float) -> Notice:
+    """Of which nothing follows, for whoever wants to see whether an address is right. `now` is Unix seconds."""
+    return Notice(Kind.TEST, now, instance, webhook, "somebody asked for a test; nothing is wrong", now)
 
 
 def data_in(event: Event) -> Data:
