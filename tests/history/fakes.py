@@ -82,7 +82,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.away = False
-        self.cpu_seconds = 0.0
+        self.cpu_seconds = self.gather_seconds = 0.0
         self.calls: list[str] = []
         self.batches: dict[tuple[str, int], Batch] = {}
         self.heard: list[Pulse] = []

@@ -232,3 +232,22 @@ async def test_pulses_are_heard_beside_rows_and_acked_after_both() -> None:
         await rig.empty()
     assert rig.store.heard == [Pulse("acme", 1), Pulse("acme", 2), Pulse("shop", 3)]
     assert rig.counts.rows == 2
+
+
+@pytest.mark.parametrize(("enough", "gathers"), [(4000, True), (4, False)])
+async def test_a_database_that_likes_many_rows_at_once_is_given_time_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, enough: int, gathers: bool
+) -> None:
+    """Unless so many came that more must be waiting."""
+    monkeypatch.setattr(module, "GATHERED_ROWS", enough)
+    rig = Rig(batch(0), batch(2))
+    rig.store.gather_seconds = 3600.0
+    async with rig.running():
+        await rig.empty()
+        rig.inboxes[0].queue.append(batch(4))
+        rig.inboxes[0].stirred.set()
+        if gathers:
+            await asyncio.sleep(0.05)
+            assert rig.queue
+        else:
+            await rig.empty()

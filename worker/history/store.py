@@ -98,6 +98,10 @@ class HistoryStore(Protocol):
     def cpu_seconds(self) -> float:
         """What its calls have taken of this process's processor until now."""
 
+    @property
+    def gather_seconds(self) -> float:
+        """How long rows should gather between two writes: a row's price falls with their number in a transaction."""
+
     async def prepare(self) -> None:
         """Makes or migrates the tables; safe for several processes at once, and to repeat."""
 

@@ -31,6 +31,9 @@ CALM_SECONDS = 300.0
 """How long the database must have been there before holes are counted: after an outage a batch that was held comes
 behind those that were written before it."""
 
+GATHERED_ROWS = 4000
+"""So many in one write, and the next one follows at once: more are waiting, and gathering makes them no cheaper."""
+
 LARGE_BYTES = 256 * 1024
 """Of bodies: larger ones are decoded in a thread, as deliveries may share the event loop."""
 
@@ -150,17 +153,19 @@ class Writer:
                 bodies = await inbox.take()
                 began, used = asyncio.get_running_loop().time(), self._store.cpu_seconds
                 async with asyncio.timeout(HOLD_SECONDS):
-                    await self._write(bodies)
+                    rows = await self._write(bodies)
                     await inbox.ack()
                 self._oldest, self._failures = None, 0
-                rest = (self._store.cpu_seconds - used) / self._share - (asyncio.get_running_loop().time() - began)
-                await asyncio.sleep(max(0.0, rest))
+                gather = self._store.gather_seconds if rows < GATHERED_ROWS else 0.0
+                share = (self._store.cpu_seconds - used) / self._share
+                await asyncio.sleep(max(0.0, max(gather, share) - (asyncio.get_running_loop().time() - began)))
         except TimeoutError:
             raise StoreUnavailable(f"it has not taken {len(bodies)} batches within {HOLD_SECONDS:g} s") from None
         finally:
             await inbox.close()
 
-    async def _write(self, bodies: Sequence[bytes]) -> None:
+    async def _write(self, bodies: Sequence[bytes]) -> int:
+        """Returns how many rows there were."""
         found = [each for body in bodies if (each := await self._decoded(body)) is not None]
         batches = [each for each in found if isinstance(each, Batch)]
         if batches:
@@ -169,11 +174,15 @@ class Writer:
         pulses = [pulse for each in found if not isinstance(each, Batch) for pulse in each]
         if pulses:
             await self._store.hear(pulses)
+        return sum(len(batch.rows) for batch in batches)
 
     async def _decoded(self, body: bytes) -> Batch | Pulses | None:
         """None: nobody could ever write it, so it does not come back."""
         try:
-            return decode(body) if len(body) <= LARGE_BYTES else await asyncio.to_thread(decode, body)
+            if len(body) > LARGE_BYTES:
+                return await asyncio.to_thread(decode, body)
+            await asyncio.sleep(0)  # deliveries' turn: the next one takes a millisecond
+            return decode(body)
         except UnreadableBatch as error:
             log.warning("a message of the history's queue is dropped: %s", error)
             self._counts.unreadable()
