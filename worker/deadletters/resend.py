@@ -14,6 +14,7 @@ from worker.delivery.history_row import row_of
 from worker.delivery.ports import Sender
 from worker.domain.event import Event, InvalidEvent, parse
 from worker.domain.history import Row
+from worker.domain.notices.receivers import OPERATOR, PREFIX, NoticeReceiver, receiver
 from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome
 from worker.domain.past import Past
 from worker.domain.policy import Policy
@@ -37,7 +38,8 @@ Keep = Callable[[Row], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Resender:
-    """`load` gives an instance's webhooks and may raise StoreUnavailable; `operators` is the global webhook.
+    """`load` gives an instance's webhooks and may raise StoreUnavailable; `operators` is the global webhook,
+    `operators_notices` who hears notices about all of them.
 
     No lane, no circuit, no further attempt, and the webhook is not charged: somebody asked for this one. What a webhook
     chose not to hear does not count either.
@@ -45,6 +47,7 @@ class Resender:
 
     load: Callable[[str], Awaitable[Sequence[Webhook]]]
     operators: Webhook | None
+    operators_notices: NoticeReceiver | None
     sender: Sender
     policy: Policy
     clocks: Clocks
@@ -53,8 +56,8 @@ class Resender:
     async def resend(self, connection: AbstractConnection, queue: str, delivery_id: str, owner: str | None) -> Row:
         """The attempt, as the history has it. A 2xx takes the letter out of the queue; else it stays.
 
-        `owner`: letters of another instance are not there; None: the operator asks. Raises NotThere, NotResendable,
-        StoreUnavailable, and what a broken connection raises.
+        `owner`: letters of another instance, and those to the operator, are not there; None: the operator asks. Raises
+        NotThere, NotResendable, StoreUnavailable, and what a broken connection raises.
         """
         async with Browser(connection, queue) as browser:
             found = await _looked_for(browser, delivery_id, owner)
@@ -89,12 +92,15 @@ class Resender:
         return self._routed(event, past, past.webhook_id, await self.load(event.instance)), event
 
     def _routed(self, event: Event, past: Past, wanted: str, webhooks: Sequence[Webhook]) -> Delivery:
-        addressed = addressees(webhooks, self.operators, wanted)
-        if not addressed:
+        found = next(iter(addressees(webhooks, self.operators, wanted)), None)
+        found = found or receiver(wanted, webhooks, self.operators_notices)
+        if found is None and wanted.startswith(PREFIX):
+            raise NotResendable("nobody hears it any more: set the webhook's alert_url, or OPS_WEBHOOK_URL")
+        if found is None:
             raise NotResendable(f"its webhook {wanted!r} is gone: set it again")
-        if addressed[0].paused_at is not None:
+        if found.paused_at is not None:
             raise NotResendable(f"its webhook {wanted!r} is paused: resume it")
-        routed = route(event, past, addressed[0], webhooks)
+        routed = route(event, past, found, webhooks)
         if isinstance(routed, Delivery):
             return routed
         raise NotResendable(f"its webhook {wanted!r} does not take it now ({routed.reason.value}): change or enable it")
@@ -130,7 +136,8 @@ async def _looked_for(browser: Browser, delivery_id: str, owner: str | None) -> 
 
     def look(seen: Seen) -> bool:
         letter = read(seen.headers, seen.body, seen.message_id)
-        if letter.id == delivery_id and owner in (None, letter.instance) and not found:
+        theirs = owner is None or (owner == letter.instance and letter.webhook != OPERATOR)
+        if letter.id == delivery_id and theirs and not found:
             found.append(seen)
             browser.enough()
         return True

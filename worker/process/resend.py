@@ -141,4 +141,6 @@ def _resender(settings: Settings, connection: AbstractConnection, stack: AsyncEx
 
     policy = wiring.policy(settings, wiring.retry_schedule(settings))
     clocks = Clocks(time.time, time.monotonic)
-    return Resender(store.load, wiring.global_webhook(settings), sender, policy, clocks, keep), queues.dead
+    hearing = wiring.operators_notices(settings)
+    resender = Resender(store.load, wiring.global_webhook(settings), hearing, sender, policy, clocks, keep)
+    return resender, queues.dead

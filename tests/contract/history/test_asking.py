@@ -7,6 +7,7 @@ import pytest
 
 from tests.contract.history.conftest import DAY, DELIVERED, FAILED, NOON, batch
 from worker.domain.history import Row
+from worker.domain.notices.receivers import OPERATOR
 from worker.history.store import Cursor, Health, HistoryStore, Question, Span
 from worker.webhooks.store import StoreUnavailable
 
@@ -131,6 +132,17 @@ async def test_an_owner_sees_its_own_rows_whatever_is_asked(history: HistoryStor
     assert await history.timeline("msg_x", "acme") == ()
     assert await history.timeline("msg_1", "ACME") == ()
     assert await history.timeline("msg_1", "") == ()
+
+
+async def test_what_the_operator_heard_of_an_instance_is_not_the_instances(history: HistoryStore) -> None:
+    """Its row would say where the operator is, and what answered there."""
+    told = DELIVERED._replace(webhook=OPERATOR, id="msg_ops")
+    unknown = DELIVERED._replace(webhook=None, id="evt_1")
+    await history.write([batch(told, unknown, DELIVERED._replace(webhook="notice:default", id="msg_own"))])
+    assert {row.id for row in await found(history, owner="acme")} == {"evt_1", "msg_own"}
+    assert await found(history, owner="acme", webhook=OPERATOR) == []
+    assert await history.timeline("msg_ops", "acme") == ()
+    assert [row.id for row in await found(history, webhook=OPERATOR)] == ["msg_ops"]
 
 
 HOSTILE = ("acme\0", "\0", "acme' OR '1'='1", 'acme" OR 1=1 --', "acme\\", "\ud800", "a" * 10_000, "%s", ":owner", "?")

@@ -62,6 +62,10 @@ async def test_an_owner_hears_of_dead_letters_once_although_two_replicas_ask(
     assert said["data"]["fix"] == "webhook-worker dead redrive --instance=acme --webhook=default"
     assert [await replica.stop() for replica in replicas] == [0, 0]
     assert (len(receiver.at("/owner")), len(receiver.at("/ops"))) == (1, 1)
+    receiver.always("/ops", 200)
+    resend = ("history", "resend", str(receiver.at("/ops")[0].header("webhook-id")))
+    again = await worker(arguments=resend, ready=False, OPS_WEBHOOK_URL=receiver.url("/ops"))
+    assert (await again.wait(), len(receiver.at("/ops"))) == (0, 2), "its letter is sent to the address of today"
 
 
 async def test_an_address_can_be_tried_before_anything_happens(

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, func, select
 
 from worker.domain.choosing.jid import addresses_of, canonical_jid
 from worker.domain.history import Row
+from worker.domain.notices.receivers import OPERATOR
 from worker.domain.outcome import DeadLettered, Delivered, Parked, Retried, Skipped
 from worker.history.store import Cursor, Health, Kept, Question, Span
 from worker.stores.history.schema import FILTERED
@@ -65,7 +66,10 @@ def skipped(history: Table, instance: str, webhook: str, reasons: Sequence[str],
 
 def _rows(history: Table, owner: str | None) -> Select[Any]:
     statement = select(history.c.number, history.c.replica, *(history.c[name] for name in Row._fields))
-    return statement if owner is None else statement.where(history.c.instance == owner)
+    if owner is None:
+        return statement
+    # What the operator heard of the instance, and where, is the operator's.
+    return statement.where(history.c.instance == owner, history.c.webhook.is_distinct_from(OPERATOR))
 
 
 def _conditions(history: Table, question: Question) -> Iterator[ColumnElement[bool]]:
