@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.doctor.builders import queue, view
 from worker.broker.topology import topology
-from worker.doctor.history import finding, problem, shared
+from worker.doctor.history import finding, problem, shared, silent
+from worker.domain.pulse import Pulse
 from worker.settings.settings import Settings, load
 from worker.stores.database import parse
+from worker.stores.history.store import history_store
 
 TOPOLOGY = topology("webhooks", "evolution_exchange", (5,), history=True).whole
 SQLITE = parse("sqlite:///history.db")
@@ -62,3 +65,20 @@ def test_replicas_that_do_not_share_a_database_are_a_warning() -> None:
 def test_the_historys_queue_is_looked_at_like_the_others() -> None:
     assert TOPOLOGY.history in TOPOLOGY.queues
     assert TOPOLOGY.whole is TOPOLOGY
+
+
+async def test_instances_without_messages_are_named(tmp_path: Path) -> None:
+    there, now = settings(tmp_path / "history.db"), int(time.time() * 1000)
+    assert await silent(there) is None
+    assert not (tmp_path / "history.db").exists()
+    store = history_store(there.history_database_uri, 7, lambda: now)
+    await store.prepare()
+    quiet = range(now - 10 * 86_400_000, now - 8 * 3_600_000, 600_000)
+    await store.hear([Pulse("acme", at, at) for at in quiet] + [Pulse("acme", None, now)])
+    assert await store.judge(now) == 1
+    await store.close()
+    found = await silent(there)
+    assert found is not None
+    assert (found.level, found.items) == ("warning", ("acme",))
+    assert found.what == "1 instance is connected and gets no messages: acme"
+    assert await silent(settings(tmp_path / "history.db", HISTORY="off")) is None

@@ -110,6 +110,10 @@ class FakeStore:
         self._ask("hear")
         self.heard += pulses
 
+    async def silent(self, now: int) -> tuple[str, ...]:
+        self._ask("silent")
+        return ()
+
     async def tidy(self, now: int) -> Tidied:
         self._ask("tidy")
         lost, self.lost = self.lost, 0

@@ -36,7 +36,10 @@ async def examine(settings: Settings, address: ManagementAddress, *, given: bool
     webhooks: list[Webhook] = []
     async for finding in _stored(settings, webhooks, ahead):
         yield finding
-    yield history.finding(await history.problem(settings), settings)
+    problem = await history.problem(settings)
+    yield history.finding(problem, settings)
+    if problem is None and (silent := await history.silent(settings)) is not None:
+        yield silent
     if (heard := notices.finding(settings, webhooks)) is not None:
         yield heard
     tenants = {webhook.instance for webhook in webhooks if webhook.instance}

@@ -4,14 +4,15 @@ import asyncio
 import os
 
 from worker.broker.topology import Topology
-from worker.doctor.finding import Finding
+from worker.doctor.finding import Finding, many, some
 from worker.doctor.view import BrokerView
+from worker.process.history_store import now, store_of_history
 from worker.process.sources import require_driver
 from worker.settings.settings import Settings
 from worker.stores.database import Database
 from worker.webhooks.store import StoreUnavailable
 
-NAME = "history"
+NAME, SILENT = "history", "silent instances"
 SECONDS = 15.0
 TABLES = tuple(f"webhook_history{name}" for name in ("", "_batches", "_producers", "_troubles", "_listening"))
 
@@ -63,6 +64,25 @@ def finding(problem_found: str | None, settings: Settings) -> Finding:
         fix = "HISTORY_DATABASE_URI, or the rights of its user; HISTORY=off keeps none. Deliveries go on meanwhile"
         return Finding("warning", NAME, problem_found, fix)
     return Finding("ok", NAME, f"kept for {settings.history_days} days in {settings.history_database_uri.shown}")
+
+
+async def silent(settings: Settings) -> Finding | None:
+    """Instances without messages; None: there is none, or nobody can say. Nothing is made or changed."""
+    if settings.history == "off":
+        return None
+    store = store_of_history(settings)
+    try:
+        async with asyncio.timeout(SECONDS):
+            found = await store.silent(int(now() * 1000))
+    except (StoreUnavailable, TimeoutError):
+        return None  # its tables are not there yet, or its own finding says why
+    finally:
+        await store.close()
+    if not found:
+        return None
+    who = many(len(found), "instance is connected and gets", "instances are connected and get")
+    what = f"{who} no messages: {some(found)}"
+    return Finding("warning", SILENT, what, "restart each in Evolution: PUT /instance/restart/INSTANCE", found)
 
 
 def shared(view: BrokerView, topology: Topology, where: Database) -> Finding | None:

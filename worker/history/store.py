@@ -122,6 +122,9 @@ class HistoryStore(Protocol):
         to one process. Returns how many are silent: connected, and with other events within the last day. `now`: Unix
         milliseconds."""
 
+    async def silent(self, now: int) -> tuple[str, ...]:
+        """The names of those that `judge` counts, in order."""
+
     async def tidy(self, now: int) -> Tidied:
         """Makes partitions ahead, drops what is older than the history is kept, counts what is missing. `now`: Unix
         milliseconds. Safe for several processes at once; each thing is done and counted by one of them.

@@ -38,6 +38,7 @@ async def test_of_five_replicas_one_makes_the_notice_and_all_count_it(
     await steady.hear([Pulse(name, clock.now if name == "ACME" else None, clock.now) for name in NAMES])
     found = await asyncio.gather(*(new_history().judge(clock.now) for _ in range(5)))
     assert (max(found), await steady.judge(clock.now)) == (4, 4)
+    assert await steady.silent(clock.now) == tuple(sorted({*NAMES} - {"ACME"}))
     claimed = await steady.claim(clock.now)
     assert sorted(each.notice.instance for each in claimed) == sorted({*NAMES} - {"ACME"})
     assert {(each.notice.kind, each.notice.webhook) for each in claimed} == {(Kind.SILENT, None)}

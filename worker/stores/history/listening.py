@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, delete, func, select, update
 
 from worker.domain.notices.trouble import silence
 from worker.domain.pulse import FIRST_LOOK_MS, Listening, Pulse, heard, judged, reason_of
@@ -72,9 +72,13 @@ class ListeningTable:
         if due:
             with self._engine.begin() as connection:
                 self._judge(connection, sorted(due), now)
-        silent = select(func.count()).where(_C.silent == 1, _C.other > now - DAY_MS)
         with self._engine.connect() as connection:
-            return connection.execute(silent).scalar_one()
+            return connection.execute(select(func.count()).where(*_are_silent(now))).scalar_one()
+
+    def silent(self, now: int) -> tuple[str, ...]:
+        with self._engine.connect() as connection:
+            names = select(_C.instance).where(*_are_silent(now)).order_by(_C.instance)
+            return tuple(connection.execute(names).scalars())
 
     def _judge(self, connection: Connection, instances: Sequence[str], now: int) -> None:
         """Another replica may have looked since we asked."""
@@ -94,6 +98,11 @@ class ListeningTable:
         with self._engine.begin() as connection:
             before = now - GONE_MS
             connection.execute(delete(LISTENING).where(_C.message < before, _C.other < before))
+
+
+def _are_silent(now: int) -> tuple[ColumnElement[bool], ...]:
+    """One that says nothing else either for a day is gone, not silent."""
+    return (_C.silent == 1, _C.other > now - DAY_MS)
 
 
 def _due(connection: Connection, now: int) -> Sequence[str]:

@@ -68,6 +68,9 @@ class _Store:
     async def judge(self, now: int) -> int:
         return await self._run(lambda: self._tables().judge(now))
 
+    async def silent(self, now: int) -> tuple[str, ...]:
+        return await self._run(lambda: self._tables().silent(now))
+
     async def tidy(self, now: int) -> Tidied:
         return await self._run(lambda: self._tables().tidy(now))
 

@@ -88,6 +88,9 @@ class HistoryTables:
     def judge(self, now: int) -> int:
         return self._do(lambda: self._listening.judge(now))
 
+    def silent(self, now: int) -> tuple[str, ...]:
+        return self._do(lambda: self._listening.silent(now))
+
     def tidy(self, now: int) -> Tidied:
         return self._do(lambda: self._tidying.tidy(now))
 
