@@ -10,7 +10,7 @@ import pytest
 from tests.doctor.builders import queue, view
 from worker.broker.topology import topology
 from worker.doctor.history import finding, problem, shared, silent
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.settings.settings import Settings, load
 from worker.stores.database import parse
 from worker.stores.history.store import history_store

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.proof.silence.shops import DAY, MONDAY
 from tests.support.captures import EVOLUTION_2, EVOLUTION_GO, load
 from worker.domain.event import Event, parse
-from worker.domain.pulse import CONNECTIONS, Listening, Pulse, connected_in, heard, judged, reason_of
+from worker.domain.silence.pulse import CONNECTIONS, Listening, Pulse, connected_in, heard, judged, reason_of
 
 MINUTE, HOUR = 60_000, 3_600_000
 START = MONDAY * 1000

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.proof.silence.month import play
 from tests.proof.silence.shops import DAY, MONDAY, PACES, busy_minutes
-from worker.domain.silence import HOUR, Habits, Usual, begun, silent
+from worker.domain.silence.habits import HOUR, Habits, Usual, begun, silent
 
 WEEK = 7 * DAY
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from worker.delivery.ports import PublishFailed
 from worker.domain.history import Batch, Row
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.history.batches import decode
 from worker.history.store import Cursor, Health, Kept, Page, Question, Tidied
 from worker.webhooks.store import StoreUnavailable

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.history.fakes import row
 from worker.domain.history import Batch, Row
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.history.batches import UnreadableBatch, decode, encode, encode_pulses
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

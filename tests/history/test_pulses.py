@@ -9,7 +9,7 @@ import pytest
 from tests.history.fakes import FakeQueue
 from worker.delivery.ports import PublishFailed
 from worker.domain.event import Event, parse
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.history import pulses
 from worker.history.pulses import InstancePulses
 

@@ -18,7 +18,7 @@ from worker.delivery.notifier import Notifier
 from worker.domain.history import Batch, Row
 from worker.domain.notices.receivers import OPERATOR, operator, owner_id
 from worker.domain.notices.trouble import TroubleKind
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.domain.webhook import Webhook
 from worker.history.store import HistoryStore
 from worker.history.teller import Teller

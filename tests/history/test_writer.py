@@ -15,7 +15,7 @@ from tests.history.fakes import FakeCounts, FakeInbox, FakeStore, row
 from tests.support.waiting import eventually
 from worker.basics.tasks import end
 from worker.domain.history import Batch
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.history import writer as module
 from worker.history.batches import encode, encode_pulses
 from worker.history.writer import Inbox, Writer

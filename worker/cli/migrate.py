@@ -24,8 +24,7 @@ async def _migrate(options: argparse.Namespace, settings: Settings) -> int:
             await store.close()
         text = f"the schema has version {version}"
     kept = await _migrate_history(settings)
-    more = " but the history's tables" if kept and version is None else ""
-    say_json({"version": version, "history": kept}) if options.json else say(text + more)
+    say_json({"version": version, "history": kept}) if options.json else say(text)
     return DONE
 
 

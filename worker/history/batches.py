@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from worker.domain.history import Batch, Row
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 
 VERSION = 2
 """The newest; rows are still version 1, so that a writer of before reads them and leaves out only pulses. Who reads a

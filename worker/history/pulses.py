@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from worker.delivery.ports import PublishFailed
 from worker.domain.event import Event
-from worker.domain.pulse import CONNECTIONS, MESSAGES, Pulse, connected_in
+from worker.domain.silence.pulse import CONNECTIONS, MESSAGES, Pulse, connected_in
 from worker.history.batches import encode_pulses
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from worker.domain.history import Batch, Row
 from worker.domain.notices.notice import Notice
 from worker.domain.notices.trouble import Key, Seen
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 
 LARGEST_PAGE = 500
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from tests.contract.history.conftest import DAY, NOON, Clock, NewHistory
 from worker.domain.notices.notice import Kind
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.history.store import HistoryStore
 from worker.stores.database import parse
 from worker.stores.engine import engine_of

@@ -12,7 +12,7 @@ from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.events import event
 from tests.support.receiver import Receiver
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.domain.webhook import Webhook
 from worker.stores.history.store import history_store
 

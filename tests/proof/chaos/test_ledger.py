@@ -23,7 +23,7 @@ from tests.proof.chaos.run import Report, run
 from tests.proof.chaos.subscriptions import CAST
 from tests.support.local_broker import LocalBroker
 from worker.domain.history import Batch, Row
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.history.batches import encode, encode_pulses
 from worker.stores.history.store import history_store
 

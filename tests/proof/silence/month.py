@@ -4,7 +4,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from tests.proof.silence.shops import DAY, MINUTE, MONDAY
-from worker.domain.silence import begun, silent
+from worker.domain.silence.habits import begun, silent
 
 LOOK_SECONDS = 300
 """How often it is asked. Other events (presence, receipts) come all the time: the hardest case for false alarms."""

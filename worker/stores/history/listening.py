@@ -11,8 +11,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, delete, func, select, update
 
 from worker.domain.notices.trouble import silence
-from worker.domain.pulse import FIRST_LOOK_MS, Listening, Pulse, heard, judged, reason_of
-from worker.domain.silence import Habits, Usual
+from worker.domain.silence.habits import Habits, Usual
+from worker.domain.silence.pulse import FIRST_LOOK_MS, Listening, Pulse, heard, judged, reason_of
 from worker.stores.history.kinds import DAY_MS, Kind
 from worker.stores.history.schema import LISTENING
 from worker.stores.history.storable import is_name

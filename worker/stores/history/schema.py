@@ -148,8 +148,9 @@ LISTENING = Table(
     mysql_engine=_INNODB,
     mariadb_engine=_INNODB,
 )
-"""What is known of an instance's messages (domain/pulse.py, Listening): times in Unix ms, truths as 0 and 1, `minutes`
-a bit each, `usual` the habits as JSON: the hour in which they begin, and weeks, mean and mean of squares of each."""
+"""What is known of an instance's messages (Listening in domain/silence/pulse.py): times in Unix ms, truths as 0 and 1,
+`minutes` a bit each, `usual` the habits as JSON: the hour in which they begin, and weeks, mean and mean of squares of
+each."""
 
 Index("webhook_history_listening_look", LISTENING.c.silent, LISTENING.c.look)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, Page, Question, Tidied
 from worker.replay.fates import Moment, Rows
 from worker.replay.jobs import Held, Job, JobStore

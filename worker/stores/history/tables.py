@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
-from worker.domain.pulse import Pulse
+from worker.domain.silence.pulse import Pulse
 from worker.history.store import LARGEST_PAGE, Claimed, Cursor, Health, Kept, Page, Question, Tidied
 from worker.replay.fates import Moment
 from worker.replay.jobs import Held, Job

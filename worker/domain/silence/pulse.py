@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from worker.domain.event import Event
-from worker.domain.silence import HOUR, Habits, begun, silent
+from worker.domain.silence.habits import HOUR, Habits, begun, silent
 
 MESSAGES = frozenset({"MESSAGES_UPSERT", "MESSAGE"})
 """Canonical names of the events that an instance must not lack: Evolution API's, and Evolution Go's."""
