@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 THREADS = 4
 """Blocking calls at a time: a write, a tidying and two questions."""
 
-GATHER_SECONDS = 1.0
-"""For SQLite, where a transaction writes each page it has touched, of ten indexes: a row costs 37 us among 4,000 and 80
-among 500. Trade-off: history is a second later."""
+GATHER_SECONDS = 0.5
+"""For SQLite, where a transaction writes each page it has touched, of ten indexes: a row costs 40 to 55 us among
+thousands, and 80 among 500. Trade-off: history is half a second later; a replay waits three seconds for it."""
 
 T = TypeVar("T")
 
