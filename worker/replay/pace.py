@@ -3,10 +3,13 @@
 from collections import deque
 from collections.abc import Collection, Iterable
 
-LEAST = 50
+LEAST = 4
 MOST = 5000
-"""Events that were published and have not been taken yet: of a webhook that takes nothing, so many wait in the delay
-queues; the rest stays in the archive."""
+"""Events that were published and have not been taken yet. Of a webhook that takes nothing, LEAST wait in the delay queues;
+the rest stays in the archive. A lane that has shown no pace yet lets eight wait: more would be parked, out of order."""
+
+BATCH = 50
+"""Published together at most: so many are in doubt after a crash."""
 
 SOON_SECONDS = 2.0
 LATE_SECONDS = 6.0
@@ -32,7 +35,8 @@ class Pace:
     @property
     def batch(self) -> int:
         """How many may be published together: about a second's."""
-        return min(LEAST, max(1, int(self._rate))) if self._rate is not None else LEAST
+        most = min(BATCH, self._window)
+        return most if self._rate is None else min(most, max(1, int(self._rate)))
 
     def wait(self, now: float, count: int) -> float:
         """Seconds until `count` more may be published; 0: now. Infinite ones mean: ask what was taken, then again."""

@@ -26,6 +26,7 @@ from tests.proof.bench.latency import latency
 from tests.proof.bench.ledger import LedgerError
 from tests.proof.bench.machine import machine
 from tests.proof.bench.memory import memory
+from tests.proof.bench.replay import replay
 from tests.proof.bench.retry_storm import retry_storm
 from tests.proof.bench.rig import Rig, rig
 from tests.proof.bench.scale import instances, start
@@ -39,6 +40,7 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "filtered": lambda rig, sizes: filtered(rig, rounds=sizes.rounds, count=sizes.count * 2),
     "history": lambda rig, sizes: history(rig, rounds=sizes.rounds, count=sizes.count // 2),
     "choose": lambda rig, sizes: choose(rig, rounds=sizes.rounds, count=sizes.count),
+    "replay": lambda rig, sizes: replay(rig, rounds=sizes.few_rounds, events=sizes.storm, seconds=sizes.seconds),
     "latency": lambda rig, sizes: latency(
         rig,
         rounds=sizes.few_rounds,

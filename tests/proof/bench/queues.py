@@ -59,6 +59,24 @@ class Queues:
         for chunk in _chunks((body, BareProperties(delivery_mode=2)) for body in bodies):
             self._run(self._write("", queue, chunk))
 
+    def publish_to(self, exchange: str, key: str, bodies: Iterable[bytes]) -> None:
+        """To an exchange; whether it arrives is the caller's to see."""
+        for chunk in _chunks((body, BareProperties(delivery_mode=2)) for body in bodies):
+            self._run(self._write(exchange, key, chunk))
+
+    def declare_bound(self, exchange: str, queue: str, stream: str | None) -> None:
+        """A topic exchange with a quorum queue, and with a stream beside it."""
+        self.declare(queue)
+        self._run(self._channel.exchange_declare(exchange, exchange_type="topic"))
+        if stream is not None:
+            self._run(self._channel.queue_declare(stream, durable=True, arguments={"x-queue-type": "stream"}))
+        for name in filter(None, (queue, stream)):
+            self._run(self._channel.queue_bind(name, exchange, "#"))
+
+    def delete(self, *queues: str) -> None:
+        for queue in queues:
+            self._run(self._channel.queue_delete(queue))
+
     def fill(self, queue: str, bodies: Iterable[bytes]) -> None:
         """Publish, and wait until all of it is in the queue, on top of what was there. Nobody may consume yet."""
         self.send(queue, ((body, BareProperties(delivery_mode=2)) for body in bodies))

@@ -65,7 +65,8 @@ class Rig:
             "EGRESS_ALLOW": "127.0.0.0/8",
             "METRICS_HOST": "127.0.0.1",
             "METRICS_PORT": str(self.metrics_port),
-            "HISTORY": "off",  # it has a table of its own; the figures of before had none
+            "HISTORY": "off",  # it has a table of its own, as the archive has; the figures of before had none
+            "ARCHIVE": "false",
             **settings,
         }
 
