@@ -119,8 +119,8 @@ class JobStore(Protocol):
         """Newest first."""
 
     async def claim_job(self, now: int, lease: int, job_id: str | None = None) -> Held | None:
-        """The oldest job (or this one) that nobody holds and whose webhook has no older one that has not ended. Of
-        several processes, one gets it, until `lease`."""
+        """The oldest job that nobody holds and whose webhook has no older one that has not ended; of `job_id`'s webhook
+        alone. One that only counts takes no turns. Of several processes, one gets it, until `lease`."""
 
     async def keep_job(self, held: Held, job: Job, lease: int) -> Held:
         """Writes how far it is. Raises JobLost, JobStopped."""

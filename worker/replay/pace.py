@@ -3,10 +3,10 @@
 from collections import deque
 from collections.abc import Collection, Iterable
 
-LEAST = 4
+LEAST = 8
 MOST = 5000
-"""Events that were published and have not been taken yet. Of a webhook that takes nothing, LEAST wait in the delay queues;
-the rest stays in the archive. A lane that has shown no pace yet lets eight wait: more would be parked, out of order."""
+"""Events that were published and have not been taken yet. Of a webhook that takes nothing, LEAST wait in the delay
+queues; the rest stays in the archive. A lane that has shown no pace yet lets eight wait: it parks more, out of order."""
 
 BATCH = 50
 """Published together at most: so many are in doubt after a crash."""

@@ -80,17 +80,20 @@ def _round(rig: Rig, receiver: Receiver, seconds: float, events: int, *, replays
     rig.set_webhooks({**urls, "replayed": receiver.url("ok", ENDPOINTS)})
     port, first, total = free_port(), ceil(FRESH * WARM_SECONDS), ceil(FRESH * (WARM_SECONDS + seconds))
     settings = {"ARCHIVE": "true", "HISTORY": "all", "AUTHENTICATION_API_KEY": KEY, "SERVER_PORT": str(port)}
+    job: object = None
     with rig.worker(**settings) as worker:
         rig.queues.publish(rig.events_queue, [event("bench-0", 800, total)])
         receiver.wait_for(1, worker)
         receiver.noted()
         if replays:
-            _ask(port, "POST", "/replay", {"instance": "replayed", "since": "1d", "all": True})
+            job = _ask(port, "POST", "/replay", {"instance": "replayed", "since": "1d", "all": True})["id"]
             _until(lambda: receiver.count_second_series() > 0, "the replay to send")
         began = time.monotonic()
         _pace(rig, total)
         arrivals = _fresh(receiver, worker, total)
         took = time.monotonic() - began
+        if replays:
+            _ask(port, "DELETE", f"/replay/{job}", {})
     others = [arrival for arrival in arrivals if arrival.number >= REPLAYED_FROM]
     fresh = [arrival for arrival in arrivals if arrival.number < REPLAYED_FROM]
     check(fresh, range(total), lambda number: number % ENDPOINTS)
@@ -160,12 +163,13 @@ def _bytes(folder: Path) -> int:
     return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
 
 
-def _ask(port: int, method: str, path: str, body: dict[str, object]) -> None:
+def _ask(port: int, method: str, path: str, body: dict[str, object]) -> dict[str, object]:
     headers = {"apikey": KEY, "content-type": "application/json"}
     url = f"http://127.0.0.1:{port}{path}"
     request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)
     with urllib.request.urlopen(request, timeout=30) as answer:
-        answer.read()
+        found: dict[str, object] = json.loads(answer.read())
+    return found
 
 
 def _until(fact: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

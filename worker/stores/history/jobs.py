@@ -1,11 +1,11 @@
 """Replays as rows beside the history: each is in the hands of one process, by a lease. Imports SQLAlchemy (0.4 s)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, Engine, Select, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, insert, select, update
 
 from worker.replay.jobs import ENDED, Held, Job, JobLost, JobStopped, State
 from worker.stores.history.schema import JOBS
@@ -41,16 +41,16 @@ class Jobs:
             return [_decode(str(text)) for text in connection.execute(ordered).scalars()]
 
     def claim(self, now: int, lease: int, job_id: str | None) -> Held | None:
-        """The oldest that is free; jobs of one webhook take turns in the order in which they were asked for."""
+        """The oldest that is free; jobs of one webhook take turns in the order in which they were asked for, but for
+        those that only count. `job_id`: this one, or the one before it."""
         with self._engine.begin() as connection:
             waiting = select(_C.id, _C.instance, _C.webhook, _C.leased, _C.job).where(_C.state.in_(_OPEN))
-            busy: set[tuple[str, str]] = set()
-            for row in connection.execute(waiting.order_by(_C.created_at, _C.id)).all():
-                endpoint = (row.instance, row.webhook)
-                wanted = row.leased <= now and endpoint not in busy and job_id in (None, row.id)
-                if wanted and _leased(connection, row.id, row.leased, lease):
+            rows = connection.execute(waiting.order_by(_C.created_at, _C.id)).all()
+            wanted = {(row.instance, row.webhook) for row in rows if job_id in (None, row.id)}
+            for row in _next(rows):
+                is_wanted = (row.instance, row.webhook) in wanted and row.leased <= now
+                if is_wanted and _leased(connection, row.id, row.leased, lease):
                     return Held(_decode(row.job), lease)
-                busy.add(endpoint)
         return None
 
     def keep(self, held: Held, job: Job, lease: int) -> Held:
@@ -82,6 +82,17 @@ class Jobs:
                 values |= {"state": job.state.value, "job": _text(job), "leased": 0}
             connection.execute(update(JOBS).where(mine).values(values))
         return True
+
+
+def _next(rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
+    """Those whose turn it is, in order."""
+    busy: set[tuple[str, str]] = set()
+    for row in rows:
+        if _decode(row.job).asked.dry_run:
+            yield row
+        elif (endpoint := (row.instance, row.webhook)) not in busy:
+            busy.add(endpoint)
+            yield row
 
 
 def _of(owner: str | None) -> Select[Any]:
