@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 LEAST = 8
 MOST = 5000
 """Events that were published and have not been taken yet. Of a webhook that takes nothing, LEAST wait in the delay
-queues; the rest stays in the archive. A lane that has shown no pace yet lets eight wait: it parks more, out of order."""
+queues; the rest stays in the archive. A lane that has shown no pace yet lets eight wait, and parks the ninth."""
 
 BATCH = 50
 """Published together at most: so many are in doubt after a crash."""

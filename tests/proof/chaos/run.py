@@ -15,7 +15,8 @@ from tests.proof.chaos.world import World, world
 from tests.support.local_broker import LocalBroker
 from tests.support.postgres import Postgres
 
-FAULT_SECONDS = 60.0
+FAULT_SECONDS = 150.0
+"""The end of a replay is waited for: a resume ends two lives of the caches and half a minute later."""
 LEAST_EVENTS = 200
 """Published before the last fault has healed, at the least: a run of short faults waits for them."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, insert, select, update
 
 from worker.replay.jobs import ENDED, Held, Job, JobLost, JobStopped, State
 from worker.stores.history.schema import JOBS
@@ -84,7 +84,7 @@ class Jobs:
         return True
 
 
-def _next(rows: Iterable[Row[Any]]) -> Iterator[Row[Any]]:
+def _next(rows: Iterable[Any]) -> Iterator[Any]:
     """Those whose turn it is, in order."""
     busy: set[tuple[str, str]] = set()
     for row in rows:

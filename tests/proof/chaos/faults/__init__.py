@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tests.proof.chaos.faults import armed, broker, links, queues, surroundings, workers
+from tests.proof.chaos.faults import armed, broker, links, queues, replays, surroundings, workers
 
 if TYPE_CHECKING:
     from tests.proof.chaos.world import World
@@ -79,5 +79,7 @@ FAULTS = (
     Fault("store: PostgreSQL stopped", surroundings.postgresql_stopped, store="postgresql", slow=True),
     Fault("receiver: restart", surroundings.receiver_restart),
     Fault("receiver: its name does not resolve", surroundings.name_unresolved),
+    Fault("replay: paused and resumed", replays.paused_and_resumed, slow=True),
+    Fault("replay: everything again, its process killed", replays.everything_again, slow=True),
     Fault("clock: jumps", surroundings.clock_jumps, jumps=True),
 )
