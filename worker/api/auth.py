@@ -80,20 +80,26 @@ class Authentication:
         @web.middleware
         async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path not in self._open_paths:
-                request[CALLER] = await self._caller(request)
+                request[CALLER] = await self.caller(request.headers.get("apikey", ""), request.remote)
             return await handler(request)
 
         return authenticate
 
-    async def _caller(self, request: web.Request) -> Caller:
-        given = request.headers.get("apikey", "")
-        if hmac.compare_digest(given.encode(errors="surrogateescape"), self._api_key):
+    async def known(self, key: str) -> Caller | None:
+        """Whose key it is; None: nobody's. Raises StoreUnavailable."""
+        if hmac.compare_digest(key.encode(errors="surrogateescape"), self._api_key):
             return Caller()
-        owner = await self._token_owner(given) if self._token_owner and given else None
-        if owner:
-            return Caller(owner)
-        await self._hold_back(self._failures.delay(_network(request.remote)))
-        raise unauthorized()
+        owner = await self._token_owner(key) if self._token_owner and key else None
+        return Caller(owner) if owner else None
+
+    async def caller(self, key: str, remote: str | None) -> Caller:
+        """As `known`, for whoever presents a key from the address `remote`. Raises ApiError (401), held back after
+        several wrong keys from there."""
+        found = await self.known(key)
+        if found is None:
+            await self._hold_back(self._failures.delay(_network(remote)))
+            raise unauthorized()
+        return found
 
     async def _hold_back(self, seconds: float) -> None:
         if not seconds or self._waiting >= MOST_WAITING:

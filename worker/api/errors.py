@@ -30,9 +30,17 @@ class ApiError(Exception):
         self.headers = headers
 
 
-def invalid(problems: Sequence[Problem]) -> ApiError:
+class Invalid(ApiError):
+    """400: `problems`, one line each, are about fields of what was sent."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(400, [[str(problem) for problem in problems]])
+        self.problems = tuple(problems)
+
+
+def invalid(problems: Sequence[Problem]) -> Invalid:
     """400 with one line a problem."""
-    return ApiError(400, [[str(problem) for problem in problems]])
+    return Invalid(problems)
 
 
 def unauthorized() -> ApiError:
@@ -75,7 +83,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         log.exception("a fault of ours in %s %s", request.method, request.match_info.route.name)
         response = answer(ApiError(500, ["a fault of the worker: its log says which"]))
     response.headers["Server"] = SERVER
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 

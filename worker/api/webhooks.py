@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from worker.api.auth import Authentication, Failures
 from worker.api.body import LONGEST_BODY
@@ -35,11 +35,16 @@ _SLASH = "{slash:/?}"
 """At the end of a path, as Evolution's server (Express, routing that is not strict) takes it."""
 
 
+Mount = Callable[[Authentication], web.Application]
+"""Makes what is served below a path of its own. It asks for keys itself, of the same Authentication."""
+
+
 class WebhookApi:
     """Evolution's webhook calls, on the worker's own store.
 
     `api_key` (AUTHENTICATION_API_KEY) reaches everything and must not be empty. With `token_owner` an instance's
-    own token is accepted too, and reaches that instance only. Without `history` none is kept.
+    own token is accepted too, and reaches that instance only. Without `history` none is kept. `mounted`: what else is
+    served, by its path.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class WebhookApi:
         resend: Resend | None = None,
         replays: Replays | None = None,
         body: Body | None = None,
+        mounted: Mapping[str, Mount] | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -69,6 +75,7 @@ class WebhookApi:
         self._history = HistoryHandlers(history, resend, now, body)
         self._replays = ReplayHandlers(replays, now)
         self._authentication = Authentication(api_key, token_owner, Failures(monotonic), sleep, OPEN)
+        self._mounted = {path: make(self._authentication) for path, make in (mounted or {}).items()}
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -83,7 +90,8 @@ class WebhookApi:
             await self._runner.cleanup()
 
     def _app(self) -> web.Application:
-        middlewares = (errors, self._authentication.middleware, _readable_url)
+        authenticated = _but_for(frozenset(self._mounted.values()), self._authentication.middleware)
+        middlewares = (errors, authenticated, _readable_url)
         app = web.Application(middlewares=middlewares, client_max_size=LONGEST_BODY)
         handlers, instance = self._handlers, "{instance:[^/]+}"
         app.router.add_post(f"/webhook/instance{_SLASH}", handlers.set_named_in_body)
@@ -106,7 +114,21 @@ class WebhookApi:
         app.router.add_delete("/replay/{job:[^/]+}", replays.stop)
         app.router.add_get("/openapi.json", _openapi)
         app.router.add_get("/docs", _docs)
+        for path, mounted in self._mounted.items():
+            app.add_subapp(path, mounted)
         return app
+
+
+def _but_for(mounted: frozenset[web.Application], authenticate: Middleware) -> Middleware:
+    """By where a request is routed to, not by the text of its path, which has many spellings."""
+
+    @web.middleware
+    async def decide(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if mounted.isdisjoint(request.match_info.apps):
+            return await authenticate(request, handler)
+        return await handler(request)
+
+    return decide
 
 
 def _without_operators(now: Callable[[], float]) -> Explain:

@@ -51,6 +51,11 @@ def add_command(
     return parser
 
 
+def config_option(options: argparse.Namespace) -> tuple[str, ...]:
+    """What another command is to be given to read the same file of settings."""
+    return () if options.config is None else (f"--config={options.config.absolute()}",)
+
+
 def count(text: str) -> int:
     """Reader of a number of things, for options. Raises what argparse turns into exit code 2."""
     if text.isascii() and text.isdigit() and int(text[:12]) > 0:

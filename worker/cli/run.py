@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from worker.cli.common import WRONG, Subparsers, add_command, complain
+from worker.cli.common import WRONG, Subparsers, add_command, complain, config_option
 from worker.settings import traces as settings_traces
 from worker.settings.settings import Settings
 
@@ -12,11 +12,11 @@ def add_to(commands: Subparsers) -> None:
     add_command(commands, "run", "consume, deliver and serve metrics until SIGTERM", _run, daemon=True)
 
 
-async def _run(_: argparse.Namespace, settings: Settings) -> int:
+async def _run(options: argparse.Namespace, settings: Settings) -> int:
     problem = settings_traces.problem(os.environ)
     if problem:
         complain(problem)
         return WRONG
     from worker.process.run import run  # noqa: PLC0415 - only the daemon needs all of it
 
-    return await run(settings)
+    return await run(settings, config_option(options))

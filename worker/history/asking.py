@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from worker.basics.clock import Clock
-from worker.history.store import Cursor, Health, HistoryStore, Kept, Page, Question
+from worker.domain.webhook import Endpoint
+from worker.history.store import Cursor, Health, HistoryStore, Kept, Page, Question, Tally, Trend
 from worker.webhooks.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,21 @@ class Asking:
                 return await self._store.health(instance, int(self._now() * 1000))
         except (StoreUnavailable, TimeoutError) as error:
             log.info("the health of webhooks is not known: %s", error)
+            return None
+
+    async def tallies(self, owner: str | None, since: int, most: int) -> tuple[Tally, ...]:
+        """See HistoryStore. Raises StoreUnavailable."""
+        await self._prepare()
+        return await self._store.tallies(owner, since, most)
+
+    async def trends(self, endpoints: Collection[Endpoint]) -> Mapping[Endpoint, Trend] | None:
+        """Until now. None: not known now. Never raises, and takes HEALTH_SECONDS at most."""
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await self._prepare()
+                return await self._store.trends(endpoints, int(self._now() * 1000))
+        except (StoreUnavailable, TimeoutError) as error:
+            log.info("how webhooks fared is not known: %s", error)
             return None
 
     async def close(self) -> None:

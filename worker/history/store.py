@@ -1,6 +1,6 @@
 """What the history needs of a database: the port of worker/stores/history/, and the questions that can be asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -8,6 +8,7 @@ from worker.domain.history import Batch, Row
 from worker.domain.notices.notice import Notice
 from worker.domain.notices.trouble import Key, Seen
 from worker.domain.silence.pulse import Pulse
+from worker.domain.webhook import Endpoint
 
 LARGEST_PAGE = 500
 
@@ -70,6 +71,26 @@ class Health:
 
     hour: Span
     day: Span
+    last_success: int | None
+    last_failure: int | None
+
+
+class Tally(NamedTuple):
+    """How many rows of one endpoint ended in one way, and when the last of them did (Unix milliseconds)."""
+
+    instance: str | None
+    webhook: str | None
+    outcome: str
+    reason: str
+    rows: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How a webhook fared: `hours` has 24 spans of an hour each, the one until now first. Times as in Health."""
+
+    hours: tuple[Span, ...]
     last_success: int | None
     last_failure: int | None
 
@@ -153,6 +174,12 @@ class HistoryStore(Protocol):
 
     async def health(self, instance: str, now: int) -> Mapping[str, Health]:
         """By webhook id, of those that had an attempt within a day. A row with `ms` is an attempt's."""
+
+    async def tallies(self, owner: str | None, since: int, most: int) -> tuple[Tally, ...]:
+        """Of the newest `most` rows at or after `since` (Unix milliseconds), in no order; the owner's alone."""
+
+    async def trends(self, endpoints: Collection[Endpoint], now: int) -> Mapping[Endpoint, Trend]:
+        """Of each that had an attempt within a day. Asks twice for each: a page of them, not all."""
 
     async def close(self) -> None:
         """Connections are closed; a call under way ends within its own timeout."""

@@ -4,15 +4,17 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 from aio_pika.abc import AbstractConnection
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from worker.api.ports import BodyGone, CannotResend, Changed, TokenOwner
-from worker.api.webhooks import WebhookApi
+from worker.api.webhooks import Mount, WebhookApi
 from worker.broker.announcements import Announcer, KeptConnection
 from worker.broker.connection import Supervisor
 from worker.broker.topology import config_exchange
@@ -36,10 +38,10 @@ STORE_SECONDS = 5.0
 """For the store to get ready before the API listens. While it takes longer, calls are answered 503."""
 
 
-async def run_api(settings: Settings) -> int:
+async def run_api(settings: Settings, options: Sequence[str] = ()) -> int:
     """The API alone, with /livez and /readyz, until SIGTERM or SIGINT. Returns the exit code.
 
-    Raises OSError when a port is taken.
+    `options`: what other commands are to be given to read the same settings. Raises OSError when a port is taken.
     """
     life = Lifecycle()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -56,7 +58,7 @@ async def run_api(settings: Settings) -> int:
         changed = partial(announce_change, announcer(settings, lambda: kept.current))
         await stack.enter_async_context(life.running("webhook store", until_ready(source.prepare, ready)))
         await stack.enter_async_context(life.running("connection to RabbitMQ", supervisor.run()))
-        await serve_api(settings, store, ready, changed, stack, source.token_owner)
+        await serve_api(settings, store, ready, changed, stack, source.token_owner, options=options)
         serving.set()
         await life.stopping.wait()
     log.info("stopped")
@@ -70,8 +72,14 @@ async def serve_api(
     changed: Changed,
     stack: AsyncExitStack,
     token_owner: TokenOwner | None = None,
+    *,
+    ages: Mapping[str, Callable[[], float]] = MappingProxyType({}),
+    options: Sequence[str] = (),
 ) -> None:
-    """Starts the API; `stack` stops it. Without AUTHENTICATION_API_KEY it is off. Raises OSError: port taken."""
+    """Starts the API, and the console with it; `stack` stops them. Without AUTHENTICATION_API_KEY they are off.
+
+    `ages` and `options` are the console's (process/console.py). Raises OSError: port taken.
+    """
     if not settings.authentication_api_key:
         log.info("the /webhook API is off: AUTHENTICATION_API_KEY is empty")
         return
@@ -83,20 +91,24 @@ async def serve_api(
         stack.push_async_callback(history.close)
     replays = Replays(settings, store, changed)
     stack.push_async_callback(replays.close)
+    shared: dict[str, Any] = {
+        "refuse_url": lambda url: refuse_url(url, policy, proxy=proxy),
+        "changed": changed,
+        "send_test": wiring.webhook_tester(settings).send,
+        "explain": wiring.explainer(settings),
+        "history": history,
+        "resend": partial(_resent, settings),
+        "replays": replays,
+        "body": partial(_body, settings),
+    }
     api = WebhookApi(
         settings.server_host,
         settings.server_port,
         store,
         settings.authentication_api_key,
-        refuse_url=lambda url: refuse_url(url, policy, proxy=proxy),
-        changed=changed,
-        send_test=wiring.webhook_tester(settings).send,
-        explain=wiring.explainer(settings),
         token_owner=token_owner,
-        history=history,
-        resend=partial(_resent, settings),
-        replays=replays,
-        body=partial(_body, settings),
+        mounted=_mounted(settings, store, shared, ages, options),
+        **shared,
     )
     stack.push_async_callback(api.close)
     try:
@@ -104,6 +116,20 @@ async def serve_api(
     except OSError as error:
         raise OSError(f"SERVER_HOST and SERVER_PORT: cannot listen: {error.strerror or error}") from error
     log.info("serving the /webhook API", extra={"host": settings.server_host, "port": port})
+
+
+def _mounted(
+    settings: Settings,
+    store: WritableStore,
+    shared: dict[str, Any],
+    ages: Mapping[str, Callable[[], float]],
+    options: Sequence[str],
+) -> Mapping[str, Mount]:
+    if not settings.console:
+        return {}
+    from worker.process.console import mount  # noqa: PLC0415 - nothing of it is loaded while it is off
+
+    return {"/console": mount(settings, store, ages=ages, options=options, **shared)}
 
 
 async def _resent(settings: Settings, delivery_id: str, owner: str | None) -> Row | None:

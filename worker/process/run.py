@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -38,12 +38,15 @@ NOTICE_SECONDS = 5.0
 """At the end, for the confirms of the last notices."""
 
 
-async def run(settings: Settings) -> int:
-    """The daemon, until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code."""
+async def run(settings: Settings, options: Sequence[str] = ()) -> int:
+    """The daemon, until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code.
+
+    `options`: what other commands are to be given to read the same settings.
+    """
     life = Lifecycle()
     life.listen_for_signals()
     async with AsyncExitStack() as stack:
-        worker = Worker(settings, life, stack)
+        worker = Worker(settings, life, stack, options)
         await worker.start()
         calm_garbage_collection()
         await life.stopping.wait()
@@ -56,8 +59,8 @@ async def run(settings: Settings) -> int:
 class Worker:
     """All parts of one process. What must be taken down is registered with `stack` where it is made."""
 
-    def __init__(self, settings: Settings, life: Lifecycle, stack: AsyncExitStack) -> None:
-        self._settings, self._life, self._stack = settings, life, stack
+    def __init__(self, settings: Settings, life: Lifecycle, stack: AsyncExitStack, options: Sequence[str] = ()) -> None:
+        self._settings, self._life, self._stack, self._options = settings, life, stack, options
         self._tracing = wiring.tracing()
         stack.push_async_callback(self._tracing.close)
         retries = wiring.retry_schedule(settings)
@@ -146,7 +149,16 @@ class Worker:
         if source.watched is not None:
             watching = source.watched.watch(self._webhooks.invalidate, self._webhooks.invalidate_all)
             await self._background("changes of webhooks", watching)
-        await serve_api(settings, source.store, store_ready, self._changed, self._stack, source.token_owner)
+        await serve_api(
+            settings,
+            source.store,
+            store_ready,
+            self._changed,
+            self._stack,
+            source.token_owner,
+            ages=self._census.ages,
+            options=self._options,
+        )
         for name, client in (("publish", self._publisher), ("consume", self._consumers)):
             supervisor = Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
             await self._background(name, supervisor.run())

@@ -109,6 +109,7 @@ class Settings(BaseModel):
     server_host: Host = setting("127.0.0.1", "Where the /webhook API listens.")
     server_port: Port = setting(8085, "Its port; 0 takes any free one.")
     authentication_api_key: Text = setting("", "Key of the API; empty = API off. Secret.", repr=False)
+    console: Flag = setting(True, "`false`: the API has no [console](console.md) (`/console`) beside it.")
     metrics_host: Host = setting("0.0.0.0", "Where /metrics, /livez and /readyz listen.")  # noqa: S104
     metrics_port: Port = setting(9464, "Their port; 0 takes any free one.")
     metrics_instances: Annotated[frozenset[str], Items] = setting(frozenset(), "Instances with metrics of their own.")

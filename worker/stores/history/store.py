@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
 from worker.domain.silence.pulse import Pulse
-from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, Page, Question, Tidied
+from worker.domain.webhook import Endpoint
+from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, Page, Question, Tally, Tidied, Trend
 from worker.replay.fates import Moment, Rows
 from worker.replay.jobs import Held, Job, JobStore
 from worker.stores.database import Database, parse
@@ -115,6 +116,12 @@ class _Store:
 
     async def health(self, instance: str, now: int) -> Mapping[str, Health]:
         return await self._run(lambda: self._tables().health(instance, now))
+
+    async def tallies(self, owner: str | None, since: int, most: int) -> tuple[Tally, ...]:
+        return await self._run(lambda: self._tables().tallies(owner, since, most))
+
+    async def trends(self, endpoints: Collection[Endpoint], now: int) -> Mapping[Endpoint, Trend]:
+        return await self._run(lambda: self._tables().trends(endpoints, now))
 
     async def close(self) -> None:
         await let_end(self._threads)

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
 from worker.domain.silence.pulse import Pulse
-from worker.history.store import LARGEST_PAGE, Claimed, Cursor, Health, Kept, Page, Question, Tidied
+from worker.domain.webhook import Endpoint
+from worker.history.store import LARGEST_PAGE, Claimed, Cursor, Health, Kept, Page, Question, Tally, Tidied, Trend
 from worker.replay.fates import Moment
 from worker.replay.jobs import Held, Job
 from worker.stores.database import Database
 from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
-from worker.stores.history import questions
+from worker.stores.history import counts, questions
 from worker.stores.history.jobs import Jobs
 from worker.stores.history.kinds import DAY_MS, Kind
 from worker.stores.history.listening import ListeningTable
@@ -174,6 +175,30 @@ class HistoryTables:
                 found.append((webhook, questions.health_of(row)))
                 webhook = connection.execute(questions.next_webhook(self._history, instance, webhook)).scalar()
         return found
+
+    def tallies(self, owner: str | None, since: int, most: int) -> tuple[Tally, ...]:
+        if not questions.answerable(Question(owner=owner, since=since), None):
+            return ()
+
+        def read() -> tuple[Tally, ...]:
+            with self._reading.connect() as connection:
+                return tuple(
+                    Tally(*row) for row in connection.execute(counts.tallies(self._history, owner, since, most))
+                )
+
+        return self._do(read)
+
+    def trends(self, endpoints: Collection[Endpoint], now: int) -> dict[Endpoint, Trend]:
+        named = [
+            each for each in endpoints if is_name("instance", each.instance) and is_name("webhook", each.webhook_id)
+        ]
+
+        def read() -> dict[Endpoint, Trend]:
+            with self._reading.connect() as connection:
+                return {each: counts.trend(connection, self._history, each, now) for each in named}
+
+        found = self._do(read)
+        return {each: trend for each, trend in found.items() if any(span.attempts for span in trend.hours)}
 
     def close(self) -> None:
         self._engine.dispose()

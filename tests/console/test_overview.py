@@ -1,0 +1,87 @@
+"""Is it delivering? What the overview answers, from a real history."""
+
+from typing import Any
+
+import pytest
+
+from tests.console.conftest import FAILED, HOSTILE, NOW, ROW, Console, MakeConsole, remember
+from worker.console.overview import MOST_FAILING, Hour, answer, hour_of
+from worker.console.ports import Backlog, BrokerAway
+from worker.history.store import HistoryStore, Span, Tally
+
+QUIET = Backlog(0, 0, 0, 2, 0.0)
+
+
+async def test_it_says_whether_it_delivers_and_who_fails(served: Console, history: HistoryStore) -> None:
+    visitor = await served.operator()
+    assert (await visitor.get()).heading == "Ready"
+    later = FAILED._replace(at=ROW.at + 1000)
+    await remember(history, ROW, later, ROW._replace(instance="loja"), FAILED._replace(instance="bar", at=1))
+    seen = await visitor.get()
+    assert seen.heading == "Delivering, but 1 webhook fails"
+    assert "66.7 % of 3 attempts" in seen.words
+    assert "acme / default 5xx 1 of 2" in seen.words
+    assert "Waiting for a first attempt 12 events Oldest of them 1 s" in seen.words
+    assert "Waiting for a retry 3 deliveries Dead letters 2 Workers 2 consume" in seen.words
+    assert "bar" not in seen.words
+
+
+async def test_an_owner_sees_its_own_alone_and_no_queue(served: Console, history: HistoryStore) -> None:
+    await remember(history, ROW, FAILED._replace(instance="loja", webhook="theirs"))
+    seen = await (await served.owner()).get()
+    assert (seen.heading, "100 % of 1 attempts" in seen.words) == ("Delivering", True)
+    assert not [word for word in ("loja", "theirs", "Workers", "Waiting", "Doctor") if word in seen.words]
+
+
+async def test_hostile_names_are_only_text(served: Console, history: HistoryStore) -> None:
+    await remember(history, FAILED._replace(instance=HOSTILE, webhook=HOSTILE[:60], reason=HOSTILE[:60]))
+    seen = await (await served.operator()).get()
+    assert "<script>alert" not in seen.text
+    assert "\u202e" not in seen.text
+    assert "\\u202eevil\\u200b{{7*7}}" in seen.words
+
+
+async def test_what_cannot_be_asked_is_said(served: Console, make_console: MakeConsole, store: Any) -> None:
+    served.backlog = BrokerAway("RabbitMQ at amqp://h: refused")
+    seen = await (await served.operator()).get()
+    assert (seen.heading, "RabbitMQ at amqp://h: refused" in seen.words) == ("RabbitMQ cannot be asked", True)
+    without = await make_console(store)
+    seen = await (await without.operator()).get()
+    assert (seen.heading, "HISTORY is off" in seen.words) == ("It consumes", True)
+
+
+@pytest.mark.parametrize(
+    ("backlog", "hour", "heading"),
+    [
+        (Backlog(9, 0, 0, 0), Hour(), "Nothing is delivered"),
+        (Backlog(9, 0, 0, 1, 300.0), Hour(span=Span(1, 1)), "It is behind"),
+        (QUIET, Hour(ours=(("self_fault", 1),)), "Something is ours"),
+        (QUIET, Hour(span=Span(2, 2)), "Delivering"),
+        (QUIET, None, "It consumes"),
+        (None, Hour(span=Span(2, 2)), "Delivering"),
+    ],
+)
+def test_the_worst_that_is_true_comes_first(backlog: Backlog | None, hour: Hour | None, heading: str) -> None:
+    assert answer(backlog, None, hour).word == heading
+    assert answer(backlog, "away", hour).word == "RabbitMQ cannot be asked"
+
+
+def test_an_endpoint_fails_while_its_newest_attempt_failed() -> None:
+    def tally(webhook: str, outcome: str, last: int, rows: int = 1, reason: str = "5xx") -> Tally:
+        return Tally("acme", webhook, outcome, reason, rows, last)
+
+    hour = hour_of(
+        [
+            *(tally("recovered", *each) for each in (("Retried", 1, 5), ("Delivered", 2))),
+            *(tally("fails", *each) for each in (("Delivered", 1, 7), ("Retried", 2, 3), ("DeadLettered", 3))),
+            tally("waits", "Parked", 9, 1, "circuit_open"),
+            tally("skips", "Skipped", 9, 1, "disabled"),
+            tally("ours", "Parked", 9, 4, "self_fault"),
+            *(tally(f"dead-{number}", "Retried", 1) for number in range(MOST_FAILING)),
+        ]
+    )
+    assert [each.webhook for each in hour.failing][:2] == ["dead-0", "dead-1"]
+    assert (len(hour.failing), hour.more_failing, hour.ours) == (MOST_FAILING, 1, (("self_fault", 4),))
+    assert hour.span == Span(6 + 11 + MOST_FAILING, 8)
+    assert hour.last_success == 2
+    assert int(NOW) > 0

@@ -1,0 +1,127 @@
+"""The console as an application of its own: its routes, and what stands around each of them."""
+
+import logging
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from worker.api.auth import CALLER, Authentication
+from worker.api.errors import ApiError
+from worker.console.desk import FORM_TOKEN, SESSION, Desk, asked, read_form
+from worker.console.login import COOKIE, Login
+from worker.console.overview import Overview
+from worker.console.pages import HEADERS, ROOT, Pages, link
+from worker.console.ports import Parts
+from worker.console.sessions import Sessions
+from worker.webhooks.store import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+OPEN = frozenset({f"{ROOT}/login"})
+"""Without a session; and what lies below /console/static/, which is the same everywhere."""
+
+
+def console(api_key: str, authentication: Authentication, parts: Parts) -> web.Application:
+    """What is served below /console."""
+    pages = Pages(parts.now)
+    sessions = Sessions(api_key, authentication, parts.now)
+    desk = Desk(pages, sessions)
+    app = web.Application(middlewares=[_framed(desk), _logged_in(desk), _meant(desk.sessions)])
+    app.router.add_get("/static/{name}", pages.serve_asset)
+    login = Login(desk, authentication)
+    app.router.add_get("/login", login.page)
+    app.router.add_post("/login", login.log_in)
+    app.router.add_post("/logout", login.log_out)
+    overview = Overview(desk, parts)
+    for path in ("", "/"):
+        app.router.add_get(path, overview.page)
+    return app
+
+
+def _framed(desk: Desk) -> Middleware:
+    """Answers whatever goes wrong with a page, and puts the headers on each answer."""
+
+    @web.middleware
+    async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except web.HTTPRedirection as redirection:
+            response = web.Response(status=redirection.status, headers={"Location": redirection.headers["Location"]})
+        except (web.HTTPException, ApiError) as error:
+            response = _problem(desk, request, error.status, _words(error))
+        except StoreUnavailable as error:
+            response = _problem(desk, request, 503, str(error))
+        except Exception:
+            log.exception("a fault of ours in %s %s", request.method, request.match_info.route.name)
+            response = _problem(desk, request, 500, "This is a fault of the worker: its log says which.")
+        response.headers.update(HEADERS)
+        return response
+
+    return frame
+
+
+def _problem(desk: Desk, request: web.Request, status: int, text: str) -> web.Response:
+    return desk.show(request, "problem.html", {"title": HTTPStatus(status).phrase, "text": text}, status)
+
+
+_WORDS = {
+    403: "This form was not made for your session. Go back, reload the page, and try again.",
+    404: "There is no such page here.",
+    405: "That cannot be done with this page.",
+    413: "The form is larger than 1 MiB.",
+}
+
+
+def _words(error: web.HTTPException | ApiError) -> str:
+    if isinstance(error, web.HTTPException):
+        return _WORDS.get(error.status, error.reason)
+    message = error.message
+    lines = (
+        [message]
+        if isinstance(message, str)
+        else [line if isinstance(line, str) else "; ".join(line) for line in message]
+    )
+    return "; ".join(lines)
+
+
+def _logged_in(desk: Desk) -> Middleware:
+    @web.middleware
+    async def find(request: web.Request, handler: Handler) -> web.StreamResponse:
+        found = await desk.sessions.find(request.cookies.get(COOKIE, ""))
+        if found is not None:
+            request[SESSION], request[CALLER] = found
+        elif request.path not in OPEN and not request.path.startswith(f"{ROOT}/static/"):
+            return _to_login(request)
+        return await handler(request)
+
+    return find
+
+
+def _to_login(request: web.Request) -> web.Response:
+    """Back here afterwards, unless it was a form: what it held is gone, and nothing is sent twice unasked."""
+    back = request.raw_path if request.method == "GET" else None
+    target = link("/login", {"next": back})
+    if request.headers.get("HX-Request") == "true":  # a part of a page would be put in the place of the part
+        return web.Response(status=401, headers={"HX-Redirect": target})
+    return web.Response(status=303, headers={"Location": target})
+
+
+def _meant(sessions: Sessions) -> Middleware:
+    """A change comes from a page of ours: it carries the session's token, and no other site is its origin."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            origin = request.headers.get("Origin")
+            if origin is not None and urlsplit(origin).netloc != request.host:
+                raise web.HTTPForbidden
+            if SESSION in request and not await has_token(request):
+                raise web.HTTPForbidden
+        return await handler(request)
+
+    async def has_token(request: web.Request) -> bool:
+        return sessions.is_form_token(request[SESSION], asked(await read_form(request), FORM_TOKEN))
+
+    return check

@@ -1,0 +1,89 @@
+"""What every handler of the console is given: who asks, a way to render for them, and forms that are checked."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from multidict import MultiDict
+
+from worker.api.auth import CALLER
+from worker.api.body import BODY_SECONDS
+from worker.console.pages import Pages, link
+from worker.console.sessions import Session, Sessions
+
+SESSION = web.RequestKey("session", Session)
+FORM = web.RequestKey("form", MultiDict[str])
+FORM_TOKEN = "form_token"  # noqa: S105 - a field's name
+
+NAVIGATION = (
+    ("/", "Overview", False),
+    ("/webhooks", "Webhooks", False),
+    ("/deliveries", "Deliveries", False),
+    ("/dead", "Dead letters", False),
+    ("/doctor", "Doctor", True),
+)
+"""Path, name, and whether it is the operator's alone."""
+
+
+class Desk:
+    """Renders for whoever asks."""
+
+    def __init__(self, pages: Pages, sessions: Sessions) -> None:
+        self.pages = pages
+        self.sessions = sessions
+
+    def show(
+        self, request: web.Request, template: str, values: Mapping[str, Any] | None = None, status: int = 200
+    ) -> web.Response:
+        """A page of somebody who is logged in."""
+        return self.pages.render(template, {**self._about(request), **(values or {})}, status)
+
+    def _about(self, request: web.Request) -> dict[str, Any]:
+        caller = request.get(CALLER)
+        session = request.get(SESSION)
+        here = request.path.removeprefix("/console")
+        places = [
+            {"href": link("" if path == "/" else path), "name": name, "here": _is_here(here, path)}
+            for path, name, operators in NAVIGATION
+            if caller is not None and (not operators or caller.instance is None)
+        ]
+        return {
+            "owner": caller.instance if caller else None,
+            "places": places,
+            "form_token": self.sessions.form_token(session) if session else "",
+        }
+
+
+def _is_here(path: str, place: str) -> bool:
+    """A webhook belongs to the webhooks, a delivery to the deliveries."""
+    first = path.strip("/").partition("/")[0]
+    wanted = place.strip("/")
+    return {"webhook": "webhooks", "delivery": "deliveries"}.get(first, first) == wanted
+
+
+async def read_form(request: web.Request) -> MultiDict[str]:
+    """The fields that a form sent, once. Raises HTTPException."""
+    if FORM in request:
+        return request[FORM]
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise web.HTTPUnsupportedMediaType
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            form = await request.post()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except (UnicodeDecodeError, ValueError):
+        raise web.HTTPBadRequest from None
+    request[FORM] = MultiDict((name, value) for name, value in form.items() if isinstance(value, str))
+    return request[FORM]
+
+
+def asked(given: Mapping[str, str], name: str) -> str:
+    """A field without the spaces around it; "" when it is not there."""
+    return given.get(name, "").strip()
+
+
+def seen(path: str, query: Mapping[str, object] | None = None) -> web.HTTPSeeOther:
+    """After a change: the browser asks for this page, so that a reload repeats nothing."""
+    return web.HTTPSeeOther(link(path, query))

@@ -1,0 +1,63 @@
+"""What the console needs of other parts: handed in by the composition root."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from worker.api.ports import Changed, Explain, Resend, SendTest
+from worker.api.saving import Saving
+from worker.basics.clock import Clock
+from worker.history.asking import Asking
+from worker.webhooks.store import WritableStore
+
+
+class BrokerAway(Exception):
+    """RabbitMQ cannot be asked now; the text says why, without the password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Messages that are ready in the queues, as RabbitMQ counts them; the `oldest` event in seconds, None: not known
+    here. `workers` counts the replicas that consume."""
+
+    events: int
+    retries: int
+    dead: int
+    workers: int
+    oldest: float | None = None
+
+
+AskBacklog = Callable[[], Awaitable[Backlog]]
+"""Raises BrokerAway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a command wrote, and its exit code."""
+
+    code: int
+    out: bytes
+    err: str
+
+
+RunCommand = Callable[[Sequence[str]], Awaitable[Ended]]
+"""Runs one of the worker's own commands (`("dead", "list", "--json")`) in a process of its own, which ends with it.
+
+Raises OSError when none can be started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What pages read and change. `elsewhere`: where webhooks are changed when not here. `history` None: HISTORY is
+    off. `now`: Unix seconds."""
+
+    store: WritableStore
+    elsewhere: str | None
+    saving: Saving
+    changed: Changed
+    send_test: SendTest
+    explain: Explain
+    resend: Resend | None
+    history: Asking | None
+    backlog: AskBacklog
+    run: RunCommand
+    now: Clock

@@ -1,0 +1,154 @@
+"""How the console words what it shows: times, numbers, shares, states. Pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from worker.domain.webhook import Webhook
+from worker.history.store import Span, Trend
+
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+class Moment(NamedTuple):
+    """`ago` for the eye, `exact` for whoever wants to know, `machine` for the `datetime` of a <time>."""
+
+    ago: str
+    exact: str
+    machine: str
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h`, `2 d`: the largest unit that fits."""
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return "0 s"
+
+
+def moment(ms: float, now: float) -> Moment:
+    """Of Unix milliseconds, seen at `now` (Unix seconds)."""
+    try:
+        at = datetime.fromtimestamp(ms / 1000, UTC)
+    except (OverflowError, ValueError, OSError):  # of a clock that was wrong
+        return Moment(f"{ms:.0f} ms", f"{ms:.0f} ms", "")
+    age = now - ms / 1000
+    ago = "in " + duration(-age) if age <= -1 else "now" if age < 1 else f"{duration(age)} ago"
+    return Moment(ago, f"{at:%Y-%m-%d %H:%M:%S} UTC", at.isoformat(timespec="milliseconds"))
+
+
+def number(value: float) -> str:
+    """`12,400`"""
+    return f"{value:,.0f}"
+
+
+def percent(part: int, whole: int) -> str:
+    """`99.9 %`: never 100 while one failed, never 0 while one succeeded."""
+    if not whole:
+        return "none"
+    share = 100 * part / whole
+    if part in (0, whole):
+        return f"{share:.0f} %"
+    return f"{min(max(share, 0.1), 99.9):.1f} %"
+
+
+def size(count: float) -> str:
+    """Bytes: `812 B`, `14.2 KiB`."""
+    for unit, factor in (("MiB", 1024**2), ("KiB", 1024)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+class State(NamedTuple):
+    """`tone` (ok, warn, bad, off) has a shape and a colour; `word` says it, `why` in a sentence."""
+
+    tone: str
+    word: str
+    why: str
+
+
+def state_of(webhook: Webhook, trend: Trend | None, *, known: bool = True) -> State:
+    """How a webhook is, by its last day. `known` False: the history cannot be asked, or is off."""
+    if not webhook.enabled:
+        return State("off", "Disabled", webhook.disabled_reason or "somebody disabled it")
+    if not known:
+        return State("off", "Unknown", "there is no history to tell")
+    if trend is None:
+        return State("off", "Quiet", "no attempt within a day")
+    return _by_trend(trend)
+
+
+def _by_trend(trend: Trend) -> State:
+    hour, day = trend.hours[0], whole_day(trend)
+    recent = hour if hour.attempts else day
+    if recent.delivered == 0:
+        since = "hour" if hour.attempts else "day"
+        return State("bad", "Failing", f"none of {number(recent.attempts)} attempts within the {since} succeeded")
+    failed = recent.attempts - recent.delivered
+    if failed:
+        of = "hour" if hour.attempts else "day"
+        return State(
+            "warn", "Unsteady", f"{number(failed)} of {number(recent.attempts)} attempts failed within the {of}"
+        )
+    return State("ok", "Well", f"all {number(recent.attempts)} attempts succeeded")
+
+
+def whole_day(trend: Trend) -> Span:
+    return Span(sum(hour.attempts for hour in trend.hours), sum(hour.delivered for hour in trend.hours))
+
+
+class Bar(NamedTuple):
+    """An hour of a sparkline, in its units: `failed` stands on `delivered`."""
+
+    x: int
+    delivered_y: float
+    delivered_height: float
+    failed_y: float
+    failed_height: float
+
+
+HEIGHT, STEP = 24, 5
+
+
+class Spark(NamedTuple):
+    """Bars of 24 hours, the oldest first, and what they say in words."""
+
+    bars: tuple[Bar, ...]
+    width: int
+    height: int
+    words: str
+
+
+def spark(hours: Sequence[Span]) -> Spark:
+    """The tallest bar is the busiest hour; an hour with any attempt can be seen."""
+    most = max((hour.attempts for hour in hours), default=0) or 1
+    bars = tuple(_bar(index * STEP, hour, most) for index, hour in enumerate(reversed(hours)) if hour.attempts)
+    day = Span(sum(hour.attempts for hour in hours), sum(hour.delivered for hour in hours))
+    words = f"last 24 hours: {number(day.attempts)} attempts, {number(day.attempts - day.delivered)} failed"
+    return Spark(bars, len(hours) * STEP, HEIGHT, words)
+
+
+def _bar(x: int, hour: Span, most: int) -> Bar:
+    height = max(HEIGHT * hour.attempts / most, 2.0)
+    delivered = height * hour.delivered / hour.attempts
+    if hour.delivered < hour.attempts:
+        delivered = min(delivered, height - 1.5)
+    delivered = max(delivered, 0.0)
+    failed = height - delivered
+    return Bar(x, round(HEIGHT - delivered, 2), round(delivered, 2), round(HEIGHT - height, 2), round(failed, 2))
+
+
+OUTCOMES = {
+    "Delivered": ("ok", "Delivered"),
+    "Retried": ("warn", "Failed, will retry"),
+    "Parked": ("warn", "Waiting"),
+    "DeadLettered": ("bad", "Given up"),
+    "Skipped": ("off", "Skipped"),
+}
+"""Tone and words of each outcome of the history."""
+
+
+def outcome(name: str) -> State:
+    tone, word = OUTCOMES.get(name, ("off", name))
+    return State(tone, word, name)
