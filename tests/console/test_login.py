@@ -100,8 +100,12 @@ async def test_a_form_of_another_site_changes_nothing(served: Console) -> None:
     for form in ({"form_token": ""}, {"form_token": "0" * 64}, {"form_token": (await served.operator()).token}):
         assert (await visitor.post("/logout", form)).status == 403
     assert (await visitor.post("/logout", Origin="https://evil.example")).status == 403
+    assert (await visitor.post("/logout", **{"Sec-Fetch-Site": "cross-site"}, Origin=served.base)).status == 403
     assert (await visitor.get(follow=False)).status == 200
-    assert (await visitor.post("/logout", Origin=served.base)).heading == "Log in"
+    forwarded = {"X-Forwarded-Host": "hooks.example", "Origin": "https://hooks.example"}
+    assert (await visitor.post("/logout", **forwarded)).heading == "Log in"
+    again = await served.operator()
+    assert (await again.post("/logout", Origin=served.base)).heading == "Log in"
     assert (await served.visitor().post("/login", {"key": KEY}, Origin="null")).status == 403
 
 

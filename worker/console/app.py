@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from worker.api.auth import CALLER, Authentication
 from worker.api.errors import ApiError
+from worker.console.deliveries import Deliveries
 from worker.console.desk import FORM_TOKEN, SESSION, Desk, asked, read_form
 from worker.console.login import COOKIE, Login
 from worker.console.overview import Overview
@@ -37,6 +38,10 @@ def console(api_key: str, authentication: Authentication, parts: Parts) -> web.A
     overview = Overview(desk, parts)
     for path in ("", "/"):
         app.router.add_get(path, overview.page)
+    deliveries = Deliveries(desk, parts)
+    app.router.add_get("/deliveries", deliveries.search)
+    app.router.add_get("/delivery", deliveries.one)
+    app.router.add_post("/delivery/resend", deliveries.resend)
     return app
 
 
@@ -108,14 +113,22 @@ def _to_login(request: web.Request) -> web.Response:
     return web.Response(status=303, headers={"Location": target})
 
 
+def _from_here(request: web.Request) -> bool:
+    """What browsers say of it: `Sec-Fetch-Site` over TLS and on loopback, else `Origin`, which names the host that they
+    know. Programs say neither."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return origin is None or urlsplit(origin).netloc in (request.host, request.headers.get("X-Forwarded-Host"))
+
+
 def _meant(sessions: Sessions) -> Middleware:
     """A change comes from a page of ours: it carries the session's token, and no other site is its origin."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
-            origin = request.headers.get("Origin")
-            if origin is not None and urlsplit(origin).netloc != request.host:
+            if not _from_here(request):
                 raise web.HTTPForbidden
             if SESSION in request and not await has_token(request):
                 raise web.HTTPForbidden

@@ -23,7 +23,7 @@ POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-acti
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
@@ -98,7 +98,7 @@ def _environment(now: Clock, asset: Callable[[str], str]) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"link": link, "asset": asset, "outcome_of": shown.outcome}
+    environment.globals |= {"link": link, "asset": asset, "outcome_of": shown.outcome, "is_stored": shown.is_stored}
     environment.filters |= {
         "moment": lambda ms: shown.moment(ms, now()),
         "number": shown.number,

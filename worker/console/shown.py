@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from worker.domain.webhook import Webhook
+from worker.domain.notices.receivers import PREFIX as NOTICE
+from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.history.store import Span, Trend
 
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -139,9 +140,14 @@ def _bar(x: int, hour: Span, most: int) -> Bar:
     return Bar(x, round(HEIGHT - delivered, 2), round(delivered, 2), round(HEIGHT - height, 2), round(failed, 2))
 
 
+def is_stored(webhook_id: str) -> bool:
+    """Whether a store may have such a webhook: the operator's and the receivers of notices are settings."""
+    return webhook_id != GLOBAL_ID and not webhook_id.startswith(NOTICE)
+
+
 OUTCOMES = {
     "Delivered": ("ok", "Delivered"),
-    "Retried": ("warn", "Failed, will retry"),
+    "Retried": ("warn", "Failed"),
     "Parked": ("warn", "Waiting"),
     "DeadLettered": ("bad", "Given up"),
     "Skipped": ("off", "Skipped"),

@@ -1,0 +1,136 @@
+"""What happened to it? The search and the time line, over a real history."""
+
+from typing import Any
+
+import pytest
+
+from tests.console.conftest import FAILED, HOSTILE, ROW, Console, MakeConsole, remember
+from worker.api.ports import CannotResend
+from worker.console.deliveries import PAGE, ending
+from worker.domain.history import Row
+from worker.history.store import HistoryStore, Kept
+
+
+async def test_a_search_shows_rows_newest_first_and_counts_them(served: Console, history: HistoryStore) -> None:
+    dead = FAILED._replace(id="msg_3", outcome="DeadLettered", reason="rejected", status=404, at=ROW.at - 5)
+    await remember(history, ROW, FAILED._replace(at=ROW.at - 1), dead, ROW._replace(instance="loja", id="msg_9"))
+    visitor = await served.operator()
+    seen = await visitor.get("/deliveries?instance=acme&outcome=&chat=")
+    assert seen.heading == "1 delivered, 1 failed, 1 given up"
+    assert "All 3 rows that match" in seen.words
+    assert [at for at in ("msg_1", "msg_2", "msg_3", "msg_9") if f"/console/delivery?id={at}" in seen.text] == [
+        *("msg_1", "msg_2", "msg_3")
+    ]
+    assert (await visitor.get("/deliveries?outcome=DeadLettered&since=1h&status=404")).heading == "1 given up"
+    assert (await visitor.get("/deliveries?chat=5511999999999&instance=loja")).heading == "1 delivered"
+    assert (await visitor.get("/deliveries?instance=nobody")).heading == "Nothing is there"
+
+
+async def test_pages_go_on_with_the_search(served: Console, history: HistoryStore) -> None:
+    await remember(history, *(ROW._replace(id=f"msg_{number}", at=ROW.at - number) for number in range(PAGE + 2)))
+    visitor = await served.operator()
+    seen = await visitor.get("/deliveries?instance=acme")
+    assert f"The newest {PAGE} rows that match" in seen.words
+    older = seen.text.partition('">Older</a>')[0].rpartition('href="/console')[2].replace("&amp;", "&")
+    assert older.startswith("/deliveries?instance=acme&after=")
+    seen = await visitor.get(older)
+    assert (seen.heading, "msg_51" in seen.text, "Newest" in seen.words) == ("2 delivered", True, True)
+
+
+async def test_a_wrong_filter_is_told_beside_its_field(served: Console) -> None:
+    visitor = await served.operator()
+    seen = await visitor.get("/deliveries?status=many&since=yesterday&after=x")
+    assert (seen.status, seen.heading) == (400, "Not searched")
+    assert "Status must be a status code of three digits" in seen.words
+    assert seen.text.count('aria-invalid="true"') == 2
+    assert 'value="yesterday"' in seen.text
+
+
+async def test_an_owner_reaches_its_own_rows_alone_whatever_it_asks(served: Console, history: HistoryStore) -> None:
+    theirs = ROW._replace(instance="loja", id="msg_9", chat="551188888888@s.whatsapp.net")
+    await remember(history, ROW, theirs)
+    owner = await served.owner()
+    for asked in ("", "?instance=acme", "?instance=loja", "?id=msg_9", "?chat=551188888888"):
+        seen = await owner.get(f"/deliveries{asked}")
+        assert "loja" not in seen.words.replace("instance=loja", "")
+        assert "msg_9" not in seen.text.replace('value="msg_9"', "")
+    assert (await owner.get("/delivery?id=msg_9")).status == 404
+    assert (await owner.get("/delivery?id=msg_1")).heading == "Delivered"
+
+
+async def test_a_time_line_tells_each_attempt_and_what_was_answered(served: Console, history: HistoryStore) -> None:
+    tries = [FAILED._replace(id="msg_1", at=ROW.at - 3_600_000), ROW._replace(attempt=2)]
+    await remember(history, *tries)
+    seen = await (await served.operator()).get("/delivery?id=msg_1")
+    assert seen.heading == "Delivered"
+    assert "The receiver took it at the 2nd attempt, 1 h after the first" in seen.words
+    assert "Attempt 1 to h.example:443 was answered 503 after 12 ms (5xx), by replica-1" in seen.words
+    assert "answered 503 What the receiver answered no room" in seen.words
+    assert "Resend" not in seen.words
+
+
+async def test_hostile_rows_are_only_text(served: Console, history: HistoryStore) -> None:
+    hostile = HOSTILE[:60]
+    row = FAILED._replace(
+        **dict.fromkeys(("id", "instance", "webhook", "event", "chat", "outcome", "reason"), hostile),
+        **dict.fromkeys(("error", "host"), HOSTILE),
+        answer=f"<img src=x onerror=alert(1)>\n{HOSTILE}",
+    )
+    await remember(history, row)
+    visitor = await served.operator()
+    listed = await visitor.get("/deliveries")
+    from urllib.parse import quote
+
+    one = await visitor.get(f"/delivery?id={quote(hostile)}")
+    for seen in (listed, one, await visitor.get(f"/delivery?id={quote(HOSTILE)}")):
+        assert not [bad for bad in ("<script>alert", "<img src=x", "\u202e", "\u200b") if bad in seen.text]
+    assert "<img src=x onerror=alert(1)>" in one.words
+    assert one.status == listed.status == 200
+
+
+async def test_a_dead_letter_is_sent_again_once(
+    make_console: MakeConsole, served: Console, history: HistoryStore
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+    answers: list[Row | Exception | None] = [ROW, FAILED, None, CannotResend("its webhook is gone", away=False)]
+
+    async def resend(delivery_id: str, owner: str | None) -> Row | None:
+        asked.append((delivery_id, owner))
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    await remember(history, FAILED._replace(id="msg_1", outcome="DeadLettered"))
+    console = await make_console(served.store, history=served.history, resend=resend)
+    owner = await console.owner()
+    assert "Resend" in (await owner.get("/delivery?id=msg_1")).words
+    said = [(await owner.post("/delivery/resend", {"id": "msg_1"})).words for _ in range(4)]
+    assert "The receiver took it: 200 after 12 ms" in said[0]
+    assert "did not take it: answered 503 after 12 ms" in said[1]
+    assert "not among the dead letters" in said[2]
+    assert "It was not sent: its webhook is gone" in said[3]
+    assert asked == [("msg_1", "acme")] * 4
+
+
+async def test_without_a_history_it_says_so(make_console: MakeConsole, store: Any) -> None:
+    visitor = await (await make_console(store)).operator()
+    seen = await visitor.get("/deliveries")
+    assert (seen.status, seen.heading, "HISTORY is off" in seen.words) == (503, "The history cannot be asked", True)
+    assert (await visitor.get("/delivery?id=x")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("last", "word", "why"),
+    [
+        ({}, "Delivered", "at the 11th attempt"),
+        ({"outcome": "Retried", "reason": "timeout"}, "Not yet delivered", "The 11th attempt failed (timeout)"),
+        ({"outcome": "Parked", "reason": "circuit_open"}, "Waiting", "circuit_open"),
+        ({"outcome": "DeadLettered", "reason": "expired", "error": "too old"}, "Given up", "too old."),
+        ({"outcome": "Skipped", "reason": "disabled"}, "Skipped", "disabled"),
+    ],
+)
+def test_the_last_row_says_what_happened(last: dict[str, Any], word: str, why: str) -> None:
+    row = ROW._replace(attempt=11, **last)
+    state = ending([Kept(1, "replica-1", FAILED), Kept(2, "replica-1", row)])
+    assert (state.word, why in state.why) == (word, True)

@@ -1,0 +1,60 @@
+"""The console on made traffic.
+
+    make console                                              # until Ctrl-C; says the address and the key
+    .venv/bin/python -m tests.proof.console --pictures DIR    # a picture of each screen in each size and scheme
+
+Exit codes: 0 done, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from tests.proof.console.pictures import take_all
+from tests.proof.console.scene import KEY, Scene, scene
+from worker.basics.tasks import end
+
+PORT = 8085
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    parser = argparse.ArgumentParser(prog="tests.proof.console", description="The console on made traffic.")
+    parser.add_argument("--pictures", type=Path, help="take pictures into this folder, and end")
+    parser.add_argument("--port", type=int, default=None, help=f"where to listen (default: {PORT})")
+    parser.add_argument("--only", default="", help="pictures of the screens whose name has this in it")
+    arguments = parser.parse_args()
+    try:
+        asyncio.run(_run(arguments))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    port = arguments.port if arguments.pictures else arguments.port or PORT
+    async with scene(port) as running:
+        playing = asyncio.create_task(running.play())
+        try:
+            await _shown(running, arguments)
+        finally:
+            await end(playing)
+
+
+async def _shown(running: Scene, arguments: argparse.Namespace) -> None:
+    if arguments.pictures:
+        for file in await take_all(running, arguments.pictures, arguments.only):
+            print(file)
+        return
+    print(f"{running.url}   key: {KEY}\nCtrl-C ends it.", flush=True)
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""A broker, a receiver, a worker with its console, a day's past, and events that go on coming."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.proof.console.cast import CAST, One, past
+from tests.support.amqp import Amqp, Names
+from tests.support.events import event
+from tests.support.local_broker import LocalBroker
+from tests.support.local_process import free_port
+from tests.support.receiver import Answer, Receiver
+from tests.support.worker import Worker
+from worker.domain.history import Batch
+from worker.stores.history.store import history_store
+from worker.stores.own.store import SqlStore
+
+KEY = "made-traffic"
+HISTORY_ROWS = 500
+EVENT_SECONDS = 0.4
+"""Between two events."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`url` is the console's."""
+
+    url: str
+    amqp: Amqp
+    names: Names
+    worker: Worker
+
+    async def publish(self, one: One, number: int) -> None:
+        """One message to one of them."""
+        data = {
+            "key": {"remoteJid": f"55119{number % 97:08d}@s.whatsapp.net", "fromMe": False, "id": f"3EB0{number:016X}"},
+            "pushName": "Ana",
+            "messageType": "conversation",
+            "message": {"conversation": f"Order {number}: still open at six?"},
+        }
+        body = event("messages.upsert", one.instance, data)
+        await self.amqp.publish_event(self.names.exchange, "messages.upsert", body)
+
+    async def play(self) -> None:
+        """Until cancelled."""
+        chance, number = random.Random(3), 0
+        live = [one for one in CAST if one.rate]
+        while True:
+            number += 1
+            await self.publish(chance.choices(live, [one.rate for one in live])[0], number)
+            await asyncio.sleep(EVENT_SECONDS)
+
+
+@asynccontextmanager
+async def scene(port: int | None = None) -> AsyncIterator[Scene]:
+    """All of it started; taken down afterwards."""
+    names = Names(prefix="webhooks", exchange=f"evolution-{secrets.token_hex(4)}")
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="webhooks-console-")))
+        broker = LocalBroker()
+        stack.push_async_callback(asyncio.to_thread, broker.close)
+        await asyncio.to_thread(broker.start)
+        receiver = await stack.enter_async_context(Receiver())
+        await _fill(folder, receiver)
+        port = port or free_port()
+        worker = _worker(broker, names, folder, port)
+        stack.push_async_callback(worker.kill)
+        await worker.start()
+        amqp = await stack.enter_async_context(await Amqp.connect(broker.uri))
+        running = Scene(f"http://127.0.0.1:{port}/console", amqp, names, worker)
+        for number in range(3):
+            await running.publish(next(one for one in CAST if one.answers == 404), number)
+        yield running
+
+
+def _worker(broker: LocalBroker, names: Names, folder: Path, port: int) -> Worker:
+    return Worker(
+        {
+            **names.environment(),
+            "RABBITMQ_URI": broker.uri,
+            "DATABASE_CONNECTION_URI": f"sqlite:///{folder / 'webhooks.db'}",
+            "HISTORY_DATABASE_URI": f"sqlite:///{folder / 'history.db'}",
+            "AUTHENTICATION_API_KEY": KEY,
+            "SERVER_PORT": str(port),
+            "EGRESS_ALLOW": "127.0.0.0/8",
+        }
+    )
+
+
+async def _fill(folder: Path, receiver: Receiver) -> None:
+    store = SqlStore(f"sqlite:///{folder / 'webhooks.db'}", lambda: int(time.time() * 1000))
+    await store.migrate()
+    for one in CAST:
+        await store.put(one.webhook(receiver.url()))
+        if one.answers != 200:
+            receiver.always(one.path, Answer(one.answers, {"content-type": "text/plain"}, one.says.encode()))
+    await store.close()
+    now = int(time.time() * 1000)
+    rows = tuple(past(now))
+    history = history_store(f"sqlite:///{folder / 'history.db'}", 7, lambda: now)
+    await history.prepare()
+    for first in range(0, len(rows), HISTORY_ROWS):
+        await history.write([Batch("made", first, "worker-1", rows[first : first + HISTORY_ROWS])])
+    await history.close()

@@ -1,0 +1,171 @@
+"""Deliveries: what happened to an event? A search over the history, and the time line of one delivery."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from worker.api.auth import CALLER
+from worker.api.ports import CannotResend
+from worker.console import shown
+from worker.console.desk import Desk, asked, read_form
+from worker.console.ports import Parts
+from worker.domain.history import Row
+from worker.history.asked import OUTCOMES, REASON_NAMES, BadFilter, cursor, question, written
+from worker.history.asking import Asking
+from worker.history.filters import FILTERS
+from worker.history.shown import resent
+from worker.history.store import Kept, Page
+from worker.webhooks.store import StoreUnavailable
+
+PAGE = 50
+LONGEST_FILTER = 1000
+
+OFF = "No history is kept: HISTORY is off."
+
+
+class Deliveries:
+    """The history's pages for a browser; whose rows are seen is part of each question, as in the API."""
+
+    def __init__(self, desk: Desk, parts: Parts) -> None:
+        self._desk = desk
+        self._parts = parts
+
+    async def search(self, request: web.Request) -> web.Response:
+        """GET /console/deliveries"""
+        given = given_filters(request.query)
+        history = self._parts.history
+        page, problems, away = await self._page(history, given, request.query.get("after"), request[CALLER].instance)
+        values = {
+            "given": {name: given.get(name, "") for name in FILTERS},
+            "problems": problems,
+            "rows": page.items if page else (),
+            "older": {**given, "after": written(page.following)} if page and page.following else None,
+            "newest": given if "after" in request.query else None,
+            "answer": answer(page, problems, away, given),
+            "outcomes": OUTCOMES,
+            "reasons": REASON_NAMES,
+            "more": any(
+                name in given or name in problems for name in ("event", "webhook", "reason", "status", "until")
+            ),
+        }
+        return self._desk.show(request, "deliveries.html", values, 400 if problems else 503 if away else 200)
+
+    async def _page(
+        self, history: Asking | None, given: Mapping[str, str], after: str | None, owner: str | None
+    ) -> tuple[Page | None, Mapping[str, str], str | None]:
+        if history is None:
+            return None, {}, OFF
+        try:
+            wanted = question(given, owner, self._parts.now())
+            return await history.page(wanted, cursor(after), PAGE), {}, None
+        except BadFilter as error:
+            return None, error.problems, None
+        except StoreUnavailable as error:
+            return None, {}, str(error)
+
+    async def one(self, request: web.Request) -> web.Response:
+        """GET /console/delivery?id="""
+        return await self._shown(request, request.query.get("id", ""))
+
+    async def resend(self, request: web.Request) -> web.Response:
+        """POST /console/delivery/resend: one attempt; its row comes into the history soon, its result is shown now."""
+        delivery_id = asked(await read_form(request), "id")
+        try:
+            row = await self._parts.resend(delivery_id, request[CALLER].instance) if self._parts.resend else None
+        except CannotResend as error:
+            return await self._shown(request, delivery_id, Resent("bad", f"It was not sent: {error}"))
+        if row is None:
+            text = "It was not sent: it is not among the dead letters (any more)"
+            return await self._shown(request, delivery_id, Resent("warn", text))
+        return await self._shown(request, delivery_id, Resent.of(row))
+
+    async def _shown(self, request: web.Request, delivery_id: str, result: "Resent | None" = None) -> web.Response:
+        history, owner = self._parts.history, request[CALLER].instance
+        if history is None:
+            raise web.HTTPNotFound(reason=OFF)
+        rows = await history.timeline(delivery_id, owner) if delivery_id else ()
+        if not rows and result is None:
+            return self._desk.show(request, "delivery_unknown.html", {"id": delivery_id}, 404)
+        values = {
+            "id": delivery_id,
+            "rows": rows,
+            "first": rows[-1].row if rows else None,
+            "answer": ending(rows) if rows else None,
+            "result": result,
+            "dead": bool(rows) and rows[-1].row.outcome == "DeadLettered",
+        }
+        return self._desk.show(request, "delivery.html", values)
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """What came of a resend, for people."""
+
+    tone: str
+    text: str
+    answer: str | None = None
+
+    @classmethod
+    def of(cls, row: Row) -> "Resent":
+        found = resent(row)
+        if found["ok"]:
+            return cls("ok", f"The receiver took it: {row.status} after {row.ms} ms")
+        said = f"answered {row.status} after {row.ms} ms" if row.status else row.error or row.reason
+        return cls("bad", f"The receiver did not take it: {said}. It stays among the dead letters", row.answer)
+
+
+def given_filters(query: Mapping[str, str]) -> dict[str, str]:
+    """What was typed; an empty field of a form filters nothing."""
+    return {name: text[:LONGEST_FILTER] for name in FILTERS if (text := asked(query, name))}
+
+
+def answer(page: Page | None, problems: Mapping[str, str], away: str | None, given: Mapping[str, str]) -> shown.State:
+    """What happened to them? In numbers, of the rows that are shown."""
+    if away is not None:
+        return shown.State("bad", "The history cannot be asked", away)
+    if page is None:
+        return shown.State("warn", "Not searched", f"See the field{'s' if len(problems) > 1 else ''} below")
+    if not page.items:
+        why = "No row means: the event never came, or no webhook wanted it" if given else "Nothing was delivered yet"
+        return shown.State("off", "Nothing is there", why)
+    return _counted(page)
+
+
+def _counted(page: Page) -> shown.State:
+    counts = Counter(kept.row.outcome for kept in page.items)
+    words = {"Delivered": "delivered", "Retried": "failed", "Parked": "waiting", "DeadLettered": "given up"}
+    words["Skipped"] = "skipped"
+    said = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name])
+    tone = "bad" if counts["DeadLettered"] else "warn" if counts["Retried"] else "ok"
+    rows = len(page.items)
+    which = f"The newest {rows} rows that match" if page.following else f"All {rows} rows that match"
+    return shown.State(tone, said.capitalize(), which if rows > 1 else "The only row that matches")
+
+
+_ORDINALS = {1: "st", 2: "nd", 3: "rd"}
+
+
+def _ordinal(number: int) -> str:
+    return f"{number}{'th' if 10 <= number % 100 <= 20 else _ORDINALS.get(number % 10, 'th')}"
+
+
+def ending(rows: Sequence[Kept]) -> shown.State:
+    """What happened to it? `rows`: oldest first, one at least."""
+    last, took = rows[-1].row, shown.duration((rows[-1].row.at - rows[0].row.at) / 1000)
+    tone = shown.outcome(last.outcome).tone
+    match last.outcome:
+        case "Delivered":
+            after = f", {took} after the first" if len(rows) > 1 else ""
+            return shown.State(
+                tone, "Delivered", f"The receiver took it at the {_ordinal(last.attempt)} attempt{after}"
+            )
+        case "Retried":
+            why = f"The {_ordinal(last.attempt)} attempt failed ({last.reason}); the next follows by itself"
+            return shown.State(tone, "Not yet delivered", why)
+        case "Parked":
+            return shown.State(tone, "Waiting", f"It waits ({last.reason}) and is offered again by itself")
+        case "DeadLettered":
+            return shown.State(tone, "Given up", f"{last.error or last.reason}. It lies among the dead letters")
+    return shown.State(tone, "Skipped", f"Nobody wanted it any more: {last.error or last.reason}")
