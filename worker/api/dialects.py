@@ -45,6 +45,8 @@ class Asked:
 
     style: Style
     nested: bool
+    whole: bool = False
+    """Every field is given as it is to be: no habit of Evolution's is added."""
     values: dict[str, Any] = field(default_factory=dict)
     spelled: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)

@@ -87,6 +87,10 @@ class Saving:
         notes = (*asked.warnings, *warnings(webhook))
         return Saved(webhook, await self._stored(webhook), written.created, notes, secret)
 
+    async def preview(self, asked: Asked, existing: Webhook | None) -> Webhook:
+        """What `save` would make of `existing`; nothing is written. Raises ApiError with every problem."""
+        return await self._checked(asked, existing, None)
+
     async def _stored(self, webhook: Webhook) -> Stored | None:
         try:
             return await find(self._store, webhook.endpoint)
@@ -137,7 +141,7 @@ def merged(asked: Asked, existing: Webhook | None, secret: str | None) -> dict[s
     given = secret or fields.get("secrets")
     if isinstance(given, str):
         fields["secrets"] = [given]
-    if fields.get("enabled") is False:
+    if fields.get("enabled") is False and not asked.whole:
         fields["events"] = []  # as Evolution: a disabled webhook keeps no list
         fields["url"] = fields.get("url") or stored.get("url") or ""
     if existing:

@@ -16,6 +16,8 @@ from worker.console.overview import Overview
 from worker.console.pages import HEADERS, ROOT, Pages, link
 from worker.console.ports import Parts
 from worker.console.sessions import Sessions
+from worker.console.webhook import WebhookPages
+from worker.console.webhooks import Webhooks
 from worker.webhooks.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,22 @@ def console(api_key: str, authentication: Authentication, parts: Parts) -> web.A
     app.router.add_get("/deliveries", deliveries.search)
     app.router.add_get("/delivery", deliveries.one)
     app.router.add_post("/delivery/resend", deliveries.resend)
+    _serve_webhooks(app, desk, parts)
     return app
+
+
+def _serve_webhooks(app: web.Application, desk: Desk, parts: Parts) -> None:
+    one = WebhookPages(desk, parts)
+    app.router.add_get("/webhooks", Webhooks(desk, parts).page)
+    app.router.add_get("/webhooks/new", one.new)
+    app.router.add_post("/webhooks/new", one.create)
+    app.router.add_get("/webhook", one.page)
+    app.router.add_post("/webhook", one.save)
+    app.router.add_post("/webhook/try", one.try_it)
+    app.router.add_post("/webhook/test", one.test)
+    app.router.add_post("/webhook/rotate", one.rotate)
+    app.router.add_get("/webhook/delete", one.ask_delete)
+    app.router.add_post("/webhook/delete", one.delete)
 
 
 def _framed(desk: Desk) -> Middleware:
@@ -81,7 +98,8 @@ _WORDS = {
 
 def _words(error: web.HTTPException | ApiError) -> str:
     if isinstance(error, web.HTTPException):
-        return _WORDS.get(error.status, error.reason)
+        default = HTTPStatus(error.status).phrase
+        return error.reason if error.reason != default else _WORDS.get(error.status, default)
     message = error.message
     lines = (
         [message]

@@ -106,6 +106,8 @@ def _environment(now: Clock, asset: Callable[[str], str]) -> Environment:
         "size": shown.size,
         "spark": shown.spark,
         "percent": lambda span: shown.percent(span.delivered, span.attempts),
+        "whole_day": shown.whole_day,
+        "as_typed": lambda text: _Lines(text.encode(errors="replace").decode()),
         "lines": lambda text: _Lines(printable_lines(text)),
     }
     return environment

@@ -8,7 +8,13 @@ from tests.proof.console.scene import KEY, Scene
 from tests.support.browser import Driver, Window
 
 WIDTHS = (390, 820, 1440)
-SCREENS = {"login": "/login", "overview": "", "deliveries": "/deliveries"}
+SCREENS = {
+    "login": "/login",
+    "overview": "",
+    "deliveries": "/deliveries",
+    "webhooks": "/webhooks",
+    "webhook": "/webhook?instance=padaria-sol&id=crm",
+}
 
 
 async def take_all(running: Scene, folder: Path, only: str = "") -> list[Path]:

@@ -1,0 +1,271 @@
+"""Webhooks: the list, one of them, its form, and what can be done to it; over a real table and a real history."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.console.conftest import FAILED, HOSTILE, NOW, ROW, Console, MakeConsole, Seen, Visitor, remember
+from worker.console.form import EDITED, of_webhook
+from worker.console.webhooks import PAGE
+from worker.domain.webhook import Webhook
+from worker.domain.webhook_test import WebhookTest
+from worker.history.store import HistoryStore
+from worker.stores.own.store import SqlStore
+
+SECRET = "whsec_" + "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB"
+URL = "https://user:hunter2@hooks.example/in"
+ACME = Webhook("acme", URL, headers=(("X-Tenant", "hush-hush"),), secrets=(SECRET,))
+HERE = "/webhook?instance=acme&id=default"
+
+
+def form_of(seen: Seen) -> dict[str, str]:
+    """What a browser would send for the form of settings as it stands."""
+    form = dict(re.findall(r'<input id="(?:\w+)" name="(\w+)" value="([^"]*)"', seen.text))
+    form |= dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', seen.text))
+    form |= dict(re.findall(r'<textarea id="\w+" name="(\w+)"[^>]*>\n(.*?)</textarea>', seen.text, re.DOTALL))
+    form |= dict.fromkeys(re.findall(r'id="(\w+)" name="\1" value="on" checked', seen.text), "on")
+    return {name: text.replace("&#34;", '"').replace("&#39;", "'") for name, text in form.items()}
+
+
+async def saved(store: SqlStore, instance: str = "acme") -> Webhook:
+    (found,) = await store.load(instance)
+    return found
+
+
+async def test_the_list_says_who_is_well(served: Console, store: SqlStore, history: HistoryStore) -> None:
+    visitor = await served.operator()
+    empty = await visitor.get("/webhooks")
+    assert (empty.heading, "make a webhook" in empty.words) == ("No webhook", True)
+    for webhook in (
+        ACME,
+        Webhook("loja", "https://h/"),
+        Webhook("off", "https://h/", enabled=False, disabled_reason="410"),
+    ):
+        await store.put(webhook)
+    await remember(history, FAILED, ROW._replace(instance="loja"))
+    seen = await visitor.get("/webhooks")
+    assert seen.heading == "1 failing"
+    assert "Of all 3, 2 are well, quiet or disabled" in seen.words
+    assert re.search(
+        r"acme / default https://\*\*\*@hooks.example/in Failing .* 0 % of 1 0 % of 1 1 min ago", seen.words
+    )
+    assert "last 24 hours: 1 attempts, 1 failed" in seen.text
+    assert "hunter2" not in seen.text
+
+
+async def test_many_are_pages_and_found_by_how_their_names_begin(served: Console, store: SqlStore) -> None:
+    for number in range(PAGE + 5):
+        await store.put(Webhook(f"shop-{number:03}", "https://h/"))
+    await store.put(Webhook("zebra", "https://h/"))
+    visitor = await served.operator()
+    seen = await visitor.get("/webhooks")
+    following = re.search(r'href="/console([^"]+)">Next page', seen.text)
+    assert following
+    seen = await visitor.get(following[1].replace("&amp;", "&"))
+    assert ("shop-054" in seen.text, "zebra" in seen.text, "shop-049" in seen.text) == (True, True, False)
+    seen = await visitor.get("/webhooks?find=shop-01")
+    assert (seen.text.count("shop-01"), "zebra" in seen.text, "Next page" in seen.text) == (21, False, False)
+    assert "begins with nobody" in (await visitor.get("/webhooks?find=nobody")).words
+
+
+async def test_an_owner_sees_and_changes_its_own_alone(served: Console, store: SqlStore) -> None:
+    for webhook in (ACME, Webhook("loja", "https://theirs.example/")):
+        await store.put(webhook)
+    owner = await served.owner()
+    for path in ("/webhooks", "/webhooks?find=loja", "/webhooks?after=a&after_id=a"):
+        assert "theirs" not in (await owner.get(path)).text
+    theirs = "?instance=loja&id=default"
+    assert (await owner.get(f"/webhook{theirs}")).status == 404
+    for path in ("/webhook", "/webhook/try", "/webhook/test", "/webhook/rotate", "/webhook/delete"):
+        seen = await owner.post(path + theirs, {"url": "https://mine.example/", "revision": "1", "expire_old": "0"})
+        assert seen.status == 404
+    seen = await owner.post("/webhooks/new", {"instance": "loja", "id": "second", "url": "https://h/", "enabled": "on"})
+    assert [webhook.instance for webhook in await store.load("acme")] == ["acme", "acme"]
+    assert [webhook.url for webhook in await store.load("loja")] == ["https://theirs.example/"]
+    assert served.sent == []
+
+
+async def test_saving_a_form_as_it_is_changes_nothing_and_keeps_secrets(served: Console, store: SqlStore) -> None:
+    everything = Webhook(
+        "acme",
+        URL,
+        headers=(("X-Tenant", "hush-hush"),),
+        secrets=(SECRET,),
+        events=frozenset({"MESSAGES_UPSERT", "FUTURE_EVENT"}),
+        by_events=True,
+        ignore=frozenset({"groups"}),
+        only_chats=frozenset({"5511999999999"}),
+        filter='{"data.pushName":{"$startsWith":"\U0001f469\u200d\U0001f680"}}',
+        ttl_seconds=(("QRCODE_UPDATED", 60.0),),
+        latest_only=frozenset({"PRESENCE_UPDATE"}),
+        timeout_ms=5000,
+        max_body_bytes=65_536,
+        media="strip",
+    )
+    await store.put(everything)
+    visitor = await served.operator()
+    page = await visitor.get(HERE)
+    assert not [secret for secret in ("hunter2", "hush-hush", SECRET) if secret in page.text]
+    form = form_of(page)
+    pairs = [*form.items(), ("events", "MESSAGES_UPSERT"), ("events", "FUTURE_EVENT"), ("ignore", "groups")]
+    pairs += [("media", "strip"), ("thumbnails", "keep")]
+    seen = await visitor.post(HERE, pairs)
+    assert "It is saved, and in force on every replica." in seen.words
+    assert await saved(store) == everything
+    assert served.changes == [("acme", 2)]
+
+
+async def test_a_fields_error_stands_beside_it_and_what_was_typed_stays(served: Console, store: SqlStore) -> None:
+    await store.put(ACME)
+    visitor = await served.operator()
+    form = form_of(await visitor.get(HERE))
+    wrong = {"url": "http://receiver.internal/", "timeout_ms": "soon", "filter": '{"a": ', "rate_limit": "fast"}
+    wrong |= {"headers": "X-Tenant: ***\nX-New: ***\nX y: z", "ttl_seconds": "NO_EVENT=5"}
+    seen = await visitor.post(HERE, {**form, **wrong})
+    assert (seen.status, "It is not saved: see what is wrong below." in seen.words) == (400, True)
+    for name in ("timeout_ms", "filter", "rate_limit", "headers", "ttl_seconds"):
+        error = re.search(rf'id="{name}-error">([^<]+)<', seen.text)
+        assert error, name
+        assert f'aria-describedby="{name}-hint {name}-error"' in seen.text
+        assert seen.text.count(f'id="{name}-error"') == 1
+    assert 'value="soon"' in seen.text
+    assert await saved(store) == ACME
+    seen = await visitor.post(HERE, {**form, "url": "http://receiver.internal/"})
+    assert "is refused by the egress rules: 10.1.2.3 is private" in seen.words
+    assert served.changes == []
+
+
+async def test_what_somebody_else_changed_is_not_overwritten_unseen(served: Console, store: SqlStore) -> None:
+    await store.put(Webhook("acme", "https://first.example/"))
+    visitor = await served.operator()
+    form = form_of(await visitor.get(HERE))
+    await store.put(Webhook("acme", "https://theirs.example/"))
+    seen = await visitor.post(HERE, {**form, "url": "https://mine.example/"})
+    assert (seen.status, "Somebody has changed it meanwhile" in seen.words) == (409, True)
+    assert (await saved(store)).url == "https://theirs.example/"
+    await visitor.post(HERE, form_of(seen))
+    assert (await saved(store)).url == "https://mine.example/"
+
+
+async def test_disabling_keeps_its_events(served: Console, store: SqlStore) -> None:
+    await store.put(Webhook("acme", "https://h/", events=frozenset({"CALL"})))
+    visitor = await served.operator()
+    form = form_of(await visitor.get(HERE))
+    del form["enabled"]
+    await visitor.post(HERE, {**form, "events": "CALL"})
+    found = await saved(store)
+    assert (found.enabled, found.events) == (False, {"CALL"})
+
+
+async def test_a_new_webhook_shows_its_secret_once(served: Console, store: SqlStore) -> None:
+    visitor = await served.operator()
+    assert (await visitor.get("/webhooks/new")).heading == "New webhook"
+    form = {"instance": "acme", "id": "crm", "url": "https://h.example/", "enabled": "on", "generate": "on"}
+    seen = await visitor.post("/webhooks/new", form)
+    secret = re.search(r'<code class="secret">(whsec_[^<]+)</code>', seen.text)
+    found = await saved(store)
+    assert secret
+    assert (found.id, found.secrets) == ("crm", (secret[1],))
+    assert secret[1] not in (await visitor.get("/webhook?instance=acme&id=crm")).text
+    seen = await visitor.post("/webhooks/new", form)
+    assert (seen.status, "there is such a webhook" in seen.words) == (400, True)
+    seen = await visitor.post("/webhooks/new", {**form, "instance": "", "id": "é", "url": ""})
+    assert [name for name in ("instance", "id", "url") if f'id="{name}-error"' in seen.text] == [
+        "instance",
+        "id",
+        "url",
+    ]
+
+
+async def test_a_secret_is_rotated_and_the_old_one_goes_on(served: Console, store: SqlStore) -> None:
+    await store.put(ACME)
+    visitor = await served.operator()
+    seen = await visitor.post("/webhook/rotate?instance=acme&id=default", {"expire_old": "3600"})
+    found = await saved(store)
+    assert found.secrets[0] in seen.text
+    assert (found.secrets[1], found.old_secret_until) == (SECRET, NOW + 3600)
+    assert SECRET not in seen.text
+    assert (await visitor.post("/webhook/rotate?instance=acme&id=default", {"expire_old": "9"})).status == 400
+    assert served.changes == [("acme", 2)]
+
+
+async def test_a_test_event_is_sent_and_its_answer_is_text(served: Console, store: SqlStore) -> None:
+    await store.put(ACME)
+    visitor = await served.operator()
+    served.trial = WebhookTest(500, 3.21, b"<script>alert(1)</script>")
+    seen = await visitor.post("/webhook/test?instance=acme&id=default", {"event": "CALL"})
+    assert "The test was answered 500 after 3.2 ms. <script>alert(1)</script>" in seen.words
+    assert json.loads(served.sent[0][1])["event"] == "call"
+    served.trial = WebhookTest(None, 1.0, error="connection refused")
+    assert "The test failed: connection refused" in (await visitor.post("/webhook/test?instance=acme&id=default")).words
+    assert (await visitor.post("/webhook/test?instance=acme&id=default", {"event": "x"})).status == 400
+
+
+@pytest.mark.parametrize(
+    ("typed", "event", "says"),
+    [
+        ({}, {"event": "call", "instance": "acme", "data": {}}, "It would be sent"),
+        (
+            {"filter": '{"data.key.fromMe": false}'},
+            {"event": "call", "instance": "acme", "data": {"key": {"fromMe": True}}},
+            "It would be skipped ( filtered ). filter.data.key.fromMe: true is not false",
+        ),
+        ({"filter": '{"a": {"$no": 1}}'}, {}, "It was not tried: see what is wrong below."),
+        ({}, [], "This is no event"),
+    ],
+)
+async def test_settings_are_tried_on_an_event_before_they_are_saved(
+    served: Console, store: SqlStore, typed: dict[str, str], event: Any, says: str
+) -> None:
+    await store.put(ACME)
+    visitor = await served.operator()
+    form = form_of(await visitor.get(HERE))
+    seen = await visitor.post("/webhook/try?instance=acme&id=default", {**form, **typed, "event": json.dumps(event)})
+    assert says in seen.words
+    assert await saved(store) == ACME
+
+
+async def test_deleting_asks_once(served: Console, store: SqlStore) -> None:
+    await store.put(ACME)
+    visitor = await served.operator()
+    seen = await visitor.get("/webhook/delete?instance=acme&id=default")
+    assert (seen.heading, len(await store.load("acme"))) == ("Delete acme/default?", 1)
+    seen = await visitor.post("/webhook/delete?instance=acme&id=default")
+    assert ("The webhook is deleted." in seen.words, await store.load("acme")) == (True, ())
+    assert served.changes == [("acme", 2)]
+
+
+async def test_hostile_names_are_only_text(served: Console, store: SqlStore, history: HistoryStore) -> None:
+    name = HOSTILE
+    await store.put(Webhook(name, f"https://h.example/{quote(HOSTILE)}", disabled_reason=HOSTILE, enabled=False))
+    visitor = await served.operator()
+    here = f"?instance={quote(name)}&id=default"
+    for path in ("/webhooks", f"/webhook{here}", f"/webhook/delete{here}", f"/webhooks?find={quote(name)}"):
+        seen = await visitor.get(path)
+        assert seen.status == 200
+        assert "<script>alert" not in seen.text
+        assert "\u202e" not in seen.text.replace('value="' + name, "")
+    assert "acme" not in (await visitor.get(f"/webhook{here}")).text
+
+
+async def test_where_webhooks_are_others_to_write_nothing_offers_to_change_them(
+    make_console: MakeConsole, store: SqlStore
+) -> None:
+    await store.put(ACME)
+    visitor: Visitor = await (await make_console(store, elsewhere="edit webhooks.toml")).operator()
+    seen = await visitor.get(HERE)
+    assert "They are changed elsewhere: edit webhooks.toml" in seen.words
+    assert not [name for name in (">Save<", "Rotate", "Delete...") if name in seen.text]
+    for path in (HERE, "/webhook/rotate?instance=acme&id=default", "/webhook/delete?instance=acme&id=default"):
+        assert (await visitor.post(path, {"expire_old": "0"})).status == 403
+    assert (await visitor.get("/webhooks/new")).status == 403
+
+
+def test_every_declared_field_is_a_control_once() -> None:
+    names = [control.name for group in of_webhook(ACME) for control in group.controls]
+    assert sorted(names) == sorted(field.name for field in EDITED)

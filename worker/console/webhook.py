@@ -1,0 +1,244 @@
+"""One webhook: is it well? Its day, its newest deliveries, and everything that can be changed of it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from multidict import MultiDict
+
+from worker.api.auth import CALLER
+from worker.api.errors import Invalid
+from worker.api.saving import Saved
+from worker.console import form, shown
+from worker.console.desk import Desk, asked, read_form, seen
+from worker.console.ports import Parts
+from worker.console.webhooks import line
+from worker.domain.event import InvalidEvent
+from worker.domain.names import COUNTED
+from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
+from worker.domain.webhook_test import KIND, event_of_test
+from worker.history.store import Kept, Question, Trend
+from worker.webhooks.changing import find
+from worker.webhooks.fields import Problem, warnings
+from worker.webhooks.rotation import rotate_secret
+from worker.webhooks.shown import Shown, shown_explained, shown_test
+from worker.webhooks.store import Stored, StoreUnavailable
+
+NEWEST = 8
+"""Rows of its deliveries that its page shows."""
+
+OLD_SECRET = {"86400": "24 hours", "3600": "1 hour", "604800": "7 days", "0": "not at all"}
+"""How long the old secret signs beside the new one: seconds, and words."""
+
+DONE = {"saved": "It is saved, and in force on every replica."}
+
+
+@dataclass(slots=True)
+class Said:
+    """What stands above the page after something was done. `secret`: shown this once."""
+
+    tone: str
+    text: str
+    details: str | None = None
+    notes: Sequence[str] = ()
+    secret: str | None = None
+
+
+class WebhookPages:
+    """Handlers of one webhook, as `?instance=&id=` says; another instance's is as unknown as one that never was."""
+
+    def __init__(self, desk: Desk, parts: Parts) -> None:
+        self._desk = desk
+        self._parts = parts
+
+    async def page(self, request: web.Request) -> web.Response:
+        """GET /console/webhook"""
+        done = DONE.get(request.query.get("done", ""))
+        return await self._show(request, await self._stored(request), Said("ok", done) if done else None)
+
+    async def new(self, request: web.Request) -> web.Response:
+        """GET /console/webhooks/new"""
+        self._check_writable()
+        typed = MultiDict({"instance": request.query.get("instance", ""), "id": DEFAULT_ID, "enabled": "on"})
+        return self._show_new(request, typed)
+
+    async def create(self, request: web.Request) -> web.Response:
+        """POST /console/webhooks/new"""
+        self._check_writable()
+        typed = await read_form(request)
+        instance = request[CALLER].instance or asked(typed, "instance")
+        wanted = form.asked_by(typed, instance, asked(typed, "id"), generate="generate" in typed)
+        endpoint = Endpoint(instance, asked(typed, "id"))
+        if await self._exists(endpoint):
+            wanted.problems.append(Problem("id", "there is such a webhook of this instance: choose another id"))
+        try:
+            saved = await self._parts.saving.save(wanted)
+        except Invalid as error:
+            return self._show_new(request, typed, error.problems)
+        return await self._saved(request, saved)
+
+    async def save(self, request: web.Request) -> web.Response:
+        """POST /console/webhook"""
+        self._check_writable()
+        stored, typed = await self._stored(request), await read_form(request)
+        wanted = form.asked_by(typed, stored.webhook.instance, stored.webhook.id)
+        if asked(typed, "revision") != str(stored.revision):
+            text = "Somebody has changed it meanwhile. Below is what you typed: saved again, it replaces theirs."
+            return await self._show(request, stored, Said("warn", text), typed, status=409)
+        try:
+            saved = await self._parts.saving.save(wanted)
+        except Invalid as error:
+            text = "It is not saved: see what is wrong below."
+            return await self._show(request, stored, Said("bad", text), typed, error.problems, status=400)
+        return await self._saved(request, saved)
+
+    async def try_it(self, request: web.Request) -> web.Response:
+        """POST /console/webhook/try: what would become of an event with what the form says now. Nothing is saved."""
+        stored, typed = await self._stored(request), await read_form(request)
+        wanted = form.asked_by(typed, stored.webhook.instance, stored.webhook.id)
+        try:
+            webhook = await self._parts.saving.preview(wanted, stored.webhook)
+        except Invalid as error:
+            said = Said("bad", "It was not tried: see what is wrong below.")
+            return await self._show(request, stored, said, typed, error.problems, status=400)
+        return await self._show(request, stored, None, typed, tried=await self._tried(webhook, typed.get("event", "")))
+
+    async def _tried(self, webhook: Webhook, event: str) -> Shown | str:
+        """As `webhook explain` has it, or why the event is none. In a thread: an event may have a megabyte."""
+        content = event.encode(errors="replace")
+        try:
+            found = await asyncio.to_thread(self._parts.explain, content, [webhook], False)
+        except InvalidEvent as error:
+            return f"This is no event: {error}"
+        return shown_explained(found[0]) if found else "This webhook would not be asked."
+
+    async def test(self, request: web.Request) -> web.Response:
+        """POST /console/webhook/test"""
+        stored, typed = await self._stored(request), await read_form(request)
+        kind = asked(typed, "event") or KIND
+        if kind not in COUNTED:
+            raise web.HTTPBadRequest
+        content = event_of_test(stored.webhook.instance, kind, self._parts.now())
+        trial = await self._parts.send_test(stored.webhook, content)
+        found = shown_test(stored.webhook, kind, trial)
+        took = f"after {found['milliseconds']} ms"
+        text = (
+            f"The test was answered {trial.status} {took}."
+            if trial.status
+            else f"The test failed: {trial.error}, {took}."
+        )
+        return await self._show(request, stored, Said("ok" if found["ok"] else "bad", text, str(found["body"])))
+
+    async def rotate(self, request: web.Request) -> web.Response:
+        """POST /console/webhook/rotate"""
+        self._check_writable()
+        stored, typed = await self._stored(request), await read_form(request)
+        keep = asked(typed, "expire_old")
+        if keep not in OLD_SECRET:
+            raise web.HTTPBadRequest
+        webhook, now = stored.webhook, self._parts.now()
+        rotated = await rotate_secret(self._parts.store, webhook.instance, webhook.id, int(keep), now)
+        if rotated is None:
+            raise web.HTTPNotFound
+        await self._parts.changed(webhook.instance, rotated.revision)
+        until = (
+            f"The old one signs beside it until {rotated.old_until}."
+            if rotated.old_until
+            else "It alone signs from now on."
+        )
+        said = Said("ok", f"There is a new signing secret. {until}", secret=rotated.new_secret)
+        return await self._show(request, await self._stored(request), said)
+
+    async def ask_delete(self, request: web.Request) -> web.Response:
+        """GET /console/webhook/delete"""
+        self._check_writable()
+        stored = await self._stored(request)
+        return self._desk.show(request, "webhook_delete.html", {"webhook": stored.webhook})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """POST /console/webhook/delete"""
+        self._check_writable()
+        webhook = (await self._stored(request)).webhook
+        deleted = await self._parts.store.delete(webhook.instance, webhook.id)
+        if deleted is not None:
+            await self._parts.changed(webhook.instance, deleted.revision)
+        raise seen("/webhooks", {"deleted": "1"})
+
+    def _check_writable(self) -> None:
+        if self._parts.elsewhere is not None:
+            raise web.HTTPForbidden(reason=f"Webhooks are changed elsewhere: {self._parts.elsewhere}.")
+
+    async def _exists(self, endpoint: Endpoint) -> bool:
+        return await find(self._parts.store, endpoint) is not None
+
+    async def _stored(self, request: web.Request) -> Stored:
+        instance, webhook_id = request.query.get("instance", ""), request.query.get("id", DEFAULT_ID)
+        if not request[CALLER].reaches(instance):
+            raise web.HTTPNotFound
+        stored = await find(self._parts.store, Endpoint(instance, webhook_id))
+        if stored is None:
+            raise web.HTTPNotFound
+        return stored
+
+    async def _saved(self, request: web.Request, saved: Saved) -> web.Response:
+        """Shown at once while there is something that is shown only now."""
+        webhook = saved.webhook
+        if saved.stored is not None and (saved.secret or saved.warnings):
+            said = Said("ok", DONE["saved"], notes=saved.warnings, secret=saved.secret)
+            return await self._show(request, saved.stored, said)
+        raise seen("/webhook", {"instance": webhook.instance, "id": webhook.id, "done": "saved"})
+
+    async def _show(
+        self,
+        request: web.Request,
+        stored: Stored,
+        said: Said | None = None,
+        typed: MultiDict[str] | None = None,
+        problems: Sequence[Problem] = (),
+        tried: Shown | str | None = None,
+        status: int = 200,
+    ) -> web.Response:
+        webhook = stored.webhook
+        trend, rows = await self._lately(webhook)
+        groups = form.of_webhook(webhook) if typed is None else form.of_typed(typed, problems)
+        values: dict[str, Any] = {
+            "line": line(webhook, trend),
+            "webhook": webhook,
+            "stored": stored,
+            "rows": rows,
+            "groups": groups,
+            "said": said,
+            "tried": tried,
+            "event": typed.get("event", "") if typed else "",
+            "elsewhere": self._parts.elsewhere,
+            "warnings": warnings(webhook),
+            "old_secret": OLD_SECRET,
+            "events": sorted(COUNTED),
+            "kind": KIND,
+        }
+        values["answer"] = values["line"].state
+        return self._desk.show(request, "webhook.html", values, status)
+
+    async def _lately(self, webhook: Webhook) -> tuple[Mapping[Endpoint, Trend] | None, Sequence[Kept]]:
+        history = self._parts.history
+        if history is None:
+            return None, ()
+        question = Question(owner=webhook.instance, instance=webhook.instance, webhook=webhook.id)
+        try:
+            page = await history.page(question, None, NEWEST)
+        except StoreUnavailable:
+            return None, ()
+        return await history.trends([webhook.endpoint]), page.items
+
+    def _show_new(self, request: web.Request, typed: MultiDict[str], problems: Sequence[Problem] = ()) -> web.Response:
+        told = {problem.field: problem.message for problem in problems if problem.field in ("instance", "id")}
+        values = {
+            "groups": form.of_typed(typed, problems),
+            "typed": typed,
+            "told": told,
+            "generate": "generate" in typed or not problems,
+            "answer": shown.State("off", "A new webhook", "It is in force as soon as it is saved"),
+        }
+        return self._desk.show(request, "webhook_new.html", values, 400 if problems else 200)

@@ -1,0 +1,109 @@
+"""Webhooks: are they well? A page of them, each with its day."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from worker.api.auth import CALLER
+from worker.basics.masking import without_credentials
+from worker.console import shown
+from worker.console.desk import Desk, asked
+from worker.console.ports import Parts
+from worker.domain.webhook import Endpoint, Webhook
+from worker.history.store import Trend
+from worker.webhooks.store import LONGEST_INSTANCE, Page
+
+PAGE = 50
+LONGEST_ID = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One webhook of the list."""
+
+    webhook: Webhook
+    url: str
+    state: shown.State
+    trend: Trend | None
+
+
+class Webhooks:
+    """GET /console/webhooks"""
+
+    def __init__(self, desk: Desk, parts: Parts) -> None:
+        self._desk = desk
+        self._parts = parts
+
+    async def page(self, request: web.Request) -> web.Response:
+        """Those of the asker, ordered by instance; `find` is how an instance's name begins."""
+        find = asked(request.query, "find")[:LONGEST_INSTANCE]
+        page = await self._page(request, find)
+        trends = await self._trends([item.webhook.endpoint for item in page.items])
+        lines = [line(item.webhook, trends) for item in page.items]
+        values = {
+            "lines": lines,
+            "find": find,
+            "elsewhere": self._parts.elsewhere,
+            "deleted": "deleted" in request.query,
+            "unreadable": page.unreadable,
+            "following": _next(find, page.following) if page.following else None,
+            "first": bool(request.query.get("after")),
+            "answer": answer(lines, find, whole=page.following is None and not request.query.get("after")),
+        }
+        return self._desk.show(request, "webhooks.html", values)
+
+    async def _page(self, request: web.Request, find: str) -> Page:
+        owner = request[CALLER].instance
+        if owner is not None:
+            items = await self._parts.store.get(owner)
+            return Page(tuple(item for item in items if item.webhook.instance.startswith(find)), None)
+        after = request.query.get("after", "")
+        cursor = Endpoint(after[:LONGEST_INSTANCE], asked(request.query, "after_id")[:LONGEST_ID]) if after else None
+        page = await self._parts.store.list(cursor or (Endpoint(find, "") if find else None), PAGE)
+        return _beginning(page, find)
+
+    async def _trends(self, endpoints: Sequence[Endpoint]) -> Mapping[Endpoint, Trend] | None:
+        return await self._parts.history.trends(endpoints) if self._parts.history and endpoints else None
+
+
+def _beginning(page: Page, find: str) -> Page:
+    """The store's order is by name: whoever begins so stands together."""
+    found = tuple(item for item in page.items if item.webhook.instance.startswith(find))
+    complete = len(found) == len(page.items)
+    return Page(found, page.following if complete else None, page.unreadable)
+
+
+def _next(find: str, following: Endpoint) -> Mapping[str, str]:
+    return {"find": find, "after": following.instance, "after_id": following.webhook_id}
+
+
+def line(webhook: Webhook, trends: Mapping[Endpoint, Trend] | None) -> Line:
+    trend = trends.get(webhook.endpoint) if trends else None
+    return Line(
+        webhook=webhook,
+        url=without_credentials(webhook.url),
+        state=shown.state_of(webhook, trend, known=trends is not None),
+        trend=trend,
+    )
+
+
+def answer(lines: Sequence[Line], find: str, *, whole: bool) -> shown.State:
+    """Are they well? Of those that are shown."""
+    if not lines:
+        why = f"No instance's name begins with {find}" if find else "Nothing is delivered to anybody"
+        return shown.State("off", "No webhook", why)
+    counts = Counter(line.state.word for line in lines)
+    bad = [f"{counts[word]} {does}" for word, does in _TROUBLES if counts[word]]
+    which = f"Of all {len(lines)}" if whole else f"Of the {len(lines)} that are shown"
+    well = sum(counts.values()) - counts["Failing"] - counts["Unsteady"]
+    if not bad:
+        return shown.State("ok", "None fails", f"{which}, none has failed lately")
+    tone = "bad" if counts["Failing"] else "warn"
+    return shown.State(
+        tone, f"{' and '.join(bad)}", f"{which}, {well} {'is' if well == 1 else 'are'} well, quiet or disabled"
+    )
+
+
+_TROUBLES = (("Failing", "failing"), ("Unsteady", "unsteady"))
