@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -224,10 +226,24 @@ async def make_console() -> AsyncIterator[MakeConsole]:
         await one.close()
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty history, made once and copied."""
+    path = tmp_path_factory.mktemp("console") / "history.db"
+
+    async def make() -> None:
+        found = history_store(f"sqlite:///{path}", 7, lambda: int(NOW * 1000))
+        await found.prepare()
+        await found.close()
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-async def history(tmp_path: Path) -> AsyncIterator[HistoryStore]:
+async def history(prepared: Path, tmp_path: Path) -> AsyncIterator[HistoryStore]:
+    shutil.copy(prepared, tmp_path)
     found = history_store(f"sqlite:///{tmp_path}/history.db", 7, lambda: int(NOW * 1000))
-    await found.prepare()
     yield found
     await found.close()
 

@@ -1,15 +1,17 @@
 """Renders pages: jinja2 with every value escaped, and made visible where it would move or hide text."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from worker.basics.clock import Clock
 from worker.basics.printable import printable, printable_lines
@@ -41,6 +43,7 @@ class Asset:
     content_type: str
 
 
+@cache
 def assets() -> dict[str, Asset]:
     """By the name in the package."""
     found = {}
@@ -61,12 +64,9 @@ class Pages:
     """`now` gives Unix seconds, for times relative to it."""
 
     def __init__(self, now: Clock) -> None:
-        self._assets = assets()
-        self._served = {asset.name: asset for asset in self._assets.values()}
-        self._environment = _environment(now, self.url_of_asset)
-
-    def url_of_asset(self, name: str) -> str:
-        return f"{ROOT}/static/{self._assets[name].name}"
+        self._now = now
+        self._served = {asset.name: asset for asset in assets().values()}
+        self._environment = _environment()
 
     async def serve_asset(self, request: web.Request) -> web.Response:
         """GET /console/static/{name}: the same for everybody, without a session."""
@@ -78,7 +78,7 @@ class Pages:
 
     def render(self, template: str, values: Mapping[str, Any], status: int = 200) -> web.Response:
         """The page as an answer."""
-        text = self._environment.get_template(template).render(values)
+        text = self._environment.get_template(template).render({**values, "now": self._now()})
         return web.Response(text=text, status=status, content_type="text/html")
 
 
@@ -88,7 +88,18 @@ def link(path: str, query: Mapping[str, object] | None = None) -> str:
     return ROOT + path + (f"?{urlencode(given, errors='surrogatepass')}" if given else "")
 
 
-def _environment(now: Clock, asset: Callable[[str], str]) -> Environment:
+def url_of_asset(name: str) -> str:
+    return f"{ROOT}/static/{assets()[name].name}"
+
+
+@pass_context
+def _moment(context: Context, ms: float) -> shown.Moment:
+    return shown.moment(ms, context["now"])
+
+
+@cache
+def _environment() -> Environment:
+    """One for all: its templates are compiled once."""
     environment = Environment(
         loader=FileSystemLoader(str(_FOLDER / "templates")),
         autoescape=True,
@@ -98,9 +109,14 @@ def _environment(now: Clock, asset: Callable[[str], str]) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"link": link, "asset": asset, "outcome_of": shown.outcome, "is_stored": shown.is_stored}
+    environment.globals |= {
+        "link": link,
+        "asset": url_of_asset,
+        "outcome_of": shown.outcome,
+        "is_stored": shown.is_stored,
+    }
     environment.filters |= {
-        "moment": lambda ms: shown.moment(ms, now()),
+        "moment": _moment,
         "number": shown.number,
         "duration": shown.duration,
         "size": shown.size,
