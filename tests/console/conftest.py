@@ -20,7 +20,7 @@ from worker.api.auth import Authentication, Failures
 from worker.api.saving import Saving
 from worker.api.webhooks import WebhookApi
 from worker.console.app import console
-from worker.console.ports import Backlog, BrokerAway, Ended, Parts
+from worker.console.ports import Backlog, BrokerAway, Ended, OnLine, Parts
 from worker.domain.explain import explain
 from worker.domain.history import Batch, Row
 from worker.domain.webhook import Webhook
@@ -187,9 +187,9 @@ class Console:
             raise self.backlog
         return self.backlog
 
-    async def _run(self, arguments: Sequence[str]) -> Ended:
+    async def _run(self, arguments: Sequence[str], on_line: OnLine | None) -> Ended:
         self.commands.append(arguments)
-        return await self.run(arguments)
+        return await self.run(arguments, on_line)
 
     async def _owner(self, token: str) -> str | None:
         return self.tokens.get(token)

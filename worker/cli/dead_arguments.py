@@ -53,6 +53,8 @@ def _list(commands: Subparsers) -> argparse.ArgumentParser:
     )
     _filters(parser, "show at most so many")
     parser.add_argument("--json", action="store_true", help="an array of objects")
+    text = "count by webhook and reason in the place of letters; with --json an object with both"
+    parser.add_argument("--groups", action="store_true", help=text)
     return parser
 
 
@@ -78,6 +80,8 @@ def _redrive(commands: Subparsers) -> argparse.ArgumentParser:
     _choice(parser, "redrive at most so many")
     parser.add_argument("--dry-run", action="store_true", help="only count")
     parser.add_argument("--json", action="store_true", help="the counts as one object")
+    text = "say each second how many were moved, as one JSON object a line on standard error"
+    parser.add_argument("--progress", action="store_true", help=text)
     return parser
 
 

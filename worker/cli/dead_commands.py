@@ -5,10 +5,10 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Protocol, TextIO
+from typing import Any, TextIO
 
 import orjson
 from aio_pika.abc import AbstractConnection
@@ -21,6 +21,7 @@ from worker.broker.address import broker_address
 from worker.broker.connection import BROKER_ERRORS, close, connect, in_words, while_open
 from worker.broker.topology import Topology, topology
 from worker.cli.dead_arguments import filter_of, problem_with
+from worker.cli.dead_output import Output, print_listing, reported
 from worker.deadletters import shown as output
 from worker.deadletters.browse import Browser, Seen, Stalled
 from worker.deadletters.direct import Deliver
@@ -33,16 +34,6 @@ FINE, FAILED, USAGE = 0, 1, 2
 
 Ask = Callable[[str], str | None]
 """A question to the operator; None: nobody is there to answer."""
-
-
-class Output(Protocol):
-    """What a text stream does, as far as it is needed."""
-
-    @property
-    def buffer(self) -> BinaryIO: ...
-    def flush(self) -> object: ...
-    def write(self, text: str, /) -> object: ...
-    def writelines(self, lines: Iterable[str], /) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +106,7 @@ async def list_letters(scene: Scene) -> int:
     listing = Listing(filter_of(arguments), arguments.limit, with_log=arguments.json)
     async with Browser(scene.connection, scene.topology.dead) as browser:
         await browser.run(listing.look)
-    if arguments.json:
-        out.writelines(output.as_json(listing.newest()))
-        return FINE
-    letters = listing.newest()
-    if letters:
-        out.writelines(output.table(letters))
-        out.write("\n")
-    out.write(f"{listing.summary()}\n")
+    print_listing(listing, out, as_json=arguments.json, groups=arguments.groups)
     return FINE
 
 
@@ -168,7 +152,8 @@ async def redrive(scene: Scene) -> int:
     limit = scene.arguments.limit
     moving = Redrive(scene.connection, scene.topology, chosen.matches, limit, scene.now, scene.deliver)
     try:
-        await moving.run()
+        async with reported(moving.result, scene.console.err if scene.arguments.progress else None):
+            await moving.run()
     except BaseException:
         # Interrupted or not, the operator reads what has been done.
         _counted(scene, "redrove", moving.result.moved, None)

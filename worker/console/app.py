@@ -9,8 +9,11 @@ from aiohttp.typedefs import Handler, Middleware
 
 from worker.api.auth import CALLER, Authentication
 from worker.api.errors import ApiError
+from worker.console.dead import DeadLetters
 from worker.console.deliveries import Deliveries
 from worker.console.desk import FORM_TOKEN, SESSION, Desk, asked, read_form
+from worker.console.doctor import Doctor
+from worker.console.jobs import Jobs
 from worker.console.login import COOKIE, Login
 from worker.console.overview import Overview
 from worker.console.pages import HEADERS, ROOT, Pages, link
@@ -30,7 +33,7 @@ def console(api_key: str, authentication: Authentication, parts: Parts) -> web.A
     """What is served below /console."""
     pages = Pages(parts.now)
     sessions = Sessions(api_key, authentication, parts.now)
-    desk = Desk(pages, sessions)
+    desk = Desk(pages, sessions, Jobs(parts.now))
     app = web.Application(middlewares=[_framed(desk), _logged_in(desk), _meant(desk.sessions)])
     app.router.add_get("/static/{name}", pages.serve_asset)
     login = Login(desk, authentication)
@@ -45,7 +48,26 @@ def console(api_key: str, authentication: Authentication, parts: Parts) -> web.A
     app.router.add_get("/delivery", deliveries.one)
     app.router.add_post("/delivery/resend", deliveries.resend)
     _serve_webhooks(app, desk, parts)
+    _serve_long_work(app, desk, parts)
     return app
+
+
+def _serve_long_work(app: web.Application, desk: Desk, parts: Parts) -> None:
+    jobs = desk.jobs
+    dead, doctor = DeadLetters(desk, parts, jobs), Doctor(desk, parts, jobs)
+    app.router.add_get("/dead", dead.page)
+    app.router.add_get("/dead/{does:redrive|purge}", dead.ask)
+    app.router.add_post("/dead/{does:redrive|purge}", dead.do)
+    app.router.add_get("/dead/letter", dead.letter)
+    app.router.add_get("/doctor", doctor.page)
+    app.router.add_post("/doctor", doctor.examine)
+    app.router.add_get("/job", doctor.job)
+
+    async def close(_: web.Application) -> None:
+        await dead.close()
+        await jobs.close()
+
+    app.on_shutdown.append(close)
 
 
 def _serve_webhooks(app: web.Application, desk: Desk, parts: Parts) -> None:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from worker.console.ports import Ended
+from worker.console.ports import Ended, OnLine
 
 MOST_AT_ONCE = 2
 POLITENESS = 10
@@ -33,7 +33,7 @@ class Commands:
         self._environment = dict(environment)
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def run(self, arguments: Sequence[str]) -> Ended:
+    async def run(self, arguments: Sequence[str], on_line: OnLine | None = None) -> Ended:
         """See RunCommand. Cancelled, it ends the command by SIGINT, as Ctrl-C does."""
         async with self._places:
             process = await asyncio.create_subprocess_exec(
@@ -47,17 +47,34 @@ class Commands:
             with suppress(OSError):  # it may have ended
                 os.setpriority(os.PRIO_PROCESS, process.pid, POLITENESS)
             try:
-                out, err = await process.communicate()
+                out, err, code = await asyncio.gather(
+                    _all(process.stdout), _told(process.stderr, on_line), process.wait()
+                )
             except asyncio.CancelledError:
                 await _interrupt(process)
                 raise
-        assert process.returncode is not None
-        return Ended(process.returncode, out, err.decode(errors="replace").strip()[-LONGEST_ERROR:])
+        return Ended(code, out, err)
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         """Options stand before `--`, which what may begin with a dash follows."""
         at = arguments.index("--") if "--" in arguments else len(arguments)
         return [*self._program, *arguments[:at], *self._options, *arguments[at:]]
+
+
+async def _all(stream: asyncio.StreamReader | None) -> bytes:
+    assert stream is not None
+    return await stream.read()
+
+
+async def _told(stream: asyncio.StreamReader | None, on_line: OnLine | None) -> str:
+    """What it complained of, its end if that is long."""
+    assert stream is not None
+    kept = ""
+    async for raw in stream:
+        line = raw.decode(errors="replace")
+        if on_line is None or not on_line(line):
+            kept = (kept + line)[-LONGEST_ERROR:]
+    return kept.strip()
 
 
 async def _interrupt(process: asyncio.subprocess.Process) -> None:

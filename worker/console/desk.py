@@ -9,6 +9,7 @@ from multidict import MultiDict
 
 from worker.api.auth import CALLER
 from worker.api.body import BODY_SECONDS
+from worker.console.jobs import Jobs
 from worker.console.pages import Pages, link
 from worker.console.sessions import Session, Sessions
 
@@ -29,9 +30,10 @@ NAVIGATION = (
 class Desk:
     """Renders for whoever asks."""
 
-    def __init__(self, pages: Pages, sessions: Sessions) -> None:
+    def __init__(self, pages: Pages, sessions: Sessions, jobs: Jobs) -> None:
         self.pages = pages
         self.sessions = sessions
+        self.jobs = jobs
 
     def show(
         self, request: web.Request, template: str, values: Mapping[str, Any] | None = None, status: int = 200
@@ -51,6 +53,7 @@ class Desk:
         return {
             "owner": caller.instance if caller else None,
             "places": places,
+            "jobs": self.jobs.running(caller.instance) if caller is not None else (),
             "form_token": self.sessions.form_token(session) if session else "",
         }
 
@@ -59,7 +62,7 @@ def _is_here(path: str, place: str) -> bool:
     """A webhook belongs to the webhooks, a delivery to the deliveries."""
     first = path.strip("/").partition("/")[0]
     wanted = place.strip("/")
-    return {"webhook": "webhooks", "delivery": "deliveries"}.get(first, first) == wanted
+    return {"webhook": "webhooks", "delivery": "deliveries", "job": "dead"}.get(first, first) == wanted
 
 
 async def read_form(request: web.Request) -> MultiDict[str]:

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from worker.basics.clock import Clock
+from worker.basics.moments import moment_of
 from worker.basics.printable import printable, printable_lines
 from worker.console import shown
 
@@ -122,6 +123,7 @@ def _environment() -> Environment:
         "size": shown.size,
         "spark": shown.spark,
         "percent": lambda span: shown.percent(span.delivered, span.attempts),
+        "unix_ms": lambda text: moment_of(text) * 1000,
         "whole_day": shown.whole_day,
         "as_typed": lambda text: _Lines(text.encode(errors="replace").decode()),
         "lines": lambda text: _Lines(printable_lines(text)),

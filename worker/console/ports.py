@@ -39,7 +39,10 @@ class Ended:
     err: str
 
 
-RunCommand = Callable[[Sequence[str]], Awaitable[Ended]]
+OnLine = Callable[[str], bool]
+"""Called with each line that a command writes to standard error; True: it was meant for the caller alone."""
+
+RunCommand = Callable[[Sequence[str], OnLine | None], Awaitable[Ended]]
 """Runs one of the worker's own commands (`("dead", "list", "--json")`) in a process of its own, which ends with it.
 
 Raises OSError when none can be started."""

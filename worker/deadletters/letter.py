@@ -7,6 +7,7 @@ Three kinds lie in the queue: the worker's own (`x-delivery-reason` says why), t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -58,6 +59,16 @@ class Letter:
     exchange: str | None
     routing_key: str | None
     log: tuple[str, ...]
+
+
+class Group(NamedTuple):
+    """Letters of one webhook that died for one reason; `newest`: when the last of them did, Unix seconds."""
+
+    instance: str | None
+    webhook: str | None
+    reason: str
+    letters: int
+    newest: float | None
 
 
 def read(headers: Table, body: bytes, message_id: str | None) -> Letter:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from worker.deadletters.browse import Browser, Seen
 from worker.deadletters.filter import Filter
-from worker.deadletters.letter import Letter, read
+from worker.deadletters.letter import Group, Letter, read
 from worker.deadletters.shown import by_reason
 
 
@@ -19,11 +19,13 @@ class Listing:
         self._letters: list[Letter] = []
         self._texts: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
+        self._groups: dict[tuple[str | None, str | None, str], tuple[int, float]] = {}
 
     def look(self, seen: Seen) -> bool:
         letter = read(seen.headers, seen.body, seen.message_id)
         if self._chosen.matches(letter):
             self.counts[letter.reason] += 1
+            self._count(letter)
             self._letters.append(self._small(letter))
             if self._limit is not None and len(self._letters) >= 2 * self._limit + 1000:
                 self._letters = self.newest()
@@ -33,6 +35,18 @@ class Listing:
         """Those dead since an unknown time last."""
         self._letters.sort(key=lambda letter: letter.dead_since or 0, reverse=True)
         return self._letters[: self._limit]
+
+    def groups(self) -> list[Group]:
+        """Of all letters that the filter means, the largest first."""
+        found = [Group(*key, count, newest or None) for key, (count, newest) in self._groups.items()]
+        return sorted(
+            found, key=lambda group: (-group.letters, group.instance or "", group.webhook or "", group.reason)
+        )
+
+    def _count(self, letter: Letter) -> None:
+        key = (letter.instance, letter.webhook, letter.reason)
+        count, newest = self._groups.get(key, (0, 0.0))
+        self._groups[key] = (count + 1, max(newest, letter.dead_since or 0.0))
 
     def summary(self) -> str:
         """One line: how many there are, by reason."""

@@ -11,7 +11,7 @@ import orjson
 from worker.basics.masking import MASK, text_without_credentials
 from worker.basics.moments import iso
 from worker.basics.printable import printable, printable_lines
-from worker.deadletters.letter import Letter
+from worker.deadletters.letter import Group, Letter
 
 _SECRET_KEYS = re.compile(
     r"api[-_]?key|authorization|jwt[-_]?key|password|passwd|secret|token|cookie|signature|private[-_]?key",
@@ -52,6 +52,28 @@ def as_json(letters: Iterable[Letter]) -> Iterable[str]:
         yield f"{lead}\n{orjson.dumps(shown(letter)).decode()}"
         lead = ","
     yield "[]\n" if lead == "[" else "\n]\n"
+
+
+def groups_as_json(groups: Iterable[Group], letters: Iterable[Letter]) -> str:
+    """One object on one line: `groups`, and the `letters` that are shown of them."""
+    counted = [
+        {
+            "instance": _clean(group.instance),
+            "webhook": _clean(group.webhook),
+            "reason": _clean(group.reason),
+            "count": group.letters,
+            "newest": _iso(group.newest),
+        }
+        for group in groups
+    ]
+    return orjson.dumps({"groups": counted, "letters": list(map(shown, letters))}).decode() + "\n"
+
+
+def groups_table(groups: Iterable[Group]) -> Iterable[str]:
+    """`12 rejected  acme/default`, a line each."""
+    for group in groups:
+        whom = f"{group.instance or '-'}/{group.webhook or '-'}"
+        yield printable(f"{group.letters:>8} {group.reason}  {whom}  newest {_iso(group.newest) or '-'}") + "\n"
 
 
 def table(letters: Sequence[Letter]) -> Iterable[str]:

@@ -151,6 +151,50 @@ async def test_list_filters_and_speaks_json(dead: Dead, amqp: Amqp, names: Names
     assert (await dead("list", "--webhook", "other")).out == "0 letters\n"
 
 
+async def test_groups_count_by_webhook_and_reason(dead: Dead, amqp: Amqp, names: Names) -> None:
+    for number, facts in enumerate(({}, {}, {"reason": "expired"}, {"instance": "loja\u202e", "dead-since": None})):
+        await put(amqp, names.dead, letter(number, **facts))  # type: ignore[arg-type]
+    done = await dead("list", "--groups", "--json", "--limit", "1")
+    found = json.loads(done.out)
+    assert found["groups"] == [
+        {
+            "instance": "acme",
+            "webhook": "default",
+            "reason": "rejected",
+            "count": 2,
+            "newest": "2026-11-22T00:00:01.000Z",
+        },
+        {
+            "instance": "acme",
+            "webhook": "default",
+            "reason": "expired",
+            "count": 1,
+            "newest": "2026-11-22T00:00:02.000Z",
+        },
+        {"instance": "loja\u202e", "webhook": "default", "reason": "rejected", "count": 1, "newest": None},
+    ]
+    assert [each["reason"] for each in found["letters"]] == ["expired"]
+    lines = (await dead("list", "--groups", "--instance", "acme")).out.splitlines()
+    assert lines[0].split() == ["2", "rejected", "acme/default", "newest", "2026-11-22T00:00:01.000Z"]
+    assert lines[-1] == "3 letters: 2 rejected, 1 expired"
+    assert "\\u202e" in (await dead("list", "--groups")).out
+
+
+async def test_a_redrive_reports_how_far_it_is(
+    dead: Dead, amqp: Amqp, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from worker.cli import dead_output
+
+    monkeypatch.setattr(dead_output, "PROGRESS_SECONDS", 0.0)
+    await fill(amqp, names, 300)
+    done = await dead("redrive", "--all", "--json", "--progress")
+    moved = [json.loads(line)["moved"] for line in done.err.splitlines()]
+    assert moved
+    assert moved == sorted(moved)
+    assert json.loads(done.out)["count"] == 300
+    assert (await dead("redrive", "--all", "--json")).err == ""
+
+
 async def test_more_letters_than_one_consumer_may_hold_all_come_and_all_return(
     dead: Dead, amqp: Amqp, names: Names
 ) -> None:

@@ -12,6 +12,8 @@ SCREENS = {
     "login": "/login",
     "overview": "",
     "deliveries": "/deliveries",
+    "dead": "/dead",
+    "doctor": "/doctor",
     "webhooks": "/webhooks",
     "webhook": "/webhook?instance=padaria-sol&id=crm",
 }

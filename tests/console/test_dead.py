@@ -1,0 +1,189 @@
+"""What is dead, and what do I do? The screen, with what its commands answer; the commands are tested elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.console.conftest import HOSTILE, Console, MakeConsole, Visitor
+from tests.support.waiting import eventually
+from worker.console import dead
+from worker.console.ports import Ended, OnLine
+from worker.stores.own.store import SqlStore
+
+GROUPS: list[dict[str, Any]] = [
+    {
+        "instance": "acme",
+        "webhook": "default",
+        "reason": "rejected",
+        "count": 1240,
+        "newest": "2026-11-28T11:59:00.000Z",
+    },
+    {"instance": "loja", "webhook": None, "reason": "expired", "count": 2, "newest": None},
+]
+LETTER: dict[str, Any] = {
+    "id": "msg_1",
+    "reason": "rejected",
+    "instance": "acme",
+    "event": "messages.upsert",
+    "webhook": "default",
+    "attempts": 2,
+    "last_status": 404,
+    "last_error": None,
+    "error": "the receiver answered 404",
+    "first_seen": None,
+    "dead_since": "2026-11-28T11:59:00.000Z",
+    "exchange": None,
+    "routing_key": None,
+    "log": ["one"],
+}
+
+
+def listing(groups: Any = GROUPS, letters: Any = (LETTER,)) -> Ended:
+    return Ended(0, json.dumps({"groups": groups, "letters": list(letters)}).encode(), "")
+
+
+class Program:
+    """Answers as the commands would. `held`: they wait for it."""
+
+    def __init__(self, *answers: Ended | Exception) -> None:
+        self.answers = list(answers)
+        self.held: asyncio.Event | None = None
+        self.lines: list[str] = []
+
+    async def __call__(self, arguments: Sequence[str], on_line: OnLine | None) -> Ended:
+        for line in self.lines:
+            assert on_line is not None
+            assert on_line(line) is ("moved" in line)
+        if self.held is not None:
+            await self.held.wait()
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+async def visited(served: Console, *answers: Ended | Exception) -> tuple[Program, Visitor]:
+    served.run = Program(*answers)
+    return served.run, await served.operator()
+
+
+async def test_it_counts_by_webhook_and_reason_and_lists_the_newest(served: Console) -> None:
+    _, visitor = await visited(served, listing())
+    seen = await visitor.get("/dead")
+    assert (seen.heading, "Of 2 webhooks. Mend the receiver" in seen.words) == ("1,242 letters", True)
+    assert "acme / default rejected 1,240 1 min ago" in seen.words
+    assert "loja expired 2 unknown" in seen.words
+    assert "the receiver answered 404" in seen.words
+    assert served.commands == [("dead", "list", "--groups", "--json", "--limit=50")]
+    await visitor.get("/dead")
+    assert len(served.commands) == 1
+    served.now += dead.KNOWN_SECONDS + 1
+    await visitor.get("/dead?instance=--all&reason=rejected&since=2h")
+    assert served.commands[1][5:] == ("--instance=--all", "--reason=rejected", "--since=2h")
+
+
+async def test_nothing_dead_says_so_and_a_wrong_filter_is_told_beside_it(served: Console) -> None:
+    _, visitor = await visited(served, listing((), ()))
+    assert (await visitor.get("/dead")).heading == "None"
+    seen = await visitor.get("/dead?reason=boredom&since=later&webhook=a%00b")
+    assert (seen.status, seen.heading) == (400, "Not counted")
+    assert [name for name in ("reason", "since", "webhook") if f'id="{name}-error"' in seen.text] == [
+        *("reason", "since", "webhook")
+    ]
+    assert len(served.commands) == 1
+
+
+async def test_a_long_count_says_so_and_goes_on(served: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead, "WAIT_SECONDS", 0.01)
+    program, visitor = await visited(served, listing())
+    program.held = asyncio.Event()
+    for path in ("/dead", "/dead/purge"):
+        seen = await visitor.get(path)
+        assert (seen.heading, 'http-equiv="refresh"' in seen.text) == ("Counting", True)
+    program.held.set()
+    await eventually(lambda: _heading(visitor, "/dead"), lambda got: got == "1,242 letters", 5, "the count")
+    assert len(served.commands) == 1
+
+
+async def _heading(visitor: Visitor, path: str) -> str:
+    return (await visitor.get(path)).heading
+
+
+async def test_sending_again_asks_once_with_the_count_and_reports_how_far_it_is(served: Console) -> None:
+    program, visitor = await visited(served, listing(GROUPS[:1]), Ended(0, b'{"count":1240}', ""))
+    seen = await visitor.get("/dead/redrive?instance=acme")
+    assert (seen.heading, 'name="count" value="1240"' in seen.text) == ("Send 1,240 letters again?", True)
+    program.held, program.lines = asyncio.Event(), ['{"moved": 620}', "a warning"]
+    seen = await visitor.post("/dead/redrive", {"instance": "acme", "count": "1240"})
+    job = str(seen.url.relative())
+    assert (seen.heading, "620 of 1,240, for 0 s" in seen.words) == ("Under way", True)
+    assert 'value="620" max="1240"' in seen.text
+    assert "Send 1,240 letters again is under way" in (await visitor.get("/doctor")).words
+    program.held.set()
+    here = job.removeprefix("/console")
+    await eventually(lambda: _heading(visitor, here), lambda got: got == "Done", 5, "the end")
+    assert "1,240 letters were sent back to work." in (await visitor.get(here)).words
+    assert served.commands[-1] == ("dead", "redrive", "--json", "--progress", "--limit=1240", "--instance=acme")
+
+
+async def test_deleting_deletes_at_most_what_was_counted(served: Console) -> None:
+    _, visitor = await visited(served, listing(), Ended(1, b'{"count":1}', "no letter with the id x"))
+    assert (await visitor.get("/dead/purge")).heading == "Delete 1,242 letters for good?"
+    here = str((await visitor.post("/dead/purge", {"count": "1242"})).url.relative()).removeprefix("/console")
+    await eventually(lambda: _heading(visitor, here), lambda got: got == "Ended with trouble", 5, "the end")
+    assert "1 letter was deleted. no letter with the id x" in (await visitor.get(here)).words
+    assert served.commands[-1] == ("dead", "purge", "--json", "--yes", "--limit=1242", "--all")
+    for wrong in ("", "0", "-1", "all", "1e3", "9" * 30):
+        assert (await visitor.post("/dead/purge", {"count": wrong})).status == 400
+
+
+async def test_an_owner_reaches_its_own_letters_alone(served: Console) -> None:
+    served.run = Program(listing(GROUPS[:1]))
+    owner = await served.owner()
+    for path in ("/dead", "/dead?instance=loja", "/dead/redrive?instance=loja", "/dead/purge"):
+        assert (await owner.get(path)).status == 200
+    await owner.post("/dead/purge", {"count": "5", "instance": "loja"})
+    await owner.post("/dead/redrive", {"count": "5"})
+    assert {command[-1] for command in served.commands} == {"--instance=acme"}
+    for instance, status in (("acme", 200), ("loja", 404), (None, 404)):
+        shown = {"letter": {**LETTER, "instance": instance}, "headers": {}, "body": {}}
+        served.run = Program(Ended(0, json.dumps(shown).encode(), ""))
+        assert (await owner.get("/dead/letter?id=msg_1")).status == status
+    operators = await served.operator()
+    job = str((await operators.post("/dead/purge", {"count": "5"})).url.relative()).removeprefix("/console")
+    assert ((await operators.get(job)).status, (await owner.get(job)).status) == (200, 404)
+
+
+async def test_a_letter_is_shown_as_text(served: Console) -> None:
+    shown = {"letter": {**LETTER, "error": HOSTILE}, "headers": {"x": HOSTILE}, "body": {"<img src=x>": HOSTILE}}
+    _, visitor = await visited(served, Ended(0, json.dumps(shown).encode(), ""))
+    seen = await visitor.get("/dead/letter?id=-x")
+    assert seen.heading == "rejected"
+    assert not [bad for bad in ("<script>alert", "<img src=x", "\u202e") if bad in seen.text]
+    assert served.commands == [("dead", "show", "--json", "--", "-x")]
+    _, visitor = await visited(served, Ended(1, b"", "no letter with the id x"))
+    seen = await visitor.get("/dead/letter?id=x")
+    assert (seen.status, "no letter with the id x" in seen.words) == (404, True)
+
+
+@pytest.mark.parametrize("answer", [Ended(1, b"", "no connection to RabbitMQ"), OSError(12, "Cannot allocate memory")])
+async def test_what_cannot_be_counted_says_why(served: Console, answer: Any) -> None:
+    _, visitor = await visited(served, answer)
+    seen = await visitor.get("/dead")
+    assert (seen.status, seen.heading) == (503, "The dead letters cannot be counted")
+    assert "RabbitMQ" in seen.words or "Cannot allocate memory" in seen.words
+    assert (await visitor.get("/dead/purge")).status == 503
+
+
+async def test_few_things_run_at_once_and_all_end_with_the_worker(make_console: MakeConsole, store: SqlStore) -> None:
+    console = await make_console(store)
+    program, visitor = await visited(console, listing())
+    program.held = asyncio.Event()
+    status = [(await visitor.post("/dead/purge", {"count": "1"})).status for _ in range(5)]
+    assert status == [200, 200, 200, 200, 503]
+    await asyncio.wait_for(console.server.close(), 5)

@@ -1,0 +1,152 @@
+"""Dead letters: what is dead, and what do I do? By webhook and reason, counted before anything is done to them.
+
+Whatever looks through the queue runs in a process of its own (commands.py); an owner's instance is part of each one.
+"""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from worker.api.auth import CALLER
+from worker.basics.tasks import end
+from worker.console.dead_counts import (
+    DOES,
+    FILTERS,
+    Counted,
+    Failed,
+    answer,
+    arguments,
+    is_sayable,
+    letters,
+    object_in,
+    pretty,
+    progress_of,
+    read_filters,
+    result_of,
+)
+from worker.console.desk import Desk, asked, read_form, seen
+from worker.console.jobs import Job, Jobs, Result, TooMany, settled
+from worker.console.ports import Parts
+from worker.deadletters.letter import LETTER_REASONS
+
+SHOWN = 50
+WAIT_SECONDS = 2.5
+"""A page waits so long for a count; then it says that it counts, and asks again by itself."""
+
+KNOWN_SECONDS = 15.0
+"""A count is shown again for so long: each one looks at every letter."""
+
+MOST_KNOWN = 64
+
+
+class DeadLetters:
+    """Handlers of the screen, its actions and one letter."""
+
+    def __init__(self, desk: Desk, parts: Parts, jobs: Jobs) -> None:
+        self._desk = desk
+        self._parts = parts
+        self._jobs = jobs
+        self._looks: dict[tuple[str, ...], tuple[float, asyncio.Task[Counted | Failed]]] = {}
+
+    async def page(self, request: web.Request) -> web.Response:
+        """GET /console/dead"""
+        given, problems = read_filters(request.query, request[CALLER].instance, self._parts.now())
+        counted = None if problems else await self._counted(arguments(given))
+        values = {
+            "given": {name: given.get(name, "") for name in FILTERS},
+            "chosen": {
+                name: text for name, text in given.items() if name != "instance" or not request[CALLER].instance
+            },
+            "problems": problems,
+            "counted": counted if isinstance(counted, Counted) else None,
+            "counting": counted is None and not problems,
+            "answer": answer(counted, problems),
+            "shown": SHOWN,
+            "reasons": LETTER_REASONS,
+        }
+        status = 400 if problems else 503 if isinstance(counted, Failed) else 200
+        return self._desk.show(request, "dead.html", values, status)
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """GET /console/dead/redrive, /console/dead/purge: how many, before anything happens."""
+        does = request.match_info["does"]
+        given, problems = read_filters(request.query, request[CALLER].instance, self._parts.now())
+        if problems:
+            raise web.HTTPBadRequest
+        counted = await self._counted(arguments(given))
+        if isinstance(counted, Failed):
+            raise web.HTTPServiceUnavailable(reason=counted.text)
+        values = {
+            "does": does,
+            "given": given,
+            "counted": counted,
+            "title": DOES[does].format(letters(counted.total)) if counted else "Counting",
+        }
+        return self._desk.show(request, "dead_ask.html", values)
+
+    async def do(self, request: web.Request) -> web.Response:
+        """POST /console/dead/redrive, /console/dead/purge: at most as many as were counted."""
+        does, form, owner = request.match_info["does"], await read_form(request), request[CALLER].instance
+        given, problems = read_filters(form, owner, self._parts.now())
+        count = asked(form, "count")
+        if problems or not count.isdecimal() or not 0 < int(count[:9]) < 10**8:
+            raise web.HTTPBadRequest
+        number = int(count[:9])
+        chosen = arguments(given) or ("--all",)
+        options = ("--progress",) if does == "redrive" else ("--yes",)
+        command = ("dead", does, "--json", *options, f"--limit={number}", *chosen)
+
+        async def work(job: Job) -> Result:
+            ended = await self._parts.run(command, progress_of(job))
+            self._looks.clear()
+            return result_of(does, ended)
+
+        try:
+            job = self._jobs.start(does, DOES[does].format(letters(number)), owner, work, number)
+        except TooMany:
+            raise web.HTTPServiceUnavailable(reason="Other work is under way. Try again when it has ended.") from None
+        raise seen("/job", {"id": job.id})
+
+    async def letter(self, request: web.Request) -> web.Response:
+        """GET /console/dead/letter: one in full, secrets masked."""
+        letter_id = request.query.get("id", "")
+        if not is_sayable(letter_id):
+            raise web.HTTPNotFound
+        ended = await self._parts.run(("dead", "show", "--json", "--", letter_id), None)
+        found = object_in(ended.out) if ended.code == 0 else None
+        if found is None or not request[CALLER].reaches(str(found["letter"]["instance"])):
+            return self._desk.show(request, "dead_unknown.html", {"id": letter_id, "why": ended.err}, 404)
+        values = {"letter": found["letter"], "body": pretty(found["body"]), "headers": pretty(found["headers"])}
+        return self._desk.show(request, "dead_letter.html", values)
+
+    async def close(self) -> None:
+        """Ends the looks that are under way."""
+        await end(*(task for _, task in self._looks.values() if not task.done()))
+
+    async def _counted(self, chosen: tuple[str, ...]) -> Counted | Failed | None:
+        """None: it is still being counted."""
+        now = self._parts.now()
+        known = self._looks.get(chosen)
+        if known is None or (known[1].done() and now - known[0] > KNOWN_SECONDS):
+            self._forget(now)
+            known = now, asyncio.ensure_future(self._look(chosen))
+            self._looks[chosen] = known
+        return known[1].result() if await settled(known[1], WAIT_SECONDS) else None
+
+    def _forget(self, now: float) -> None:
+        done = [key for key, (began, task) in self._looks.items() if task.done() and now - began > KNOWN_SECONDS]
+        for key in (
+            done if len(self._looks) < MOST_KNOWN else [key for key, (_, task) in self._looks.items() if task.done()]
+        ):
+            del self._looks[key]
+
+    async def _look(self, chosen: tuple[str, ...]) -> Counted | Failed:
+        command = ("dead", "list", "--groups", "--json", f"--limit={SHOWN}", *chosen)
+        try:
+            ended = await self._parts.run(command, None)
+        except OSError as error:
+            return Failed(f"the command could not be started: {error.strerror or error}")
+        if ended.code != 0:
+            return Failed(ended.err or f"the command ended with {ended.code}")
+        return msgspec.json.decode(ended.out, type=Counted)
