@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer on a Debian-like machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo run bench chaos rolling soak fuzz picture dist lock format clean
+.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo console run bench chaos rolling soak fuzz picture dist lock format clean
 
 # The first of these that is new enough; `make PYTHON=/path/to/python3.12 setup` decides otherwise.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -73,6 +73,9 @@ image-test-here:
 
 demo: demo-setup ## see it work, in about 20 seconds
 	@$(BIN)/python -m tests.proof.demo
+
+console: test-setup ## the console on made traffic, until Ctrl-C; ARGS="--pictures FOLDER" takes pictures of it
+	@$(BIN)/python -m tests.proof.console $(ARGS)
 
 run: setup ## the worker, on RABBITMQ_URI
 	@$(BIN)/webhook-worker run

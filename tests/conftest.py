@@ -23,7 +23,7 @@ StartWorker = Callable[..., Awaitable[Worker]]
 settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy-machine")
 
-SERVERS = frozenset({"broker", "postgres", "mariadb", "mysql", "postgresql", Postgres, MariaDB, MySQL})
+SERVERS = frozenset({"broker", "driver", "postgres", "mariadb", "mysql", "postgresql", Postgres, MariaDB, MySQL})
 """Fixtures that start a server, and values of parameters that stand for one (`uri[postgresql]`)."""
 
 WITH_SERVERS = ("e2e", "deploy", "proof")

@@ -20,11 +20,12 @@ from tests.support.waiting import eventually
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """The key of an element's reference (WebDriver, section 12)."""
 
+GONE = ("no such element", "stale element reference", "does not belong to the document")
+"""What Chromium says of an element whose page has gone meanwhile."""
+
 TAB, ENTER, SPACE, SHIFT = "\ue004", "\ue007", "\ue00d", "\ue008"
 CALL_SECONDS = 30.0
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
-
-Condition = Callable[[], Awaitable[Any]]
 
 
 class NoSuchElement(AssertionError):
@@ -55,7 +56,7 @@ class Driver:
         self._process.terminate()
         self._process.wait(10)
         self._watch.kill()
-        self._watch.wait()
+        self._watch.communicate()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def window(self, *, scripts: bool = True) -> Window:
@@ -103,53 +104,35 @@ class Window:
         return str(await self.call("GET", "/title"))
 
     async def text(self, css: str = "body") -> str:
-        """As it is rendered."""
-        return str(await self.call("GET", f"/element/{await self.find(css)}/text"))
-
-    async def texts(self, css: str) -> list[str]:
-        return [str(await self.call("GET", f"/element/{each}/text")) for each in await self.all(css)]
-
-    async def attribute(self, css: str, name: str) -> str | None:
-        return await self.call("GET", f"/element/{await self.find(css)}/attribute/{name}")  # type: ignore[no-any-return]
-
-    async def find(self, css: str) -> str:
-        found = await self.all(css)
-        if not found:
-            raise NoSuchElement(f"{css} in {await self.address()}:\n{await self.text()}")
-        return found[0]
+        """Of all such elements, as they are rendered; a page that goes meanwhile has none."""
+        try:
+            found = await self.all(css)
+            return "\n".join([str(await self.call("GET", f"/element/{each}/text")) for each in found])
+        except NoSuchElement:
+            return ""
 
     async def all(self, css: str) -> list[str]:
-        found = await self.call("POST", "/elements", {"using": "css selector", "value": css})
-        return [each[ELEMENT] for each in found]
+        """References of such elements."""
+        return await self._elements("css selector", css)
 
     async def click(self, css: str) -> None:
-        await self.call("POST", f"/element/{await self.find(css)}/click", {})
+        """Once there is such an element."""
+        await self._first("css selector", css, css, self._click)
 
     async def follow(self, name: str) -> None:
         """Clicks the link or button of this name."""
-        await self.call("POST", f"/element/{await self.named(name)}/click", {})
-
-    async def named(self, name: str) -> str:
-        quoted = json.dumps(name)
-        said = f"normalize-space(.)={quoted} or @aria-label={quoted}"
-        wanted = {"using": "xpath", "value": f"//a[{said}] | //button[{said}] | //summary[{said}]"}
-        found = await self.call("POST", "/elements", wanted)
-        if not found:
-            raise NoSuchElement(f"{name!r} in {await self.address()}:\n{await self.text()}")
-        return str(found[0][ELEMENT])
-
-    async def field(self, label: str) -> str:
-        """The element that a label of this text is for."""
-        value = f"//*[@id=//label[normalize-space(.)={json.dumps(label)}]/@for]"
-        found = await self.call("POST", "/elements", {"using": "xpath", "value": value})
-        if not found:
-            raise NoSuchElement(f"no field {label!r} in {await self.address()}:\n{await self.text()}")
-        return str(found[0][ELEMENT])
+        said = f"normalize-space(.)={json.dumps(name)}"
+        await self._first("xpath", f"//a[{said}] | //button[{said}] | //summary[{said}]", name, self._click)
 
     async def fill(self, label: str, text: str) -> None:
-        element = await self.field(label)
-        await self.call("POST", f"/element/{element}/clear", {})
-        await self.call("POST", f"/element/{element}/value", {"text": text})
+        """The field that a label of this text is for."""
+
+        async def type_into(element: str) -> None:
+            await self.call("POST", f"/element/{element}/clear", {})
+            await self.call("POST", f"/element/{element}/value", {"text": text})
+
+        field = f"//*[@id=//label[normalize-space(.)={json.dumps(label)}]/@for]"
+        await self._first("xpath", field, label, type_into)
 
     async def press(self, *keys: str) -> None:
         """On whatever has the focus."""
@@ -178,10 +161,7 @@ class Window:
     async def until(self, css: str, says: str, timeout: float = 15.0) -> None:
         """Until an element's text contains this."""
 
-        async def text() -> str:
-            return "\n".join(await self.texts(css))
-
-        await eventually(text, lambda got: says in got, timeout, f"{css} to say {says!r}")
+        await eventually(lambda: self.text(css), lambda got: says in got, timeout, f"{css} to say {says!r}")
 
     async def look(self, width: int, height: int = 900, *, dark: bool = False) -> None:
         """As on a screen of this size, in this scheme."""
@@ -203,6 +183,27 @@ class Window:
         await self.call("DELETE", "/cookie")
         await self.open("about:blank")
 
+    async def _click(self, element: str) -> None:
+        await self.call("POST", f"/element/{element}/click", {})
+
+    async def _elements(self, using: str, value: str) -> list[str]:
+        found = await self.call("POST", "/elements", {"using": using, "value": value})
+        return [each[ELEMENT] for each in found]
+
+    async def _first(self, using: str, value: str, name: str, act: Callable[[str], Awaitable[None]]) -> None:
+        """Acts on the first such element, once there is one: the page may be on its way."""
+
+        async def acted() -> bool:
+            found = await self._elements(using, value)
+            try:
+                if found:
+                    await act(found[0])
+            except NoSuchElement:
+                return False
+            return bool(found)
+
+        await eventually(acted, bool, 10.0, f"{name!r} to be there")
+
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
         async with (
@@ -210,7 +211,7 @@ class Window:
             session.request(method, self._url + path, json=body) as answer,
         ):
             value = (await answer.json())["value"]
-            if answer.status == 404 and value["error"] in ("no such element", "stale element reference"):
+            if answer.status != 200 and any(word in f"{value['error']} {value['message']}" for word in GONE):
                 raise NoSuchElement(value["message"])
             assert answer.status == 200, value
             return value
