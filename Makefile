@@ -90,8 +90,9 @@ chaos: test-setup ## the ledger under faults
 rolling: test-setup ## ten rolling updates under load
 	@$(BIN)/python -m tests.proof.chaos.rolling
 
-picture: test-setup ## the dashboard's queries on a lively run, drawn for the README
+picture: test-setup ## the dashboard's queries on a lively run, drawn for the README; the console's screens for docs/
 	@$(BIN)/python -m tests.proof.picture
+	@$(BIN)/python -m tests.proof.console --for-docs
 
 soak: test-setup ## ten minutes of load and reconnects: memory, tasks and descriptors stay flat
 	@$(BIN)/python -m tests.proof.soak

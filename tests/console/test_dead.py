@@ -180,6 +180,14 @@ async def test_what_cannot_be_counted_says_why(served: Console, answer: Any) -> 
     assert (await visitor.get("/dead/purge")).status == 503
 
 
+async def test_a_script_cannot_make_looks_pile_up(served: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead, "WAIT_SECONDS", 0.0)
+    program, visitor = await visited(served, listing())
+    program.held = asyncio.Event()
+    status = [(await visitor.get(f"/dead?instance={number}")).status for number in range(dead.MOST_WAITING + 2)]
+    assert status == [200] * dead.MOST_WAITING + [503] * 2
+
+
 async def test_few_things_run_at_once_and_all_end_with_the_worker(make_console: MakeConsole, store: SqlStore) -> None:
     console = await make_console(store)
     program, visitor = await visited(console, listing())

@@ -38,6 +38,8 @@ KNOWN_SECONDS = 15.0
 """A count is shown again for so long: each one looks at every letter."""
 
 MOST_KNOWN = 64
+MOST_WAITING = 8
+"""Looks that are under way or wait for it."""
 
 
 class DeadLetters:
@@ -130,6 +132,8 @@ class DeadLetters:
         known = self._looks.get(chosen)
         if known is None or (known[1].done() and now - known[0] > KNOWN_SECONDS):
             self._forget(now)
+            if sum(not task.done() for _, task in self._looks.values()) >= MOST_WAITING:
+                return Failed("many look at this moment: try again soon")
             known = now, asyncio.ensure_future(self._look(chosen))
             self._looks[chosen] = known
         return known[1].result() if await settled(known[1], WAIT_SECONDS) else None

@@ -240,7 +240,7 @@ def _says(control: Control) -> bool:
 def _said(control: Control) -> str:
     match control.kind:
         case "some_of":
-            return f"{len(control.chosen)} of {control.label.lower()}"
+            return f"{len(control.chosen)} {control.label.lower()}"
         case "flag" | "lines" | "url":
             return control.label.lower() if control.label != "URL" else "URL"
     return f"{control.label.lower()} {control.text}"

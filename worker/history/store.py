@@ -88,7 +88,8 @@ class Tally(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """How a webhook fared: `hours` has 24 spans of an hour each, the one until now first. Times as in Health."""
+    """How a webhook fared within a day: `hours` has 24 spans of an hour each, the one until now first. The last of
+    either kind is Unix milliseconds; None: none within the day."""
 
     hours: tuple[Span, ...]
     last_success: int | None
@@ -179,7 +180,7 @@ class HistoryStore(Protocol):
         """Of the newest `most` rows at or after `since` (Unix milliseconds), in no order; the owner's alone."""
 
     async def trends(self, endpoints: Collection[Endpoint], now: int) -> Mapping[Endpoint, Trend]:
-        """Of each that had an attempt within a day. Asks twice for each: a page of them, not all."""
+        """Of each that had an attempt within a day. Asks once for each: a page of them, not all."""
 
     async def close(self) -> None:
         """Connections are closed; a call under way ends within its own timeout."""

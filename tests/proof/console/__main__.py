@@ -2,6 +2,7 @@
 
     make console                                              # until Ctrl-C; says the address and the key
     .venv/bin/python -m tests.proof.console --pictures DIR    # a picture of each screen in each size and scheme
+    .venv/bin/python -m tests.proof.console --for-docs        # those of docs/console.md, as `make picture` does
 
 Exit codes: 0 done, 130 interrupted.
 """
@@ -15,7 +16,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tests.proof.console.pictures import take_all
+from tests.proof.console.pictures import take_all, take_for_docs
 from tests.proof.console.scene import KEY, Scene, scene
 from worker.basics.tasks import end
 
@@ -26,6 +27,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="tests.proof.console", description="The console on made traffic.")
     parser.add_argument("--pictures", type=Path, help="take pictures into this folder, and end")
+    parser.add_argument("--for-docs", action="store_true", help="take the pictures of docs/console.md, and end")
     parser.add_argument("--port", type=int, default=None, help=f"where to listen (default: {PORT})")
     parser.add_argument("--only", default="", help="pictures of the screens whose name has this in it")
     arguments = parser.parse_args()
@@ -37,7 +39,7 @@ def main() -> int:
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    port = arguments.port if arguments.pictures else arguments.port or PORT
+    port = arguments.port if arguments.pictures or arguments.for_docs else arguments.port or PORT
     async with scene(port) as running:
         playing = asyncio.create_task(running.play())
         try:
@@ -47,9 +49,11 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 
 async def _shown(running: Scene, arguments: argparse.Namespace) -> None:
+    if arguments.for_docs:
+        print(*await take_for_docs(running), sep="\n")
+        return
     if arguments.pictures:
-        for file in await take_all(running, arguments.pictures, arguments.only):
-            print(file)
+        print(*await take_all(running, arguments.pictures, arguments.only), sep="\n")
         return
     print(f"{running.url}   key: {KEY}\nCtrl-C ends it.", flush=True)
     with suppress(asyncio.CancelledError):

@@ -27,26 +27,22 @@ def tallies(history: Table, owner: str | None, since: int, most: int) -> Select[
 
 
 def trend(connection: Connection, history: Table, endpoint: Endpoint, now: int) -> Trend:
-    """Reads the index of health alone, and of it the day's part."""
-    is_its = (
+    """One statement, which reads the day's part of the index of health alone: in PostgreSQL that is two partitions."""
+    hour = ((now - history.c.at) // HOUR_MS).label("hour")
+    counted = select(history.c.outcome, hour, func.count(), func.max(history.c.at)).where(
         history.c.instance == endpoint.instance,
         history.c.webhook == endpoint.webhook_id,
         history.c.ms.is_not(None),
+        history.c.outcome.in_((DELIVERED, *FAILED)),
+        history.c.at > now - DAY_MS,
+        history.c.at <= now,
     )
-    hour = ((now - history.c.at) // HOUR_MS).label("hour")
-    since = (history.c.at > now - DAY_MS, history.c.at <= now)
-    counted = select(history.c.outcome, hour, func.count()).where(*is_its, *since).group_by(history.c.outcome, hour)
     attempts, delivered = [0] * HOURS, [0] * HOURS
-    for outcome, ago, rows in connection.execute(counted.where(history.c.outcome.in_((DELIVERED, *FAILED)))):
+    last: dict[bool, int] = {}
+    for outcome, ago, rows, at in connection.execute(counted.group_by(history.c.outcome, hour)):
+        succeeded = outcome == DELIVERED
         attempts[int(ago)] += rows
-        delivered[int(ago)] += rows if outcome == DELIVERED else 0
-    lasts = select(
-        *(
-            select(func.max(history.c.at)).where(*is_its, history.c.outcome == outcome).scalar_subquery()
-            for outcome in (DELIVERED, *FAILED)
-        )
-    )
-    success, *failures = connection.execute(lasts).one()
-    failed_at = [at for at in failures if at is not None]
+        delivered[int(ago)] += rows if succeeded else 0
+        last[succeeded] = max(at, last.get(succeeded, at))
     spans = tuple(Span(*pair) for pair in zip(attempts, delivered, strict=True))
-    return Trend(spans, success, max(failed_at, default=None))
+    return Trend(spans, last.get(True), last.get(False))
