@@ -127,6 +127,8 @@ class Console:
     sent: list[tuple[Webhook, bytes]] = field(default_factory=list)
     trial: WebhookTest = field(default_factory=lambda: WebhookTest(200, 12.34, b"thanks"))
     resend: Any = None
+    replays: Any = None
+    body: Any = None
     commands: list[Sequence[str]] = field(default_factory=list)
     run: Any = None
     tokens: dict[str, str] = field(default_factory=lambda: dict(TOKENS))
@@ -175,6 +177,8 @@ class Console:
             send_test=self._send_test,
             explain=lambda content, webhooks, _: explain(content, webhooks, None, self.now),
             resend=self.resend,
+            replays=self.replays,
+            body=self.body,
             history=self.history,
             backlog=self._backlog,
             run=self._run,

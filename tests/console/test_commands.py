@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import eventually
-from worker.console.commands import POLITENESS, Commands
+from worker.console.frame.commands import POLITENESS, Commands
 
 SHOW = "import os, sys; print(sys.argv[1:], os.environ['A'], os.nice(0)); print('why', file=sys.stderr); sys.exit(3)"
 

@@ -66,7 +66,7 @@ async def test_a_time_line_tells_each_attempt_and_what_was_answered(served: Cons
     assert "The receiver took it at the 2nd attempt, 1 h after the first" in seen.words
     assert "Attempt 1 to h.example:443 was answered 503 after 12 ms (5xx), by replica-1" in seen.words
     assert "answered 503 What the receiver answered no room" in seen.words
-    assert "Resend" not in seen.words
+    assert "Resend" not in seen.words  # nothing to resend with
 
 
 async def test_hostile_rows_are_only_text(served: Console, history: HistoryStore) -> None:
@@ -108,7 +108,7 @@ async def test_a_dead_letter_is_sent_again_once(
     said = [(await owner.post("/delivery/resend", {"id": "msg_1"})).words for _ in range(4)]
     assert "The receiver took it: 200 after 12 ms" in said[0]
     assert "did not take it: answered 503 after 12 ms" in said[1]
-    assert "not among the dead letters" in said[2]
+    assert "neither the dead letters nor the archive have it" in said[2]
     assert "It was not sent: its webhook is gone" in said[3]
     assert asked == [("msg_1", "acme")] * 4
 

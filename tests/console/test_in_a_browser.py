@@ -170,6 +170,7 @@ PAGES = {
     "delivery": "/delivery?id=msg_2",
     "dead": "/dead",
     "redrive": "/dead/redrive",
+    "replays": "/replays",
     "doctor": "/doctor",
     "nothing": "/nothing",
 }

@@ -6,8 +6,8 @@ import pytest
 
 from tests.api.conftest import KEY
 from tests.console.conftest import Console, MakeConsole, Visitor
-from worker.console.login import COOKIE
-from worker.console.sessions import SESSION_SECONDS
+from worker.console.frame.login import COOKIE
+from worker.console.frame.sessions import SESSION_SECONDS
 
 
 async def test_without_a_session_every_page_leads_to_the_log_in_and_back(served: Console) -> None:
@@ -89,7 +89,7 @@ async def test_a_cookie_that_was_touched_is_none(served: Console) -> None:
 async def test_another_key_of_the_api_opens_no_old_session(
     served: Console, make_console: MakeConsole, store: Any
 ) -> None:
-    from worker.console import sessions
+    from worker.console.frame import sessions
 
     other = sessions.Sessions("another key", None, lambda: served.now)  # type: ignore[arg-type]
     assert await other.find(cookie_of(await served.operator())) is None

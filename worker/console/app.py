@@ -11,14 +11,15 @@ from worker.api.auth import CALLER, Authentication
 from worker.api.errors import ApiError
 from worker.console.dead import DeadLetters
 from worker.console.deliveries import Deliveries
-from worker.console.desk import FORM_TOKEN, SESSION, Desk, asked, read_form
 from worker.console.doctor import Doctor
-from worker.console.jobs import Jobs
-from worker.console.login import COOKIE, Login
+from worker.console.frame.desk import FORM_TOKEN, SESSION, Desk, asked, read_form
+from worker.console.frame.jobs import Jobs
+from worker.console.frame.login import COOKIE, Login
+from worker.console.frame.pages import HEADERS, ROOT, Pages, link
+from worker.console.frame.sessions import Sessions
 from worker.console.overview import Overview
-from worker.console.pages import HEADERS, ROOT, Pages, link
 from worker.console.ports import Parts
-from worker.console.sessions import Sessions
+from worker.console.replays import ReplayPages
 from worker.console.webhook import WebhookPages
 from worker.console.webhooks import Webhooks
 from worker.webhooks.store import StoreUnavailable
@@ -46,10 +47,21 @@ def console(api_key: str, authentication: Authentication, parts: Parts) -> web.A
     deliveries = Deliveries(desk, parts)
     app.router.add_get("/deliveries", deliveries.search)
     app.router.add_get("/delivery", deliveries.one)
+    app.router.add_get("/delivery/body", deliveries.body)
     app.router.add_post("/delivery/resend", deliveries.resend)
     _serve_webhooks(app, desk, parts)
+    _serve_replays(app, ReplayPages(desk, parts))
     _serve_long_work(app, desk, parts)
     return app
+
+
+def _serve_replays(app: web.Application, replays: ReplayPages) -> None:
+    app.router.add_get("/replays", replays.page)
+    app.router.add_post("/replays", replays.ask)
+    app.router.add_get("/replay", replays.one)
+    app.router.add_post("/replay/stop", replays.stop)
+    app.router.add_post("/webhook/pause", replays.pause)
+    app.router.add_post("/webhook/resume", replays.resume)
 
 
 def _serve_long_work(app: web.Application, desk: Desk, parts: Parts) -> None:

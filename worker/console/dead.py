@@ -25,8 +25,8 @@ from worker.console.dead_counts import (
     read_filters,
     result_of,
 )
-from worker.console.desk import Desk, asked, read_form, seen
-from worker.console.jobs import Job, Jobs, Result, TooMany, settled
+from worker.console.frame.desk import Desk, asked, read_form, seen
+from worker.console.frame.jobs import Job, Jobs, Result, TooMany, settled
 from worker.console.ports import Parts
 from worker.deadletters.letter import LETTER_REASONS
 

@@ -9,8 +9,8 @@ import orjson
 
 from worker.basics.moments import moment_or_age
 from worker.console import shown
-from worker.console.desk import asked
-from worker.console.jobs import Job, Result
+from worker.console.frame.desk import asked
+from worker.console.frame.jobs import Job, Result
 from worker.console.ports import Ended
 from worker.deadletters.letter import LETTER_REASONS
 from worker.domain.choosing.problem import is_text

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from worker.api.auth import CALLER
-from worker.api.ports import CannotResend
+from worker.api.ports import BodyGone, CannotResend
 from worker.console import shown
-from worker.console.desk import Desk, asked, read_form
+from worker.console.dead_counts import pretty
+from worker.console.frame.desk import Desk, asked, read_form
 from worker.console.ports import Parts
 from worker.domain.history import Row
 from worker.history.asked import OUTCOMES, REASON_NAMES, BadFilter, cursor, question, written
@@ -69,6 +70,18 @@ class Deliveries:
         """GET /console/delivery?id="""
         return await self._shown(request, request.query.get("id", ""))
 
+    async def body(self, request: web.Request) -> web.Response:
+        """GET /console/delivery/body?id=: the event, from the dead letters or the archive."""
+        delivery_id = request.query.get("id", "")
+        try:
+            found = await self._parts.body(delivery_id, request[CALLER].instance) if self._parts.body else None
+        except (BodyGone, CannotResend) as error:
+            values = {"id": delivery_id, "body": None, "why": str(error)}
+            return self._desk.show(request, "delivery_body.html", values, 404)
+        if found is None:
+            raise web.HTTPNotFound
+        return self._desk.show(request, "delivery_body.html", {"id": delivery_id, "body": pretty(found)})
+
     async def resend(self, request: web.Request) -> web.Response:
         """POST /console/delivery/resend: one attempt; its row comes into the history soon, its result is shown now."""
         delivery_id = asked(await read_form(request), "id")
@@ -77,7 +90,7 @@ class Deliveries:
         except CannotResend as error:
             return await self._shown(request, delivery_id, Resent("bad", f"It was not sent: {error}"))
         if row is None:
-            text = "It was not sent: it is not among the dead letters (any more)"
+            text = "It was not sent: neither the dead letters nor the archive have it"
             return await self._shown(request, delivery_id, Resent("warn", text))
         return await self._shown(request, delivery_id, Resent.of(row))
 
@@ -95,6 +108,8 @@ class Deliveries:
             "answer": ending(rows) if rows else None,
             "result": result,
             "dead": bool(rows) and rows[-1].row.outcome == "DeadLettered",
+            "body": self._parts.body is not None and bool(rows),
+            "resend": self._parts.resend is not None and bool(rows) and rows[-1].row.webhook is not None,
         }
         return self._desk.show(request, "delivery.html", values)
 
@@ -113,7 +128,7 @@ class Resent:
         if found["ok"]:
             return cls("ok", f"The receiver took it: {row.status} after {row.ms} ms")
         said = f"answered {row.status} after {row.ms} ms" if row.status else row.error or row.reason
-        return cls("bad", f"The receiver did not take it: {said}. It stays among the dead letters", row.answer)
+        return cls("bad", f"The receiver did not take it: {said}. Nothing else was changed", row.answer)
 
 
 def given_filters(query: Mapping[str, str]) -> dict[str, str]:

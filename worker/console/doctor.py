@@ -8,8 +8,8 @@ from aiohttp import web
 
 from worker.api.auth import CALLER
 from worker.console import shown
-from worker.console.desk import Desk, seen
-from worker.console.jobs import Job, Jobs, Result, TooMany
+from worker.console.frame.desk import Desk, seen
+from worker.console.frame.jobs import Job, Jobs, Result, TooMany
 from worker.console.ports import Parts
 
 KIND = "doctor"

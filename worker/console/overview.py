@@ -8,7 +8,7 @@ from aiohttp import web
 
 from worker.api.auth import CALLER
 from worker.console import shown
-from worker.console.desk import Desk
+from worker.console.frame.desk import Desk
 from worker.console.ports import Backlog, BrokerAway, Parts
 from worker.domain.outcome import ParkReason
 from worker.history.store import Span, Tally

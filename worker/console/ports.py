@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from worker.api.ports import Changed, Explain, Resend, SendTest
+from worker.api.ports import Body, Changed, Explain, Replays, Resend, SendTest
 from worker.api.saving import Saving
 from worker.basics.clock import Clock
 from worker.history.asking import Asking
@@ -51,7 +51,7 @@ Raises OSError when none can be started."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What pages read and change. `elsewhere`: where webhooks are changed when not here. `history` None: HISTORY is
-    off. `now`: Unix seconds."""
+    off. What else is None cannot be done here. `now`: Unix seconds."""
 
     store: WritableStore
     elsewhere: str | None
@@ -60,6 +60,8 @@ class Parts:
     send_test: SendTest
     explain: Explain
     resend: Resend | None
+    replays: Replays | None
+    body: Body | None
     history: Asking | None
     backlog: AskBacklog
     run: RunCommand

@@ -73,6 +73,8 @@ def state_of(webhook: Webhook, trend: Trend | None, *, known: bool = True) -> St
     """How a webhook is, by its last day. `known` False: the history cannot be asked, or is off."""
     if not webhook.enabled:
         return State("off", "Disabled", webhook.disabled_reason or "somebody disabled it")
+    if webhook.paused_at is not None:
+        return State("off", "Paused", "nothing is sent; it is given back when the webhook is resumed")
     if not known:
         return State("off", "Unknown", "there is no history to tell")
     if trend is None:

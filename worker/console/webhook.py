@@ -12,7 +12,7 @@ from worker.api.auth import CALLER
 from worker.api.errors import Invalid
 from worker.api.saving import Saved
 from worker.console import form, shown
-from worker.console.desk import Desk, asked, read_form, seen
+from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.ports import Parts
 from worker.console.webhooks import line
 from worker.domain.event import InvalidEvent
@@ -32,7 +32,10 @@ NEWEST = 8
 OLD_SECRET = {"86400": "24 hours", "3600": "1 hour", "604800": "7 days", "0": "not at all"}
 """How long the old secret signs beside the new one: seconds, and words."""
 
-DONE = {"saved": "It is saved, and in force on every replica."}
+DONE = {
+    "saved": "It is saved, and in force on every replica.",
+    "paused": "It is paused: nothing is sent to it, and what comes meanwhile can be given back when it is resumed.",
+}
 
 
 @dataclass(slots=True)
@@ -213,6 +216,7 @@ class WebhookPages:
             "tried": tried,
             "event": typed.get("event", "") if typed else "",
             "elsewhere": self._parts.elsewhere,
+            "pausable": self._parts.replays is not None and self._parts.elsewhere is None,
             "warnings": warnings(webhook),
             "old_secret": OLD_SECRET,
             "events": sorted(COUNTED),

@@ -9,7 +9,7 @@ from aiohttp import web
 from worker.api.auth import CALLER
 from worker.basics.masking import without_credentials
 from worker.console import shown
-from worker.console.desk import Desk, asked
+from worker.console.frame.desk import Desk, asked
 from worker.console.ports import Parts
 from worker.domain.webhook import Endpoint, Webhook
 from worker.history.store import Trend

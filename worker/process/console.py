@@ -10,13 +10,13 @@ from aiohttp import web
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from worker.api.auth import Authentication
-from worker.api.ports import Changed, Explain, RefuseUrl, Resend, SendTest
+from worker.api.ports import Body, Changed, Explain, RefuseUrl, Replays, Resend, SendTest
 from worker.api.saving import Saving
 from worker.api.webhooks import Mount
 from worker.broker.census import Depths, ask_depths
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, in_words, while_open
 from worker.console.app import console
-from worker.console.commands import Commands
+from worker.console.frame.commands import Commands
 from worker.console.ports import Backlog, BrokerAway, Parts
 from worker.history.asking import Asking
 from worker.process import wiring
@@ -45,6 +45,8 @@ def mount(
     explain: Explain,
     history: Asking | None,
     resend: Resend,
+    replays: Replays,
+    body: Body,
     ages: Ages,
     options: Sequence[str],
 ) -> Mount:
@@ -53,11 +55,13 @@ def mount(
     parts = Parts(
         store=store,
         elsewhere=kind.elsewhere(settings) if kind.elsewhere else None,
-        saving=Saving(store, refuse_url, changed),
+        saving=Saving(store, refuse_url, changed, enabling=replays.enabling),
         changed=changed,
         send_test=send_test,
         explain=explain,
         resend=resend,
+        replays=replays,
+        body=body,
         history=history,
         backlog=BacklogOnce(settings, ages).ask,
         run=Commands(PROGRAM, options, os.environ).run,

@@ -17,6 +17,7 @@ SCREENS = {
     "deliveries": "/deliveries",
     "dead": "/dead",
     "redrive": "/dead/redrive",
+    "replays": "/replays",
     "doctor": "/doctor",
 }
 IN_DOCS = {"overview": (1440, False), "webhooks": (1440, False), "webhook": (390, True)}

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from worker.api.auth import Authentication
 from worker.api.errors import ApiError
-from worker.console.desk import SESSION, Desk, asked, read_form
-from worker.console.pages import ROOT, link
-from worker.console.sessions import SESSION_SECONDS
+from worker.console.frame.desk import SESSION, Desk, asked, read_form
+from worker.console.frame.pages import ROOT, link
+from worker.console.frame.sessions import SESSION_SECONDS
 
 COOKIE = "webhook_console"
 LONGEST_KEY = 4096

@@ -9,9 +9,9 @@ from multidict import MultiDict
 
 from worker.api.auth import CALLER
 from worker.api.body import BODY_SECONDS
-from worker.console.jobs import Jobs
-from worker.console.pages import Pages, link
-from worker.console.sessions import Session, Sessions
+from worker.console.frame.jobs import Jobs
+from worker.console.frame.pages import Pages, link
+from worker.console.frame.sessions import Session, Sessions
 
 SESSION = web.RequestKey("session", Session)
 FORM = web.RequestKey("form", MultiDict[str])
@@ -22,6 +22,7 @@ NAVIGATION = (
     ("/webhooks", "Webhooks", False),
     ("/deliveries", "Deliveries", False),
     ("/dead", "Dead letters", False),
+    ("/replays", "Replays", False),
     ("/doctor", "Doctor", True),
 )
 """Path, name, and whether it is the operator's alone."""
@@ -58,11 +59,14 @@ class Desk:
         }
 
 
+_BELONGS = {"webhook": "webhooks", "delivery": "deliveries", "job": "dead", "replay": "replays"}
+
+
 def _is_here(path: str, place: str) -> bool:
     """A webhook belongs to the webhooks, a delivery to the deliveries."""
     first = path.strip("/").partition("/")[0]
     wanted = place.strip("/")
-    return {"webhook": "webhooks", "delivery": "deliveries", "job": "dead"}.get(first, first) == wanted
+    return _BELONGS.get(first, first) == wanted
 
 
 async def read_form(request: web.Request) -> MultiDict[str]:

@@ -1,0 +1,192 @@
+"""What can be got back? Replays, counted, then sent; pauses; the body of a delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.console.conftest import HOSTILE, NOW, ROW, Console, MakeConsole, Visitor, remember
+from worker.api.ports import BodyGone
+from worker.domain.webhook import Endpoint, Webhook
+from worker.history.store import HistoryStore
+from worker.replay.jobs import Asked, CannotReplay, Counts, Job, State
+from worker.stores.own.store import SqlStore
+from worker.webhooks import pausing
+
+NOW_MS = int(NOW * 1000)
+
+
+@dataclass
+class Kept:
+    """Keeps jobs and pauses for real; whoever would carry a job out is the test."""
+
+    store: SqlStore
+    kept: list[Job] = field(default_factory=list)
+    owners: list[str | None] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    refuses: str | None = None
+
+    async def ask(self, asked: Asked, owner: str | None) -> Job:
+        if self.refuses:
+            raise CannotReplay(self.refuses)
+        self.owners.append(owner)
+        self.kept.append(Job(f"replay_{len(self.kept)}", asked, NOW_MS))
+        return self.kept[-1]
+
+    async def job(self, job_id: str, owner: str | None) -> Job | None:
+        return next((job for job in self.kept if job.id == job_id and owner in (None, job.asked.instance)), None)
+
+    async def jobs(self, owner: str | None, limit: int) -> Sequence[Job]:
+        if self.refuses:
+            raise CannotReplay(self.refuses)
+        return [job for job in reversed(self.kept) if owner in (None, job.asked.instance)][:limit]
+
+    async def stop(self, job_id: str, owner: str | None) -> bool:
+        if await self.job(job_id, owner):
+            self.stopped.append(job_id)
+        return True
+
+    async def pause(self, endpoint: Endpoint) -> Any:
+        return await pausing.pause(self.store, endpoint, NOW_MS)
+
+    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Job:
+        if self.refuses and not accept_gap:
+            raise CannotReplay(self.refuses)
+        await pausing.resume(self.store, endpoint)
+        self.refuses = None
+        return await self.ask(Asked(endpoint.instance, endpoint.webhook_id, 0, NOW_MS), None)
+
+    async def enabling(self, webhook: Webhook) -> None: ...
+
+
+@dataclass
+class Scene:
+    """A console with replays, and the operator before it."""
+
+    console: Console
+    replays: Kept
+    visitor: Visitor
+
+
+@pytest.fixture
+async def scene(make_console: MakeConsole, store: SqlStore) -> Scene:
+    replays = Kept(store)
+    console = await make_console(store, replays=replays)
+    return Scene(console, replays, await console.operator())
+
+
+async def test_a_range_is_counted_first_and_then_sent_as_it_was_counted(scene: Scene) -> None:
+    form = {"instance": "acme", "webhook": "", "since": "3h", "event": "messages.upsert", "chat": "", "do": "count"}
+    seen = await scene.visitor.post("/replays", form)
+    assert (seen.heading, 'http-equiv="refresh"' in seen.text) == ("Waits", True)
+    (counted,) = scene.replays.kept
+    assert counted.asked == Asked(
+        "acme", "default", NOW_MS - 10_800_000, NOW_MS, events=("MESSAGES_UPSERT",), dry_run=True
+    )
+    scene.replays.kept[0] = Job("replay_0", counted.asked, NOW_MS, State.DONE, Counts(1204, 871, 12, 321))
+    seen = await scene.visitor.get("/replay?id=replay_0")
+    assert seen.heading == "Counted"
+    assert "found 1,204, 871 were delivered, 12 are on their way, 321 to send" in seen.words.lower()
+    assert "Send 321 events" in seen.words
+    import re
+
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', seen.text))
+    scene.console.now += 60
+    await scene.visitor.post("/replays", {**hidden, "do": "send"})
+    assert scene.replays.kept[1].asked == Asked(
+        "acme", "default", counted.asked.since, counted.asked.until, events=("MESSAGES_UPSERT",)
+    )
+
+
+async def test_a_running_one_shows_how_far_it_is_and_can_be_stopped(scene: Scene) -> None:
+    asked = Asked(HOSTILE, "default", 0, NOW_MS)
+    scene.replays.kept.append(
+        Job("replay_0", asked, NOW_MS, State.SENDING, Counts(50, 10, 0, 40), sent=12, error=HOSTILE)
+    )
+    seen = await scene.visitor.get("/replay?id=replay_0")
+    assert ('value="12" max="40"' in seen.text, "<script>alert" in seen.text) == (True, False)
+    assert (await scene.visitor.get("/replays")).heading == "1 under way"
+    await scene.visitor.post("/replay/stop", {"id": "replay_0"})
+    assert scene.replays.stopped == ["replay_0"]
+    assert (await scene.visitor.get("/replay?id=nothing")).status == 404
+
+
+async def test_what_is_wrong_stands_beside_its_field(scene: Scene) -> None:
+    seen = await scene.visitor.post("/replays", {"since": "soon", "event": "a b", "do": "send"})
+    assert (seen.status, seen.heading) == (400, "Not counted")
+    assert [name for name in ("instance", "since", "event") if f'id="{name}-error"' in seen.text] == [
+        *("instance", "since", "event")
+    ]
+    assert scene.replays.kept == []
+
+
+async def test_without_an_archive_it_says_why(scene: Scene) -> None:
+    scene.replays.refuses = "ARCHIVE is false"
+    seen = await scene.visitor.get("/replays")
+    assert (seen.heading, "ARCHIVE is false" in seen.words) == ("Nothing", True)
+    assert (await scene.visitor.post("/replays", {"instance": "acme", "since": "1h"})).status == 409
+
+
+async def test_an_owner_gets_back_its_own_alone(scene: Scene) -> None:
+    scene.replays.kept.append(Job("replay_0", Asked("loja", "default", 0, NOW_MS), NOW_MS, State.SENDING))
+    owner = await scene.console.owner()
+    assert "loja" not in (await owner.get("/replays")).words
+    assert (await owner.get("/replay?id=replay_0")).status == 404
+    await owner.post("/replay/stop", {"id": "replay_0"})
+    assert scene.replays.stopped == []
+    await owner.post("/replays", {"instance": "loja", "since": "1h", "do": "send"})
+    assert (scene.replays.kept[-1].asked.instance, scene.replays.owners) == ("acme", ["acme"])
+    for path in ("/webhook/pause", "/webhook/resume"):
+        assert (await owner.post(f"{path}?instance=loja&id=default")).status == 404
+
+
+async def test_a_webhook_is_paused_and_resumed_and_a_gap_is_told_first(scene: Scene, store: SqlStore) -> None:
+    await store.put(Webhook("acme", "https://h.example/"))
+    here = "?instance=acme&id=default"
+    seen = await scene.visitor.post(f"/webhook/pause{here}")
+    assert ("It is paused: nothing is sent to it" in seen.words, seen.heading) == (True, "Paused")
+    assert (await scene.visitor.post(f"/webhook/pause{here}")).status == 409
+    scene.replays.refuses = "the archive begins later"
+    seen = await scene.visitor.post(f"/webhook/resume{here}")
+    assert (seen.status, seen.heading, "the archive begins later" in seen.words.lower()) == (
+        409,
+        "It stays paused",
+        True,
+    )
+    seen = await scene.visitor.post(f"/webhook/resume{here}", {"accept_gap": "on"})
+    assert seen.url.path == "/console/replay"
+    (webhook,) = await store.load("acme")
+    assert webhook.paused_at is None
+    assert (await scene.visitor.post("/webhook/pause?instance=nobody&id=default")).status == 404
+
+
+async def test_a_body_is_shown_on_request_or_said_to_be_gone(
+    make_console: MakeConsole, served: Console, history: HistoryStore
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    async def body(delivery_id: str, owner: str | None) -> object:
+        asked.append((delivery_id, owner))
+        if delivery_id == "msg_1":
+            return {"data": HOSTILE, "apikey": "***"}
+        raise BodyGone("the archive keeps 24 hours")
+
+    await remember(history, ROW)
+    console = await make_console(served.store, history=served.history, body=body)
+    owner = await console.owner()
+    assert "Show its body" in (await owner.get("/delivery?id=msg_1")).words
+    seen = await owner.get("/delivery/body?id=msg_1")
+    assert ('"apikey": "***"' in seen.words, "<script>alert" in seen.text) == (True, False)
+    seen = await owner.get("/delivery/body?id=msg_2")
+    assert (
+        seen.status,
+        seen.heading,
+        "The archive keeps 24 hours" in seen.words or "the archive keeps" in seen.words,
+    ) == (
+        *(404, "It is gone"),
+        True,
+    )
+    assert asked == [("msg_1", "acme"), ("msg_2", "acme")]

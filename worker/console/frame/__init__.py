@@ -1,0 +1,1 @@
+"""What stands around each screen: sessions, pages, forms, jobs, commands."""

@@ -1,0 +1,186 @@
+"""Replays and pauses: what can be got back? A range is counted first, then sent; jobs survive whoever runs them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from worker.api.auth import CALLER
+from worker.api.ports import Replays
+from worker.console import shown
+from worker.console.frame.desk import Desk, asked, read_form, seen
+from worker.console.ports import Parts
+from worker.domain.webhook import Endpoint
+from worker.history.asked import BadFilter
+from worker.replay.asking import asked as asked_for
+from worker.replay.jobs import CannotReplay, Counts, Job, State
+from worker.webhooks.pausing import AlreadySo, NoSuchWebhook
+
+LISTED = 30
+FIELDS = ("instance", "webhook", "since", "until", "event", "chat")
+
+WORDS = {
+    State.QUEUED: ("off", "Waits"),
+    State.COUNTING: ("off", "Counting"),
+    State.SENDING: ("off", "Sending"),
+    State.DONE: ("ok", "Done"),
+    State.STOPPED: ("warn", "Stopped"),
+    State.FAILED: ("bad", "Failed"),
+}
+
+
+class ReplayPages:
+    """Whose replays and webhooks are reached is part of each question, as in the API."""
+
+    def __init__(self, desk: Desk, parts: Parts) -> None:
+        self._desk = desk
+        self._parts = parts
+
+    async def page(self, request: web.Request) -> web.Response:
+        """GET /console/replays: the form, and the newest jobs."""
+        given = {name: asked(request.query, name) for name in FIELDS}
+        return await self._page(request, given, {})
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """POST /console/replays: counts (`do=count`), or sends."""
+        typed, owner = await read_form(request), request[CALLER].instance
+        given = {name: asked(typed, name) for name in FIELDS}
+        if owner is not None:
+            given["instance"] = owner
+        wanted: dict[str, object] = {name: text for name, text in given.items() if text and name != "event"}
+        wanted |= {"events": [given["event"]] if given["event"] else [], "all": "all" in typed}
+        wanted["dry_run"] = asked(typed, "do") != "send"
+        try:
+            with _refusals():
+                job = await self._known().ask(asked_for(wanted, self._parts.now()), owner)
+        except BadFilter as error:
+            problems = {"event" if name == "events" else name: text for name, text in error.problems.items()}
+            return await self._page(request, given, problems)
+        raise seen("/replay", {"id": job.id})
+
+    async def one(self, request: web.Request) -> web.Response:
+        """GET /console/replay?id="""
+        with _refusals():
+            job = await self._known().job(request.query.get("id", ""), request[CALLER].instance)
+        if job is None:
+            raise web.HTTPNotFound
+        counted = job.state is State.DONE and job.asked.dry_run
+        values = {"job": job, "answer": state_of(job), "to_send": job.counts.to_send if counted and job.counts else 0}
+        return self._desk.show(request, "replay.html", {**values, "again": again(job)})
+
+    async def stop(self, request: web.Request) -> web.Response:
+        """POST /console/replay/stop: what was sent stays sent."""
+        job_id = asked(await read_form(request), "id")
+        with _refusals():
+            await self._known().stop(job_id, request[CALLER].instance)
+        raise seen("/replay", {"id": job_id})
+
+    async def pause(self, request: web.Request) -> web.Response:
+        """POST /console/webhook/pause"""
+        endpoint = _endpoint(request)
+        with _refusals():
+            await self._known().pause(endpoint)
+        raise seen("/webhook", {"instance": endpoint.instance, "id": endpoint.webhook_id, "done": "paused"})
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """POST /console/webhook/resume: a gap is told first, and accepted with `accept_gap`."""
+        endpoint, accept = _endpoint(request), "accept_gap" in await read_form(request)
+        try:
+            job = await self._known().resume(endpoint, accept_gap=accept)
+        except CannotReplay as error:
+            values = {"endpoint": endpoint, "why": str(error), "accepted": accept}
+            return self._desk.show(request, "resume_gap.html", values, 409)
+        except (AlreadySo, NoSuchWebhook) as error:
+            raise web.HTTPConflict(reason=_reason(error)) from None
+        raise seen("/replay", {"id": job.id})
+
+    async def _page(self, request: web.Request, given: Mapping[str, str], problems: Mapping[str, str]) -> web.Response:
+        away, jobs = None, []
+        try:
+            jobs = [*await self._known().jobs(request[CALLER].instance, LISTED)]
+        except CannotReplay as error:
+            away = str(error)
+        values = {
+            "given": given,
+            "problems": problems,
+            "replays": [(job, state_of(job)) for job in jobs],
+            "answer": _answer(jobs, away, problems),
+            "away": away,
+        }
+        return self._desk.show(request, "replays.html", values, 400 if problems else 200)
+
+    def _known(self) -> Replays:
+        if self._parts.replays is None:
+            raise CannotReplay("nothing is replayed here")
+        return self._parts.replays
+
+
+def _endpoint(request: web.Request) -> Endpoint:
+    instance, webhook_id = request.query.get("instance", ""), request.query.get("id", "")
+    if not request[CALLER].reaches(instance):
+        raise web.HTTPNotFound
+    return Endpoint(instance, webhook_id)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except NoSuchWebhook:
+        raise web.HTTPNotFound(reason="There is no such webhook.") from None
+    except (AlreadySo, CannotReplay) as error:
+        raise web.HTTPConflict(reason=_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    """On one line, as a status's reason must be."""
+    return " ".join(str(error).split()) or "There is no such webhook."
+
+
+def _answer(jobs: list[Job], away: str | None, problems: Mapping[str, str]) -> shown.State:
+    """What can be got back?"""
+    if away is not None:
+        return shown.State("off", "Nothing", away)
+    if problems:
+        return shown.State("warn", "Not counted", "See what is wrong below")
+    running = sum(not job.ended for job in jobs)
+    if running:
+        return shown.State("off", f"{running} under way", "They go on when this page is left")
+    return shown.State("ok", "What the archive keeps", "Count a range first; then send what its webhook has not had")
+
+
+def state_of(job: Job) -> shown.State:
+    """How far it is, in a sentence."""
+    tone, word = WORDS[job.state]
+    if job.state is State.DONE and job.asked.dry_run:
+        word = "Counted"
+    counts = job.counts
+    said = [] if counts is None else _counted(counts)
+    if not job.asked.dry_run and (job.sent or job.ended):
+        said.append(f"{shown.number(job.sent)} sent")
+    text = ", ".join(said) or "The archive is asked"
+    return shown.State(tone, word, "; ".join([text, *filter(None, (job.gone, job.error))]))
+
+
+def _counted(counts: Counts) -> list[str]:
+    said = [f"found {shown.number(counts.found)}", f"{shown.number(counts.delivered)} were delivered"]
+    if counts.on_their_way:
+        said.append(f"{shown.number(counts.on_their_way)} are on their way")
+    return [*said, f"{shown.number(counts.to_send)} to send"]
+
+
+def again(job: Job) -> dict[str, str]:
+    """The form that sends what this one counted: the same range, to the millisecond."""
+    wanted = job.asked
+    return {
+        "instance": wanted.instance,
+        "webhook": wanted.webhook,
+        "since": _iso(wanted.since),
+        "until": _iso(wanted.until),
+        "event": wanted.events[0] if wanted.events else "",
+        "chat": wanted.chat or "",
+    }
+
+
+def _iso(ms: int) -> str:
+    return shown.moment(ms, 0).machine
