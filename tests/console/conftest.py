@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -129,6 +130,7 @@ class Console:
     resend: Any = None
     replays: Any = None
     body: Any = None
+    last_events: Any = None
     commands: list[Sequence[str]] = field(default_factory=list)
     run: Any = None
     tokens: dict[str, str] = field(default_factory=lambda: dict(TOKENS))
@@ -179,6 +181,7 @@ class Console:
             resend=self.resend,
             replays=self.replays,
             body=self.body,
+            last_events=self.last_events,
             history=self.history,
             backlog=self._backlog,
             run=self._run,
@@ -254,7 +257,12 @@ async def history(prepared: Path, tmp_path: Path) -> AsyncIterator[HistoryStore]
 
 @pytest.fixture
 async def served(make_console: MakeConsole, store: Any, history: HistoryStore) -> Console:
-    return await make_console(store, history=Asking(history, lambda: None, lambda: NOW))
+    async def last_events(instance: str) -> list[bytes]:
+        return [
+            json.dumps({"event": "call", "instance": instance, "data": {"a": number}}).encode() for number in (1, 2)
+        ]
+
+    return await make_console(store, history=Asking(history, lambda: None, lambda: NOW), last_events=last_events)
 
 
 ROW = Row(

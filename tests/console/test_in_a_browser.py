@@ -120,6 +120,8 @@ async def test_a_filter_is_tried_before_it_is_saved(window: Window, filled: Cons
     await window.fill("Event, as Evolution publishes it (JSON)", '{"event":"call","instance":"acme","data":{"a":1}}')
     await window.follow("Try")
     await window.until("#tried", "It would be sent")
+    await window.follow("Try on its last events")
+    await window.until("#tried", "1 of the last 2 would be sent.")
 
 
 async def test_dead_letters_are_sent_again_by_keyboard_alone(window: Window, filled: Console) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.console.conftest import FAILED, HOSTILE, NOW, ROW, Console, MakeConsole, Seen, Visitor, remember
 from worker.console.form import EDITED, of_webhook
+from worker.console.ports import NoEvents
 from worker.console.webhooks import PAGE
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest
@@ -228,6 +229,27 @@ async def test_settings_are_tried_on_an_event_before_they_are_saved(
     seen = await visitor.post("/webhook/try?instance=acme&id=default", {**form, **typed, "event": json.dumps(event)})
     assert says in seen.words
     assert await saved(store) == ACME
+
+
+async def test_settings_are_tried_on_the_last_events(make_console: MakeConsole, store: SqlStore) -> None:
+    events: list[Any] = [{"event": "call", "instance": "acme", "data": {"a": number}} for number in (1, 2)]
+    found: list[Any] = [[json.dumps(event).encode() for event in events], [], NoEvents("no connection")]
+
+    async def last_events(instance: str) -> Any:
+        assert instance == "acme"
+        answer = found.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    await store.put(ACME)
+    visitor = await (await make_console(store, last_events=last_events)).operator()
+    form = {**form_of(await visitor.get(HERE)), "filter": '{"data.a": 1}', "do": "last"}
+    words = [(await visitor.post("/webhook/try?instance=acme&id=default", form)).words for _ in range(3)]
+    assert "1 of the last 2 would be sent." in words[0]
+    assert "call sent call skipped filter.data.a: 2 is not 1" in words[0]
+    assert "No event of this instance came lately" in words[1]
+    assert "The last events cannot be had: no connection" in words[2]
 
 
 async def test_deleting_asks_once(served: Console, store: SqlStore) -> None:

@@ -30,6 +30,16 @@ AskBacklog = Callable[[], Awaitable[Backlog]]
 """Raises BrokerAway."""
 
 
+LastEvents = Callable[[str], Awaitable[Sequence[bytes]]]
+"""Events of an instance that came lately, the newest first, as far as a short look into the archive finds them.
+
+Raises NoEvents."""
+
+
+class NoEvents(Exception):
+    """There is no archive to look into, or it cannot be asked now; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """What a command wrote, and its exit code."""
@@ -62,6 +72,7 @@ class Parts:
     resend: Resend | None
     replays: Replays | None
     body: Body | None
+    last_events: LastEvents | None
     history: Asking | None
     backlog: AskBacklog
     run: RunCommand

@@ -13,9 +13,9 @@ from worker.api.errors import Invalid
 from worker.api.saving import Saved
 from worker.console import form, shown
 from worker.console.frame.desk import Desk, asked, read_form, seen
-from worker.console.ports import Parts
+from worker.console.ports import NoEvents, Parts
 from worker.console.webhooks import line
-from worker.domain.event import InvalidEvent
+from worker.domain.event import InvalidEvent, parse
 from worker.domain.names import COUNTED
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 from worker.domain.webhook_test import KIND, event_of_test
@@ -106,16 +106,33 @@ class WebhookPages:
         except Invalid as error:
             said = Said("bad", "It was not tried: see what is wrong below.")
             return await self._show(request, stored, said, typed, error.problems, status=400)
+        if asked(typed, "do") == "last":
+            return await self._show(request, stored, None, typed, tried=await self._tried_on_last(webhook))
         return await self._show(request, stored, None, typed, tried=await self._tried(webhook, typed.get("event", "")))
 
     async def _tried(self, webhook: Webhook, event: str) -> Shown | str:
         """As `webhook explain` has it, or why the event is none. In a thread: an event may have a megabyte."""
-        content = event.encode(errors="replace")
         try:
-            found = await asyncio.to_thread(self._parts.explain, content, [webhook], False)
+            return await asyncio.to_thread(self._explained, webhook, event.encode(errors="replace"))
         except InvalidEvent as error:
             return f"This is no event: {error}"
-        return shown_explained(found[0]) if found else "This webhook would not be asked."
+
+    async def _tried_on_last(self, webhook: Webhook) -> list[Shown] | str:
+        """The same for the newest events of its instance."""
+        if self._parts.last_events is None:
+            return "No events are archived (ARCHIVE): paste one."
+        try:
+            events = await self._parts.last_events(webhook.instance)
+        except NoEvents as error:
+            return f"The last events cannot be had: {error}"
+        if not events:
+            return "No event of this instance came lately: paste one."
+        return await asyncio.to_thread(lambda: [self._explained(webhook, content) for content in events])
+
+    def _explained(self, webhook: Webhook, content: bytes) -> Shown:
+        """Raises InvalidEvent."""
+        found = self._parts.explain(content, [webhook], False)
+        return {**shown_explained(found[0]), "event": parse(content).name}
 
     async def test(self, request: web.Request) -> web.Response:
         """POST /console/webhook/test"""
@@ -200,7 +217,7 @@ class WebhookPages:
         said: Said | None = None,
         typed: MultiDict[str] | None = None,
         problems: Sequence[Problem] = (),
-        tried: Shown | str | None = None,
+        tried: list[Shown] | Shown | str | None = None,
         status: int = 200,
     ) -> web.Response:
         webhook = stored.webhook
@@ -214,6 +231,7 @@ class WebhookPages:
             "groups": groups,
             "said": said,
             "tried": tried,
+            "lately": self._parts.last_events is not None,
             "event": typed.get("event", "") if typed else "",
             "elsewhere": self._parts.elsewhere,
             "pausable": self._parts.replays is not None and self._parts.elsewhere is None,

@@ -20,6 +20,7 @@ from worker.console.frame.commands import Commands
 from worker.console.ports import Backlog, BrokerAway, Parts
 from worker.history.asking import Asking
 from worker.process import wiring
+from worker.process.last_events import LastEvents
 from worker.process.sources import source_kind
 from worker.settings.settings import Settings
 from worker.webhooks.store import WritableStore
@@ -62,6 +63,7 @@ def mount(
         resend=resend,
         replays=replays,
         body=body,
+        last_events=LastEvents(settings).ask if settings.archive else None,
         history=history,
         backlog=BacklogOnce(settings, ages).ask,
         run=Commands(PROGRAM, options, os.environ).run,

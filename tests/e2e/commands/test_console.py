@@ -35,6 +35,17 @@ async def heading(visitor: Visitor, path: str) -> str:
     return (await visitor.get(path)).heading
 
 
+async def published_lately(visitor: Visitor, events: int) -> None:
+    """The archive gives a webhook's page what its instance was sent, and nothing of another's."""
+    form = {"url": "https://h.example/", "enabled": "on", "message_types": "imageMessage", "do": "last"}
+    path = "/webhook/try?instance=acme&id=default"
+
+    async def tried() -> str:
+        return (await visitor.post(path, form)).words
+
+    await eventually(tried, lambda got: f"{events} of the last {events} would be sent" in got, 20, "its events")
+
+
 async def test_a_dead_letter_is_found_and_sent_again_after_its_receiver_was_mended(
     visitor: Visitor,
     worker: StartWorker,
@@ -49,10 +60,12 @@ async def test_a_dead_letter_is_found_and_sent_again_after_its_receiver_was_mend
     config = tmp_path / "worker.toml"
     config.write_text(f'[worker]\nqueue_prefix = "{names.prefix}"\n')
     arguments = ("run", "--config", str(config))
-    daemon = await worker(arguments=arguments, **settings(visitor), WORKER_QUEUE_PREFIX="")
-    await publish(event(), event(data={"n": 2}))
+    daemon = await worker(arguments=arguments, **settings(visitor), WORKER_QUEUE_PREFIX="", ARCHIVE="true")
+    await daemon.wait_metric("archiving", 1)
+    await publish(event(), event(data={"n": 2}), event(instance="loja"))
     await daemon.wait_metric("deliveries_total", 2, outcome="DeadLettered")
     await visitor.log_in()
+    await published_lately(visitor, 2)
     await eventually(lambda: heading(visitor, "/dead"), lambda got: got == "2 letters", 20, "both letters")
     await eventually(lambda: heading(visitor, ""), lambda got: "1 webhook fails" in got, 20, "its failure")
     receiver.always("/hook", 200)
