@@ -12,6 +12,7 @@ from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.queues import LATE_SECONDS
 from tests.proof.bench.rig import PEERS, Rig
 from tests.proof.bench.sampling import event, spread
+from tests.proof.bench.visitors import KEY, visitors
 from tests.support.local_process import free_port
 
 WARM_SECONDS = 1.0
@@ -23,7 +24,8 @@ STEADY = 400.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row: `share` of the maximum, `most` events a second; every tenth endpoint is bad if `bad`."""
+    """One row: `share` of the maximum, `most` events a second; every tenth endpoint is bad if `bad`. With `history`,
+    and so many `visitors` at the console."""
 
     name: str
     share: float
@@ -32,6 +34,8 @@ class Case:
     bad: bool = False
     most: float = inf
     peer: bool = False
+    history: bool = False
+    visitors: int = 0
 
     def url(self, receiver: Receiver, endpoint: int) -> str:
         if self.bad and self.is_bad(endpoint):
@@ -69,6 +73,8 @@ def cases(most_instances: int) -> list[Case]:
         Case("receivers answer after 50 ms", 0.1, wait_ms=50, most=STEADY),
         Case("receivers answer after 500 ms", 0.1, wait_ms=500, most=STEADY),
         Case("50 %, 10 % of the endpoints are bad", 0.5, bad=True),
+        Case("50 %, with history", 0.5, history=True),
+        Case("50 %, with history and three people at the console", 0.5, history=True, visitors=3),
     ]
 
 
@@ -110,7 +116,8 @@ def _round(rig: Rig, receiver: Receiver, case: Case, pace: float, seconds: float
         rig.queues.publish(PEERS if case.peer else rig.events_queue, [_event(case, 1, 0.0)])
         receiver.wait_for(1, process)
         receiver.noted()
-        found = _paced(rig, receiver, case, process, pace, total, len(wanted))
+        with visitors(f"http://127.0.0.1:{rig.api_port}/console", case.visitors):
+            found = _paced(rig, receiver, case, process, pace, total, len(wanted))
     arrivals = receiver.noted()
     check(arrivals, wanted, lambda number: number % case.instances)
     rig.check_left(total - len(wanted))
@@ -133,7 +140,8 @@ def _paced(
 def _program(rig: Rig, receiver: Receiver, case: Case) -> Process:
     if case.peer:
         return rig.peer(bare_loop(rig.broker.uri, receiver.url("ok", 0)))
-    return rig.worker(WEBHOOK_REQUEST_TIMEOUT_MS="5000")
+    console = {"AUTHENTICATION_API_KEY": KEY, "SERVER_PORT": str(rig.api_port)} if case.visitors else {}
+    return rig.worker(WEBHOOK_REQUEST_TIMEOUT_MS="5000", HISTORY="all" if case.history else "off", **console)
 
 
 def _event(case: Case, number: int, sent: float) -> bytes:

@@ -40,6 +40,7 @@ class Rig:
     folder: Path
     prefix: str = field(default_factory=lambda: f"bench-{secrets.token_hex(3)}")
     metrics_port: int = 0
+    api_port: int = field(default_factory=free_port)
 
     @property
     def exchange(self) -> str:
