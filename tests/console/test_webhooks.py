@@ -45,12 +45,15 @@ async def test_the_list_says_who_is_well(served: Console, store: SqlStore, histo
     for webhook in (
         ACME,
         Webhook("loja", "https://h/"),
-        Webhook("off", "https://h/", enabled=False, disabled_reason="410"),
+        Webhook("an-off", "https://h/", enabled=False, disabled_reason="410"),
     ):
         await store.put(webhook)
     await remember(history, FAILED, ROW._replace(instance="loja"))
     seen = await visitor.get("/webhooks")
     assert seen.heading == "1 failing"
+    assert (
+        seen.words.index("acme / default") < seen.words.index("loja / default") < seen.words.index("an-off / default")
+    )
     assert "Of all 3, 2 are well, quiet or disabled" in seen.words
     assert re.search(
         r"acme / default https://\*\*\*@hooks.example/in Failing .* 0 % of 1 0 % of 1 1 min ago", seen.words

@@ -42,6 +42,9 @@ class Webhooks:
         page = await self._page(request, find)
         trends = await self._trends([item.webhook.endpoint for item in page.items])
         lines = [line(item.webhook, trends) for item in page.items]
+        whole = page.following is None and not request.query.get("after")
+        if whole:
+            lines.sort(key=lambda line: _WORST_FIRST.index(line.state.tone))
         values = {
             "lines": lines,
             "find": find,
@@ -50,7 +53,7 @@ class Webhooks:
             "unreadable": page.unreadable,
             "following": _next(find, page.following) if page.following else None,
             "first": bool(request.query.get("after")),
-            "answer": answer(lines, find, whole=page.following is None and not request.query.get("after")),
+            "answer": answer(lines, find, whole=whole),
         }
         return self._desk.show(request, "webhooks.html", values)
 
@@ -105,5 +108,8 @@ def answer(lines: Sequence[Line], find: str, *, whole: bool) -> shown.State:
         tone, f"{' and '.join(bad)}", f"{which}, {well} {'is' if well == 1 else 'are'} well, quiet or disabled"
     )
 
+
+_WORST_FIRST = ("bad", "warn", "ok", "off")
+"""Where all are shown; a page among others is in the order of names, as the next one."""
 
 _TROUBLES = (("Failing", "failing"), ("Unsteady", "unsteady"))
