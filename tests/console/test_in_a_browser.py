@@ -206,6 +206,9 @@ async def test_nothing_runs_and_nothing_is_loaded_that_the_policy_forbids(window
         assert [name for name in names if not name.startswith(filled.base)] == []
         assert not re.search(r"<script[^>]*>[^<]", await source(window))
         assert " style=" not in await source(window)
+    await window.run("document.body.setAttribute('style', 'color: red'); arguments[0]()")
+    complaints = [each for each in await window.complaints() if "Content Security Policy" in each]
+    assert len(complaints) == 1, complaints  # that of this test: a complaint would have been seen
 
 
 async def source(window: Window) -> str:

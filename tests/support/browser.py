@@ -64,7 +64,8 @@ class Driver:
         chrome: dict[str, Any] = {"args": [*OPTIONS, f"--user-data-dir={tempfile.mkdtemp(dir=self._folder)}"]}
         if not scripts:
             chrome["prefs"] = {"profile.managed_default_content_settings.javascript": 2}
-        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": chrome}}}
+        options = {"browserName": "chrome", "goog:chromeOptions": chrome, "goog:loggingPrefs": {"browser": "ALL"}}
+        wanted = {"capabilities": {"alwaysMatch": options}}
         session = self._sync("POST", "/session", wanted)["sessionId"]
         self._windows.append(session)
         return Window(f"http://127.0.0.1:{self._port}/session/{session}")
@@ -174,6 +175,10 @@ class Window:
         """A PNG of the page."""
         taken = await self.devtools("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole})
         return base64.b64decode(taken["data"])
+
+    async def complaints(self) -> list[str]:
+        """What the browser has written to its console since it was asked last."""
+        return [str(each["message"]) for each in await self.call("POST", "/se/log", {"type": "browser"})]
 
     async def devtools(self, command: str, parameters: dict[str, Any]) -> Any:
         return await self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})

@@ -171,7 +171,8 @@ def _from_here(request: web.Request) -> bool:
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:
         return site in ("same-origin", "none")
-    return origin is None or urlsplit(origin).netloc in (request.host, request.headers.get("X-Forwarded-Host"))
+    forwarded = request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip()
+    return origin is None or urlsplit(origin).netloc in (request.host, forwarded or request.host)
 
 
 def _meant(sessions: Sessions) -> Middleware:

@@ -1,4 +1,4 @@
-"""Who plays in the made traffic: webhooks that are well, fail, recovered, are quiet or disabled; and their past day."""
+"""Who plays in the made traffic: webhooks that are well, fail, recovered, are quiet, paused or disabled; their day."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ class One:
     enabled: bool = True
     reason: str | None = None
     events: frozenset[str] = frozenset()
-    rises: float = 1.0
+    paused: bool = False
 
-    def webhook(self, base: str) -> Webhook:
+    def webhook(self, base: str, now_ms: int) -> Webhook:
         return Webhook(
             self.instance,
             base + self.path,
             self.id,
             enabled=self.enabled,
             disabled_reason=self.reason,
+            paused_at=now_ms - HOUR_MS // 2 if self.paused else None,
             events=self.events,
             headers=(("X-Tenant", self.instance), ("Authorization", "Bearer made-up")) if self.id == "crm" else (),
             secrets=("whsec_" + "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB",) if self.id != "legacy" else (),
@@ -62,11 +63,12 @@ CAST = (
     One("loja-azul", "audit", "/azul/audit", 40),
     One("oficina-rapida", "default", "/oficina", 22, (0.15, 0.1, 0.2, 0.08), 200),
     One("clinica-norte", "default", "/clinica", 0),
-    One("mercado-central", "default", "/central", 210, rises=1.4),
+    One("mercado-central", "default", "/central", 210),
     One("mercado-central", "erp", "/central/erp", 180, (0.02, 0.0, 0.01, 0.0), events=MESSAGES),
     One("pet-amigo", "default", "/pet", 30, (1.0, 0.0), 404, '{"error":"no such hook: pet-amigo"}'),
     One("escola-lume", "legacy", "/lume", 8, (1.0,), 200, enabled=False, reason="the receiver answered 410 Gone"),
     One("hotel-mare", "default", "/mare", 76),
+    One("posto-km-12", "default", "/posto", 18, paused=True),
 )
 
 EVENTS = ("MESSAGES_UPSERT", "MESSAGES_UPDATE", "CONNECTION_UPDATE", "PRESENCE_UPDATE", "SEND_MESSAGE")
@@ -79,7 +81,7 @@ def past(now_ms: int, seed: int = 7) -> Iterator[Row]:
     chance = random.Random(seed)
     for one in CAST:
         for ago in range(DAY_HOURS):
-            if not one.enabled and ago < 6:
+            if (not one.enabled and ago < 6) or (one.paused and ago < 1):
                 continue
             busy = DAY_SHAPE[int(now_ms / HOUR_MS - ago) % 24] / 8
             failing = one.failing[min(ago, len(one.failing) - 1)]

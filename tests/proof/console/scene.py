@@ -98,12 +98,12 @@ def _worker(broker: LocalBroker, names: Names, folder: Path, port: int) -> Worke
 async def _fill(folder: Path, receiver: Receiver) -> None:
     store = SqlStore(f"sqlite:///{folder / 'webhooks.db'}", lambda: int(time.time() * 1000))
     await store.migrate()
+    now = int(time.time() * 1000)
     for one in CAST:
-        await store.put(one.webhook(receiver.url()))
+        await store.put(one.webhook(receiver.url(), now))
         if one.answers != 200:
             receiver.always(one.path, Answer(one.answers, {"content-type": "text/plain"}, one.says.encode()))
     await store.close()
-    now = int(time.time() * 1000)
     rows = tuple(past(now))
     history = history_store(f"sqlite:///{folder / 'history.db'}", 7, lambda: now)
     await history.prepare()
