@@ -62,6 +62,7 @@ async def _apply(step: Step, made: World, report: Report) -> None:
         if not replica.worker.running:
             made.problems.append(f"a worker ended by itself during or after `{step.fault.name}`")
             await replica.start(ready=False)
+    await made.history_flows()
 
 
 async def _enough_events(made: World) -> None:

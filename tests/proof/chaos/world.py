@@ -7,9 +7,11 @@ import random
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import aiohttp
 
 from tests.proof.chaos.database import Database
 from tests.proof.chaos.history import history, history_uri
@@ -23,6 +25,7 @@ from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.postgres import Postgres
 from tests.support.proxy import Proxy
+from tests.support.waiting import eventually
 
 ATTEMPTS = 4
 DELAYS = (1, 2, 5, 15, 45, 135, 405, 1215, 3645)
@@ -49,6 +52,11 @@ SETTINGS = {
 SETTLE_SECONDS = 60.0
 CALM_LOOKS = 3
 """A message between two queues is in neither for a moment: so many looks in a row must find nothing."""
+
+FLOWING_ROWS = 50
+"""Fewer wait for their quarter of a second at any time."""
+
+FLOWING_SECONDS = 20.0
 
 LOOK_SECONDS = 0.25
 CALM_LOOKS_AFTER_REFUSALS = 24
@@ -114,7 +122,7 @@ class World:
         """Before the broker is killed: all queues survive it."""
         recent = self.declared_at + DURABLE_SECONDS - asyncio.get_running_loop().time()
         await asyncio.sleep(max(0.0, recent))
-        await asyncio.to_thread(self.broker.wait_durable, *self.queues, self.names.dead)
+        await asyncio.to_thread(self.broker.wait_durable, *self.queues, self.names.dead, self.names.history)
 
     def declared_now(self) -> None:
         self.declared_at = asyncio.get_running_loop().time()
@@ -134,6 +142,16 @@ class World:
         except TimeoutError:
             return False
         return True
+
+    async def history_flows(self) -> None:
+        """Until the workers have told what they knew when RabbitMQ was away: the next fault may kill them."""
+
+        async def waiting() -> float:
+            alive = [replica.worker for replica in self.replicas if replica.worker.running]
+            return max([await one.metric("history_rows_waiting") for one in alive], default=0)
+
+        with suppress(AssertionError, OSError, aiohttp.ClientError, TimeoutError):
+            await eventually(waiting, lambda rows: rows <= FLOWING_ROWS, FLOWING_SECONDS, "history to flow")
 
     async def what_is_left(self) -> str:
         """For whoever looks for the reason: messages ready in the queues, and what each worker holds."""
