@@ -169,7 +169,8 @@ def test_the_wheel_runs_from_an_empty_folder(installed: Path, tmp_path: Path) ->
         "BY_EVENTS",
         "EVENTS",
     ]
-    assert {path.name for path in tmp_path.iterdir()} <= {"webhooks.db", "webhooks.db-wal", "webhooks.db-shm"}
+    files = {f"{name}.db{of_it}" for name in ("webhooks", "history") for of_it in ("", "-wal", "-shm")}
+    assert {path.name for path in tmp_path.iterdir()} <= files
 
 
 def test_every_module_of_the_wheel_needs_only_what_is_pinned(installed: Path, tmp_path: Path) -> None:
