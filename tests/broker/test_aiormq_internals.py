@@ -18,6 +18,7 @@ from worker.broker.aiormq_internals import (
     channel_on,
     closing_of,
     connection_beneath,
+    cutter_of,
     expect_confirm,
     forget_confirms,
     forget_return,
@@ -28,6 +29,8 @@ from worker.broker.aiormq_internals import (
     server_properties,
     write,
 )
+from worker.broker.connection import connect
+from worker.broker.cutter import Cutter
 from worker.broker.frames import consume, declare_queue
 from worker.broker.publishing.content import body_frames, content_header
 
@@ -45,6 +48,8 @@ INTERNALS = (
     Internal(ChannelFrame, "__init__", ("payload", "should_close")),
     Internal(aiormq.exceptions, "InvalidFrameError"),
     Internal(aiormq.exceptions, "ChannelInvalidStateError"),
+    Internal(aiormq.Connection, "__init__", ("url", "transport_factory")),
+    Internal(aiormq.connection.TransportFactory, "create", ("url",)),
 )
 
 OF_A_CHANNEL = (
@@ -80,6 +85,23 @@ async def test_a_channel_keeps_its_state_where_we_reach_for_it(broker: LocalBrok
         await connection.close()
     assert connection_beneath(connection) is None
     assert server_properties(connection) == {}
+
+
+async def test_a_connection_that_cuts_has_its_own_cutter_and_another_has_none(broker: LocalBroker) -> None:
+    cutting, again, plain = [await connect(broker.uri, "test", cuts=cuts) for cuts in (True, True, False)]
+    try:
+        cutters = []
+        for connection in (cutting, again, plain):
+            beneath = connection_beneath(connection)
+            assert beneath is not None
+            cutters.append(cutter_of(await channel_on(beneath, confirms=False)))
+        assert isinstance(cutters[0], Cutter)
+        assert isinstance(cutters[1], Cutter)
+        assert cutters[0] is not cutters[1]
+        assert cutters[2] is None
+    finally:
+        for connection in (cutting, again, plain):
+            await connection.close()
 
 
 async def test_a_consumer_is_registered_until_the_broker_cancels_it(

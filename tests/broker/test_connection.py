@@ -67,7 +67,7 @@ async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     """Supervises a client with connections that cost nothing and waits that take no time."""
     tasks: list[asyncio.Task[None]] = []
 
-    async def connect(_uri: str, _name: str) -> Connection:
+    async def connect(_uri: str, _name: str, *, cuts: bool) -> Connection:
         return Connection()
 
     monkeypatch.setattr(module, "connect", connect)

@@ -32,7 +32,7 @@ class Consuming:
         self.states: list[bool] = []
         self.facts = Facts()
         self.consumers = Consumers(self._handle, plan.prepare, plan.groups, 1 << 20, self._state)
-        supervisor = Supervisor(uri, "test worker consume", self.consumers, lambda low, high: low)
+        supervisor = Supervisor(uri, "test worker consume", self.consumers, lambda low, high: low, cuts=True)
         self.task = asyncio.create_task(supervisor.run())
 
     @property

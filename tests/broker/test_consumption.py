@@ -37,6 +37,7 @@ class FakeChannel:
 
     number = 1
     is_closed = False
+    connection = None
 
     def __init__(self) -> None:
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()

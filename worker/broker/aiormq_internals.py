@@ -9,11 +9,17 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aio_pika
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as Connection
 from aiormq.abc import ChannelFrame, ConsumerCallback
 from aiormq.channel import Channel
+from aiormq.connection import TransportFactory
+from aiormq.exceptions import AMQPConnectionError
 from pamqp.common import FieldTable
+from yarl import URL
+
+from worker.broker.cutter import Cutter, Take
 
 CHANNEL_FRAME_BUFFER = 1024
 """Frames read ahead of a channel's reader task; aiormq's 10 makes two tasks take turns for every message."""
@@ -62,9 +68,50 @@ def publishes_taken(connection: Connection) -> Callable[[], Awaitable[None]]:
     return connection.ready
 
 
-def register_consumer(channel: Channel, tag: str, callback: ConsumerCallback) -> None:
+class CuttingTransport(TransportFactory):
+    """Connects like aiormq's own two, with a cutter between the socket and aiormq; of one connection alone."""
+
+    cutter: Cutter | None = None
+
+    async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        contexts, loop = options.pop("ssl_context_provider"), asyncio.get_running_loop()
+        context = await contexts.get_context() if url.scheme == "amqps" else None
+        reader = asyncio.StreamReader(loop=loop)
+        behind = asyncio.StreamReaderProtocol(reader, loop=loop)
+        self.cutter = cutter = Cutter(behind, loop.time)
+        try:
+            place: Any = (url.host, url.port)
+            transport, _ = await loop.create_connection(lambda: cutter, *place, ssl=context, **options)
+        except OSError as error:
+            raise AMQPConnectionError(*error.args) from error
+        return reader, asyncio.StreamWriter(transport, behind, reader, loop)
+
+
+class CuttingConnection(aio_pika.Connection):
+    """A connection whose deliveries can be cut out of its bytes (`register_consumer`)."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.kwargs["transport_factory"] = CuttingTransport()  # aio-pika hands it on to aiormq's connection
+
+
+def cutter_of(channel: Channel) -> Cutter | None:
+    """Of the channel's connection; None: it has none."""
+    transport = getattr(channel.connection, "_transport_factory", None)
+    return transport.cutter if isinstance(transport, CuttingTransport) else None
+
+
+def register_consumer(channel: Channel, tag: str, callback: ConsumerCallback, take: Take | None = None) -> None:
     """Before `basic.consume` with this tag is sent: a delivery may be read before its answer."""
     channel.consumers[tag] = callback
+    if take is not None and (cutter := cutter_of(channel)) is not None:
+        cutter.add(tag, take)
+
+
+def forget_taker(channel: Channel, tag: str) -> None:
+    """After its `basic.cancel-ok`: nothing more comes."""
+    if (cutter := cutter_of(channel)) is not None:
+        cutter.remove(tag)
 
 
 def is_registered(channel: Channel, tag: str) -> bool:

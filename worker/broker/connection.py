@@ -18,7 +18,7 @@ from yarl import URL
 from worker.basics.address import Address
 from worker.basics.tasks import end
 from worker.broker.address import broker_address
-from worker.broker.aiormq_internals import closing_of, connection_beneath, refusal_of
+from worker.broker.aiormq_internals import CuttingConnection, closing_of, connection_beneath, refusal_of
 from worker.broker.decoders import read_whatever_comes
 
 log = logging.getLogger(__name__)
@@ -88,9 +88,10 @@ def _refused(text: str) -> str:
     return "its virtual host does not exist, or is not open to this user"
 
 
-async def connect(uri: str | Address, name: str) -> AbstractConnection:
+async def connect(uri: str | Address, name: str, *, cuts: bool = False) -> AbstractConnection:
     """One connection with our heartbeat (unless the URI sets one) and a name for the broker's own lists.
 
+    `cuts`: deliveries can be cut out of its bytes, for whoever consumes much (broker/cutter.py).
     Raises BROKER_ERRORS, whose texts never have the password, and ValueError for what is no broker's URI.
     """
     read_whatever_comes()
@@ -98,7 +99,12 @@ async def connect(uri: str | Address, name: str) -> AbstractConnection:
     properties: FieldTable = {"connection_name": name}
     with as_broker_errors(), _without_password(address):
         try:
-            return await aio_pika.connect(_url(address), client_properties=properties, timeout=CONNECT_TIMEOUT_SECONDS)
+            return await aio_pika.connect(
+                _url(address),
+                client_properties=properties,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                connection_class=CuttingConnection if cuts else aio_pika.Connection,
+            )
         except aiormq.exceptions.InvalidFrameError as error:
             if "Connection.Close" not in str(error):
                 raise
@@ -162,9 +168,18 @@ class Client(Protocol):
 
 
 class Supervisor:
-    """Keeps one client connected: open, set up, wait until it breaks, again with jitter."""
+    """Keeps one client connected: open, set up, wait until it breaks, again with jitter. `cuts`: see `connect`."""
 
-    def __init__(self, uri: str | Address, name: str, client: Client, uniform: Callable[[float, float], float]) -> None:
+    def __init__(
+        self,
+        uri: str | Address,
+        name: str,
+        client: Client,
+        uniform: Callable[[float, float], float],
+        *,
+        cuts: bool = False,
+    ) -> None:
+        self._cuts = cuts
         self._address = broker_address(uri)
         self._name = name
         self._client = client
@@ -202,7 +217,7 @@ class Supervisor:
         return connection
 
     async def _open(self) -> AbstractConnection:
-        connection = await connect(self._address, self._name)
+        connection = await connect(self._address, self._name, cuts=self._cuts)
         try:
             with as_broker_errors():
                 await self._client.opened(connection)

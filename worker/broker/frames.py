@@ -15,6 +15,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import ChannelInvalidStateError
 
 from worker.broker.aiormq_internals import register_consumer, write
+from worker.broker.cutter import Take
 from worker.broker.pamqp_internals import BasicConsume, ExchangeDeclare, QueueBind, QueueDeclare, QueueUnbind
 
 
@@ -59,10 +60,15 @@ async def consume(
     queue: str,
     callback: ConsumerCallback,
     arguments: Mapping[str, str | int | datetime] | None = None,
+    *,
+    take: Take | None = None,
 ) -> str:
-    """Returns the consumer's tag."""
+    """Returns the consumer's tag.
+
+    `take` gets what is cut out of the bytes of a connection that has a cutter, `callback` everything else.
+    """
     tag = f"ctag{channel.number}.{uuid4().hex}"
-    register_consumer(channel, tag, callback)
+    register_consumer(channel, tag, callback, take)
     await channel.rpc(BasicConsume(queue=queue, consumer_tag=tag, arguments=dict(arguments or {})))
     return tag
 

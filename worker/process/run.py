@@ -160,7 +160,13 @@ class Worker:
             options=self._options,
         )
         for name, client in (("publish", self._publisher), ("consume", self._consumers)):
-            supervisor = Supervisor(settings.rabbitmq_uri, f"evolution-webhook-worker {name}", client, random.uniform)
+            supervisor = Supervisor(
+                settings.rabbitmq_uri,
+                f"evolution-webhook-worker {name}",
+                client,
+                random.uniform,
+                cuts=client is self._consumers,
+            )
             await self._background(name, supervisor.run())
         await self._background("queue depths", self._census.watch())
         await self._start_history()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
-from worker.broker.aiormq_internals import closing_of, is_registered, on_consumer_cancelled
+from worker.broker.aiormq_internals import closing_of, forget_taker, is_registered, on_consumer_cancelled
 from worker.broker.barrier import wait_until_acks_are_stored
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.consuming.acks import AckLedger
@@ -74,14 +74,15 @@ class Consumption:
             await self._channel.basic_qos(prefetch_count=max(1, round(consumer.prefetch * share)))
             if consumer.dead_letters:
                 self._dead_lettering.add(consumer.queue)
-            heard = partial(self._on_message, consumer.queue)
-            self._tags[consumer.queue] = await consume(self._channel, consumer.queue, heard)
+            heard, cut = partial(self._on_message, consumer.queue), partial(self._taken, consumer.queue)
+            self._tags[consumer.queue] = await consume(self._channel, consumer.queue, heard, take=cut)
 
     async def cancel(self) -> None:
         """Cancel the consumers; what was taken stays ours to settle."""
         tags, self._tags = self._tags, {}
         for tag in tags.values():
             await self._channel.basic_cancel(tag)
+            forget_taker(self._channel, tag)
 
     @property
     def healthy(self) -> bool:
@@ -147,17 +148,38 @@ class Consumption:
         self._changed()
 
     async def _on_message(self, queue: str, delivered: DeliveredMessage) -> None:
+        """The plain way: what was not cut out of the connection's bytes."""
+        properties = delivered.header.properties
+        headers, exchange, routing_key = properties.headers or {}, delivered.exchange or "", delivered.routing_key or ""
+        tag, redelivered = delivered.delivery_tag or 0, bool(delivered.redelivered)
+        self._taken(queue, delivered.body, headers, properties.message_id, exchange, routing_key, tag, redelivered)
+
+    def _taken(
+        self,
+        queue: str,
+        body: bytes,
+        headers: Mapping[str, object],
+        message_id: str | None,
+        exchange: str,
+        routing_key: str,
+        tag: int,
+        redelivered: bool,
+    ) -> None:
+        """Never raises (cutter.Take)."""
         if self.closed:
-            return  # aiormq still passes on frames it had read; a message taken now would never be settled
-        self._delivering.add(queue)
-        message = TakenMessage(self, queue, delivered)
-        self._ledger.taken(message.tag)
-        size = len(message.body)
-        self._bytes += size
-        self._held.more(size)
-        self._open[message.tag] = message
-        if not (message.redelivered and self._known_again(message)):
-            self._take(message)
+            return  # what was read already still comes; a message taken now would never be settled
+        try:
+            self._delivering.add(queue)
+            message = TakenMessage(self, queue, body, headers, message_id, exchange, routing_key, tag, redelivered)
+            self._ledger.taken(tag)
+            size = len(body)
+            self._bytes += size
+            self._held.more(size)
+            self._open[tag] = message
+            if not (redelivered and self._known_again(message)):
+                self._take(message)
+        except Exception:  # a fault of ours must not end the connection: the message stays un-acked, and comes again
+            log.exception("a message could not be taken")
 
     def _known_again(self, message: TakenMessage) -> bool:
         before = self._redeliveries.under_way(message)

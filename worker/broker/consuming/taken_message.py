@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from aiormq.abc import DeliveredMessage
-
 from worker.broker.past_headers import past_in, trace_in
 from worker.domain.past import Past
 
@@ -40,16 +38,26 @@ class TakenMessage:
         "tag",
     )
 
-    def __init__(self, channel: Channel, queue: str, delivered: DeliveredMessage) -> None:
-        properties = delivered.header.properties
-        self.body: bytes = delivered.body
-        self.headers: Mapping[str, object] = properties.headers or {}
-        self.message_id: str | None = properties.message_id
-        self.exchange: str = delivered.exchange or ""
-        self.routing_key: str = delivered.routing_key or ""
+    def __init__(
+        self,
+        channel: Channel,
+        queue: str,
+        body: bytes,
+        headers: Mapping[str, object],
+        message_id: str | None,
+        exchange: str,
+        routing_key: str,
+        tag: int,
+        redelivered: bool,
+    ) -> None:
+        self.body = body
+        self.headers = headers
+        self.message_id = message_id
+        self.exchange = exchange
+        self.routing_key = routing_key
         self.queue = queue
-        self.tag: int = delivered.delivery_tag or 0
-        self.redelivered: bool = bool(delivered.redelivered)
+        self.tag = tag
+        self.redelivered = redelivered
         self.begun = False
         """Somebody handles it, and will settle it."""
         self._channel = channel

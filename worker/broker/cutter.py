@@ -1,0 +1,234 @@
+"""Deliveries, cut out of a connection's bytes as they come in; every other frame goes on to aiormq as it is.
+
+aiormq reads a frame in three steps, makes an object of each, passes it through two queues and starts a task for each
+message: 31 us of CPU, a third of all instructions of a delivery. Cut out here, a message takes 3 us.
+
+The plain way stays beneath: each consumer is one of aiormq's too, and what is not understood here goes to aiormq byte
+for byte, with all that follows on the connection. Either way brings the same messages in the same order.
+"""
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from pamqp import frame
+from pamqp.exceptions import PAMQPException
+from pamqp.header import ContentHeader
+
+log = logging.getLogger(__name__)
+
+ALIVE_SECONDS = 1.0
+"""RabbitMQ sends no heartbeats on a busy connection, and aiormq sees none of the deliveries on it: it would take the
+connection for stuck. So often, while something comes, it is given a heartbeat frame (AMQP 0-9-1, 4.2.7)."""
+
+_HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+_METHOD, _HEADER, _BODY = 1, 2, 3
+_TYPES = frozenset({_METHOD, _HEADER, _BODY, 8})
+_FRAMING = 8  # bytes: type, channel and size before a frame's content, the end octet after it
+_FRAME_END = 0xCE
+_frame = struct.Struct(">BHI").unpack_from
+
+_DELIVER = b"\x00\x3c\x00\x3c"
+"""`basic.deliver` (1.8.3.9), class 60, method 60. Then: the consumer's tag, what `_delivered` reads, the names of the
+exchange and of the routing key. The length of a name stands in one byte before it."""
+_delivered = struct.Struct(">QBB").unpack_from  # delivery tag, redelivered, length of the exchange's name
+
+_header = struct.Struct(">BHIHHQH").unpack_from
+"""A content header (4.2.6.1): the frame's type, channel and size, class, weight, body's size, property flags."""
+_HEADER_BYTES = 21
+
+_DECODED = 0x2000 | 0x0080 | 0x0001
+"""Flags of `headers`, of `message-id`, and of more flags. The properties of a message without them are of no use."""
+
+_NO_HEADERS: Mapping[str, object] = {}
+
+
+class Take(Protocol):
+    """Takes one message. Called in the order of arrival, from within the event loop's read; never raises."""
+
+    def __call__(
+        self,
+        body: bytes,
+        headers: Mapping[str, object],
+        message_id: str | None,
+        exchange: str,
+        routing_key: str,
+        tag: int,
+        redelivered: bool,
+        /,
+    ) -> None: ...
+
+
+class _Content:
+    """A delivery whose frames have not all come yet, or whose properties are decoded."""
+
+    __slots__ = ("exchange", "frames", "header", "left", "redelivered", "routing_key", "tag", "take")
+
+    def __init__(
+        self, take: Take, method: memoryview, exchange: str, routing_key: str, tag: int, redelivered: bool
+    ) -> None:
+        self.take = take
+        self.frames = [method]
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.tag = tag
+        self.redelivered = redelivered
+        self.header: ContentHeader | None = None
+        self.left = 0
+
+    def add(self, kind: int, piece: memoryview) -> None:
+        """The next frame of its channel. Raises _NOT_UNDERSTOOD for one that cannot be the next."""
+        if kind == _HEADER and self.header is None:
+            header = frame.unmarshal(bytes(piece))[2]
+            assert isinstance(header, ContentHeader)
+            self.header, self.left = header, header.body_size
+        elif kind == _BODY and _FRAMING < len(piece) <= self.left + _FRAMING:
+            self.left -= len(piece) - _FRAMING
+        else:
+            raise ValueError("a frame that is not the next of its content")
+        self.frames.append(piece)
+
+    @property
+    def whole(self) -> bool:
+        return self.header is not None and not self.left
+
+    def hand_over(self) -> None:
+        assert self.header is not None
+        found = self.header.properties
+        body = b"".join([piece[_FRAMING - 1 : -1] for piece in self.frames[2:]])
+        headers, message_id = found.headers or _NO_HEADERS, found.message_id
+        self.take(body, headers, message_id, self.exchange, self.routing_key, self.tag, self.redelivered)
+
+
+class Cutter(asyncio.Protocol):
+    """Stands between a connection's socket and `behind`, aiormq's reader. `now` is the event loop's clock."""
+
+    def __init__(self, behind: asyncio.StreamReaderProtocol, now: Callable[[], float]) -> None:
+        self._behind = behind
+        self._now = now
+        self._takers: dict[bytes, Take] = {}
+        self._begun: dict[int, _Content] = {}  # by channel: the frames of several may alternate
+        self._rest = b""
+        self._leaves_all = False
+        self._alive = 0.0
+        self.connection_made = behind.connection_made  # type: ignore[method-assign]
+        self.pause_writing = behind.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = behind.resume_writing  # type: ignore[method-assign]
+
+    def add(self, consumer_tag: str, take: Take) -> None:
+        """From now on its deliveries are cut out: to be called before its `basic.consume` is sent."""
+        self._takers[_short(consumer_tag)] = take
+
+    def remove(self, consumer_tag: str) -> None:
+        self._takers.pop(_short(consumer_tag), None)
+
+    def eof_received(self) -> bool | None:
+        self._behind.data_received(self._rest)
+        self._rest = b""
+        return self._behind.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._begun.clear()
+        self._behind.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._leaves_all:
+            self._behind.data_received(data)
+            return
+        if self._rest:
+            data = self._rest + data
+        at = after = 0
+        try:
+            while (after := self._cut(data, at)) > at:
+                at = after
+        except _NOT_UNDERSTOOD as error:
+            self._leave_all(data[at:], error)
+            return
+        self._rest = data[at:]
+        if self._takers and (now := self._now()) >= self._alive:
+            self._alive = now + ALIVE_SECONDS
+            self._behind.data_received(_HEARTBEAT)
+
+    def _cut(self, data: bytes, at: int) -> int:
+        """Deals with what begins at `at`. Where the next begins; `at` itself: more bytes must come first."""
+        if len(data) - at < _FRAMING:
+            return at
+        kind, channel, size = _frame(data, at)
+        end: int = at + size + _FRAMING
+        if end > len(data):
+            return at
+        if data[end - 1] != _FRAME_END or kind not in _TYPES:
+            raise ValueError("a frame of an unknown kind, or without its end")
+        if channel in self._begun:
+            self._go_on(channel, kind, memoryview(data)[at:end])
+            return end
+        if kind == _METHOD and data.startswith(_DELIVER, at + 7):
+            take = self._takers.get(data[at + 11 : at + 12 + data[at + 11]])
+            if take is not None:
+                return self._delivery(take, channel, data, at, end)
+        self._behind.data_received(data[at:end])
+        return end
+
+    def _delivery(self, take: Take, channel: int, data: bytes, at: int, end: int) -> int:
+        """A delivery to one of our consumers: handed over if its three frames are here, as nearly always."""
+        after_tag: int = at + 12 + data[at + 11]
+        tag, redelivered, length = _delivered(data, after_tag)
+        key: int = after_tag + 10 + length
+        if key + data[key] + 2 != end:
+            raise ValueError("a delivery with other arguments than these")
+        exchange = data[after_tag + 10 : key].decode(errors="backslashreplace")
+        routing_key = data[key + 1 : end - 1].decode(errors="backslashreplace")
+        body, after = _plain_body(data, end, channel)
+        if after:
+            take(data[body : after - 1], _NO_HEADERS, None, exchange, routing_key, tag, redelivered & 1 == 1)
+            return after
+        method = memoryview(data)[at:end]
+        self._begun[channel] = _Content(take, method, exchange, routing_key, tag, redelivered & 1 == 1)
+        return end
+
+    def _go_on(self, channel: int, kind: int, piece: memoryview) -> None:
+        content = self._begun[channel]
+        content.add(kind, piece)
+        if content.whole:
+            del self._begun[channel]
+            content.hand_over()
+
+    def _leave_all(self, rest: bytes, error: Exception) -> None:
+        """To aiormq, which judges: what has begun, the rest, and whatever comes."""
+        log.warning("RabbitMQ sent what is not understood at once, aiormq reads the connection alone: %s", error)
+        self._leaves_all = True
+        begun = [piece for content in self._begun.values() for piece in content.frames]
+        self._begun.clear()
+        self._behind.data_received(b"".join([*begun, rest]))
+
+
+def _plain_body(data: bytes, at: int, channel: int) -> tuple[int, int]:
+    """Where a body begins, and where what follows it does, when a content header without properties of use and a body
+    in one frame are here; else (0, 0)."""
+    if len(data) - at < _HEADER_BYTES:
+        return _NOT_PLAIN
+    kind, of_channel, size, _, _, body_size, flags = _header(data, at)
+    body: int = at + size + _FRAMING
+    after: int = body + body_size + _FRAMING
+    if (
+        after <= len(data)
+        and not flags & _DECODED
+        and kind == _HEADER
+        and of_channel == channel
+        and _frame(data, body) == (_BODY, channel, body_size)
+        and data[body - 1] == data[after - 1] == _FRAME_END
+    ):
+        return body + 7, after
+    return _NOT_PLAIN
+
+
+_NOT_PLAIN = (0, 0)
+_NOT_UNDERSTOOD = (PAMQPException, struct.error, LookupError, ValueError, TypeError)
+
+
+def _short(text: str) -> bytes:
+    """AMQP's short string (4.2.5.3): its length in one byte, its bytes."""
+    raw = text.encode()
+    return bytes((len(raw),)) + raw
