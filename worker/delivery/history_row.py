@@ -7,13 +7,15 @@ from worker.delivery.attempt import Attempt
 from worker.domain.choosing.quick_chat import quick_chat
 from worker.domain.event import Event
 from worker.domain.history import Row
-from worker.domain.outcome import DeadLettered, Outcome, Retried
+from worker.domain.outcome import DeadLettered, Delivered, Outcome, Retried
 from worker.domain.past import Past
 from worker.domain.routing import Delivery, delivery_id
 from worker.domain.verdict import Answered, Result
 
 SHORTEST_SECRET = 6
 """Characters: a shorter value (`1`, `true`) is no secret, and would be struck out everywhere."""
+
+_WITH_ERROR = (Retried, DeadLettered)  # a tuple: `Retried | DeadLettered` is made anew at each call
 
 _TOKENS = ("apikey", "instanceToken")
 _CREDENTIALS = re.compile(r"\b(Basic|Bearer) +[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
@@ -50,11 +52,11 @@ def row_of(
         event.kind if event else None,
         quick_chat(event.fields) if event else None,
         type(outcome).__name__,
-        outcome.reason.value,
+        outcome.reason.label,
         number,
         answered.status if answered else None,
         None if seconds is None else round(seconds * 1000),
-        _error(outcome, result, cut=result is None and seconds is not None),
+        None if type(outcome) is Delivered else _error(outcome, result, cut=result is None and seconds is not None),
         _answer(answered.text, delivery) if answered and answered.text else None,
         (answered.content_type or None) if answered else None,
         size,
@@ -71,11 +73,12 @@ def _id(past: Past, event: Event | None) -> str:
 
 
 def _error(outcome: Outcome, result: Result | None, *, cut: bool) -> str | None:
-    if isinstance(outcome, Retried | DeadLettered):
+    """Of a delivery that was not delivered."""
+    if isinstance(outcome, _WITH_ERROR):
         return outcome.error or None
     if cut:
         return CUT
-    return result.error if result is not None and outcome.reason.value != "ok" else None
+    return None if result is None else result.error
 
 
 def _answer(text: str, delivery: Delivery | None) -> str:

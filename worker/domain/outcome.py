@@ -8,13 +8,22 @@ from enum import StrEnum
 from typing import get_args, get_type_hints
 
 
-class DeliveredReason(StrEnum):
+class _Reason(StrEnum):
+    """`label` is how metrics, logs and history name it: its `value`, which an Enum looks up in Python at 0.5 us."""
+
+    label: str
+
+    def __init__(self, value: str) -> None:
+        self.label = value
+
+
+class DeliveredReason(_Reason):
     """Why a delivery is done."""
 
     OK = "ok"
 
 
-class SkipReason(StrEnum):
+class SkipReason(_Reason):
     """Why an event is not sent to a webhook, or to none at all."""
 
     NO_WEBHOOK = "no_webhook"
@@ -28,7 +37,7 @@ class SkipReason(StrEnum):
     PAUSED = "paused"
 
 
-class RetryReason(StrEnum):
+class RetryReason(_Reason):
     """What an attempt failed of: the class of its status, or why none came."""
 
     STATUS_3XX = "3xx"
@@ -40,7 +49,7 @@ class RetryReason(StrEnum):
     TLS = "tls"
 
 
-class ParkReason(StrEnum):
+class ParkReason(_Reason):
     """Why no attempt was made, or why one was not charged."""
 
     ENDPOINT_BUSY = "endpoint_busy"
@@ -55,7 +64,7 @@ class ParkReason(StrEnum):
     PAUSED = "paused"
 
 
-class DeadReason(StrEnum):
+class DeadReason(_Reason):
     """Why a delivery was given up."""
 
     INVALID_EVENT = "invalid_event"

@@ -41,16 +41,16 @@ class Target:
     sent: URL | None = field(repr=False)
     authorization: str | None = field(repr=False)
     origin: str
+    server: str = field(init=False)
+    """Host and port, as people write them."""
+
+    def __post_init__(self) -> None:
+        host, port = self.place
+        object.__setattr__(self, "server", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     @property
     def host(self) -> str:
         return self.place[0]
-
-    @property
-    def server(self) -> str:
-        """Host and port, as people write them."""
-        host, port = self.place
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
     def bare(self) -> str:
