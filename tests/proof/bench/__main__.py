@@ -21,6 +21,7 @@ from tests.proof.bench.choose import choose
 from tests.proof.bench.filtered import filtered
 from tests.proof.bench.history import history
 from tests.proof.bench.history_query import history_query
+from tests.proof.bench.instructions import instructions
 from tests.proof.bench.isolation import isolation
 from tests.proof.bench.latency import latency
 from tests.proof.bench.ledger import LedgerError
@@ -37,6 +38,7 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "throughput": lambda rig, sizes: throughput(rig, rounds=sizes.rounds, count=sizes.count, size=800),
     "throughput-12k": lambda rig, sizes: throughput(rig, rounds=sizes.rounds, count=sizes.count // 2, size=12_000),
     "throughput-1m": lambda rig, sizes: throughput(rig, rounds=sizes.rounds, count=sizes.count // 40, size=1_000_000),
+    "instructions": lambda rig, sizes: instructions(rig, count=sizes.count // 10),
     "filtered": lambda rig, sizes: filtered(rig, rounds=sizes.rounds, count=sizes.count * 2),
     "history": lambda rig, sizes: history(rig, rounds=sizes.rounds, count=sizes.count // 2),
     "choose": lambda rig, sizes: choose(rig, rounds=sizes.rounds, count=sizes.count),

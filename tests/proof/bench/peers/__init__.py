@@ -21,6 +21,7 @@ def peers(uri: str, url: str) -> dict[str, list[str]]:
     if _node_is_ready():
         commands["Node, amqplib + axios"] = ["node", str(_NODE / "axios.js"), *arguments]
         commands["Node, amqplib + undici"] = ["node", str(_NODE / "undici.js"), *arguments]
+        commands["Node, amqplib + undici, signing"] = ["node", str(_NODE / "undici.js"), *arguments, "sign"]
     return commands
 
 

@@ -1,5 +1,5 @@
 // The consumer of both Node peers: JSON parsed, one POST a message, single acks.
-// Usage: node axios.js|undici.js AMQP_URI QUEUE RECEIVER_URL PREFETCH
+// Usage: node axios.js|undici.js AMQP_URI QUEUE RECEIVER_URL PREFETCH [sign]
 const amqp = require("amqplib");
 
 exports.consume = async (post) => {

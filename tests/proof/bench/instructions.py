@@ -1,0 +1,81 @@
+"""Instructions a delivery, by callgrind: what a change costs, where the timings of a shared machine do not tell.
+
+User space alone: what the kernel does for a delivery is a write and a read of a socket. Repeats within 1 %. valgrind
+runs the worker fifty times slower, so that what happens by the clock (acks, heartbeats, batches of history) happens
+more often for each delivery than it really does: compare figures of this table with each other alone.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.proof.bench.ledger import LedgerError
+from tests.proof.bench.process import Process, python
+from tests.proof.bench.rig import Rig
+from tests.proof.bench.sampling import Posts, event
+from tests.support.local_process import free_port
+
+WARM_UP = 200
+"""Deliveries before the counting begins: connections, caches, what is imported late."""
+
+KINDS: dict[str, tuple[int, dict[str, str]]] = {
+    "0.8 KB": (800, {}),
+    "12 KB": (12_000, {}),
+    "0.8 KB, HISTORY=all, written elsewhere": (800, {"HISTORY": "all", "HISTORY_WRITER": "false"}),
+}
+"""Name -> size of an event in bytes, settings."""
+
+_COLLECTED = re.compile(r"Collected : (\d+)")
+
+
+def instructions(rig: Rig, *, count: int) -> Iterator[str]:
+    """A Markdown table; where there is no valgrind, a sentence."""
+    if shutil.which("valgrind") is None or shutil.which("callgrind_control") is None:
+        yield "Not counted: valgrind is not installed."
+        return
+    rig.set_instances(10)
+    yield f"{count} deliveries of 10 instances, everything on\n"
+    yield "| events | instructions a delivery, user space |\n| --- | --- |"
+    for name, (size, settings) in KINDS.items():
+        yield f"| {name} | {_counted(rig, count, size, settings):,.0f} |"
+
+
+def _counted(rig: Rig, count: int, size: int, settings: dict[str, str]) -> float:
+    bodies = [event(f"bench-{number % 10}", size, number) for number in range(WARM_UP + count)]
+    rig.purge()
+    rig.fill(rig.events_queue, bodies[:WARM_UP])
+    posts = Posts(rig.nginx)
+    rig.metrics_port = free_port()
+    with tempfile.NamedTemporaryFile(prefix="bench-") as log:
+        valgrind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null")
+        command = [*valgrind, f"--log-file={log.name}", *python("-m", "worker", "run")]
+        with Process(command, rig.environment(PYTHONHASHSEED="0", **settings)) as worker:
+            _wait(worker, posts, WARM_UP)
+            _switch(worker, "on")
+            rig.queues.publish(rig.events_queue, bodies[WARM_UP:])
+            _wait(worker, posts, WARM_UP + count)
+            _switch(worker, "off")
+        rig.check_left()
+        posts.check(WARM_UP + count)
+        found = _COLLECTED.search(Path(log.name).read_text())
+    if found is None:
+        raise RuntimeError("valgrind counted nothing")
+    return int(found[1]) / count
+
+
+def _switch(worker: Process, instrumentation: str) -> None:
+    command = ["callgrind_control", f"--instr={instrumentation}", str(worker.pid)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _wait(worker: Process, posts: Posts, count: int, limit: float = 600.0) -> None:
+    deadline = time.monotonic() + limit
+    while (seen := posts.count()) < count:
+        worker.check_running()
+        if time.monotonic() > deadline:
+            raise LedgerError(f"only {seen} of {count} deliveries within {limit:.0f} s")
+        time.sleep(0.1)
