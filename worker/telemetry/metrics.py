@@ -5,7 +5,7 @@ No label grows with instances, URLs or statuses; METRICS_INSTANCES opts chosen i
 
 from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -14,6 +14,7 @@ from worker.domain.names import COUNTED
 from worker.domain.outcome import REASONS, Delivered, Parked, ParkReason, Retried
 from worker.domain.record import LookupResult, Record
 from worker.domain.verdict import Failure, Result
+from worker.telemetry.cells import Cell, Counter, Histogram
 
 PREFIX = "webhook_worker_"
 RESULTS = ("2xx", "3xx", "4xx", "5xx", *(failure.value for failure in Failure))
@@ -89,7 +90,7 @@ class Metrics:
 
     def settled(self, record: Record) -> None:
         outcome = record.outcome
-        key = (type(outcome).__name__, outcome.reason.value)
+        key = (type(outcome).__name__, outcome.reason.label)
         self._outcomes[key].inc()
         if isinstance(outcome, Delivered):
             self._latency.observe(record.seconds)
@@ -123,29 +124,29 @@ class Metrics:
 
     # Making.
 
-    def _counter(self, name: str, text: str) -> Counter:
-        return Counter(PREFIX + name, text, registry=self.registry)
+    def _counter(self, name: str, text: str) -> Cell:
+        return Counter(PREFIX + name, text, registry=self.registry).cells[()]
 
-    def _by_label(self, name: str, text: str, label: str, values: Iterable[str]) -> dict[str, Counter]:
-        counter = Counter(PREFIX + name, text, [label], registry=self.registry)
-        return {value: counter.labels(value) for value in values}
+    def _by_label(self, name: str, text: str, label: str, values: Iterable[str]) -> dict[str, Cell]:
+        counter = Counter(PREFIX + name, text, [label], ((value,) for value in values), registry=self.registry)
+        return {value: cell for (value,), cell in counter.cells.items()}
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(PREFIX + name, text, buckets=buckets, registry=self.registry)
+        return Histogram(PREFIX + name, text, buckets, registry=self.registry)
 
-    def _by_outcome(self, name: str, text: str) -> dict[tuple[str, str], Counter]:
-        counter = Counter(PREFIX + name, text, ["outcome", "reason"], registry=self.registry)
-        return {pair: counter.labels(*pair) for pair in _pairs()}
+    def _by_outcome(self, name: str, text: str) -> dict[tuple[str, ...], Cell]:
+        return Counter(PREFIX + name, text, ["outcome", "reason"], _pairs(), registry=self.registry).cells
 
-    def _by_instance(self, instances: Iterable[str]) -> dict[str | None, dict[tuple[str, str], Counter]]:
+    def _by_instance(self, instances: Iterable[str]) -> dict[str | None, dict[tuple[str, str], Cell]]:
         names = list(instances)
         if not names:
             return {}
         text = "Deliveries of the instances in METRICS_INSTANCES."
         # Not `instance`: Prometheus puts its own name of the scraped process there.
         labels = ["evolution_instance", "outcome", "reason"]
-        counter = Counter(PREFIX + "instance_deliveries", text, labels, registry=self.registry)
-        return {name: {pair: counter.labels(name, *pair) for pair in _pairs()} for name in names}
+        series = [(name, *pair) for name in dict.fromkeys(names) for pair in _pairs()]
+        counter = Counter(PREFIX + "instance_deliveries", text, labels, series, registry=self.registry)
+        return {name: {pair: counter.cells[name, *pair] for pair in _pairs()} for name in names}
 
 
 def _pairs() -> list[tuple[str, str]]:
