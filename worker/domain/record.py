@@ -1,13 +1,13 @@
 """What metrics count and the log says of each outcome, and of each lookup."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from worker.domain.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """How and when one delivery, or an event without any, left this process. Holds no payload and no secret.
 
     `id`, `event`, `webhook` are None where the message never got so far. `attempt` counts charged attempts,

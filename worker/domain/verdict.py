@@ -81,11 +81,14 @@ def status_of(result: Result | None) -> int | None:
     return result.status if isinstance(result, Answered) else None
 
 
+_DELIVERED = Delivered()
+
+
 def judge(result: Result, attempt: int, policy: Policy) -> Outcome:
     """The outcome of attempt number `attempt` (from 1). The rows are asked from top to bottom."""
     match result:
         case Answered(status=status) if 200 <= status < 300:
-            return Delivered()
+            return _DELIVERED
         case Answered(status=410):
             return DeadLettered(DeadReason.GONE, result.error)
         case Answered(status=status) if status in policy.final_statuses or status in NEVER_RETRIED:

@@ -89,14 +89,13 @@ async def exchange(connection: Connection, head: bytes, body: bytes, deadline: f
 
 def head_of(url: URL, host: str, headers: Mapping[str, str], length: int) -> bytes:
     """The request's head (RFC 9112, 3 and 5). `host`: unless the headers have one. Raises ValueError."""
-    lines = [f"POST {url.raw_path_qs} HTTP/1.1", f"Host: {host}"]
-    for name, value in headers.items():
-        if name.lower() == "host":
-            lines[1] = f"Host: {value}"
-        else:
-            lines.append(f"{name}: {value}")
-    text = "\r\n".join((*lines, f"Content-Length: {length}\r\n\r\n"))
-    if not text.count("\r") == text.count("\n") == len(lines) + 2 or "\0" in text:
+    fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if "\nhost:" in f"\n{fields}".lower():
+        host = next((headers[name] for name in reversed([*headers]) if name.lower() == "host"), host)
+        headers = {name: value for name, value in headers.items() if name.lower() != "host"}
+        fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    text = f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n"
+    if not text.count("\r") == text.count("\n") == len(headers) + 4 or "\0" in text:
         raise ValueError("a line break or NUL inside the URL or a header")
     return text.encode()
 

@@ -12,8 +12,8 @@ no name for begins with `webhook.`. No payload, no header value, no credentials,
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar, copy_context
-from dataclasses import replace
 
+from msgspec.structs import replace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
