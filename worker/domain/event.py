@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 
@@ -42,9 +41,8 @@ class Dialect(Enum):
     GO = "Evolution Go"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened at an instance.
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened at an instance. A Struct, as each message makes one.
 
     `fields` holds every top-level key with its JSON text, byte for byte as received, in wire order; it never
     appears in a repr. `kind` is the canonical name (`MESSAGES_UPSERT`), `name` as the message has it
@@ -54,9 +52,12 @@ class Event:
     name: str
     kind: str
     instance: str
-    fields: Mapping[str, msgspec.Raw | bytes] = field(repr=False)
+    fields: Mapping[str, msgspec.Raw | bytes]
     dialect: Dialect = Dialect.API
     categories: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"Event(name={self.name!r}, kind={self.kind!r}, instance={self.instance!r}, dialect={self.dialect})"
 
     @property
     def instance_id(self) -> str | None:

@@ -6,13 +6,13 @@ import json
 import re
 from binascii import b2a_base64
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import ClassVar
 from urllib.parse import quote
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from worker import __version__
 from worker.domain.choosing.slim import Slimming, TooLarge, slim

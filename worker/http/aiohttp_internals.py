@@ -51,15 +51,11 @@ _ZONE = re.compile(r"%[^]]*(?=])")
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port (RFC 9110, 4.3.1), as aiohttp's connector asks for them."""
+    """Scheme, host and port (RFC 9110, 4.3.1), as aiohttp's connector asks for them. `host`: the `Host` header."""
 
     request: aiohttp.ClientRequest
     key: ConnectionKey
-
-    @property
-    def host(self) -> str:
-        """The `Host` header."""
-        return self.request.headers[hdrs.HOST]
+    host: str
 
 
 def origin_of(origin: str, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | Literal[True] = True) -> Origin:
@@ -69,8 +65,9 @@ def origin_of(origin: str, loop: asyncio.AbstractEventLoop, context: ssl.SSLCont
     """
     request = aiohttp.ClientRequest(hdrs.METH_POST, URL(origin, encoded=True), loop=loop, ssl=context)
     # An IPv6 zone names an interface of this machine, and means nothing to the receiver (RFC 4007, 11.2).
-    request.headers[hdrs.HOST] = _ZONE.sub("", request.headers[hdrs.HOST])
-    return Origin(request, request.connection_key)
+    host = _ZONE.sub("", request.headers[hdrs.HOST])
+    request.headers[hdrs.HOST] = host
+    return Origin(request, request.connection_key, host)
 
 
 class Pool(aiohttp.TCPConnector):

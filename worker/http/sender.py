@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -97,7 +97,7 @@ class Sender:
         status = answer.message.code
         if 200 <= status < 300:
             await answer.drain(deadline)
-            return Answered(status)
+            return _taken(status)
         return await self._failed(answer, status, request.target, deadline)
 
     async def _failed(self, answer: Answer, status: int, target: Target, deadline: float) -> Answered:
@@ -142,6 +142,10 @@ class Sender:
     def _retry_after(self, answer: Answer) -> float | None:
         text = answer.message.headers.get(hdrs.RETRY_AFTER)
         return None if text is None else retry_after(text, self._now())
+
+
+_taken = cache(Answered)
+"""A 2xx: there are a hundred of them, each made once."""
 
 
 def sendable_url(target: Target) -> URL:
