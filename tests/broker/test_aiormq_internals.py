@@ -1,6 +1,9 @@
 """Each name that broker/aiormq_internals.py finds inside aiormq; one that has moved fails by its name."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import aio_pika
 import aiormq
@@ -14,6 +17,7 @@ from pamqp.commands import Basic
 from tests.support.amqp import Amqp, Names
 from tests.support.internals import Internal, gone_from, problem_with
 from tests.support.local_broker import LocalBroker
+from tests.support.tls import Authority
 from worker.broker.aiormq_internals import (
     channel_on,
     closing_of,
@@ -102,6 +106,46 @@ async def test_a_connection_that_cuts_has_its_own_cutter_and_another_has_none(br
     finally:
         for connection in (cutting, again, plain):
             await connection.close()
+
+
+@asynccontextmanager
+async def _behind_tls(broker: LocalBroker, authority: Authority) -> AsyncIterator[int]:
+    """The port of a server that passes what it gets by TLS on to the broker."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        with suppress(OSError, TimeoutError):
+            await asyncio.gather(_pass_on(reader, to_writer), _pass_on(to_reader, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=authority.server())
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def test_deliveries_are_cut_out_of_a_tls_connection_too(
+    broker: LocalBroker, amqp: Amqp, names: Names, tmp_path: Path
+) -> None:
+    authority = Authority()
+    authority.write_certificate(tmp_path / "ca.pem")
+    await amqp.declare_queue(names.events)
+    await amqp.publish("", names.events, b"x" * 100_000, message_id="1")
+    async with _behind_tls(broker, authority) as port:
+        place = f"amqps://guest:guest@127.0.0.1:{port}/?cafile={tmp_path}/ca.pem"
+        connection = await connect(place, "test", cuts=True)
+        beneath = connection_beneath(connection)
+        assert beneath is not None
+        channel = await channel_on(beneath, confirms=False)
+        came: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        await consume(channel, names.events, _ignore, take=lambda body, *_: came.set_result(body))
+        assert await asyncio.wait_for(came, 10) == b"x" * 100_000
+        await connection.close()
 
 
 async def test_a_consumer_is_registered_until_the_broker_cancels_it(

@@ -1,7 +1,7 @@
 """Deliveries, cut out of a connection's bytes as they come in; every other frame goes on to aiormq as it is.
 
 aiormq reads a frame in three steps, makes an object of each, passes it through two queues and starts a task for each
-message: 31 us of CPU, a third of all instructions of a delivery. Cut out here, a message takes 3 us.
+message: a third of all instructions of a delivery (31 us of CPU). Cut out here, a message takes a fourteenth of that.
 
 The plain way stays beneath: each consumer is one of aiormq's too, and what is not understood here goes to aiormq byte
 for byte, with all that follows on the connection. Either way brings the same messages in the same order.

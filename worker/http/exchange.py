@@ -7,6 +7,7 @@ aiohttp keeps the connections, makes them and parses the answers; the request is
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import product
 
 import aiohttp
 from yarl import URL
@@ -89,15 +90,18 @@ async def exchange(connection: Connection, head: bytes, body: bytes, deadline: f
 
 def head_of(url: URL, host: str, headers: Mapping[str, str], length: int) -> bytes:
     """The request's head (RFC 9112, 3 and 5). `host`: unless the headers have one. Raises ValueError."""
+    if not _HOSTS.isdisjoint(headers):
+        host = next(headers[name] for name in reversed([*headers]) if name in _HOSTS)
+        headers = {name: value for name, value in headers.items() if name not in _HOSTS}
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if "\nhost:" in f"\n{fields}".lower():
-        host = next((headers[name] for name in reversed([*headers]) if name.lower() == "host"), host)
-        headers = {name: value for name, value in headers.items() if name.lower() != "host"}
-        fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     text = f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n"
     if not text.count("\r") == text.count("\n") == len(headers) + 4 or "\0" in text:
         raise ValueError("a line break or NUL inside the URL or a header")
     return text.encode()
+
+
+_HOSTS = frozenset(map("".join, product(*zip("host", "HOST", strict=True))))
+"""`Host` however it is spelled: names of headers are compared without case (RFC 9110, 5.1)."""
 
 
 def _transport(protocol: Protocol) -> asyncio.Transport:

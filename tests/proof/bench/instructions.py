@@ -1,6 +1,6 @@
 """Instructions a delivery, by callgrind: what a change costs, where the timings of a shared machine do not tell.
 
-User space alone: what the kernel does for a delivery is a write and a read of a socket. Repeats within 1 %. valgrind
+User space alone: what the kernel does for a delivery is a write and a read of a socket. Repeats within 3 %. valgrind
 runs the worker fifty times slower, so that what happens by the clock (acks, heartbeats, batches of history) happens
 more often for each delivery than it really does: compare figures of this table with each other alone.
 """
