@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,10 +14,32 @@ from tests.delivery.conftest import MakeRig, calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
 from worker.delivery import attempt, choosing
+from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
 ACME = Webhook("acme", "http://h/acme")
 AUDIT = Webhook("acme", "http://h/audit", id="audit")
+
+
+async def test_events_that_waited_for_their_webhooks_are_not_overtaken_by_one_that_finds_them(rig: MakeRig) -> None:
+    """The answer is cached before those that wait for it run again."""
+    found = rig()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def find(_: str) -> Subscriptions:
+        asked.set()
+        await answer.wait()
+        return subscriptions((ACME,))
+
+    found.webhooks.find = find  # type: ignore[method-assign]
+    for number in range(3):
+        found.pipeline.take(FakeMessage(event(data=number)))
+    await asked.wait()
+    found.webhooks.known["acme"] = (ACME,)
+    answer.set()
+    found.pipeline.take(FakeMessage(event(data=3)))
+    await calm()
+    assert [json.loads(request.body)["data"] for request, _ in found.sender.sent] == [0, 1, 2, 3]
 
 
 # A lane's turn that comes later

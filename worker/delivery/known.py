@@ -19,6 +19,34 @@ from worker.domain.webhook import Webhook
 log = logging.getLogger(__name__)
 
 
+class LookupTurn:
+    """One event's place among those that wait for the same instance's webhooks. Entered, it ends with the block.
+
+    An event that comes when the answer is there already, and the others have not run yet, would overtake them.
+    """
+
+    __slots__ = ("_before", "_ended", "_instance", "_last")
+
+    def __init__(self, last: dict[str, asyncio.Future[None]], instance: str) -> None:
+        self._last = last
+        self._instance = instance
+        self._before = last.get(instance)
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        last[instance] = self._ended
+
+    async def come(self) -> None:
+        """Waits until every event that came before has been dealt with."""
+        if self._before is not None:
+            await asyncio.wait((self._before,))
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set_result(None)
+        if self._last[self._instance] is self._ended:
+            del self._last[self._instance]
+
+
 class KnownWebhooks:
     """The cache's answers (ports.Webhooks), with what becomes of an event when there is none."""
 
@@ -29,6 +57,15 @@ class KnownWebhooks:
         self._webhooks = webhooks
         self._now = now
         self._operators_notices = operators_notices
+        self._last: dict[str, asyncio.Future[None]] = {}  # by instance: ends with the last event that waits for it
+
+    def is_awaited(self, instance: str) -> bool:
+        """Whether an event waits for this instance's webhooks: others of it line up behind."""
+        return instance in self._last
+
+    def turn(self, instance: str) -> LookupTurn:
+        """Behind those that wait already."""
+        return LookupTurn(self._last, instance)
 
     def addressed(self, webhooks: Subscriptions, wanted: str | None) -> Sequence[Webhook]:
         """All that hear the instance, or the one webhook or receiver of notices with this id."""

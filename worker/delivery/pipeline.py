@@ -18,7 +18,7 @@ from worker.delivery.attempt import LARGE_BYTES, Attempter
 from worker.delivery.choosing import Choosing, Looked
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
-from worker.delivery.known import KnownWebhooks
+from worker.delivery.known import KnownWebhooks, LookupTurn
 from worker.delivery.open_deliveries import OpenDeliveries, begun, read
 from worker.delivery.ports import Admitted, Message, Ports
 from worker.delivery.settle import Settler
@@ -115,20 +115,22 @@ class Pipeline:
             self._end(deliveries, Skipped(SkipReason.DUPLICATE), event)
             return
         webhooks = self._webhooks.cached(event.instance)
-        if webhooks is None:
-            self._read(self._look_up(deliveries, event), deliveries, event)
+        if webhooks is None or self._known.is_awaited(event.instance):
+            self._read(self._look_up(deliveries, event, self._known.turn(event.instance)), deliveries, event)
         else:
             self._fan_out(deliveries, event, webhooks)
 
     # 3. Look up.
 
-    async def _look_up(self, deliveries: OpenDeliveries, event: Event) -> None:
-        found = await self._known.ask(event.instance, deliveries.past)
-        deliveries.late = True
-        if isinstance(found, Parked | DeadLettered):
-            self._unknown(deliveries, event, found)
-        else:
-            self._fan_out(deliveries, event, found)
+    async def _look_up(self, deliveries: OpenDeliveries, event: Event, turn: LookupTurn) -> None:
+        with turn:
+            found = await self._known.ask(event.instance, deliveries.past)
+            await turn.come()
+            deliveries.late = True
+            if isinstance(found, Parked | DeadLettered):
+                self._unknown(deliveries, event, found)
+            else:
+                self._fan_out(deliveries, event, found)
 
     def _unknown(self, deliveries: OpenDeliveries, event: Event, outcome: Parked | DeadLettered) -> None:
         if isinstance(outcome, DeadLettered) and deliveries.past.webhook_id is None:
