@@ -1,0 +1,240 @@
+"""An endpoint that is down moves into a siding and comes back; a takeover finds what is in them."""
+
+from collections import deque
+
+import pytest
+
+from tests.ordered.alone import Alone, InSiding
+from worker.domain.webhook import Endpoint
+from worker.ordered.line import Mode
+from worker.ordered.ports import Item, Kind, Stamp
+from worker.ordered.role import State
+from worker.ordered.rules import Rules
+
+DEAD, WELL = Endpoint("acme", "dead"), Endpoint("acme", "well")
+
+
+def event(number: int, endpoint: Endpoint = DEAD, key: str = "chat", size: int = 1) -> Item:
+    return Item(f"{endpoint.webhook_id}{number}", endpoint, key, size=size)
+
+
+def active(rules: Rules | None = None) -> Alone:
+    alone = Alone(rules)
+    alone.become_active()
+    return alone
+
+
+def sided(count: int = 3) -> Alone:
+    """The dead endpoint's events 1 to `count` are in siding 1."""
+    alone = active()
+    alone.down.add(DEAD)
+    for number in range(1, count + 1):
+        alone.core.took(event(number))
+    alone.broker_does_all()
+    return alone
+
+
+def test_an_endpoint_whose_circuit_is_open_holds_nothing_of_the_queue() -> None:
+    alone = sided(3)
+    assert alone.settled == ["dead1", "dead2", "dead3"]
+    assert alone.events_in(1) == ["dead1", "dead2", "dead3"]
+    assert alone.core.line(DEAD).mode is Mode.SIDED
+
+
+def test_other_endpoints_go_on_meanwhile() -> None:
+    alone = sided(3)
+    alone.core.took(event(1, WELL))
+    assert [item.id for item in alone.attempts] == ["well1"]
+
+
+def test_fresh_events_of_a_sided_endpoint_go_behind_and_the_siding_is_given_back_when_it_is_empty() -> None:
+    alone = sided(2)
+    alone.core.took(event(3))
+    alone.broker_does_all()
+    alone.down.clear()
+    alone.pass_time(1.0)
+    for number in (1, 2, 3):
+        assert [item.id for item in alone.attempts] == [f"dead{number}"]
+        alone.succeed(alone.attempts[0])
+        alone.broker_does_all()
+    alone.core.took(event(4))
+    assert alone.attempts[0].siding == 0, "from the queue, without a siding"
+    assert alone.events_in(1) == []
+
+
+def test_nothing_is_acked_in_the_queue_before_the_siding_has_confirmed_it_and_all_before_it() -> None:
+    alone = active()
+    alone.down.add(DEAD)
+    for number in (1, 2):
+        alone.core.took(event(number))
+    alone.confirm()
+    alone.deliver(1)
+    (_, first), (_, second) = alone.unconfirmed
+    alone.core.confirmed(1, second)
+    assert alone.settled == []
+    alone.core.confirmed(1, first)
+    assert alone.settled == ["dead1", "dead2"]
+
+
+def test_after_a_publish_that_was_refused_while_the_next_was_taken_the_order_is_kept() -> None:
+    alone = active()
+    alone.down.add(DEAD)
+    for number in (1, 2):
+        alone.core.took(event(number))
+    alone.confirm()
+    alone.deliver(1)
+    (_, first), (_, second) = alone.unconfirmed
+    alone.sidings[1] = deque(message for message in alone.sidings[1] if message.stamp.serial != first)
+    alone.unconfirmed.clear()
+    alone.core.confirmed(1, second)
+    alone.core.publish_failed(1)
+    alone.down.clear()
+    alone.pass_time(1.0)
+    sent = []
+    for _ in range(2):
+        alone.broker_does_all()
+        sent.append(alone.attempts[0].id)
+        alone.succeed(alone.attempts[0])
+    assert sent == ["dead1", "dead2"]
+
+
+def test_a_head_that_waits_for_a_minute_moves() -> None:
+    alone = active()
+    alone.core.took(event(1))
+    alone.pass_time(59.0)
+    alone.fail(alone.attempts[0], answered=False)
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+    alone.pass_time(1.5)
+    assert alone.core.line(DEAD).mode is not Mode.DIRECT
+
+
+def test_a_hundred_that_wait_move_once_they_are_slow_and_not_as_a_burst() -> None:
+    alone = active()
+    for number in range(1, 102):
+        alone.core.took(event(number))
+    alone.pass_time(1.5)
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+    alone.pass_time(1.0)
+    assert alone.core.line(DEAD).mode is Mode.MOVING
+    alone.fail(alone.attempts[0], answered=False)
+    alone.broker_does_all()
+    assert len(alone.events_in(1)) == 101
+
+
+def test_when_half_of_the_prefetch_is_held_the_endpoint_that_holds_most_moves() -> None:
+    alone = active(Rules(prefetch=20))
+    for number in range(1, 8):
+        alone.core.took(event(number))
+    for number in range(1, 4):
+        alone.core.took(event(number, WELL))
+    alone.pass_time(2.5)
+    assert (alone.core.line(DEAD).mode, alone.core.line(WELL).mode) == (Mode.MOVING, Mode.DIRECT)
+
+
+def test_when_too_many_bytes_are_held_the_endpoint_that_holds_most_moves_at_once() -> None:
+    alone = active(Rules(most_bytes=100))
+    alone.core.took(event(1, size=80))
+    alone.core.took(event(1, WELL, size=21))
+    alone.pass_time(0.25)
+    assert (alone.core.line(DEAD).mode, alone.core.line(WELL).mode) == (Mode.MOVING, Mode.DIRECT)
+
+
+def test_without_a_free_siding_the_endpoint_waits_where_it_is() -> None:
+    alone = active(Rules(most_sidings=0))
+    alone.down.add(DEAD)
+    alone.core.took(event(1))
+    alone.pass_time(1.0)
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+    alone.down.clear()
+    alone.pass_time(2.0)
+    assert [item.id for item in alone.attempts] == ["dead1"]
+
+
+def test_a_siding_is_opened_anew_before_rabbitmq_loses_patience() -> None:
+    alone = sided(2)
+    alone.pass_time(301.0)
+    assert alone.reopened == [1]
+    alone.broker_does_all()
+    alone.down.clear()
+    alone.pass_time(1.0)
+    for number in (1, 2):
+        alone.broker_does_all()
+        assert [item.id for item in alone.attempts] == [f"dead{number}"]
+        alone.succeed(alone.attempts[0])
+
+
+# A takeover.
+
+OLD = 5
+"""The epoch before."""
+
+
+def taking_over(*messages: InSiding) -> Alone:
+    """A new active replica, whose only siding holds these."""
+    alone = Alone(sidings=1)
+    alone.sidings[1].extend(messages)
+    alone.core.role.highest = OLD
+    alone.core.first_came()
+    alone.core.took(event(9))
+    alone.pass_time(5.0)
+    assert alone.core.role.state is State.ASKING, "nothing has answered"
+    assert alone.attempts == []
+    alone.broker_does_all()
+    alone.pass_time(0.25)
+    return alone
+
+
+def label(use: int = 1, endpoint: Endpoint = DEAD, epoch: int = OLD) -> InSiding:
+    return InSiding(Stamp(Kind.LABEL, epoch, 1, use, endpoint), None)
+
+
+def stored(number: int, use: int = 1, epoch: int = OLD) -> InSiding:
+    return InSiding(Stamp(Kind.EVENT, epoch, number + 1, use, DEAD), event(number))
+
+
+def test_who_takes_over_serves_the_siding_first_and_puts_what_is_in_the_queue_behind_it() -> None:
+    alone = taking_over(label(), stored(1))
+    assert [item.id for item in alone.attempts] == ["dead1"]
+    assert alone.settled == ["dead9"]
+    assert alone.events_in(1) == ["dead1", "dead9"]
+
+
+def test_a_siding_with_a_label_alone_is_given_back() -> None:
+    alone = taking_over(label())
+    alone.broker_does_all()
+    alone.pass_time(0.5)
+    alone.broker_does_all()
+    assert [item.id for item in alone.attempts] == ["dead9"]
+
+
+def test_an_event_without_a_label_before_it_was_published_too_late_and_is_dropped() -> None:
+    alone = taking_over(stored(9))
+    assert [item.siding for item in alone.attempts] == [0]
+    assert alone.events_in(1) == []
+
+
+@pytest.mark.parametrize("late", [1, 7])
+def test_of_two_labels_the_one_counts_whose_events_follow(late: int) -> None:
+    alone = taking_over(label(late, WELL), label(3), stored(1, use=3))
+    assert [item.id for item in alone.attempts] == ["dead1"]
+
+
+def test_a_late_label_behind_a_use_changes_nothing() -> None:
+    alone = taking_over(label(3), stored(1, use=3), label(7, WELL))
+    assert not alone.gave_way
+    assert [item.id for item in alone.attempts] == ["dead1"]
+
+
+def test_the_label_of_a_later_epoch_ends_this_one() -> None:
+    alone = sided(1)
+    alone.core.came(1, Stamp(Kind.LABEL, 10**9, 1, 10**9, WELL), None, (1, None))
+    assert alone.gave_way
+
+
+def test_another_replicas_marker_is_never_acked_without_a_lease() -> None:
+    alone = sided(1)
+    alone.now += 5.0
+    alone.sidings[1].append(InSiding(Stamp(Kind.MARKER, 10**9, 1), None))
+    alone.deliver(1)
+    alone.close_siding(1)
+    assert alone.sidings[1][-1].stamp.kind is Kind.MARKER

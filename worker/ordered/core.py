@@ -1,0 +1,281 @@
+"""Decides what is attempted when, so that no two events of one order key are ever sent in the wrong order.
+
+Pure: no I/O, no tasks, no clock of its own. The driver tells what happened and does what `Acts` asks for.
+docs/decisions/0031-order.md has the states and why no interleaving of replicas inverts.
+"""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+
+from worker.basics.clock import Clock
+from worker.domain.webhook import Endpoint
+from worker.ordered.key import Key
+from worker.ordered.line import Line, Mode
+from worker.ordered.moving import Moving
+from worker.ordered.ports import Acts, Announcement, Item, NotNow, Stamp
+from worker.ordered.reading import Reading
+from worker.ordered.recent import Recent
+from worker.ordered.role import Role, State
+from worker.ordered.rules import HEAD_SECONDS, MOST_WAITING, SLOW_SECONDS, Rules
+from worker.ordered.sidings import Sidings
+
+
+class Core:
+    """The ordered side of one connection, from its opening to its end. A new connection gets a new one.
+
+    `beat` must be called every BEAT_SECONDS. `recent` may be handed on from the former connection's.
+    """
+
+    def __init__(
+        self,
+        acts: Acts,
+        rules: Rules,
+        new_epoch: Callable[[int], int],
+        monotonic: Clock,
+        recent: Recent | None = None,
+    ) -> None:
+        self._acts = acts
+        self._rules = rules
+        self._monotonic = monotonic
+        self.role = Role(acts, new_epoch, monotonic())
+        self.sidings = Sidings(acts, self.role, rules, self)
+        self._moving = Moving(acts, self.role, self.sidings, self)
+        self._reading = Reading(acts, self.role, rules, self.sidings, self._moving, self)
+        self._lines: dict[Endpoint, Line] = {}
+        self._timers: list[tuple[float, int, Line, Key | None]] = []
+        self._numbers = count()
+        self._recent = Recent() if recent is None else recent
+        self._taken = 0
+        self._stalled = False
+
+    # What came from the queue.
+
+    def first_came(self) -> None:
+        """A tick, or a message that is for no ordered webhook, has come from the queue."""
+        self.role.first_came(self._monotonic())
+
+    def took(self, item: Item) -> None:
+        """In the order in which the queue delivered them."""
+        now = self._monotonic()
+        self.role.first_came(now)
+        item.taken_at = now
+        line = self.line(item.endpoint)
+        line.took(item)
+        self._taken += 1
+        if line.mode is Mode.DIRECT:
+            self.feed(line, item, now)
+        elif line.mode is Mode.SIDED:
+            line.appending.append(item)
+            self._moving.append(line, now)
+        elif line.mode is Mode.CLOSING:
+            self._moving.waits(line, now)
+
+    # What became of an attempt.
+
+    def ended(self, item: Item, *, succeeded: bool) -> None:
+        """Its delivery has ended for good: delivered (`succeeded`), skipped, or dead-lettered with a confirm."""
+        now = self._monotonic()
+        line = self._lines[item.endpoint]
+        self._leaves(line, line.keys[item.key], now, succeeded=succeeded)
+        if line.suspect is not None:
+            self._judge(line, line.suspect, now)
+        if item.key in line.keys:
+            self._start(line, line.keys[item.key], now)
+        self._after(line, now)
+
+    def failed(self, item: Item, *, answered: bool) -> None:
+        """It is to be tried again. `answered`: with a status that says no, and no time to wait for."""
+        now = self._monotonic()
+        line = self._lines[item.endpoint]
+        key, suspected = line.keys[item.key], line.suspect
+        line.failed(key, now, answered=answered)
+        if not self._judge(line, key, now):
+            self._start(line, key, now)
+        if suspected is not None and line.suspect is not suspected:
+            self._start(line, suspected, now)
+        self._moving.trouble(line, now)
+        self._after(line, now)
+
+    def put_off(self, item: Item, not_now: NotNow) -> None:
+        """The attempt was not made."""
+        now = self._monotonic()
+        line = self._lines[item.endpoint]
+        self._put_off(line, line.keys[item.key], not_now, now)
+        self._after(line, now)
+
+    # What concerns the sidings and the other replicas.
+
+    def found(self, sidings: int) -> None:
+        self._reading.found(sidings, self._monotonic())
+        self._begin_if_answered()
+
+    def came(self, number: int, stamp: Stamp, item: Item | None, token: object) -> None:
+        """From a siding."""
+        self._reading.came(number, stamp, item, token, self._monotonic())
+        self._begin_if_answered()
+
+    def confirmed(self, number: int, serial: int) -> None:
+        taken = self._moving.confirmed(number, serial, self._monotonic())
+        self._taken -= len(taken)
+
+    def publish_failed(self, number: int) -> None:
+        self._moving.publish_failed(number, self._monotonic())
+
+    def acks_stored(self, number: int) -> None:
+        self._forget(self._moving.acks_stored(number, self._monotonic()))
+
+    def heard(self, announcement: Announcement) -> None:
+        self.role.heard(announcement, self._monotonic())
+
+    def tick_confirmed(self, number: int) -> None:
+        self.role.lease.confirmed(number)
+
+    def answered(self, asked_at: float) -> None:
+        """See Lease.answered; `asked_at` is monotonic."""
+        self.role.lease.answered(asked_at)
+
+    # What time brings.
+
+    def beat(self) -> None:
+        now = self._monotonic()
+        if self.role.beat(now):
+            self.role.asking()
+            self._acts.find_sidings()
+        self._reading.beat(now)
+        if not self.role.may_act(now):
+            return
+        self._wake(now)
+        if self._stalled:
+            self._stalled = False
+            for line in list(self._lines.values()):
+                self.start(line, now)
+        self._move_crowded(now)
+
+    def drain(self) -> None:
+        """Nothing begins any more."""
+        self.role.draining = True
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is under way."""
+        return not self.sidings.publishing and not any(line.under_way for line in self._lines.values())
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that were taken and have not ended, those of sidings included."""
+        return self._taken + sum(len(siding.items) for siding in self.sidings)
+
+    # What Sidings asks for.
+
+    def line(self, endpoint: Endpoint) -> Line:
+        found = self._lines.get(endpoint)
+        if found is None:
+            found = self._lines[endpoint] = Line(endpoint)
+        return found
+
+    def feed(self, line: Line, item: Item, now: float) -> None:
+        key = line.feed(item)
+        if key.head is item:
+            self._start(line, key, now)
+
+    def start(self, line: Line, now: float) -> None:
+        for key in list(line.keys.values()):
+            self._start(line, key, now)
+
+    # Attempts.
+
+    def _start(self, line: Line, key: Key, now: float) -> None:
+        """Attempts the key's head, if it may start; copies of what has ended go at once."""
+        while line.ready(key, now):
+            if not self.role.may_act(now):
+                self._stalled = True
+                return
+            line.begin(key)
+            if not (key.head.again and key.head.id in self._recent):
+                not_now = self._acts.attempt(key.head)
+                if not_now is not None:
+                    self._put_off(line, key, not_now, now)
+                return
+            self._leaves(line, key, now, succeeded=False)
+        if key.items and not key.busy and key.not_before > now:
+            heappush(self._timers, (key.not_before, next(self._numbers), line, key))
+
+    def _put_off(self, line: Line, key: Key, not_now: NotNow, now: float) -> None:
+        line.put_off(key, now + not_now.seconds)
+        heappush(self._timers, (line.held_until, next(self._numbers), line, None))
+        if not_now.down:
+            line.troubled = True
+            self._moving.trouble(line, now)
+            if line.mode is Mode.DIRECT and line.fresh:
+                self._move(line, now)
+
+    def _judge(self, line: Line, key: Key, now: float) -> bool:
+        """Gives up the key's head if the event is at fault; True: it does."""
+        if key.busy or not self.role.may_act(now):
+            return False
+        item = line.to_give_up(key, now)
+        if item is None:
+            if line.suspect is key:
+                self.start(line, now)
+            return False
+        line.begin(key)
+        self._acts.give_up(item)
+        return True
+
+    def _leaves(self, line: Line, key: Key, now: float, *, succeeded: bool) -> None:
+        item = key.head
+        line.ended(key, now, succeeded=succeeded)
+        self._recent.add(item.id)
+        line.left(item)
+        if item.siding:
+            del self.sidings[item.siding].items[item]
+        else:
+            self._taken -= 1
+        self._acts.settle(item)
+
+    def _after(self, line: Line, now: float) -> None:
+        self._moving.moved(line, now)
+        self._moving.close(line, now)
+        self._forget(line)
+
+    def _forget(self, line: Line) -> None:
+        if line.empty:
+            self._lines.pop(line.endpoint, None)
+
+    def _begin_if_answered(self) -> None:
+        if self.role.state is State.ASKING and self._reading.answered:
+            self.role.begin()
+            self._stalled = True
+            self._reading.begin(self._monotonic())
+
+    def _wake(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            _, _, line, key = heappop(self._timers)
+            if key is None:
+                self.start(line, now)
+            elif line.keys.get(key.name) is key:
+                self._start(line, key, now)
+
+    # Who moves into a siding.
+
+    def _move_crowded(self, now: float) -> None:
+        for line in self._direct():
+            waited = now - line.waits_since()
+            if waited >= HEAD_SECONDS or (waited >= SLOW_SECONDS and len(line.fresh) > MOST_WAITING):
+                self._move(line, now)
+        direct = self._direct()
+        if sum(len(line.fresh) for line in direct) >= self._rules.prefetch // 2:
+            slow = [line for line in direct if now - line.waits_since() >= SLOW_SECONDS]
+            if slow:
+                self._move(max(slow, key=lambda line: len(line.fresh)), now)
+        elif sum(line.bytes for line in direct) > self._rules.most_bytes:
+            self._move(max(direct, key=lambda line: line.bytes), now)
+
+    def _direct(self) -> list[Line]:
+        """Those that hold messages of the queue, and are not about to pass them on."""
+        return [line for line in self._lines.values() if line.mode is Mode.DIRECT and line.fresh]
+
+    def _move(self, line: Line, now: float) -> None:
+        if self.role.may_act(now) and self._moving.move(line, now):
+            self._moving.moved(line, now)

@@ -1,0 +1,54 @@
+"""The times and bounds of ordered delivery, each with its reason. Seconds, unless a name says otherwise."""
+
+from dataclasses import dataclass
+
+BEAT_SECONDS = 0.25
+"""How often `beat` is called."""
+
+TICK_SECONDS = 1.0
+"""The active replica announces itself, and publishes a tick to the queue, this often."""
+
+LEASE_SECONDS = 2.5
+"""From the sending of the last tick that was confirmed and whose announcement was heard back."""
+
+TAKEOVER_SECONDS = 3.0
+"""A new active replica does nothing for so long after its announcement was heard: longer than any lease that began
+before it."""
+
+SILENCE_SECONDS = 2.0
+"""Without an announcement for so long a standby publishes ticks: whoever is active now learns of it by one."""
+
+LEASE_PATIENCE_SECONDS = 10.0
+"""An active replica without a lease for so long gives way."""
+
+FIRST_BACKOFF_SECONDS = 1.0
+LONGEST_BACKOFF_SECONDS = 60.0
+
+HEAD_SECONDS = 60.0
+"""An endpoint whose oldest delivery has waited for so long, un-acked, moves into a siding."""
+
+SLOW_SECONDS = 2.0
+"""One that holds many moves once its oldest delivery has waited for so long. Trade-off: it holds its share of the
+prefetch until then; moved at once, every burst to a fast endpoint would cost a publish and a second taking each."""
+
+MOST_WAITING = 100
+"""Deliveries of one endpoint that may wait outside a siding for longer than SLOW_SECONDS."""
+
+CLOSING_EVENTS = 50
+"""A siding of a well endpoint is closed when no more than so many of its events are still to come."""
+
+WINDOW_EVENTS = 200
+"""Publishes into one siding without their confirm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`prefetch` in messages, `most_bytes` of bodies that are un-acked outside sidings.
+
+    `unacked_seconds`: no label of a siding is un-acked for longer, as RabbitMQ's consumer_timeout is half an hour.
+    """
+
+    prefetch: int = 1000
+    most_sidings: int = 500
+    most_bytes: int = 256 * 1024**2
+    unacked_seconds: float = 300.0

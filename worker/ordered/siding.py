@@ -1,0 +1,138 @@
+"""One siding, as the active replica knows it."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+from worker.domain.webhook import Endpoint
+from worker.ordered.ports import Item, Kind, Stamp
+
+
+class Stage(Enum):
+    ASKED = "asked"
+    """A marker was published to it, and nothing that tells has come."""
+    LABELLED = "labelled"
+    """A label has come, and nothing of its use yet: a higher one may follow."""
+    FREE = "free"
+    """It bears no label. Its channel is closed."""
+    OPENING = "opening"
+    """Our label was published to it."""
+    USED = "used"
+    EMPTIED = "emptied"
+    """All of it has ended and its label is acked; RabbitMQ has not stored all acks yet."""
+
+
+class Siding:
+    """`published` and `came`: the serial of the last message that this epoch published to it, and of the last of those
+    that came back. `read_through`: everything that was there when its channel opened has come.
+
+    `items`: its events that have come and not ended, in their order; `unconfirmed`: those that are being published to
+    it, by serial. `control`: its last label or marker of this epoch (`said`: confirmed), `wanted`: one to be published.
+    `labels`: the label, un-acked; several if it came again. `candidates`: the uses that labels named, before one is
+    known to count. `waits`: how often its acks are being waited for. `late`: what is to be dropped as soon as this
+    replica may act.
+    """
+
+    __slots__ = (
+        "came",
+        "candidates",
+        "confirmed",
+        "control",
+        "endpoint",
+        "items",
+        "labelled_at",
+        "labels",
+        "late",
+        "number",
+        "published",
+        "read_through",
+        "reopening",
+        "said",
+        "stage",
+        "unconfirmed",
+        "use",
+        "void",
+        "waits",
+        "wanted",
+    )
+
+    def __init__(self, number: int, stage: Stage) -> None:
+        self.number = number
+        self.stage = stage
+        self.use = 0
+        self.endpoint: Endpoint | None = None
+        self.labels: list[object] = []
+        self.candidates: dict[int, Endpoint] = {}
+        self.waits = 0
+        self.labelled_at = 0.0
+        self.published = 0
+        self.came = 0
+        self.read_through = False
+        self.reopening = False
+        self.items: dict[Item, None] = {}
+        self.unconfirmed: deque[tuple[int, Item]] = deque()
+        self.confirmed: set[int] = set()
+        self.control: Stamp | None = None
+        self.said = False
+        self.wanted: Kind | None = None
+        self.late: list[object] = []
+        self.void: set[int] = set()
+
+    def stamp(self, kind: Kind, epoch: int) -> Stamp:
+        """Of the next message that is published to it."""
+        self.published += 1
+        return Stamp(kind, epoch, self.published, self.use, self.endpoint)
+
+    def came_back(self, stamp: Stamp) -> None:
+        """A message of this epoch has come."""
+        self.came = max(self.came, stamp.serial)
+        if self.control is not None and stamp.serial == self.control.serial:
+            self.said = True
+
+    def take_confirmed(self, serial: int) -> list[Item]:
+        """One more is confirmed: the events that are in the siding for certain now, together with all before them."""
+        if self.control is not None and serial == self.control.serial:
+            self.said = True
+        if self.unconfirmed and serial >= self.unconfirmed[0][0]:
+            self.confirmed.add(serial)
+        taken = []
+        while self.unconfirmed and self.unconfirmed[0][0] in self.confirmed:
+            serial, item = self.unconfirmed.popleft()
+            self.confirmed.discard(serial)
+            taken.append(item)
+        return taken
+
+    def failed(self) -> None:
+        """Nothing that is under way counts: all of it is published again.
+
+        What has arrived all the same stands in the right order before that, unless one was refused and a later one
+        confirmed: RabbitMQ confirms in order and has no reason to refuse, as these queues have no limit. Then the later
+        ones are dropped when they come. Dropped without need, they would leave a gap if this replica died meanwhile.
+        """
+        if self.control is not None and not self.said:
+            self.wanted = self.control.kind
+        self.void |= self.confirmed
+        self.unconfirmed.clear()
+        self.confirmed.clear()
+
+    @property
+    def to_come(self) -> int:
+        """Messages of this epoch that are still to come back."""
+        return self.published - self.came
+
+    def forget_use(self) -> None:
+        self.stage = Stage.FREE
+        self.endpoint = None
+        self.control = self.wanted = None
+        self.labels.clear()
+        self.items.clear()
+        self.late.clear()
+
+    def reopened(self) -> None:
+        """Its channel was closed: all that is un-acked comes again."""
+        self.items.clear()
+        self.late.clear()
+        self.labels.clear()
+        self.came = 0
+        self.read_through = self.reopening = False
