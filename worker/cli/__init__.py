@@ -15,8 +15,9 @@ import uvloop
 
 from worker import __version__
 from worker.basics.printable import make_writable
-from worker.cli import api, check, dead, doctor, history, history_writer, migrate, notices, replay, run, webhook
+from worker.cli import api, check, dead, doctor, history, history_writer, migrate, notices, replay, run
 from worker.cli.common import WRONG, Command, Parser, complain, output
+from worker.cli.webhook import commands as webhook
 from worker.settings.settings import Settings, SettingsError, load
 from worker.telemetry.log import configure
 from worker.webhooks.store import StoreUnavailable

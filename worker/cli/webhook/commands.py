@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.cli import webhook_explain, webhook_pause, webhook_secrets, webhook_test, webhook_transfer
 from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, count, say, say_json
 from worker.cli.history import health_of
 from worker.cli.store import announce, opened_store
+from worker.cli.webhook import explain, pause, secrets, test, transfer
 from worker.domain.webhook import DEFAULT_ID
 from worker.settings.settings import Settings
 from worker.webhooks.declaration import BY_NAME, CONTENT, Field
@@ -35,11 +35,11 @@ def add_to(commands: Subparsers) -> None:
     delete = add_command(actions, "delete", "delete an instance's webhooks", _delete)
     delete.add_argument("instance")
     delete.add_argument("--id", help="only this one of the instance's webhooks")
-    webhook_pause.add_to(actions)
-    webhook_test.add_to(actions)
-    webhook_explain.add_to(actions)
-    webhook_secrets.add_to(actions)
-    webhook_transfer.add_to(actions)
+    pause.add_to(actions)
+    test.add_to(actions)
+    explain.add_to(actions)
+    secrets.add_to(actions)
+    transfer.add_to(actions)
 
 
 def _add_set(actions: Subparsers) -> None:

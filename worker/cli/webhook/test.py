@@ -5,7 +5,7 @@ import time
 
 from worker.cli.common import DONE, FAILED, WRONG, Subparsers, add_command, complain, say, say_json
 from worker.cli.store import opened_store
-from worker.cli.webhook_explain import add_event_file, event_in
+from worker.cli.webhook.explain import add_event_file, event_in
 from worker.settings.settings import Settings
 
 
