@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.channel import Channel
 
 from worker.basics.address import Address
+from worker.broker.archive.declared import STREAM, TYPE, stream_arguments
 from worker.broker.archive.marks import BIRTH, Mark, headers_of
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, in_words, while_open
 from worker.broker.declare import open_channel, queue_exists
@@ -52,6 +53,7 @@ class ArchiveKeeper:
         self._on_state = on_state
         self._declares = declares
         self._said = ""
+        self._is_stream = False
 
     async def run(self) -> None:
         while True:
@@ -76,6 +78,9 @@ class ArchiveKeeper:
             return None if there else f"RABBITMQ_DECLARE=false and {self._queue.name} does not exist: create it"
         if not await queue_exists(connection, self._queue.name):
             await _create(connection, self._queue)
+        elif not self._is_stream and (await stream_arguments(connection, self._queue.name))[TYPE] != STREAM:
+            return f"{self._queue.name} is no stream: delete it when nobody needs it, or ARCHIVE=false"
+        self._is_stream = True  # asking costs refusals, which RabbitMQ logs
         for exchange in (self._exchange, *await self._exchanges()):
             await _bind(connection, self._queue.name, exchange)
         return None
