@@ -1,5 +1,6 @@
 """Asks RabbitMQ, by both of its interfaces, and has the answers judged."""
 
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 
 from aio_pika.abc import AbstractConnection
@@ -8,13 +9,16 @@ from aiormq.exceptions import ChannelAccessRefused
 from worker.broker.connection import BROKER_ERRORS, close, in_words
 from worker.broker.consuming.plan import evolution_queues as known_names
 from worker.broker.consuming.plan import go_queues
-from worker.broker.topology import Topology
+from worker.broker.topology import Topology, archive_name
 from worker.doctor import evolution, evolution_go, history, own, version
+from worker.doctor.archive import stream
+from worker.doctor.asking.archive import ArchiveSeen, archive_seen
 from worker.doctor.asking.management import (
     Binding,
     Management,
     ManagementAddress,
     ManagementUnavailable,
+    Node,
     QueueFacts,
     Reading,
 )
@@ -31,12 +35,14 @@ UNSEEN = "policies, bindings, sizes, orphan queues, queues of instances and the 
 
 
 class BrokerExamination:
-    """`tenants` are the instances that have webhooks. `reading` is there after `findings`."""
+    """`tenants` are the instances that have webhooks. `since`: the earliest moment that somebody may want back, Unix
+    seconds. `reading` and `archive` are there after `findings`, if the broker was."""
 
     def __init__(
-        self, settings: Settings, address: ManagementAddress, tenants: Collection[str], *, given: bool
+        self, settings: Settings, address: ManagementAddress, tenants: Collection[str], since: float, *, given: bool
     ) -> None:
         self._settings = settings
+        self._since = since
         self._tenants = tenants
         self._address = address
         self._given = given
@@ -45,7 +51,10 @@ class BrokerExamination:
         self._plan = wiring.consumption_plan(settings, self._topology)
         self._queues: list[QueueFacts] = []
         self._bindings: list[Binding] | None = None
+        self._nodes: list[Node] | None = None
+        self._flags: dict[str, str] | None = None
         self.reading: Reading | None = None
+        self.archive: ArchiveSeen | None = None
 
     async def findings(self, instances: Collection[str] | None) -> AsyncIterator[Finding]:
         """`instances`: all that Evolution has, if that is known."""
@@ -60,26 +69,31 @@ class BrokerExamination:
             for finding in (await self._topology_finding(connection), await self._ask_management()):
                 yield finding
             view = await self._view(connection)
+            self.archive = await self._archive(connection, view)
         except BROKER_ERRORS as error:
             yield Finding("problem", "RabbitMQ", f"could not be asked further: {in_words(error)}", "again, or its log")
             return
         finally:
             await close(connection)
-        for judged in self._judged(view, instances):
+        for judged in (*self._judged(view, instances), *self._of_archive(view, self.archive)):
             yield judged
 
     async def _topology_finding(self, connection: AbstractConnection) -> Finding:
-        settings, name = self._settings, "queues and exchanges"
+        name = "queues and exchanges"
         try:
             return await self._declared(connection, name)
         except ChannelAccessRefused as error:
-            needs = Needs(
-                settings.rabbitmq_exchange_name,
-                self._plan.evolution_prefix,
-                instance_exchanges=settings.rabbitmq_instance_exchanges,
-                declares=settings.rabbitmq_declare,
-            )
-            return own.rights(in_words(error), self._address.user, needs, self._commands)
+            return own.rights(in_words(error), self._address.user, self._needs, self._commands)
+
+    @property
+    def _needs(self) -> Needs:
+        settings = self._settings
+        return Needs(
+            settings.rabbitmq_exchange_name,
+            self._plan.evolution_prefix,
+            instance_exchanges=settings.rabbitmq_instance_exchanges,
+            declares=settings.rabbitmq_declare,
+        )
 
     async def _declared(self, connection: AbstractConnection, name: str) -> Finding:
         seen = await topology_seen(connection, self._topology, self._plan, declares=self._settings.rabbitmq_declare)
@@ -103,6 +117,7 @@ class BrokerExamination:
                 self.reading = await management.clock()
                 self._queues = await management.queues()
                 self._bindings = await management.bindings()
+                self._nodes, self._flags = await management.nodes(), await management.feature_flags()
         except ManagementUnavailable as error:
             self._queues, self._bindings = [], None
             fix = ENABLE
@@ -135,6 +150,15 @@ class BrokerExamination:
                 seen.exclusive,
             )
         return BrokerView(server_version(connection), queues, self._bindings)
+
+    async def _archive(self, connection: AbstractConnection, view: BrokerView) -> ArchiveSeen:
+        name = archive_name(self._settings.worker_queue_prefix)
+        known = view.queues[name].arguments if self._bindings is not None and name in view.queues else None
+        return await archive_seen(connection, name, self._since, known)
+
+    def _of_archive(self, view: BrokerView, seen: ArchiveSeen) -> list[Finding]:
+        around = stream.Around(view, self._nodes, self._flags, self._commands.permit(self._address.user, self._needs))
+        return stream.judged(seen, around, self._settings, self._topology, self._commands, time.time())
 
     def _known_names(self) -> list[str]:
         """Evolution's global queues in every spelling: all that AMQP can be asked for.

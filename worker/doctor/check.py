@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,10 @@ from worker.basics.address import Address
 from worker.broker.connection import BROKER_ERRORS, close, connect, in_words
 from worker.broker.consuming.plan import ConsumptionPlan
 from worker.broker.declare import lacks_room, mismatch, missing, no_room
-from worker.broker.topology import Topology
+from worker.broker.topology import Topology, archive_name
 from worker.doctor import history, notices
+from worker.doctor.archive import stream
+from worker.doctor.asking.archive import archive_seen
 from worker.doctor.asking.reach import proxy_problem
 from worker.doctor.asking.refusals import host_of, refusals
 from worker.doctor.endpoints import problems_of, who
@@ -189,6 +192,10 @@ async def _broker(settings: Settings, connection: AbstractConnection) -> AsyncIt
     fix = "; delete it when it is empty, choose another name, or set RABBITMQ_DECLARE=false" if seen.other else ""
     problem = seen.problem()
     yield f"queues and exchanges{created}", problem and problem + fix
+    if settings.archive:
+        name = archive_name(settings.worker_queue_prefix)
+        kept = await archive_seen(connection, name, time.time() - settings.archive_hours * 3600)
+        yield f"archive{'' if kept.exists else ' (made at the next start)'}", stream.problem(kept, settings, name)
     if not plan.binds_exchange:
         found = await plan.present(connection)
         missing_all = "none exists: see RABBITMQ_PREFIX_KEY, and RABBITMQ_GLOBAL_ENABLED in Evolution"

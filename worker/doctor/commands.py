@@ -39,6 +39,11 @@ class Commands:
         self._own_prefix = own_prefix
 
     @property
+    def own_prefix(self) -> str:
+        """WORKER_QUEUE_PREFIX."""
+        return self._own_prefix
+
+    @property
     def unread_pattern(self) -> str:
         """Matches Evolution's queues in every spelling, with any prefix but ours."""
         return rf"^(?!{re.escape(self._own_prefix)}\.)(.+\.)?({_EVENTS})([.-][a-z.-]+)?$"

@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
 from worker.doctor import clock, database, endpoints, history, notices
+from worker.doctor.archive import paused
+from worker.doctor.archive.bounds import hours_held
+from worker.doctor.asking.archive import ArchiveSeen
 from worker.doctor.asking.management import ManagementAddress
 from worker.doctor.asking.reach import reach
 from worker.doctor.broker import BrokerExamination
@@ -43,8 +46,14 @@ async def examine(settings: Settings, address: ManagementAddress, *, given: bool
     if (heard := notices.finding(settings, webhooks)) is not None:
         yield heard
     tenants = {webhook.instance for webhook in webhooks if webhook.instance}
-    broker = BrokerExamination(settings, address, tenants, given=given)
+    resting, now = paused.paused(webhooks), time.time()
+    since = min([now - settings.archive_hours * 3600, *((one.paused_at or 0) / 1000 for one in resting)])
+    broker = BrokerExamination(settings, address, tenants, since, given=given)
     async for finding in broker.findings(await _instances(settings)):
+        yield finding
+    archive = broker.archive or ArchiveSeen(exists=True)  # what could not be seen is not said to be gone
+    hours = min(settings.archive_hours, hours_held(archive, settings.archive_max_bytes, now) or settings.archive_hours)
+    for finding in paused.judged(resting, archive, hours, now, kept=settings.archive):
         yield finding
     if broker.reading is not None:
         ahead["RabbitMQ"] = clock.Ahead(broker.reading.ahead, broker.reading.uncertain)

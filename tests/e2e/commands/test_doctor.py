@@ -62,6 +62,7 @@ def doctor(broker: LocalBroker, names: Names, tmp_path: Path, utc: None) -> Doct
         "RABBITMQ_URI": broker.uri,
         "DATABASE_CONNECTION_URI": f"sqlite:///{tmp_path / 'webhooks.db'}",
         "EGRESS_ALLOW": "127.0.0.0/8",
+        "ARCHIVE": "false",  # as the workers of these tests
         **names.environment(),
     }
 
@@ -208,6 +209,54 @@ async def test_a_policy_on_the_workers_own_queues_and_a_lost_binding_are_problem
         await asyncio.to_thread(broker.ctl, "clear_policy", "too-wide")
 
 
+async def test_the_archive_is_examined_and_each_of_its_fixes_mends(
+    worker: StartWorker, doctor: Doctor, webhooks: PutWebhooks, broker: LocalBroker, names: Names, receiver: Receiver
+) -> None:
+    """Made by a worker, given other bounds, left over once nobody wants it, and missing."""
+    await webhooks(Webhook("acme", receiver.url("/hook"), paused_at=int(time.time() * 1000) + 60_000))
+    _, found = await doctor(ARCHIVE="true")
+    assert "made at the next start" in of(found, "archive")["what"]
+    assert "--accept-gap" in of(found, "paused webhooks")["fix"], "there is nothing yet that it could be sent"
+    daemon = await worker(ARCHIVE="true")
+    await daemon.wait_metric("archiving", 1)
+    other = {"ARCHIVE": "true", "ARCHIVE_HOURS": "12", "ARCHIVE_MAX_BYTES": "2GiB"}
+    _, found = await doctor(**other)
+    assert of(found, "archive's bounds")["what"].startswith("24 h, 1024.0 MiB in segments of 16.0 MiB")
+    await do(broker, of(found, "archive's bounds")["fix"])
+    try:
+        await policy_seen(broker, names.archive, "webhooks-archive")
+        code, found = await doctor(**other)
+        assert {one["level"] for one in found if "archive" in one["name"]} == {"ok"}, found
+        assert (code, of(found, "paused webhooks")["level"]) == (0, "advice")
+        _, found = await doctor(ARCHIVE="true")
+        assert of(found, "archive's bounds")["fix"] == "rabbitmqctl clear_policy webhooks-archive"
+    finally:
+        await asyncio.to_thread(broker.ctl, "clear_policy", "webhooks-archive")
+    assert await daemon.stop() == 0
+    _, found = await doctor()
+    assert "still exists" in of(found, "archive")["what"]
+    await do(broker, of(found, "archive")["fix"])
+    _, found = await doctor(ARCHIVE="true", RABBITMQ_DECLARE="false")
+    assert "missing with RABBITMQ_DECLARE=false" in of(found, "archive")["what"]
+
+
+async def test_without_the_management_api_the_archives_bounds_come_over_amqp(
+    doctor: Doctor, broker: LocalBroker, names: Names, amqp: Amqp
+) -> None:
+    bounds = {"x-queue-type": "stream", "x-max-age": "6h", "x-max-length-bytes": 1 << 20}
+    nobody = f"http://127.0.0.1:{free_port()}"
+    await amqp.declare_queue(names.archive, arguments=bounds)
+    _, found = await doctor(nobody, ARCHIVE="true")
+    assert "6 h, 1.0 MiB in segments of 476.8 MiB (a policy could not be seen" in of(found, "archive's bounds")["what"]
+    await amqp.channel.queue_delete(names.archive)
+    await amqp.declare_queue(names.archive, arguments={"x-max-length-bytes": 1 << 20})
+    await amqp.publish("", names.archive, b"{}", message_id="m")
+    _, found = await doctor(nobody, ARCHIVE="true")
+    assert "is a quorum queue and no stream" in of(found, "archive")["what"]
+    (message,) = await amqp.drain(names.archive)
+    assert not message.redelivered, "what is no stream is not read"
+
+
 async def test_the_policy_for_queues_that_the_worker_reads_is_one_that_rabbitmq_takes(broker: LocalBroker) -> None:
     await do(broker, Commands("/", "webhooks").keep_read("webhooks.dead"))
     (policy,) = json.loads(await asyncio.to_thread(broker.ctl, "list_policies", "--formatter", "json"))
@@ -281,16 +330,22 @@ async def test_the_rights_that_are_told_are_enough_for_the_mode(
     await asyncio.to_thread(broker.ctl, "add_user", user, "hunter2")
     try:
         await asyncio.to_thread(broker.ctl, "set_permissions", user, "^$", "^$", "^$")
-        settings = {"RABBITMQ_URI": f"amqp://{user}:hunter2@127.0.0.1:{broker.port}/", **mode}
+        uri = f"amqp://{user}:hunter2@127.0.0.1:{broker.port}/"
+        settings = {"RABBITMQ_URI": uri, "ARCHIVE": "true", **mode}
         _, found = await doctor(**settings)
         await do(broker, of(found, "RabbitMQ rights")["fix"])
         daemon = await worker(**settings)
+        await daemon.wait_metric("archiving", 1)
         source = names.exchange
         if "RABBITMQ_INSTANCE_EXCHANGES" in mode:
             source = acme
             await _bound(broker, acme, names.events)
+            await _bound(broker, acme, names.archive)
         await amqp.publish_event(source, "messages.upsert", event(instance=acme))
         await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
+        _, found = await doctor(**settings)
+        assert of(found, "archive")["level"] == "ok", "it may be read"
+        await _bound(broker, names.exchange, names.archive)
         assert not [line for line in daemon.lines if "ACCESS_REFUSED" in line]
         assert await daemon.stop() == 0
     finally:

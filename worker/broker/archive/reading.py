@@ -33,7 +33,7 @@ Offset = int | str | datetime
 """Of `x-stream-offset`: a message's number, `first`, or a moment."""
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """A message of the stream: an event, or a mark of ours."""
 
     offset: int
@@ -86,14 +86,26 @@ class Archive:
                 if seen.mark is None:
                     yield seen.event
 
-    async def _first_from(self, offset: Offset, end: str, *, marks: bool = False) -> _Seen | None:
+    async def look(self, offset: Offset, seconds: float) -> list[Seen]:
+        """The first messages from there on, as many as come at once; [] if none has come within `seconds`.
+
+        For those who look and change nothing: it publishes no mark.
+        """
+        async with self._consuming(offset) as inbox:
+            try:
+                async with asyncio.timeout(seconds):
+                    return [_seen(message) for message in await inbox.take()]
+            except TimeoutError:
+                return []
+
+    async def _first_from(self, offset: Offset, end: str, *, marks: bool = False) -> Seen | None:
         """The first message from there on; None: there is none in front of the mark `end`."""
         async with aclosing(self._read(offset, end, with_end=marks)) as messages:
             async for seen in messages:
                 return seen
         return None
 
-    async def _read(self, offset: Offset, end: str, *, with_end: bool = False) -> AsyncGenerator[_Seen]:
+    async def _read(self, offset: Offset, end: str, *, with_end: bool = False) -> AsyncGenerator[Seen]:
         async with self._consuming(offset) as inbox:
             while True:
                 for message in await inbox.take():
@@ -164,11 +176,11 @@ class _Inbox:
                 raise ConnectionError("the channel was closed") from error
 
 
-def _seen(message: DeliveredMessage) -> _Seen:
+def _seen(message: DeliveredMessage) -> Seen:
     properties = message.header.properties
     headers = properties.headers or {}
     offset = headers.get("x-stream-offset")
     if not isinstance(offset, int):
         raise ConnectionError("the archive is no stream: its messages have no offset")
     event = Archived(offset, message.body, message.exchange or "", message.routing_key or "", properties.message_id)
-    return _Seen(offset, event, mark_in(headers))
+    return Seen(offset, event, mark_in(headers))

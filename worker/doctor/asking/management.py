@@ -72,6 +72,15 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A node that runs: its `free` disk, and the `limit` of that at which RabbitMQ blocks publishers. Bytes."""
+
+    name: str
+    free: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """Another machine's clock: how far it is ahead of ours, give or take `uncertain` (both in seconds)."""
 
@@ -153,6 +162,28 @@ class Management:
                 for item in answer
                 if item["source"] and item["destination_type"] == "queue"
             ]
+
+    async def nodes(self) -> list[Node] | None:
+        """None: this user may not see them; the tag `monitoring` is needed."""
+        answer = await self._unless_refused("/nodes?columns=name,running,disk_free,disk_free_limit")
+        with self._as_expected():
+            running = [item for item in answer or () if item["running"] and "disk_free" in item]
+            found = [Node(item["name"], int(item["disk_free"]), int(item["disk_free_limit"])) for item in running]
+        return None if answer is None else found
+
+    async def feature_flags(self) -> dict[str, str] | None:
+        """Their states. None: this user may not see them; the tag `administrator` is needed."""
+        answer = await self._unless_refused("/feature-flags")
+        with self._as_expected():
+            return None if answer is None else {str(item["name"]): str(item["state"]) for item in answer}
+
+    async def _unless_refused(self, path: str) -> Any:
+        try:
+            return (await self._get(path))[0]
+        except ManagementUnavailable as error:
+            if error.refused:
+                return None
+            raise
 
     @contextmanager
     def _as_expected(self) -> Iterator[None]:

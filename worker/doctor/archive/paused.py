@@ -1,0 +1,58 @@
+"""Webhooks that are paused: since when, and whether the archive still has what they miss."""
+
+import shlex
+from collections.abc import Sequence
+
+from worker.basics.moments import iso
+from worker.doctor.asking.archive import ArchiveSeen
+from worker.doctor.finding import Finding, many, some
+from worker.domain.webhook import DEFAULT_ID, Webhook
+
+NAME = "paused webhooks"
+SOON = 0.75
+"""Of the time that the archive holds, from which on the beginning of a pause is about to be gone."""
+
+
+def paused(webhooks: Sequence[Webhook]) -> list[Webhook]:
+    """The longest first."""
+    return sorted((one for one in webhooks if one.paused_at is not None), key=lambda one: one.paused_at or 0)
+
+
+def judged(found: Sequence[Webhook], archive: ArchiveSeen, hours: float, now: float, *, kept: bool) -> list[Finding]:
+    """`found`: as `paused` gives them. `hours` that the archive holds; `kept`: ARCHIVE. Moments are Unix seconds."""
+    if not found:
+        return []
+    lost = [one for one in found if not kept or _lost(one, archive)]
+    soon = [one for one in found if one not in lost and now - _since(one) > hours * 3600 * SOON]
+    rest = [one for one in found if one not in lost and one not in soon]
+    told = []
+    if lost:
+        gone = "the archive has lost the beginning" if kept else "nothing is kept with ARCHIVE=false"
+        what = f"{many(len(lost), 'pause')} of which {gone}, and loses more: {some(_named(lost))}"
+        needs = "" if kept and archive.exists else "a worker with ARCHIVE=true, then "
+        told.append(Finding("problem", NAME, what, f"{needs}{_resume(lost[0])} --accept-gap", tuple(_named(lost))))
+    if soon:
+        what = f"{many(len(soon), 'pause')} of which the archive (about {hours:.1f} h) soon loses the beginning: "
+        told.append(Finding("warning", NAME, what + some(_named(soon)), _resume(soon[0]), tuple(_named(soon))))
+    if rest:
+        what = f"{many(len(rest), 'webhook')} sent nothing until resumed: {some(_named(rest))}"
+        told.append(Finding("advice", NAME, what, _resume(rest[0]), tuple(_named(rest))))
+    return told
+
+
+def _lost(webhook: Webhook, archive: ArchiveSeen) -> bool:
+    begins = archive.born if archive.born is not None else archive.begins
+    return not archive.exists or (begins is not None and begins > _since(webhook))
+
+
+def _since(webhook: Webhook) -> float:
+    return (webhook.paused_at or 0) / 1000
+
+
+def _named(webhooks: Sequence[Webhook]) -> list[str]:
+    return [f"{one.instance}/{one.id} since {iso(_since(one), 'seconds')}" for one in webhooks]
+
+
+def _resume(webhook: Webhook) -> str:
+    which = "" if webhook.id == DEFAULT_ID else f" --id {shlex.quote(webhook.id)}"
+    return f"webhook-worker webhook resume {shlex.quote(webhook.instance)}{which}"
