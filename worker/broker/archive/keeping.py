@@ -15,7 +15,7 @@ from worker.broker.archive.declared import STREAM, TYPE, stream_arguments
 from worker.broker.archive.marks import BIRTH, Mark, headers_of
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, in_words, while_open
 from worker.broker.declare import open_channel, queue_exists
-from worker.broker.frames import bind_queue, declare_exchange, declare_queue
+from worker.broker.frames import bind_queue, declare_exchange, declare_queue, depth
 from worker.broker.publishing.outbox import Outbox
 from worker.broker.topology import Queue
 from worker.delivery.ports import PublishFailed
@@ -74,8 +74,10 @@ class ArchiveKeeper:
 
     async def _keep(self, connection: AbstractConnection) -> str | None:
         if not self._declares:
-            there = await queue_exists(connection, self._queue.name)
-            return None if there else f"RABBITMQ_DECLARE=false and {self._queue.name} does not exist: create it"
+            if not await queue_exists(connection, self._queue.name):
+                return f"RABBITMQ_DECLARE=false and {self._queue.name} does not exist: create it"
+            await _begin(connection, self._queue.name)
+            return None
         if not await queue_exists(connection, self._queue.name):
             await _create(connection, self._queue)
         elif not self._is_stream and (await stream_arguments(connection, self._queue.name))[TYPE] != STREAM:
@@ -101,9 +103,21 @@ async def _create(connection: AbstractConnection, queue: Queue) -> None:
     """With its birth as the first message: who asks for what was before it is told so."""
     channel = await open_channel(connection, confirms=True)
     await declare_queue(channel, queue.name, queue.arguments)
-    await publish_mark(channel, queue.name, Mark(BIRTH, int(time.time() * 1000)))
+    await _be_born(channel, queue.name)
     await channel.close()
     log.info("the archive %s was made", queue.name)
+
+
+async def _begin(connection: AbstractConnection, queue: str) -> None:
+    """The birth of an archive that an operator has made; RabbitMQ's count is seconds late, so there may be several."""
+    channel = await open_channel(connection, confirms=True)
+    if (await depth(channel, queue)).ready == 0:
+        await _be_born(channel, queue)
+    await channel.close()
+
+
+async def _be_born(channel: Channel, queue: str) -> None:
+    await publish_mark(channel, queue, Mark(BIRTH, int(time.time() * 1000)))
 
 
 async def publish_mark(channel: Channel, queue: str, mark: Mark) -> None:
