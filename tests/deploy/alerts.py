@@ -19,6 +19,7 @@ HEALTHY = {
     **{f'{P}build_info{{job="w",instance="{i}",version="0"}}': "1" for i in "ab"},
     **{f'{P}broker_connected{{job="w",instance="{i}"}}': "1" for i in "ab"},
     **{f'{P}consuming{{job="w",instance="{i}"}}': "1" for i in "ab"},
+    **{f'{P}archiving{{job="w",instance="{i}"}}': "1" for i in "ab"},
     **{f'{P}draining{{job="w",instance="{i}"}}': "0" for i in "ab"},
     **{f'{P}self_fault{{job="w",instance="{i}"}}': "0" for i in "ab"},
     **{f'{P}event_loop_lag_seconds{{job="w",instance="{i}"}}': "0.02" for i in "ab"},

@@ -311,3 +311,20 @@ def test_a_history_database_in_a_secret_of_ones_own_is_every_pods() -> None:
     assert {environment(each["spec"])["HISTORY_DATABASE_URI"] for each in found} == {"secret:HISTORY_DATABASE_URI"}
     file = FILE | {"webhookFile": {"content": "x"}} | given
     assert "HISTORY" not in environment(pods(render(file))[0])
+
+
+def test_the_archive_is_the_workers_default_unless_given() -> None:
+    for pod in pods(render(PRODUCTION)):
+        assert not {"ARCHIVE", "ARCHIVE_HOURS", "ARCHIVE_MAX_BYTES"} & environment(pod).keys()
+    given = SCALED | {"archive": {"enabled": True, "hours": 48, "maxBytes": "5 GiB"}}
+    for pod in pods(render(given)):
+        env = environment(pod)
+        assert "ARCHIVE" not in env
+        settings, _ = load({name: env[name] for name in ("ARCHIVE_HOURS", "ARCHIVE_MAX_BYTES")}, None)
+        assert (settings.archive_hours, settings.archive_max_bytes) == (48, 5 * 1024**3)
+    assert {environment(pod)["ARCHIVE"] for pod in pods(render({"archive": {"enabled": False}}))} == {"false"}
+
+
+def test_disabled_webhooks_may_be_sent_what_they_missed() -> None:
+    (pod,) = pods(render({"settings": {"DISABLED_WEBHOOK": "replay"}}))
+    assert environment(pod)["DISABLED_WEBHOOK"] == "replay"

@@ -7,6 +7,9 @@ import pytest
 
 from tests.deploy.chart import PRODUCTION, SCALED, Values, render
 
+REPLAYS: Values = {"settings": {"DISABLED_WEBHOOK": "replay"}}
+EVOLUTIONS: Values = {"database": {"kind": "postgresql"}, "secrets": {"databaseUri": "postgresql://h/evolution"}}
+
 
 @pytest.mark.parametrize(
     ("values", "words"),
@@ -36,6 +39,19 @@ from tests.deploy.chart import PRODUCTION, SCALED, Values, render
         ({"secrets": {"opsWebhookSecret": "whsec_x"}}, "secrets.opsWebhookUrl, which is empty"),
         ({"secrets": {"historyDatabaseUri": "sqlite:///history.db"}}, "historyDatabaseUri"),
         ({"history": {"days": 0}}, "/history/days"),
+        ({"archive": {"hours": 0}}, "/archive/hours"),
+        ({"archive": {"hours": 8761}}, "/archive/hours"),
+        ({"archive": {"maxBytes": "5 G"}}, "/archive/maxBytes"),
+        ({"archive": {"maxBytes": "512KiB"}}, "/archive/maxBytes"),
+        ({"archive": {"keep": True}}, "keep"),
+        ({"settings": {"ARCHIVE": "false"}}, "settings.ARCHIVE: has a value of its own"),
+        (REPLAYS | {"archive": {"enabled": False}}, "sends from the archive: archive.enabled"),
+        (REPLAYS | {"history": {"keep": "failures"}}, "needs all of the history"),
+        ({"settings": REPLAYS["settings"] | {"HISTORY": "off"}}, "needs all of the history"),
+        (
+            {"settings": REPLAYS["settings"] | {"WEBHOOK_SOURCE": "evolution"}, **EVOLUTIONS},
+            "needs settings.WEBHOOK_SOURCE: own",
+        ),
         ({"networkPolicy": {"historyDatabase": {"to": [{}]}}}, "/networkPolicy/historyDatabase/to/0"),
         (
             SCALED | {"settings": {"HISTORY_WRITER": "false"}, "historyWriter": {"enabled": True}},

@@ -8,6 +8,7 @@
 {{- include "worker.checkScaling" . -}}
 {{- include "worker.checkApi" . -}}
 {{- include "worker.checkSettings" . -}}
+{{- include "worker.checkReplay" . -}}
 {{- include "worker.checkLabels" . -}}
 {{- include "worker.checkResources" . -}}
 {{- include "worker.checkNetworks" . -}}
@@ -100,6 +101,16 @@
 {{- end -}}
 {{- end }}
 
+{{- /* As the worker's own settings: it would not start. */ -}}
+{{- define "worker.checkReplay" -}}
+{{- $v := .Values }}{{ $settings := $v.settings | default dict -}}
+{{- if eq (dig "DISABLED_WEBHOOK" "" $settings | toString) "replay" -}}
+{{- if not $v.archive.enabled }}{{ fail "settings.DISABLED_WEBHOOK is replay, which sends from the archive: archive.enabled" }}{{ end -}}
+{{- if ne (include "worker.source" .) "own" }}{{ fail "settings.DISABLED_WEBHOOK is replay, which needs settings.WEBHOOK_SOURCE: own" }}{{ end -}}
+{{- if ne ($v.history.keep | default (dig "HISTORY" "all" $settings)) "all" }}{{ fail "settings.DISABLED_WEBHOOK is replay, which needs all of the history: history.keep" }}{{ end -}}
+{{- end -}}
+{{- end }}
+
 {{- define "worker.checkScaling" -}}
 {{- $v := .Values }}{{ $scaling := $v.autoscaling -}}
 {{- if and (eq $scaling.kind "keda") (not $v.secrets.existingSecret) (not $v.secrets.managementUri) -}}
@@ -125,7 +136,7 @@
 
 {{- define "worker.checkSettings" -}}
 {{- $v := .Values -}}
-{{- range $name := list "RABBITMQ_URI" "DATABASE_CONNECTION_URI" "WEBHOOK_SECRET_KEY" "AUTHENTICATION_API_KEY" "RABBITMQ_EXCHANGE_NAME" "WORKER_QUEUE_PREFIX" "WEBHOOK_REQUEST_TIMEOUT_MS" "WORKER_DRAIN_SECONDS" "EGRESS_ALLOW" "METRICS_HOST" "METRICS_PORT" "SERVER_HOST" "SERVER_PORT" "RABBITMQ_URI_FILE" "DATABASE_CONNECTION_URI_FILE" "AUTHENTICATION_API_KEY_FILE" -}}
+{{- range $name := list "RABBITMQ_URI" "DATABASE_CONNECTION_URI" "WEBHOOK_SECRET_KEY" "AUTHENTICATION_API_KEY" "RABBITMQ_EXCHANGE_NAME" "WORKER_QUEUE_PREFIX" "WEBHOOK_REQUEST_TIMEOUT_MS" "WORKER_DRAIN_SECONDS" "EGRESS_ALLOW" "METRICS_HOST" "METRICS_PORT" "SERVER_HOST" "SERVER_PORT" "ARCHIVE" "ARCHIVE_HOURS" "ARCHIVE_MAX_BYTES" "RABBITMQ_URI_FILE" "DATABASE_CONNECTION_URI_FILE" "AUTHENTICATION_API_KEY_FILE" -}}
 {{- range $where := list "settings" "extraEnv" -}}
 {{- $names := list -}}
 {{- if eq $where "settings" }}{{ $names = keys ($v.settings | default dict) }}{{ else }}{{ range $v.extraEnv }}{{ $names = append $names .name }}{{ end }}{{ end -}}

@@ -39,6 +39,15 @@ Each takes (dict "root" $ "component" "worker" | "api" | "history" | "migrate").
 {{- if not (kindIs "invalid" $v.history.days) }}
 - {name: HISTORY_DAYS, value: {{ int64 $v.history.days | quote }}}
 {{- end }}
+{{- if not $v.archive.enabled }}
+- {name: ARCHIVE, value: "false"}
+{{- end }}
+{{- if not (kindIs "invalid" $v.archive.hours) }}
+- {name: ARCHIVE_HOURS, value: {{ int64 $v.archive.hours | quote }}}
+{{- end }}
+{{- with $v.archive.maxBytes }}
+- {name: ARCHIVE_MAX_BYTES, value: {{ . | quote }}}
+{{- end }}
 {{- if and (eq .component "worker") $v.historyWriter.enabled }}
 - {name: HISTORY_WRITER, value: "false"}
 {{- end }}
