@@ -29,13 +29,15 @@ class Jobs:
             connection.execute(insert(JOBS).values(**values, leased=0, stop=0, state=job.state.value, job=_text(job)))
 
     def find(self, job_id: str, owner: str | None) -> Job | None:
-        if not is_name("id", job_id):
+        if not _can_be(job_id, owner):
             return None
         with self._engine.connect() as connection:
             found = connection.execute(_of(owner).where(_C.id == job_id)).scalar_one_or_none()
         return None if found is None else _decode(str(found))
 
     def newest(self, owner: str | None, limit: int) -> Sequence[Job]:
+        if not _can_be("", owner):
+            return ()
         ordered = _of(owner).order_by(_C.created_at.desc(), _C.id.desc()).limit(limit)
         with self._engine.connect() as connection:
             return [_decode(str(text)) for text in connection.execute(ordered).scalars()]
@@ -68,7 +70,7 @@ class Jobs:
 
     def stop(self, job_id: str, owner: str | None, now: int) -> bool:
         """Also one whose process is gone: nobody holds it."""
-        if not is_name("id", job_id):
+        if not _can_be(job_id, owner):
             return False
         with self._engine.begin() as connection:
             its = (_C.id == job_id) & _C.state.in_(_OPEN)
@@ -93,6 +95,11 @@ def _next(rows: Iterable[Any]) -> Iterator[Any]:
         elif (endpoint := (row.instance, row.webhook)) not in busy:
             busy.add(endpoint)
             yield row
+
+
+def _can_be(job_id: str, owner: str | None) -> bool:
+    """Whether a job of this id and owner can have been kept: no driver takes what is no text."""
+    return is_name("id", job_id) and (owner is None or is_name("instance", owner))
 
 
 def _of(owner: str | None) -> Select[Any]:
