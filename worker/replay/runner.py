@@ -152,7 +152,7 @@ class Runner:
         await self._settled()
         end = await archive.mark()
         before = await self._edge(archive, end)
-        async for batch, _ in self._batches(archive, self._job.start, end, before, COUNTED):
+        async for batch, _ in self._batches(archive, self._job.start, end, before, lambda: COUNTED):
             fates = Fates(await self._outside.moments([each.id for each in batch]))
             for candidate in batch:
                 found[self._fate(fates, candidate)] += 1
@@ -198,7 +198,7 @@ class Runner:
 
     async def _send(self, archive: Archive, publish: Publish, end: str, before: int | None) -> None:
         assert self._job.position is not None
-        async for batch, after in self._batches(archive, self._job.position, end, before, self._pace.batch):
+        async for batch, after in self._batches(archive, self._job.position, end, before, lambda: self._pace.batch):
             fates = Fates(await self._outside.moments([each.id for each in batch]))
             met = sum(fates.skipped_since(each.id, SKIPPED, self._job.asked.since) for each in batch)
             chosen = [each for each in batch if self._sends(fates, each)]
@@ -257,9 +257,10 @@ class Runner:
         return await archive.offset_at(edge, end)
 
     async def _batches(
-        self, archive: Archive, offset: int, end: str, before: int | None, size: int
+        self, archive: Archive, offset: int, end: str, before: int | None, size: Callable[[], int]
     ) -> AsyncIterator[tuple[list[Candidate], int]]:
-        """Candidates in front of the offset `before` and of the mark `end`, and the offset behind them.
+        """Candidates in front of the offset `before` and of the mark `end`, and the offset behind them; `size` of them,
+        which may change meanwhile.
 
         An empty batch every 10,000 events says how far it has come."""
         batch: list[Candidate] = []
@@ -276,7 +277,7 @@ class Runner:
                 candidate = await self._chosen(archived)
                 if candidate is not None:
                     batch.append(candidate)
-                if len(batch) >= size or looked % 10_000 == 0:
+                if len(batch) >= size() or looked % 10_000 == 0:
                     yield batch, following
                     batch = []
         yield batch, following
