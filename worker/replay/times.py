@@ -33,6 +33,7 @@ class Times:
         return cls(found)
 
     def of(self, offset: int, otherwise: float) -> float:
-        """Unix seconds; `otherwise` where nothing is known."""
-        at = bisect_right(self._offsets, offset) - 1
-        return self._times[at] if at >= 0 else otherwise
+        """Unix seconds; `otherwise` where nothing is known. In front of all moments: no younger than the first."""
+        if not self._times:
+            return otherwise
+        return self._times[max(0, bisect_right(self._offsets, offset) - 1)]
