@@ -6,7 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aio_pika.abc import AbstractConnection
 
@@ -74,6 +74,8 @@ class Replayer:
         self.running = True
         try:
             return await self._run(held)
+        except JobLost:
+            return None  # as it was to end: whoever has it now ends it
         finally:
             self.running = False
 
@@ -83,15 +85,14 @@ class Replayer:
         log.info("a replay begins, or goes on", extra={"job": job.id, "instance": job.asked.instance})
         try:
             ended = await runner.run()
-        except JobLost:
-            return None
         except JobStopped:
             ended = await runner.end(State.STOPPED, None)
         except LATER as error:
             await self._later(runner, self._settings.rabbitmq_uri.clean(in_words(error)))
             return None
         except asyncio.CancelledError:
-            await runner.release(None, _ms())
+            with suppress(JobLost, JobStopped, StoreUnavailable):  # else its lease runs out
+                await runner.release(None, _ms())
             raise
         except Exception as error:
             log.exception("a replay failed: this is a fault of ours", extra={"job": job.id})
