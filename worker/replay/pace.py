@@ -51,10 +51,11 @@ class Pace:
             self._free_at = max(now, self._free_at) + len(new) / self._rate
 
     def taken(self, ids: Collection[str], now: float) -> None:
-        """Of those `ahead`, these have been taken."""
+        """Of those `ahead`, these have been taken. None of them: the window does not grow by asking."""
+        before = len(self._ahead)
         self._ahead = deque(item for item in self._ahead if item[0] not in ids)
         oldest = now - self._ahead[0][1] if self._ahead else 0.0
-        if oldest < SOON_SECONDS:
-            self._window = min(MOST, self._window * 2)
-        elif oldest > LATE_SECONDS:
+        if oldest > LATE_SECONDS:
             self._window = max(LEAST, self._window // 2)
+        elif oldest < SOON_SECONDS and len(self._ahead) < before:
+            self._window = min(MOST, self._window * 2)
