@@ -1,0 +1,263 @@
+"""A replay among faults that real parts cannot show on demand: each ends with what was missing sent, and said so."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from tests.replay.fakes import HOOK, HOUR, MS, NOW, Killed, World, delivery, job, world
+from worker.domain.past import Past
+from worker.domain.webhook import Webhook
+from worker.replay.fates import Moment
+from worker.replay.jobs import Asked, Counts, Job, JobLost, JobStopped, Kind, State
+from worker.replay.pace import LEAST
+from worker.replay.selection import NotNow
+from worker.webhooks.store import StoreUnavailable
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rest takes a turn of the loop; the worlds' clocks stand still but where a test moves them."""
+    turn = asyncio.sleep
+
+    async def rest(_: float) -> None:
+        await turn(0)
+
+    monkeypatch.setattr("worker.replay.runner.asyncio.sleep", rest)
+
+
+async def test_what_the_history_does_not_show_as_delivered_is_sent_in_order_with_its_own_id() -> None:
+    around = world(12)
+    around.shows("Delivered", "ok", 0, 5)
+    around.shows("Retried", "5xx", 1)
+    around.shows("Skipped", "stale", 2)
+    around.shows("DeadLettered", "rejected", 3)
+    ended = await around.runner(job()).run()
+    assert (ended.state, ended.sent) == (State.DONE, 9 - 1)
+    assert ended.counts == Counts(found=12, delivered=2, on_their_way=1, to_send=8)
+    assert around.sent == [3, 4, 6, 7, 8, 9, 10, 11]
+    first: Past = around.pasts[0]
+    assert (first.webhook_id, first.replayed, first.exchange) == ("default", NOW, "evolution")
+    again = await around.runner(replace_id(job(), "replay_2")).run()
+    assert (again.sent, len(around.sent)) == (0, 8), "run twice, it sends nothing twice"
+
+
+def replace_id(one: Job, name: str) -> Job:
+    return Job(name, one.asked, one.created_at)
+
+
+async def test_a_dry_run_counts_and_sends_nothing() -> None:
+    around = world(5)
+    ended = await around.runner(job(dry_run=True)).run()
+    assert (ended.state, ended.counts, around.sent) == (State.DONE, Counts(5, 0, 0, 5), [])
+
+
+async def test_all_of_it_means_also_what_was_delivered_but_nothing_twice() -> None:
+    around = world(8)
+    around.shows("Delivered", "ok", *range(8))
+    ended = await around.runner(job(everything=True)).run()
+    assert (ended.sent, around.sent) == (8, list(range(8)))
+    await around.runner(job(everything=True)).run()
+    assert len(around.sent) == 8, "the same job, begun once more"
+
+
+async def test_batches_grow_with_what_is_taken() -> None:
+    around = world(200)
+    kept = []
+    keep = around.keep_job
+
+    async def counted(*given: object) -> object:
+        kept.append(given)
+        return await keep(*given)  # type: ignore[arg-type]
+
+    around.keep_job = counted  # type: ignore[method-assign,assignment]
+    ended = await around.runner(job()).run()
+    assert ended.sent == 200
+    assert len(kept) < 20, "batches of four would have been fifty"
+
+
+@pytest.mark.parametrize("keeps", range(2, 8))
+async def test_killed_after_publishing_and_before_keeping_nothing_is_missing_and_nothing_twice(keeps: int) -> None:
+    """The rows of what was published are there: they take the batch in doubt out again."""
+    around = world(30)
+    around.keeps = keeps
+    with pytest.raises(Killed):
+        await around.runner(job()).run()
+    around.keeps = None
+    around.now += 30
+    ended = await around.runner().run()
+    assert ended.state is State.DONE
+    assert sorted(around.sent) == list(range(30))
+
+
+async def test_killed_before_its_rows_are_written_one_batch_at_most_comes_twice() -> None:
+    around = world(30)
+    around.delivers = False
+    note = around.note
+
+    async def gone(_: object) -> None:
+        raise Killed
+
+    around.note = gone  # type: ignore[method-assign,assignment]
+    with pytest.raises(Killed):
+        await around.runner(job()).run()
+    in_doubt = list(around.sent)
+    around.note, around.delivers = note, True  # type: ignore[method-assign]
+    await around.runner().run()
+    assert set(around.sent) == set(range(30))
+    assert sorted({each for each in around.sent if around.sent.count(each) > 1}) == in_doubt
+
+
+async def test_a_publish_that_fails_is_told_and_the_next_process_sends_the_rest() -> None:
+    around = world(20)
+    around.fails_at = 7
+    with pytest.raises(ConnectionError):
+        await around.runner(job()).run()
+    around.fails_at = None
+    ended = await around.runner().run()
+    assert ended.state is State.DONE
+    assert set(around.sent) == set(range(20))
+
+
+async def test_while_the_history_is_away_nothing_is_sent() -> None:
+    around = world(5)
+    around.away = StoreUnavailable("away")
+    with pytest.raises(StoreUnavailable):
+        await around.runner(job()).run()
+    assert around.sent == []
+    around.away = None
+    assert (await around.runner().run()).sent == 5
+
+
+async def test_a_receiver_that_takes_nothing_holds_back_what_follows() -> None:
+    around = world(50)
+    around.delivers = False
+    running = asyncio.create_task(around.runner(job()).run())
+    for _ in range(500):
+        await asyncio.sleep(0)
+    assert around.sent == list(range(LEAST))
+    around.rows += [Moment(delivery(number), MS + 1, "Delivered", "ok") for number in around.sent]
+    around.delivers = True
+    assert (await running).sent == 50
+
+
+async def test_a_stop_in_the_middle_ends_it_and_what_was_sent_stays_sent() -> None:
+    around = world(50)
+    around.archive.on_event = lambda offset: setattr(around, "stopped", bool(around.sent) and offset >= 20)
+    runner = around.runner(job())
+    with pytest.raises(JobStopped):
+        await runner.run()
+    ended = await runner.end(State.STOPPED, None)
+    assert (ended.state, around.job) == (State.STOPPED, ended)
+    assert 0 < ended.sent <= len(around.sent) < 50
+
+
+async def test_one_that_lost_its_lease_does_nothing_more() -> None:
+    around = world(50)
+    runner = around.runner(job())
+    around.archive.on_event = lambda offset: setattr(around, "lease", 1) if offset == 30 else None
+    with pytest.raises(JobLost):
+        await runner.run()
+    sent = len(around.sent)
+    with pytest.raises(JobLost):
+        await runner.end(State.DONE, None)
+    assert len(around.sent) == sent < 50
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ([replace(HOOK, paused_at=MS)], "paused"),
+        ([replace(HOOK, enabled=False)], "disabled"),
+    ],
+)
+async def test_a_webhook_that_rests_in_the_middle_makes_it_wait(changed: list[Webhook], words: str) -> None:
+    around = world(50)
+    around.archive.on_event = lambda offset: rests(around, offset, changed)
+    with pytest.raises(NotNow, match=words):
+        await around.runner(job()).run()
+    assert 0 < len(around.sent) < 50
+    around.webhooks, around.archive.on_event = [HOOK], lambda _: None
+    ended = await around.runner().run()
+    assert (ended.state, sorted(around.sent)) == (State.DONE, list(range(50)))
+
+
+def rests(around: World, offset: int, webhooks: list[Webhook]) -> None:
+    """From the 20th of the events that are sent on; seconds pass, so that the webhook is looked up again."""
+    if around.sent and offset >= 20:
+        around.webhooks = webhooks
+        around.now += 11
+
+
+async def test_a_webhook_that_is_gone_ends_it() -> None:
+    around = world(50)
+    around.archive.on_event = lambda offset: rests(around, offset, [])
+    ended = await around.runner(job()).run()
+    assert (ended.state, "set it again" in str(ended.error)) == (State.FAILED, True)
+    assert 0 < len(around.sent) < 50
+
+
+@pytest.mark.parametrize("accept", [False, True])
+async def test_an_archive_that_loses_what_was_to_be_read_stops_it_unless_that_is_accepted(accept: bool) -> None:
+    around = world(50)
+    around.archive.on_event = lambda offset: setattr(around.archive, "head", 30 if around.sent else 0)
+    ended = await around.runner(job(accept_gap=accept)).run()
+    assert "by its bounds before they were read" in str(ended.gone)
+    assert (ended.state, 49 in around.sent) == ((State.DONE, True) if accept else (State.FAILED, False))
+    assert not {10, 20, 25} & set(around.sent)
+
+
+async def test_what_the_archive_had_lost_before_is_said_and_the_rest_is_sent() -> None:
+    around = world(50)
+    around.archive.head = 41
+    ended = await around.runner(job()).run()
+    assert (ended.state, around.sent) == (State.DONE, list(range(40, 50)))
+    assert "older events are gone" in str(ended.gone)
+
+
+def resume(since: int, until: int = MS - 60_000) -> Job:
+    return Job("replay_r", Asked("acme", "default", since, until, Kind.RESUME, accept_gap=True), MS)
+
+
+async def test_a_resume_looks_in_front_of_its_range_for_what_was_taken_late() -> None:
+    around = world(40)
+    since = MS - HOUR + 20_000  # event 20 came then
+    around.shows("Skipped", "paused", *range(22, 40), at=since + 2000)
+    around.shows("Skipped", "paused", 3, 7, at=since + 3000)  # out of a backlog
+    around.shows("Delivered", "ok", 20, 21)
+    ended = await around.runner(resume(since)).run()
+    assert ended.older
+    assert around.sent == [*range(22, 40), 3, 7], "and of what came before nothing else"
+
+
+async def test_a_resume_that_met_all_does_not_look_further() -> None:
+    around = world(40)
+    since = MS - HOUR + 20_000
+    around.shows("Skipped", "paused", *range(20, 40), at=since + 2000)
+    ended = await around.runner(resume(since)).run()
+    assert (ended.older, around.sent) == (False, list(range(20, 40)))
+
+
+@pytest.mark.parametrize("keeps", range(1, 9))
+async def test_a_resume_that_is_killed_anywhere_misses_nothing(keeps: int) -> None:
+    around = world(40)
+    since = MS - HOUR + 20_000
+    around.shows("Skipped", "paused", 5, *range(20, 40), at=since + 2000)
+    around.keeps = keeps
+    with pytest.raises(Killed):
+        await around.runner(resume(since)).run()
+    around.keeps = None
+    ended = await around.runner().run()
+    assert ended.state is State.DONE
+    assert sorted(around.sent) == [5, *range(20, 40)]
+
+
+async def test_the_time_of_a_value_that_passes_counts_from_the_event() -> None:
+    around = world(40)
+    around.webhooks = [replace(HOOK, ttl_seconds={"MESSAGES_UPSERT": 60})]
+    await around.runner(job()).run()
+    oldest = around.pasts[0]
+    assert oldest.first_seen <= NOW - 3590, "an hour old, although it is published now"
+    assert oldest.set_out == NOW
