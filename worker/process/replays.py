@@ -1,5 +1,6 @@
 """For whoever asks for replays, pauses and resumes: the API and the command line. replaying.py carries replays out."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -9,6 +10,7 @@ from worker.broker.connection import BROKER_ERRORS, in_words
 from worker.broker.declare import queue_exists
 from worker.broker.topology import archive_name
 from worker.delivery.ports import PublishFailed
+from worker.domain.notices.trouble import Seen, paused
 from worker.domain.routing import addressees
 from worker.domain.webhook import Endpoint, Webhook
 from worker.process import wiring
@@ -19,7 +21,9 @@ from worker.replay.runner import new_id
 from worker.settings.settings import Settings
 from worker.webhooks import pausing
 from worker.webhooks.changing import Changed, find
-from worker.webhooks.store import WritableStore
+from worker.webhooks.store import StoreUnavailable, WritableStore
+
+log = logging.getLogger(__name__)
 
 REACH_SECONDS = 30.0
 """Beside the caches' age, in front of a pause and behind a resume: a replica's clock, and what it has in hand."""
@@ -67,8 +71,10 @@ class Replays:
     async def pause(self, endpoint: Endpoint) -> Changed:
         """Raises CannotReplay, NoSuchWebhook, AlreadySo, StoreReadOnly."""
         await self._refuse()
-        changed = await pausing.pause(self._webhooks, endpoint, _ms())
+        now = _ms()
+        changed = await pausing.pause(self._webhooks, endpoint, now)
         await self._changed(endpoint.instance, changed.written.revision)
+        await self._report(paused(endpoint.instance, endpoint.webhook_id, now, now))
         return changed
 
     async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Job:
@@ -85,7 +91,16 @@ class Replays:
         job = await self._added(self._missed(endpoint, since))
         changed = await pausing.resume(self._webhooks, endpoint)
         await self._changed(endpoint.instance, changed.written.revision)
+        await self._report(paused(endpoint.instance, endpoint.webhook_id, since, _ms(), resumed=True))
         return job
+
+    async def _report(self, seen: Seen) -> None:
+        """For the notices: of all replicas one tells it. The webhook is paused, or resumed, all the same."""
+        try:
+            await self._store.prepare()
+            await self._store.report(seen)
+        except StoreUnavailable as error:
+            log.warning("nobody is told of a pause: %s", error)
 
     async def enabling(self, webhook: Webhook) -> None:
         """DISABLED_WEBHOOK=replay: the webhook is about to be enabled, and gets what it missed."""

@@ -75,11 +75,11 @@ class Fates:
             for moment in self._of.get(delivery_id, ())
         )
 
-    def passed_on(self, delivery_id: str, since: int) -> bool:
-        """Whether the worker has taken it since it was published by a replay: a row of its own says so."""
-        return any(
-            moment.at >= since and moment.reason != REPLAYED and moment.outcome in _ENDS_OR_TRIES
-            for moment in self._of.get(delivery_id, ())
+    def tries(self, delivery_id: str) -> int:
+        """Rows of the worker's own: each end or attempt. One more than before means that it has been taken since, by
+        whatever clock."""
+        return sum(
+            moment.reason != REPLAYED and moment.outcome in _ENDS_OR_TRIES for moment in self._of.get(delivery_id, ())
         )
 
 

@@ -93,7 +93,7 @@ class Runner:
         self._held = held
         self._share = share
         self._now, self._monotonic = outside.clocks
-        self._began_at = self._ms()
+        self._tries: dict[str, int] = {}
         asked = held.job.asked
         self._selection = Selection(asked, outside.operators, outside.look)
         self._pace = Pace(asked.rate, self._monotonic())
@@ -204,6 +204,7 @@ class Runner:
             chosen = [each for each in batch if self._sends(fates, each)]
             await self._room(len(chosen))
             await self._published(chosen, publish)
+            self._tries |= {each.id: fates.tries(each.id) for each in chosen}
             sent = self._job.sent + len(chosen)
             await self._keep(replace(self._job, position=after, sent=sent, skipped=self._job.skipped + met))
 
@@ -238,7 +239,10 @@ class Runner:
             ahead = self._pace.ahead
             if seconds == float("inf"):
                 fates = Fates(await self._outside.moments(ahead))
-                self._pace.taken({each for each in ahead if fates.passed_on(each, self._began_at)}, self._monotonic())
+                taken = {each for each in ahead if fates.tries(each) > self._tries[each]}
+                self._pace.taken(taken, self._monotonic())
+                for each in taken:
+                    del self._tries[each]
             await self._rest(min(seconds, 0.25))
 
     # Reading.

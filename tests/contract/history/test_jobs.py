@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.contract.history.conftest import NOON, NewHistory
 from worker.history.store import HistoryStore
 from worker.replay.jobs import Asked, Counts, Job, JobLost, JobStopped, State
+from worker.stores.history.kinds import DAY_MS
 from worker.stores.history.store import Store
 
 LEASE = 20_000
@@ -173,3 +174,13 @@ async def test_hostile_texts_in_a_job_come_back_as_they_were(store: Store) -> No
     found = await store.job("replay_x", asked.instance)
     assert found is not None
     assert found.asked == asked
+
+
+async def test_those_that_have_ended_go_when_the_history_of_their_time_goes(store: Store) -> None:
+    old = [replace(job(number), created_at=NOON - 40 * DAY_MS + number) for number in (1, 2)]
+    await added(store, *old, job(3))
+    held = await store.claim_job(NOON, NOON + LEASE)
+    assert held is not None
+    await store.keep_job(held, replace(held.job, state=State.DONE, ended_at=NOON), NOON)
+    await store.tidy(NOON)
+    assert [one.id for one in await store.jobs(None, 10)] == ["replay_3", "replay_2"]

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from worker.domain.history import Row
-from worker.domain.notices.notice import Kind, Notice, Sample
+from worker.domain.notices.notice import Kind, Notice, Sample, fix
 from worker.domain.notices.trouble import (
     DIGEST_MS,
     FAILING_MS,
@@ -17,6 +17,7 @@ from worker.domain.notices.trouble import (
     after,
     due,
     is_past,
+    paused,
     seen_in,
     told,
 )
@@ -213,3 +214,26 @@ def test_an_endpoint_that_nobody_tries_any_more_is_forgotten(owner: Owner) -> No
     (trouble,) = owner.troubles.values()
     assert not is_past(trouble, T + 999, 1000)
     assert is_past(trouble, T + 1000, 1000)
+
+
+def test_a_pause_is_told_once_with_the_command_that_ends_it_and_forgotten_with_the_resume() -> None:
+    known = after(None, paused("acme", "default", T, T))
+    assert known is not None
+    notice = due(known, T + 5000)
+    assert notice is not None
+    assert (notice.kind, notice.since, fix(notice)) == (
+        Kind.PAUSED,
+        T / 1000,
+        "webhook-worker webhook resume --id=default acme",
+    )
+    known = told(known, notice, 1, T + 5000)
+    assert known is not None
+    assert due(known, T + MINUTE) is None
+    over = after(known, paused("acme", "default", T, T + MINUTE, resumed=True))
+    assert over is not None
+    assert (due(over, T + MINUTE), is_past(over, T + MINUTE, 1)) == (None, True)
+
+
+def test_a_pause_that_is_over_before_it_was_told_is_never_told() -> None:
+    known = after(None, paused("acme", "default", T, T))
+    assert after(known, paused("acme", "default", T, T + 1000, resumed=True)) is None

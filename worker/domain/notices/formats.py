@@ -69,6 +69,8 @@ def title(kind: str, data: Data) -> str:
             return f"{whose} fails"
         case Kind.RECOVERED:
             return f"{whose} works again"
+        case Kind.PAUSED:
+            return f"{whose} was paused"
         case Kind.DISABLED:
             return f"{whose} was disabled"
         case Kind.DEAD if data.webhook is None:

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     FAILING = "webhook.failing"
     RECOVERED = "webhook.recovered"
     DISABLED = "webhook.disabled"
+    PAUSED = "webhook.paused"
     DEAD = "webhook.dead"
     SELF_FAULT = "worker.self_fault"
     BACKLOG = "worker.backlog"
@@ -121,6 +122,8 @@ def fix(notice: Notice) -> str | None:
     match notice.kind:
         case Kind.DISABLED if notice.instance:
             return _command("webhook", "set", *_id(notice), "--enabled", *_instance(notice.instance))
+        case Kind.PAUSED:
+            return _command("webhook", "resume", *_id(notice), *_instance(notice.instance))
         case Kind.FAILING if notice.instance:
             return _command("webhook", "test", *_id(notice), *_instance(notice.instance))
         case Kind.DEAD | Kind.RECOVERED:

@@ -37,6 +37,7 @@ class TroubleKind(StrEnum):
     DEAD = "dead"
     SELF_FAULT = "self_fault"
     BACKLOG = "backlog"
+    PAUSED = "paused"
     SILENT = "silent"
 
 
@@ -117,6 +118,14 @@ def silence(instance: str, since: int, reason: str | None, now: int) -> Seen:
     return Seen(key, now) if reason is None else Seen(key, None, since, now, 1, Example(reason, None))
 
 
+def paused(instance: str, webhook: str, since: int, now: int, *, resumed: bool = False) -> Seen:
+    """That somebody paused the webhook at `since`, or resumed it `now`."""
+    key = Key(TroubleKind.PAUSED, instance, webhook)
+    if resumed:
+        return Seen(key, now)
+    return Seen(key, None, since, since, 1, Example("somebody paused it: nothing is sent to it until its resume", None))
+
+
 def _successes(good: Mapping[tuple[str | None, str | None], int]) -> dict[Key, Seen]:
     found: dict[Key, Seen] = {}
     for (instance, webhook), at in good.items():
@@ -178,6 +187,8 @@ def due(trouble: Trouble, now: int) -> Notice | None:
             return _notice(Kind.SELF_FAULT, trouble, trouble.example.reason, now)
         case TroubleKind.BACKLOG if trouble.told is None and trouble.last - trouble.since >= BACKLOG_MS:
             return _notice(Kind.BACKLOG, trouble, trouble.example.reason, now)
+        case TroubleKind.PAUSED if trouble.told is None:
+            return _notice(Kind.PAUSED, trouble, trouble.example.reason, now)
         case TroubleKind.SILENT if trouble.told is None and trouble.over is None:
             return _notice(Kind.SILENT, trouble, trouble.example.reason, now)
     return None
@@ -204,6 +215,8 @@ def is_past(trouble: Trouble, now: int, keep_ms: int) -> bool:
             return trouble.count == 0 and (trouble.told is None or now - trouble.told >= DIGEST_MS)
         case TroubleKind.SELF_FAULT | TroubleKind.BACKLOG:
             return now - max(trouble.last, trouble.told or 0) >= AGAIN_MS
+        case TroubleKind.PAUSED if trouble.over is not None:
+            return True
     return trouble.over is None and now - trouble.last >= keep_ms
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, Engine, Select, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, insert, select, update
 
 from worker.replay.jobs import ENDED, Held, Job, JobLost, JobStopped, State
 from worker.stores.history.schema import JOBS
@@ -84,6 +84,11 @@ class Jobs:
                 values |= {"state": job.state.value, "job": _text(job), "leased": 0}
             connection.execute(update(JOBS).where(mine).values(values))
         return True
+
+    def forget(self, before: int) -> None:
+        """Drops those that were asked for before then (Unix ms) and have ended."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(JOBS).where(_C.created_at < before, _C.state.not_in(_OPEN)))
 
 
 def _next(rows: Iterable[Any]) -> Iterator[Any]:

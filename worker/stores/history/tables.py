@@ -59,6 +59,7 @@ class HistoryTables:
         self._listening = ListeningTable(self._engine, kind, self._troubles)
         self._writing = Writing(self._engine, kind, keep_days * DAY_MS, self._troubles.see)
         self._jobs = Jobs(self._engine)
+        self._keep_ms = keep_days * DAY_MS
         self._tidying = Tidying(self._engine, kind, keep_days * DAY_MS, self._listening.forget)
         self._kept_open: sqlite3.Connection | None = None
         if database.dialect == "postgresql":
@@ -93,6 +94,7 @@ class HistoryTables:
         return self._do(lambda: self._listening.silent(now))
 
     def tidy(self, now: int) -> Tidied:
+        self._do(lambda: self._jobs.forget(now - self._keep_ms))
         return self._do(lambda: self._tidying.tidy(now))
 
     def claim(self, now: int) -> Sequence[Claimed]:
