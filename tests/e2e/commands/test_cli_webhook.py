@@ -89,7 +89,8 @@ def test_set_get_list_delete(cli: Cli) -> None:
     assert (default["headers"], default["secrets"]) == ({"X-Tenant": "***"}, 1)
     assert (default["rate_limit"], default["concurrency"]) == ({"per_second": 10, "burst": 20}, 3)
     assert [found["id"] for found in json.loads(cli("get", "acme", "--id", "audit", "--json")[1])] == ["audit"]
-    assert len(cli("get", "acme")[1].splitlines()) == 3
+    shown = cli("get", "acme")[1].splitlines()
+    assert [line.split()[0] for line in shown] == ["INSTANCE", "acme", "acme", "audit:", "default:"]
 
     assert [row["instance"] for row in json.loads(cli("list", "--json")[1])] == ["acme", "acme", "beta"]
     assert len(json.loads(cli("list", "--json", "--limit", "2")[1])) == 2

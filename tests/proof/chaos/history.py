@@ -70,6 +70,10 @@ UNSENT_SECONDS = 2.0
 second, its confirm may be slow, and one that failed is tried again after a second."""
 
 
+ON_ITS_WAY_SECONDS = 0.05
+"""A POST of a process that was just killed may still arrive."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """An attempt as the receiver saw it, in monotonic seconds: from its arrival to its answer (None: it got none)."""
@@ -80,4 +84,7 @@ class Span:
 
 def may_be_forgotten(span: Span, kills: Sequence[float]) -> bool:
     """Whether its process may have been killed before it could tell: during the attempt, or just after it."""
-    return any(span.began <= at and (span.ended is None or at <= span.ended + UNSENT_SECONDS) for at in kills)
+    return any(
+        span.began <= at + ON_ITS_WAY_SECONDS and (span.ended is None or at <= span.ended + UNSENT_SECONDS)
+        for at in kills
+    )

@@ -26,6 +26,7 @@ from tests.support.local_broker import LocalBroker
 from tests.support.postgres import Postgres
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
+from tests.support.worker import Worker
 
 ATTEMPTS = 4
 DELAYS = (1, 2, 5, 15, 45, 135, 405, 1215, 3645)
@@ -52,9 +53,6 @@ SETTINGS = {
 SETTLE_SECONDS = 60.0
 CALM_LOOKS = 3
 """A message between two queues is in neither for a moment: so many looks in a row must find nothing."""
-
-FLOWING_ROWS = 50
-"""Fewer wait for their quarter of a second at any time."""
 
 FLOWING_SECONDS = 20.0
 
@@ -144,14 +142,9 @@ class World:
         return True
 
     async def history_flows(self) -> None:
-        """Until the workers have told what they knew when RabbitMQ was away: the next fault may kill them."""
-
-        async def waiting() -> float:
-            alive = [replica.worker for replica in self.replicas if replica.worker.running]
-            return max([await one.metric("history_rows_waiting") for one in alive], default=0)
-
+        """Until RabbitMQ has what the workers know now and could not tell it before: the next fault may kill them."""
         with suppress(AssertionError, OSError, aiohttp.ClientError, TimeoutError):
-            await eventually(waiting, lambda rows: rows <= FLOWING_ROWS, FLOWING_SECONDS, "history to flow")
+            await asyncio.gather(*(_told(replica.worker) for replica in self.replicas if replica.worker.running))
 
     async def what_is_left(self) -> str:
         """For whoever looks for the reason: messages ready in the queues, and what each worker holds."""
@@ -267,6 +260,16 @@ async def _delete_queues(made: World) -> None:
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def _told(worker: Worker) -> None:
+    rows = await worker.metric("history_rows_total")
+
+    async def confirmed() -> float:
+        waiting = await worker.metric("history_rows_waiting")
+        return await worker.metric("history_rows_total") - waiting
+
+    await eventually(confirmed, lambda count: count >= rows, FLOWING_SECONDS, "history to flow")
 
 
 def _names() -> Names:
