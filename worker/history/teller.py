@@ -53,6 +53,7 @@ class Teller:
         self._on_silent = on_silent
         self._reported: set[TroubleKind] = set()
         self._waits = False
+        self._worked = False  # until then its writer may not have made the database, and says so if it cannot
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -68,9 +69,11 @@ class Teller:
             for claimed in await self._store.claim(self._now_ms()):
                 await self._tell(claimed)
                 self._waits = False
+            if not self._worked:
+                self._worked, self._waits = True, False
         except (StoreUnavailable, ConfigUnavailable, PublishFailed) as error:
             if not self._waits:
-                log.warning("notices wait: %s", error)
+                log.log(logging.WARNING if self._worked else logging.INFO, "notices wait: %s", error)
             self._waits = True
 
     async def _report(self) -> None:
