@@ -65,7 +65,7 @@ class Redrive:
         self._limit = limit
         self._now = now
         self._deliver = deliver
-        self._publisher = Publisher(topology, _nothing_to_prepare, _nobody_asks)
+        self._publisher = Publisher.of_a_command(topology)
         self._publishing = Tasks()
         self._chosen = self._bytes = self._postponed = 0
         self._browser: Browser | None = None
@@ -172,11 +172,3 @@ def _trace_of(headers: Mapping[str, object]) -> Headers:
     """A letter's next life belongs to the trace of the one before."""
     found = {name: headers.get(name) for name in TRACE_HEADERS}
     return {name: text for name, text in found.items() if isinstance(text, str)}
-
-
-async def _nothing_to_prepare(_: AbstractConnection) -> None:
-    """The worker declares the queues; a command uses them."""
-
-
-def _nobody_asks(_: bool) -> None:
-    """A command's connection is no metric."""

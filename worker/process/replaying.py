@@ -8,8 +8,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from aio_pika.abc import AbstractConnection
-
 from worker.basics.clock import Clocks
 from worker.broker.archive.keeping import connected
 from worker.broker.archive.reading import Archive
@@ -137,7 +135,7 @@ class Replayer:
         """One connection to read on, one to publish on: during an alarm RabbitMQ reads nothing from the latter."""
         settings, prefix = self._settings, self._settings.worker_queue_prefix
         queues = topology(prefix, settings.rabbitmq_exchange_name, ())
-        publisher = Publisher(queues, _nothing_to_prepare, lambda _: None)
+        publisher = Publisher.of_a_command(queues)
 
         async def publish(body: bytes, past: Past) -> object:
             return await publisher.publish(queues.retries, body, headers_of(past))
@@ -159,10 +157,6 @@ async def opened_history(settings: Settings) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
-
-
-async def _nothing_to_prepare(_: AbstractConnection) -> None:
-    """The worker declares the queues; a replay uses them."""
 
 
 def _ms() -> int:

@@ -4,12 +4,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from worker.domain.choosing.jid import addresses_of, canonical_jid
+from worker.domain.choosing.jid import addresses_meant
 from worker.domain.choosing.quick_chat import quick_chat
 from worker.domain.choosing.subscriptions import Look, Subscriptions, subscriptions
 from worker.domain.event import Event, InvalidEvent, identity, parse
 from worker.domain.past import Past
-from worker.domain.routing import Delivery, addressees, delivery_id, route
+from worker.domain.routing import Delivery, addressees, route
 from worker.domain.webhook import Webhook
 from worker.replay.archive import Archived
 from worker.replay.jobs import Asked
@@ -47,7 +47,7 @@ class Selection:
         self._asked = asked
         self._operators = operators
         self._look = look
-        self._chats = None if asked.chat is None else _chats(asked.chat)
+        self._chats = None if asked.chat is None else frozenset(addresses_meant(asked.chat))
         self._known = subscriptions(())
         self._webhook: Webhook | None = None
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -79,10 +79,10 @@ class Selection:
             return None
         event_id = identity(archived.body, archived.message_id)
         past = Past(event_id, 0, archived.exchange, archived.routing_key)
-        if not isinstance(route(event, past, self._webhook, self._known), Delivery) or self._refused(event):
+        routed = route(event, past, self._webhook, self._known)
+        if not isinstance(routed, Delivery) or self._refused(event) or not self._is_new(routed.id):
             return None
-        found = Candidate(delivery_id(event_id, event.instance, self._webhook.id), event_id, archived, event)
-        return found if self._is_new(found.id) else None
+        return Candidate(routed.id, event_id, archived, event)
 
     def _is_asked_for(self, event: Event) -> bool:
         asked = self._asked
@@ -103,10 +103,3 @@ class Selection:
         if len(self._seen) > MOST_REMEMBERED:
             self._seen.popitem(last=False)
         return True
-
-
-def _chats(asked: str) -> frozenset[str]:
-    """As the history's filter: a number means every kind of its addresses."""
-    if asked.isascii() and asked.isdigit():
-        return frozenset(addresses_of(asked))
-    return frozenset({canonical_jid(asked) or asked})

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 from aio_pika.abc import AbstractConnection
 
@@ -63,6 +63,11 @@ class Publisher:
         self._sizes = MessageSizes()
         self._probing = Tasks()
         self._one_probe = asyncio.Lock()
+
+    @classmethod
+    def of_a_command(cls, topology: Topology) -> Self:
+        """The worker declares the queues, a command uses them; and its connection is no metric."""
+        return cls(topology, _nothing_to_prepare, lambda _: None)
 
     # What the supervisor calls.
 
@@ -201,3 +206,7 @@ class Publisher:
         if self._rejecting.rejected(queue, self._monotonic()):
             log.warning("the queue %s goes on rejecting: trying it on a new connection", queue)
             self._unfit.set()
+
+
+async def _nothing_to_prepare(_: AbstractConnection) -> None:
+    """See of_a_command."""

@@ -78,3 +78,8 @@ _KINDS = {"g.us": "groups", "newsletter": "channels", "broadcast": "broadcasts"}
 def addresses_of(user: str) -> tuple[str, ...]:
     """Every canonical address with this user part: `5511` -> `5511@s.whatsapp.net`, `5511@lid`, and so on."""
     return tuple(f"{user}@{server}" for server in dict.fromkeys(_SERVERS.values()))
+
+
+def addresses_meant(chat: str) -> tuple[str, ...]:
+    """What a person means who names a chat: a number, every kind of its addresses; else its canonical address."""
+    return addresses_of(chat) if chat.isascii() and chat.isdigit() else (canonical_jid(chat) or chat,)

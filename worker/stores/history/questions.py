@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, func, select
 
-from worker.domain.choosing.jid import addresses_of, canonical_jid
+from worker.domain.choosing.jid import addresses_meant
 from worker.domain.history import Row
 from worker.domain.notices.receivers import OPERATOR
 from worker.domain.outcome import DeadLettered, Delivered, Parked, Retried, Skipped
@@ -76,20 +76,13 @@ def _conditions(history: Table, question: Question) -> Iterator[ColumnElement[bo
     for name in FILTERED:
         value = getattr(question, name)
         if value is not None:
-            yield history.c.chat.in_(_chats(value)) if name == "chat" else history.c[name] == value
+            # Rows have canonical addresses. Trade-off: of a number, the rows of all its addresses are read and sorted;
+            # an address alone is read in order.
+            yield history.c.chat.in_(addresses_meant(value)) if name == "chat" else history.c[name] == value
     if question.since is not None:
         yield history.c.at >= question.since
     if question.until is not None:
         yield history.c.at < question.until
-
-
-def _chats(asked: str) -> tuple[str, ...]:
-    """Rows have canonical addresses: a number is looked for under every kind of them.
-
-    Trade-off: the rows of all its addresses are read and sorted; an address alone is read in order.
-    """
-    jid = canonical_jid(asked)
-    return addresses_of(asked) if asked.isascii() and asked.isdigit() else (jid or asked,)
 
 
 def next_webhook(history: Table, instance: str, after: str | None) -> Select[Any]:
