@@ -150,7 +150,7 @@ WEBHOOK_RETRY_MULTIPLIER 0.9 nan inf 1e3 -3 {"1" * 400}
 WEBHOOK_RETRY_INITIAL_DELAY_SECONDS 0 0.5 2592001
 WEBHOOK_RETRY_MAX_DELAY_SECONDS 4
 WEBHOOK_RETRY_JITTER_FACTOR 1.01 -0.1
-WEBHOOK_RETRY_NON_RETRYABLE_STATUS_CODES 200 299,300 600 a 404;410
+WEBHOOK_RETRY_NON_RETRYABLE_STATUS_CODES 200 299,300 600 a 404;410 ,
 WEBHOOK_RETRY_MAX_AGE_SECONDS 0 99999999999
 METRICS_PORT 65536 -1 8085 http
 WORKER_CONCURRENCY 0 100001
@@ -171,7 +171,9 @@ EGRESS_CA_FILE /nowhere/ca.pem /tmp /dev/null
 OPS_WEBHOOK_URL ftp://h https:// h/x
 OPS_WEBHOOK_SECRET secret whsec_ whsec_QQ== whsec_!
 OPS_WEBHOOK_FORMAT teams slack,discord
-EGRESS_DENY 10.0.0.1/8 10.0.0.0/33 localhost ::1,x
+EGRESS_DENY 10.0.0.1/8 10.0.0.0/33 localhost ::1,x ,,
+EGRESS_ALLOW ,
+METRICS_INSTANCES ,
 RABBITMQ_EXCHANGE_NAME {"é" * 128}
 LOG_LEVEL ERROR,WARN
 RABBITMQ_DECLARE on
@@ -236,6 +238,7 @@ def test_other_programs_proxies_are_told_of_once_and_only_while_there_is_none_of
 def test_no_proxy_is_read_in_both_cases_and_never_wrong() -> None:
     assert settings(NO_PROXY="a.test, 10.0.0.0/8,[nonsense").no_proxy == ("a.test", "10.0.0.0/8", "[nonsense")
     assert settings(no_proxy="a.test").no_proxy == ("a.test",)
+    assert settings(NO_PROXY=",").no_proxy == ()
     assert settings(no_proxy="a.test", NO_PROXY="b.test").no_proxy == ("b.test",)
     assert load({"NO_COLOR": "1", "NO_PROX": "x"}, None)[1] == []
 

@@ -236,7 +236,15 @@ def text(allowed: str, pattern: str = r".*", longest: int = 4096) -> Callable[[o
 
 
 def entries(value: object) -> tuple[str, ...]:
-    """Items of a comma-separated text or of an array."""
+    """Items of a comma-separated text or of an array. Commas alone are a slip: they empty no list."""
+    found = loose_entries(value)
+    if isinstance(value, str) and value.strip() and not found:
+        raise ValueError("a list with something between its commas; '' stands for none")
+    return found
+
+
+def loose_entries(value: object) -> tuple[str, ...]:
+    """The same, where commas alone are nothing: as others read the variable."""
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list | tuple | set | frozenset) or {*map(type, items)} & {bool, dict, list}:
         raise ValueError("a list: comma-separated in the environment, an array in the file")

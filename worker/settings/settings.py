@@ -49,6 +49,7 @@ Authorities = Annotated[str, Read(ways_out.authorities)]
 ClientCertificate = Annotated[str, Read(ways_out.pem(certificates.client_certificate))]
 OwnAuthorities = Annotated[str, Read(ways_out.pem(certificates.authorities))]
 Items = BeforeValidator(given.entries)
+LooseItems = BeforeValidator(given.loose_entries)
 Word = BeforeValidator(given.word)
 
 
@@ -208,7 +209,9 @@ class Settings(BaseModel):
         None, "`http://user:password@host:port`: all POSTs go through this proxy.", repr=False
     )
     egress_proxy_resolves: Flag = setting(False, "`true`: names are left to the proxy, EGRESS_* judge only addresses.")
-    no_proxy: Annotated[tuple[str, ...], Items] = setting((), "Hosts, networks and ports reached without EGRESS_PROXY.")
+    no_proxy: Annotated[tuple[str, ...], LooseItems] = setting(
+        (), "Hosts, networks and ports reached without EGRESS_PROXY."
+    )
     egress_ca_file: Authorities = setting("", "PEM file of authorities that are trusted beside the system's.")
 
     history: Annotated[Literal["all", "failures", "off"], Word] = setting(
