@@ -8,8 +8,9 @@ MOST = 5000
 """Events that were published and have not been taken yet. Of a webhook that takes nothing, LEAST wait in the delay
 queues; the rest stays in the archive. A lane that has shown no pace yet lets eight wait, and parks the ninth."""
 
-BATCH = 50
-"""Published together at most: so many are in doubt after a crash."""
+BATCH = 200
+"""Published together at most: so many are in doubt after a crash. Each costs two transactions of the history's
+database; with 50, 320 a second were replayed."""
 
 SOON_SECONDS = 2.0
 LATE_SECONDS = 6.0

@@ -116,17 +116,22 @@ async def test_a_replay_sends_what_was_not_delivered_and_nothing_else(archived: 
     assert (await api.replayed(all=True, events=["call"]))["found"] == 0
 
 
-async def test_a_paused_webhook_gets_what_came_meanwhile_in_order(archived: Archived) -> None:
+async def test_a_paused_webhook_gets_what_came_meanwhile_in_order_and_its_owner_hears_of_it(archived: Archived) -> None:
     flow, api = archived.flow, archived.api
+    owner = flow.receiver.url("/owner")
+    await flow.put_webhooks(Webhook("acme", flow.receiver.url("/hook"), concurrency=1, alert_url=owner))
     await archived.delivered(0, 3)
     assert (await api.call("POST", "/webhook/pause/acme"))["paused_at"]
+    (told,) = await flow.receiver.wait_for(1, 60, path="/owner")
+    assert (told.json()["type"], told.json()["data"]["instance"]) == ("webhook.paused", "acme")
+    assert told.json()["data"]["fix"] == "webhook-worker webhook resume --id=default acme"
     await flow.publish(*bodies(3, 20))
     await flow.daemon.wait_metric("deliveries_total", 17, outcome="Skipped", reason="paused")
     assert (await api.call("GET", "/webhook/find/acme"))["paused_at"]
     resumed = await api.call("POST", "/webhook/resume/acme", status=202)
     assert resumed["replay"]["kind"] == "resume"
     await flow.publish(*bodies(20, 23))
-    await flow.receiver.wait_for(lambda requests: len({each.body for each in requests}) == 23, 60)
+    await flow.receiver.wait_for(lambda requests: len({each.body for each in requests}) == 23, 60, path="/hook")
     assert sorted(set(numbers(flow.receiver))) == list(range(23))
     assert [number for number in numbers(flow.receiver) if 3 <= number < 20] == list(range(3, 20))
 

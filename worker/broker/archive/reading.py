@@ -1,7 +1,7 @@
 """Reads the archive: a RabbitMQ stream over AMQP 0-9-1, from an offset or a moment on.
 
 A stream is read by a consumer that says where to begin; nothing is taken out of it. Acks only ask for more. Measured on
-3.10, 4.0 and 4.3: 16,000 to 22,000 events a second, best with a prefetch of 100. A moment begins at the chunk that was
+3.10, 4.0 and 4.3: best with a prefetch of 100. A moment begins at the chunk that was
 being written then, which is up to a second early.
 """
 
