@@ -18,7 +18,9 @@ from worker.domain.webhook import Webhook
 from worker.replay.archive import Archived, Begin, Nothing
 from worker.replay.fates import Moment
 from worker.replay.jobs import Asked, Held, Job, JobLost, JobStopped
-from worker.replay.runner import LEASE_SECONDS, Outside, Publish, Runner
+from worker.replay.leased import LEASE_SECONDS
+from worker.replay.outside import Outside, Publish
+from worker.replay.runner import Runner
 
 NOW = 1_795_867_200.0
 MS = int(NOW * 1000)

@@ -25,7 +25,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     async def rest(_: float) -> None:
         await turn(0)
 
-    monkeypatch.setattr("worker.replay.runner.asyncio.sleep", rest)
+    monkeypatch.setattr("asyncio.sleep", rest)
 
 
 async def test_what_the_history_does_not_show_as_delivered_is_sent_in_order_with_its_own_id() -> None:

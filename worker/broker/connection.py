@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import re
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -20,6 +19,7 @@ from worker.basics.tasks import end
 from worker.broker.address import broker_address
 from worker.broker.aiormq_internals import CuttingConnection, closing_of, connection_beneath, refusal_of
 from worker.broker.decoders import read_whatever_comes
+from worker.broker.limits import opening_refused
 
 log = logging.getLogger(__name__)
 
@@ -67,27 +67,6 @@ class TopologyMismatch(Exception):
     """A queue or exchange exists otherwise than the worker needs it, or there is no room for it; with the fix."""
 
 
-CONNECTIONS = 4
-"""Of one `run`: consuming, publishing, recording history and writing it. `api` has one, as has each command."""
-
-_LIMIT = re.compile(r"\blimit\b.*\breached\b|\breached\b.*\blimit\b", re.DOTALL)
-
-
-def limit_reached(text: str) -> bool:
-    """Whether RabbitMQ refuses for a limit: of queues, exchanges, connections, channels; of a virtual host, a user, a
-    node or the cluster."""
-    return _LIMIT.search(text) is not None
-
-
-def _refused(text: str) -> str:
-    if limit_reached(text):
-        return (
-            f"it is at a limit: {text}. Each replica needs {CONNECTIONS} connections, the API and each command one: "
-            "raise it (rabbitmqctl set_vhost_limits or set_user_limits, the hosted plan), or close others"
-        )
-    return "its virtual host does not exist, or is not open to this user"
-
-
 async def connect(uri: str | Address, name: str, *, cuts: bool = False) -> AbstractConnection:
     """One connection with our heartbeat (unless the URI sets one) and a name for the broker's own lists.
 
@@ -109,7 +88,7 @@ async def connect(uri: str | Address, name: str, *, cuts: bool = False) -> Abstr
             if "Connection.Close" not in str(error):
                 raise
             # The answer to Connection.Open; aiormq only says that it was another frame than expected.
-            raise ConnectionError(_refused(refusal_of(error))) from None
+            raise ConnectionError(opening_refused(refusal_of(error))) from None
 
 
 @contextmanager
@@ -122,6 +101,17 @@ def _without_password(address: Address) -> Iterator[None]:
         if text == str(error):
             raise
         raise ConnectionError(text) from None
+
+
+@asynccontextmanager
+async def connected(address: Address, name: str) -> AsyncIterator[AbstractConnection]:
+    """A connection for one purpose, closed after it. Raises one of BROKER_ERRORS."""
+    with as_broker_errors():
+        connection = await connect(address, name)
+        try:
+            yield connection
+        finally:
+            await close(connection)
 
 
 def _url(address: Address) -> URL:

@@ -7,8 +7,9 @@ from aio_pika.abc import AbstractConnection
 from aiormq.channel import Channel
 
 from worker.broker.aiormq_internals import channel_on, connection_beneath
-from worker.broker.connection import TopologyMismatch, limit_reached
+from worker.broker.connection import TopologyMismatch
 from worker.broker.frames import bind_queue, declare_exchange, declare_queue, unbind_queue
+from worker.broker.limits import limit_reached
 from worker.broker.topology import Queue, Topology
 
 

@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from worker.basics.clock import Clock
-from worker.broker.archive.keeping import connected
 from worker.broker.archive.reading import Archive
-from worker.broker.connection import BROKER_ERRORS, in_words
+from worker.broker.connection import BROKER_ERRORS, connected, in_words
 from worker.broker.declare import queue_exists
 from worker.broker.topology import archive_name
 from worker.console.ports import NoEvents

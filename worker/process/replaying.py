@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from worker.basics.clock import Clocks
-from worker.broker.archive.keeping import connected
 from worker.broker.archive.reading import Archive
-from worker.broker.connection import BROKER_ERRORS, in_words
+from worker.broker.connection import BROKER_ERRORS, connected, in_words
 from worker.broker.past_headers import headers_of
 from worker.broker.publishing.publisher import Publisher
 from worker.broker.topology import archive_name, topology
@@ -24,7 +23,9 @@ from worker.process import wiring
 from worker.process.history_store import store_of_history
 from worker.replay.archive import ArchiveStalled
 from worker.replay.jobs import Held, Job, JobLost, JobStopped, State
-from worker.replay.runner import LEASE_SECONDS, Outside, Publish, Runner
+from worker.replay.leased import LEASE_SECONDS
+from worker.replay.outside import Outside, Publish
+from worker.replay.runner import Runner
 from worker.replay.selection import NotNow
 from worker.settings.settings import Settings
 from worker.stores.history.store import Store

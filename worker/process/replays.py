@@ -4,9 +4,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from worker.broker.archive.keeping import connected
 from worker.broker.archive.reading import Archive
-from worker.broker.connection import BROKER_ERRORS, in_words
+from worker.broker.connection import BROKER_ERRORS, connected, in_words
 from worker.broker.declare import queue_exists
 from worker.broker.topology import archive_name
 from worker.delivery.ports import PublishFailed

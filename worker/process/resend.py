@@ -15,9 +15,8 @@ from msgspec.structs import replace
 
 from worker.basics.clock import Clocks
 from worker.basics.moments import iso
-from worker.broker.archive.keeping import connected
 from worker.broker.archive.reading import Archive
-from worker.broker.connection import BROKER_ERRORS, in_words, while_open
+from worker.broker.connection import BROKER_ERRORS, connected, in_words, while_open
 from worker.broker.declare import queue_exists
 from worker.broker.history import publish_once
 from worker.broker.topology import Topology, archive_name, topology

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 
 import aiormq
 from aio_pika.abc import AbstractConnection
@@ -13,7 +12,7 @@ from aiormq.channel import Channel
 from worker.basics.address import Address
 from worker.broker.archive.declared import STREAM, TYPE, stream_arguments
 from worker.broker.archive.marks import BIRTH, Mark, headers_of
-from worker.broker.connection import BROKER_ERRORS, as_broker_errors, close, connect, in_words, while_open
+from worker.broker.connection import BROKER_ERRORS, connected, in_words, while_open
 from worker.broker.declare import open_channel, queue_exists
 from worker.broker.frames import bind_queue, declare_exchange, declare_queue, depth
 from worker.broker.publishing.outbox import Outbox
@@ -86,17 +85,6 @@ class ArchiveKeeper:
         for exchange in (self._exchange, *await self._exchanges()):
             await _bind(connection, self._queue.name, exchange)
         return None
-
-
-@asynccontextmanager
-async def connected(address: Address, name: str) -> AsyncIterator[AbstractConnection]:
-    """A connection for one purpose. Raises one of BROKER_ERRORS."""
-    with as_broker_errors():
-        connection = await connect(address, name)
-        try:
-            yield connection
-        finally:
-            await close(connection)
 
 
 async def _create(connection: AbstractConnection, queue: Queue) -> None:

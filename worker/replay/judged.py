@@ -1,0 +1,52 @@
+"""What the history shows of a batch of candidates, as one job sees it."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from worker.domain.outcome import SkipReason
+from worker.replay.fates import Fate, Fates, Moment
+from worker.replay.jobs import Job
+from worker.replay.selection import Candidate
+
+SKIPPED = (SkipReason.PAUSED.value, SkipReason.DISABLED.value)
+"""Why a webhook missed what its resume sends."""
+
+
+class Judged:
+    """`waits_since`, Unix ms: what waits for a retry since an earlier time has ended by its age. Pure."""
+
+    def __init__(self, job: Job, moments: Iterable[Moment], waits_since: int) -> None:
+        self._job = job
+        self._fates = Fates(moments)
+        self._waits_since = waits_since
+
+    @classmethod
+    async def asked(
+        cls,
+        moments: Callable[[Sequence[str]], Awaitable[Sequence[Moment]]],
+        job: Job,
+        batch: Sequence[Candidate],
+        waits_since: int,
+    ) -> "Judged":
+        """Raises StoreUnavailable."""
+        return cls(job, await moments([each.id for each in batch]), waits_since)
+
+    def fate(self, candidate: Candidate) -> Fate:
+        """With `everything` only what the job itself has sent is not MISSING."""
+        if self._job.asked.everything:
+            return Fate.DELIVERED if self._sent(candidate) else Fate.MISSING
+        return self._fates.of(candidate.id, self._waits_since)
+
+    def is_to_be_sent(self, candidate: Candidate) -> bool:
+        if self.fate(candidate) is not Fate.MISSING or self._sent(candidate):
+            return False
+        return not self._job.older or self.was_skipped(candidate)
+
+    def was_skipped(self, candidate: Candidate) -> bool:
+        """For being paused or disabled, since the job's range began."""
+        return self._fates.skipped_since(candidate.id, SKIPPED, self._job.asked.since)
+
+    def tries(self, candidate: Candidate) -> int:
+        return self._fates.tries(candidate.id)
+
+    def _sent(self, candidate: Candidate) -> bool:
+        return self._fates.sent_since(candidate.id, self._job.created_at)

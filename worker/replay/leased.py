@@ -1,0 +1,60 @@
+"""A job in the hands of this process as long as its lease is renewed; after that another process goes on with it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+
+from worker.basics.clock import Clocks
+from worker.replay.jobs import Held, Job, JobStore, State
+
+LEASE_SECONDS = 20.0
+"""Of a job in the hands of a process: so long after its death another one goes on."""
+RENEW_SECONDS = 5.0
+"""Between two looks at what was taken, and at whether the job is to stop."""
+
+
+class LeasedJob:
+    """How far one job is, and until when it is this process's. `reload` has the webhook read anew with each renewal.
+
+    Every write may raise JobLost, JobStopped (while the job has not ended) and StoreUnavailable.
+    """
+
+    def __init__(self, jobs: JobStore, held: Held, clocks: Clocks, reload: Callable[[], Awaitable[object]]) -> None:
+        self._jobs = jobs
+        self._held = held
+        self._now, self._monotonic = clocks
+        self._reload = reload
+        self._kept = float("-inf")
+
+    @property
+    def job(self) -> Job:
+        return self._held.job
+
+    def ms(self) -> int:
+        """Now, as jobs and rows have it: Unix milliseconds."""
+        return int(self._now() * 1000)
+
+    async def keep(self, job: Job) -> None:
+        """This is how far it is; the lease begins anew."""
+        self._held = await self._jobs.keep_job(self._held, job, self.ms() + int(LEASE_SECONDS * 1000))
+        self._kept = self._monotonic()
+
+    async def renewed(self) -> None:
+        """Keeps it as it is, when that was done too long ago."""
+        if self._monotonic() - self._kept > RENEW_SECONDS:
+            await self._reload()
+            await self.keep(self.job)
+
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+        await self.renewed()
+
+    async def end(self, state: State, error: str | None) -> Job:
+        """It ends so, for good."""
+        await self.keep(replace(self.job, state=state, error=error, ended_at=self.ms()))
+        return self.job
+
+    async def release(self, why: str | None, free_at: int) -> None:
+        """Somebody may go on with it from `free_at` on, Unix ms."""
+        self._held = await self._jobs.keep_job(self._held, replace(self.job, error=why), free_at)

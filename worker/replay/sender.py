@@ -1,0 +1,102 @@
+"""Publishes what a job is to send, a batch at a time, no faster than its webhook takes events."""
+
+import asyncio
+from collections.abc import Sequence
+
+from worker.domain.choosing.quick_chat import quick_chat
+from worker.domain.history import REPLAYED, Row
+from worker.domain.outcome import Parked
+from worker.domain.past import Past
+from worker.replay.fates import Fates
+from worker.replay.jobs import Job
+from worker.replay.judged import Judged
+from worker.replay.leased import LeasedJob
+from worker.replay.outside import Outside, Publish
+from worker.replay.pace import Pace
+from worker.replay.selection import Candidate
+from worker.replay.times import Times
+
+LOOK_SECONDS = 0.25
+"""The longest rest between two questions whether there is room for more."""
+
+
+class Sender:
+    """Of one job, on one connection. `times`: when archived events came."""
+
+    def __init__(self, outside: Outside, publish: Publish, leased: LeasedJob, times: Times) -> None:
+        self._outside = outside
+        self._publish = publish
+        self._leased = leased
+        self._times = times
+        self._now, self._monotonic = outside.clocks
+        self._pace = Pace(leased.job.asked.rate, self._monotonic())
+        self._tries: dict[str, int] = {}
+
+    def most(self) -> int:
+        """How many may be sent together now."""
+        return self._pace.batch
+
+    async def send(self, chosen: Sequence[Candidate], judged: Judged) -> None:
+        """Waits for room, publishes them and writes their rows. Raises PublishFailed, StoreUnavailable, JobLost,
+        JobStopped and what a broken connection raises."""
+        await self._room(len(chosen))
+        await self._published(chosen)
+        self._tries |= {each.id: judged.tries(each) for each in chosen}
+
+    async def _room(self, count: int) -> None:
+        """Waits until so many more may be published."""
+        while (seconds := self._pace.wait(self._monotonic(), count)) > 0:
+            if seconds == float("inf"):
+                await self._ask_what_was_taken()
+            await self._leased.rest(min(seconds, LOOK_SECONDS))
+
+    async def _ask_what_was_taken(self) -> None:
+        ahead = self._pace.ahead
+        fates = Fates(await self._outside.moments(ahead))
+        taken = {each for each in ahead if fates.tries(each) > self._tries[each]}
+        self._pace.taken(taken, self._monotonic())
+        for each in taken:
+            del self._tries[each]
+
+    async def _published(self, chosen: Sequence[Candidate]) -> None:
+        if not chosen:
+            return
+        now = self._now()
+        await asyncio.gather(*(self._publish(each.archived.body, self._past(each, now)) for each in chosen))
+        self._pace.published([each.id for each in chosen], self._monotonic())
+        await self._outside.note([_row(each, self._leased.job, int(now * 1000)) for each in chosen])
+
+    def _past(self, candidate: Candidate, now: float) -> Past:
+        archived = candidate.archived
+        return Past(
+            candidate.event_id,
+            self._times.of(archived.offset, now),
+            archived.exchange,
+            archived.routing_key,
+            self._leased.job.asked.webhook,
+            replayed=now,
+        )
+
+
+def _row(candidate: Candidate, job: Job, now: int) -> Row:
+    """What the history shows of the asking: until the next row it is on its way."""
+    event = candidate.event
+    return Row(
+        at=now,
+        id=candidate.id,
+        event_id=candidate.event_id,
+        instance=event.instance,
+        webhook=job.asked.webhook,
+        event=event.kind,
+        chat=quick_chat(event.fields),
+        outcome=Parked.__name__,
+        reason=REPLAYED,
+        attempt=0,
+        status=None,
+        ms=None,
+        error=f"published again by {job.id}",
+        answer=None,
+        content_type=None,
+        size=len(candidate.archived.body),
+        host=None,
+    )
