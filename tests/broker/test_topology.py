@@ -109,3 +109,4 @@ def test_the_queues_of_evolution_go_are_the_names_of_its_events_in_lower_case() 
     assert {"message", "sendmessage", "receipt", "calloffernotice", "qrcode", "labelassociationchat"} < {*go_queues()}
     assert len(go_queues()) == len({*go_queues()}) == len(KINDS)
     assert {*go_queues()}.isdisjoint(evolution_queues(""))
+    assert "8f0a3c52-6c0e-4f7e-9a55-0d9f4f0f7c11.message" in go_queues("8f0a3c52-6c0e-4f7e-9a55-0d9f4f0f7c11")

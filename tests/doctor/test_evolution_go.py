@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from worker.doctor.view import BrokerView
 UUID = "8f0a3c52-6c0e-4f7e-9a55-0d9f4f0f7c11"
 
 
-def found(seen: BrokerView, *, reads: bool) -> list[Finding]:
-    return judged(queues_of_go(seen), seen.version, "webhooks.dead", COMMANDS, reads=reads)
+def found(seen: BrokerView, *, reads: bool, instances: Collection[str] = ()) -> list[Finding]:
+    return judged(queues_of_go(seen), seen.version, "webhooks.dead", COMMANDS, reads=reads, instances=instances)
 
 
 def test_another_applications_queue_of_that_name_is_left_alone() -> None:
@@ -48,15 +49,32 @@ def test_rabbitmq_4_drops_what_no_policy_keeps() -> None:
     *_, name, pattern, _ = shlex.split(finding.fix)
     assert name == "evolution-go-read"
     assert all(re.search(pattern, one) for one in go_queues())
+    assert all(re.search(pattern, one) for one in go_queues(UUID))
     assert not re.search(pattern, "messages.upsert")
+    assert not re.search(pattern, "acme.message")
     assert not re.search(pattern, "webhooks.message")
 
 
 @pytest.mark.parametrize("reads", [True, False])
-def test_those_of_instances_cannot_be_read(reads: bool) -> None:
+def test_those_of_instances_are_not_read_before_their_ids_are_given(reads: bool) -> None:
     (finding,) = found(view(queue(f"{UUID}.message", 7, arguments=ARGUMENTS)), reads=reads)
     assert (finding.level, finding.name) == ("problem", INSTANCES_NAME)
-    assert "AMQP_GLOBAL_ENABLED=true" in finding.fix
+    assert f"RABBITMQ_SOURCE=queues and RABBITMQ_INSTANCE_QUEUES={UUID}; or AMQP_GLOBAL_ENABLED=true" in finding.fix
+
+
+def test_the_fix_keeps_the_instances_that_are_read_already() -> None:
+    other = UUID.replace("8f0a", "9f0a")
+    seen = view(
+        queue(f"{UUID}.message", consumers=1, arguments=ARGUMENTS),
+        queue(f"{other}.receipt", 7, arguments=ARGUMENTS),
+    )
+    read, left = found(seen, reads=True, instances={UUID})
+    assert (read.level, read.name, read.what) == ("ok", INSTANCES_NAME, "1 read by a worker")
+    assert (left.level, left.items) == ("problem", (f"{other}.receipt",))
+    assert f"RABBITMQ_INSTANCE_QUEUES={UUID},{other};" in left.fix
+    many = [queue(f"{n:08x}{UUID[8:]}.message", arguments=ARGUMENTS) for n in range(33)]
+    (too_many,) = found(view(*many), reads=True)
+    assert too_many.fix.startswith("AMQP_GLOBAL_ENABLED=true")
 
 
 def test_the_policy_is_that_of_the_page() -> None:

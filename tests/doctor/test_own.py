@@ -144,6 +144,7 @@ def test_what_becomes_of_events_above_the_limit_of_rabbitmq_4_is_said_beforehand
     assert "too_large_for_broker" not in small.what
 
 
+UUID = "8f0a3c52-6c0e-4f7e-9a55-0d9f4f0f7c11"
 README_RIGHTS = (r"^(webhooks\..*|evolution_exchange)$", r"^(webhooks\..*|evolution_exchange|amq\.default)$")
 """deploy/README.md: to configure and to read, to write."""
 
@@ -179,3 +180,7 @@ def test_rights_for_evolutions_queues_cover_every_spelling(prefix: str) -> None:
     read = re.compile(shlex.split(COMMANDS.permit("u", Needs(EXCHANGE, prefix)))[-1])
     assert [name for name in evolution_queues(prefix) if not read.search(name)] == []
     assert all(bool(read.search(name)) == (not prefix) for name in go_queues())
+    assert not any(map(read.search, go_queues(UUID)))
+    instances = re.compile(shlex.split(COMMANDS.permit("u", Needs(EXCHANGE, prefix, instance_queues=True)))[-1])
+    assert all(map(instances.search, go_queues(UUID)))
+    assert not instances.search("acme.message")

@@ -355,3 +355,16 @@ def test_warning_when_the_history_has_too_little_for_notices(history: str, missi
     found = load({"OPS_WEBHOOK_URL": "https://h/", "HISTORY": history}, None)[1]
     assert [missing in warning for warning in found] == ([] if missing is None else [True])
     assert load({"HISTORY": history}, None)[1] == []
+
+
+def test_instances_of_evolution_go_are_named_by_their_ids_and_only_with_the_queues_that_they_are_for() -> None:
+    one = "8f0a3c52-6c0e-4f7e-9a55-0d9f4f0f7c11"
+    found = settings(RABBITMQ_SOURCE="queues", RABBITMQ_INSTANCE_QUEUES=f"{one}, {one}")
+    assert found.rabbitmq_instance_queues == {one}
+    (alone,) = problems({"RABBITMQ_INSTANCE_QUEUES": one})
+    assert "must be empty unless RABBITMQ_SOURCE is queues" in alone
+    (wrong,) = problems({"RABBITMQ_SOURCE": "queues", "RABBITMQ_INSTANCE_QUEUES": "loja"})
+    assert "must be ids of instances (UUIDs)" in wrong
+    many = ",".join(one.replace("8f0a3c52", f"{number:08x}") for number in range(33))
+    (too_many,) = problems({"RABBITMQ_SOURCE": "queues", "RABBITMQ_INSTANCE_QUEUES": many})
+    assert "must be at most 32 ids: for more, AMQP_GLOBAL_ENABLED=true" in too_many

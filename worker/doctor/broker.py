@@ -92,6 +92,7 @@ class BrokerExamination:
             settings.rabbitmq_exchange_name,
             self._plan.evolution_prefix,
             instance_exchanges=settings.rabbitmq_instance_exchanges,
+            instance_queues=bool(self._plan.instances),
             declares=settings.rabbitmq_declare,
         )
 
@@ -169,7 +170,8 @@ class BrokerExamination:
         return [name for prefix in prefixes for name in known_names(prefix)] + self._names_of_go()
 
     def _names_of_go(self) -> list[str]:
-        return go_queues() if self._plan.evolution_prefix == "" else []
+        together = go_queues() if self._plan.evolution_prefix == "" else []
+        return [*together, *(name for instance in self._plan.instances for name in go_queues(instance))]
 
     def _judged(self, view: BrokerView, instances: Collection[str] | None) -> list[Finding]:
         settings, topology, commands = self._settings, self._topology, self._commands
@@ -210,7 +212,7 @@ class BrokerExamination:
         read = [] if of_go and not queues else evolution.consumed(queues, version, dead, commands)
         return [
             *([evolution.unread(queues, commands)] if own_queue else read),
-            *evolution_go.judged(of_go, version, dead, commands, reads=reads_go),
+            *evolution_go.judged(of_go, version, dead, commands, reads=reads_go, instances=self._plan.instances),
             evolution.undefined(queues, commands, reads=not own_queue),
             evolution.orphans(queues, origins, commands),
             evolution.strangers(queues, origins),

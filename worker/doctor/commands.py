@@ -17,6 +17,7 @@ _EVENTS = (  # the first words of all of Evolution's events
     "|status|remove|logout|new|chama"
 )
 _GO = "|".join(go_queues())
+_INSTANCE_ID = "[0-9a-f-]{36}"
 LOOPED = 40
 """Names in one command."""
 
@@ -28,6 +29,7 @@ class Needs:
     exchange: str
     evolution_prefix: str | None = None
     instance_exchanges: bool = False
+    instance_queues: bool = False
     declares: bool = True
 
 
@@ -61,8 +63,8 @@ class Commands:
         return self._keep("evolution-read", self.unread_pattern, dead)
 
     def keep_read_of_go(self, dead: str) -> str:
-        """The same for Evolution Go's global queues."""
-        return self._keep("evolution-go-read", f"^({_GO})$", dead)
+        """The same for Evolution Go's queues, the global ones and those of instances."""
+        return self._keep("evolution-go-read", rf"^({_INSTANCE_ID}\.)?({_GO})$", dead)
 
     def _keep(self, policy: str, pattern: str, dead: str) -> str:
         definition = {
@@ -85,7 +87,9 @@ class Commands:
         configure, read = f"^({names})$", f"^({names})$"
         if needs.evolution_prefix is not None:
             prefix = re.escape(f"{needs.evolution_prefix}.") if needs.evolution_prefix else ""
-            read = f"^({names}|{prefix}({_EVENTS})([.-][a-z.-]+)?{'' if prefix else f'|{_GO}'})$"
+            more = "" if prefix else f"|{_GO}"
+            more += rf"|{_INSTANCE_ID}\.({_GO})" if needs.instance_queues else ""
+            read = f"^({names}|{prefix}({_EVENTS})([.-][a-z.-]+)?{more})$"
         if needs.instance_exchanges:
             configure, read = ".*" if needs.declares else configure, ".*"
         return self.ctl("set_permissions", user, configure, rf"^({names}|amq\.default)$", read)

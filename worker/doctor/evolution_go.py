@@ -1,13 +1,14 @@
 """Evolution Go's queues, into which it publishes without an exchange: those that are read, and those that cannot be."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from worker.broker.consuming.plan import go_queues
 from worker.doctor.commands import Commands
 from worker.doctor.evolution import consumed
 from worker.doctor.finding import Finding, many, some
 from worker.doctor.view import BrokerView, EvolutionQueue
+from worker.domain.evolution_go import MOST_INSTANCES
 
 NAME = "Evolution Go's queues"
 INSTANCES_NAME = "Evolution Go's queues of instances"
@@ -33,24 +34,41 @@ def queues_of_go(view: BrokerView) -> list[EvolutionQueue]:
 
 
 def judged(
-    queues: Sequence[EvolutionQueue], version: str, dead: str, commands: Commands, *, reads: bool
+    queues: Sequence[EvolutionQueue],
+    version: str,
+    dead: str,
+    commands: Commands,
+    *,
+    reads: bool,
+    instances: Collection[str] = (),
 ) -> list[Finding]:
-    """`reads`: RABBITMQ_SOURCE=queues without RABBITMQ_PREFIX_KEY."""
+    """`reads`: RABBITMQ_SOURCE=queues without RABBITMQ_PREFIX_KEY. `instances`: RABBITMQ_INSTANCE_QUEUES."""
     together = [queue for queue in queues if not queue.prefix]
-    single = [queue for queue in queues if queue.prefix]
+    read = [queue for queue in queues if queue.prefix.lower() in instances]
+    single = [queue for queue in queues if queue.prefix and queue not in read]
     found: list[Finding] = []
+    keep = commands.keep_read_of_go(dead)
     if together and reads:
-        found += consumed(together, version, dead, commands, name=NAME, keep=commands.keep_read_of_go(dead))
+        found += consumed(together, version, dead, commands, name=NAME, keep=keep)
     elif together:
         fix = "RABBITMQ_SOURCE=queues, and RABBITMQ_PREFIX_KEY empty"
         found.append(
             Finding("warning", NAME, f"{_counted(together)} are not read by the worker", fix, _names(together))
         )
+    if read:
+        found += consumed(read, version, dead, commands, name=INSTANCES_NAME, keep=keep)
     if single:
-        what = f"{_counted(single)} cannot be read: AMQP cannot list them, and their names hold ids that nobody knows"
-        fix = "AMQP_GLOBAL_ENABLED=true in Evolution Go, and RabbitMQ off for its instances"
-        found.append(Finding("problem", INSTANCES_NAME, what, fix, _names(single)))
+        what = f"{_counted(single)} are not read: AMQP cannot list them, so that their instances must be named"
+        found.append(Finding("problem", INSTANCES_NAME, what, _to_read(single, instances), _names(single)))
     return found
+
+
+def _to_read(queues: Sequence[EvolutionQueue], instances: Collection[str]) -> str:
+    together = "AMQP_GLOBAL_ENABLED=true in Evolution Go, and RabbitMQ off for its instances"
+    named = sorted({*instances, *(queue.prefix.lower() for queue in queues)})
+    if len(named) > MOST_INSTANCES:
+        return together
+    return f"RABBITMQ_SOURCE=queues and RABBITMQ_INSTANCE_QUEUES={','.join(named)}; or {together}"
 
 
 def _counted(queues: Sequence[EvolutionQueue]) -> str:

@@ -53,6 +53,10 @@ CATEGORY_OF: dict[str, str] = {_spaced(name): category for category, names in CA
 """Canonical name -> category."""
 
 
+MOST_INSTANCES = 32
+"""Whose own queues one worker reads: each has up to 31, and each that is missing costs a channel to look for."""
+
+
 def queue_of(kind: str) -> str:
     """The global queue of one of KINDS; an instance's own is `<instance's uuid>.<this>`. Raises KeyError."""
     return WIRE_NAMES[kind].lower()

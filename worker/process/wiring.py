@@ -138,7 +138,8 @@ def consumption_plan(settings: Settings, queues: Topology) -> ConsumptionPlan:
     """By RABBITMQ_SOURCE, which is asked for nowhere else: the plan answers."""
     concurrency, declares = settings.worker_concurrency, settings.rabbitmq_declare
     if settings.rabbitmq_source == "queues":
-        return EvolutionQueues(queues, concurrency, declares=declares, prefix=settings.rabbitmq_prefix_key)
+        prefix, instances = settings.rabbitmq_prefix_key, settings.rabbitmq_instance_queues
+        return EvolutionQueues(queues, concurrency, declares=declares, prefix=prefix, instances=instances)
     return ConsumptionPlan(queues, concurrency, declares=declares)
 
 

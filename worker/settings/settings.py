@@ -13,6 +13,7 @@ from pydantic import PlainValidator as Read
 
 from worker.basics.address import Address
 from worker.basics.masking import MASK, authority_alone
+from worker.domain.evolution_go import MOST_INSTANCES
 from worker.settings import environment as given
 from worker.settings import ways_out
 from worker.settings.choices import chosen, nothing_chosen
@@ -44,6 +45,9 @@ Delay = Annotated[int, Read(number(int, 1, 2_592_000))]
 Share = Annotated[float, Read(number(float, 0, 1))]
 Status = Annotated[int, Read(number(int, 300, 599))]
 Entry = Annotated[Network, Read(given.network)]
+InstanceId = Annotated[
+    str, Read(text("ids of instances (UUIDs)", r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"))
+]
 Proxy = Annotated[Address | None, Read(ways_out.proxy)]
 Authorities = Annotated[str, Read(ways_out.authorities)]
 ClientCertificate = Annotated[str, Read(ways_out.pem(certificates.client_certificate))]
@@ -75,6 +79,9 @@ class Settings(BaseModel):
         "exchange", "`exchange`: a queue of our own; `queues`: Evolution's own queues."
     )
     rabbitmq_instance_exchanges: Flag = setting(False, "Also bind the exchange of each known instance.")
+    rabbitmq_instance_queues: Annotated[frozenset[InstanceId], Items] = setting(
+        frozenset(), "Ids of Evolution Go's instances whose own queues source `queues` reads, too: 32 at most."
+    )
     rabbitmq_declare: Flag = setting(True, "`false`: only check that queues and exchanges exist.")
 
     worker_queue_prefix: OwnPrefix = setting("webhooks", "First part of the names of all our queues.")
@@ -240,6 +247,10 @@ class Settings(BaseModel):
         """Rules between values look only at fields above; one that failed is absent from `info.data`."""
         others, source = info.data, info.data.get("webhook_source")
         match info.field_name:
+            case "rabbitmq_instance_queues" if value and others.get("rabbitmq_source") == "exchange":
+                raise ValueError("empty unless RABBITMQ_SOURCE is queues")
+            case "rabbitmq_instance_queues" if len(value) > MOST_INSTANCES:
+                raise ValueError(f"at most {MOST_INSTANCES} ids: for more, AMQP_GLOBAL_ENABLED=true in Evolution Go")
             case "webhook_file" if not value and source == "file":
                 raise ValueError("a path while WEBHOOK_SOURCE is file")
             case "evolution_webhook_file" if value and source not in ("evolution", None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 
@@ -77,6 +78,30 @@ async def test_categories_choose_and_each_event_can_have_its_path(
     assert paths == {"/groups/group-info": 1, "/calls/call-offer": 1}
     bodies = {message.body for message in MESSAGES}
     assert all(got.body in bodies for got in receiver.requests), "forwarded whole, since that was asked for"
+
+
+async def test_the_queues_of_an_instance_are_read_for_the_ids_that_are_given(
+    worker: StartWorker, webhooks: PutWebhooks, receiver: Receiver, amqp: Amqp
+) -> None:
+    one, other = str(uuid4()), str(uuid4())
+    await webhooks(Webhook(INSTANCE, receiver.url("/go")))
+    queues = [f"{instance}.message" for instance in (one, other)]
+    message = next(message for message in MESSAGES if message.routing_key == "message")
+    try:
+        for name in queues:
+            await amqp.declare_queue(name, arguments={"x-ha-policy": "all"})
+            await amqp.publish("", name, message.body)
+        daemon = await worker(
+            RABBITMQ_SOURCE="queues", RABBITMQ_PREFIX_KEY="none", RABBITMQ_INSTANCE_QUEUES=one.upper()
+        )
+        await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
+        assert await daemon.stop() == 0
+        assert [await amqp.depth(name) for name in queues] == [0, 1]
+        assert [got.path for got in receiver.requests] == ["/go"]
+        assert TOKEN not in receiver.requests[0].body
+    finally:
+        for name in queues:
+            await amqp.channel.queue_delete(name)
 
 
 async def test_the_events_of_2_4_make_its_posts_with_its_headers(

@@ -1,7 +1,7 @@
 """RABBITMQ_SOURCE: which queues a worker consumes, and how it shares its prefetch among them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from aio_pika.abc import AbstractConnection
@@ -43,6 +43,11 @@ class ConsumptionPlan:
         await make_sure(connection, self._topology, bind=self.binds_exchange)
 
     @property
+    def instances(self) -> frozenset[str]:
+        """Ids of Evolution Go's instances whose own queues are read."""
+        return frozenset()
+
+    @property
     def evolution_prefix(self) -> str | None:
         """What stands before the names of Evolution's queues ("" for nothing); None: they are not read."""
         return None
@@ -70,14 +75,30 @@ class EvolutionQueues(ConsumptionPlan):
 
     Without a `prefix` those of Evolution Go too, which knows none. Trade-off: with one they are not read, as their
     names (`message`, `contact`) could be another application's, and the operator has said how Evolution's begin.
+    `instances`: ids of Evolution Go's instances whose own queues are read as well, whatever the prefix. AMQP cannot
+    list queues, so that the operator must name them.
     """
 
     binds_exchange = False
 
-    def __init__(self, topology: Topology, concurrency: int, *, declares: bool, prefix: str) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        concurrency: int,
+        *,
+        declares: bool,
+        prefix: str,
+        instances: Collection[str] = (),
+    ) -> None:
         super().__init__(topology, concurrency, declares=declares)
         self._prefix = prefix
-        self._names = [*evolution_queues(prefix), *(() if prefix else go_queues())]
+        self._instances = frozenset(map(str.lower, instances))
+        single = [name for instance in sorted(self._instances) for name in go_queues(instance)]
+        self._names = [*evolution_queues(prefix), *(() if prefix else go_queues()), *single]
+
+    @property
+    def instances(self) -> frozenset[str]:
+        return self._instances
 
     @property
     def evolution_prefix(self) -> str:
@@ -105,6 +126,9 @@ def evolution_queues(prefix: str) -> list[str]:
     return [f"{prefix}.{name}" if prefix else name for name in spellings]
 
 
-def go_queues() -> list[str]:
-    """The global queues of Evolution Go, into which it publishes by way of the default exchange: none can be bound."""
-    return sorted(map(queue_of, KINDS))
+def go_queues(instance: str = "") -> list[str]:
+    """Evolution Go's queues, the global ones or those of an instance by its id: none can be bound.
+
+    It publishes into them by way of the default exchange.
+    """
+    return [f"{instance}.{name}" if instance else name for name in sorted(map(queue_of, KINDS))]
