@@ -37,6 +37,8 @@ HEALTHY = {
     f'{P}config_lookups_total{{job="w",instance="a",result="hit"}}': "0+6000x",
     f'{P}config_lookups_total{{job="w",instance="a",result="stale"}}': "0",
     f'{P}config_lookups_total{{job="w",instance="a",result="error"}}': "0",
+    f'{P}attempts_total{{job="w",instance="a",result="2xx"}}': "0+6000x",
+    f'{P}attempts_total{{job="w",instance="a",result="proxy"}}': "0",
     f'{P}deliveries_total{{job="w",instance="a",outcome="Delivered",reason="ok"}}': "0+6000x",
     f'{P}deliveries_total{{job="w",instance="a",outcome="DeadLettered",reason="rejected"}}': "0",
     f'{P}deliveries_total{{job="w",instance="a",outcome="Retried",reason="5xx"}}': "0",
