@@ -5,7 +5,7 @@ import pytest
 from tests.domain.test_routing import EVENT, HISTORY
 from worker.domain.request import build
 from worker.domain.routing import Delivery, route
-from worker.domain.target import is_literal, parsed, target_of
+from worker.domain.target import BadUrl, is_literal, parsed, target_of
 from worker.domain.webhook import Webhook
 
 SECRET = "https://user:pa%40ss@Hooks.example/x/?token=t0p#part"
@@ -41,6 +41,15 @@ def test_credentials_leave_the_url_for_a_header() -> None:
 )
 def test_the_place_is_the_host_in_lower_case_and_the_port(url: str, place: tuple[str, int]) -> None:
     assert target_of(url).place == place
+
+
+def test_a_raw_sign_in_a_password_is_refused_before_its_beginning_is_taken_for_a_port() -> None:
+    with pytest.raises(BadUrl, match="write it as %23") as caught:
+        target_of("http://evo:2024#Geheim@h.example/x")
+    assert "Geheim" not in str(caught.value)
+    assert "2024" not in str(caught.value)
+    assert target_of("https://app.example/#/@me").host == "app.example"
+    assert target_of("https://u:p@app.example#@me").host == "app.example"
 
 
 @pytest.mark.parametrize("url", ["", "h/x", "ftp://h/x", "http://[::1/x", "http://h:99999/x"])

@@ -33,8 +33,10 @@ def test_an_endpoint_turns_them_on(environ: dict[str, str], expected: str | None
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        ({ALL: "collector:4318"}, f"{ALL}: must be an http:// or https:// URL"),
-        ({ONE: "http://u:hunter2@h:port/"}, f"{ONE}: must be an http:// or https:// URL"),
+        ({ALL: "collector:4318"}, f"{ALL}: must be a URI of at most 4096 bytes that begins with http:// or https://"),
+        ({ONE: "http://u:hunter2@h:port/"}, f"{ONE}: must be a URI whose port is a number"),
+        ({ALL: "http://u:4318#hunter2@h/"}, f"{ALL}: must be a URI without '#': in user and password, write it as %23"),
+        ({ALL: "http://u:4318/hunter2@h/"}, f"{ALL}: must be a URI without an @ after a '/'"),
         ({ALL: f" {COLLECTOR}"}, f"{ALL}: must be"),
         ({ALL: COLLECTOR, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "'grpc': must be http/protobuf"),
         ({ALL: COLLECTOR, "OTEL_TRACES_EXPORTER": "console"}, "'console': must be otlp, or none"),

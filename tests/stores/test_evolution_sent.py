@@ -22,6 +22,7 @@ URLS = {
     f"\t{URL} \r\n": URL,
     f"\x00\x1f{URL}\x0b": URL,
     f" worker+{URL} ": URL,
+    f"Worker+{URL}": URL,
     f"worker+ {URL}": URL,
     "https://h.exa\nmple/\tx": URL,
     "https://h.example/a b?c d#e f": "https://h.example/a%20b?c%20d#e%20f",
@@ -42,6 +43,7 @@ def test_a_url_is_read_as_axios_reads_it(written: str, read: str) -> None:
 
 def test_a_pasted_mark_is_a_mark() -> None:
     assert is_marked(" \nworker+https://h/")
+    assert is_marked("Worker+HTTPS://h/")
     assert not is_marked("https://worker+h/")
 
 

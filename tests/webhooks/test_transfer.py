@@ -187,6 +187,13 @@ async def test_what_the_source_has_twice_is_counted_once(store: SqlStore) -> Non
     assert (planned.same, planned.others) == (0, 0)
 
 
+async def test_an_answer_that_comes_in_many_pieces_is_read_whole() -> None:
+    """fetchInstances has a QR code for each instance that is not connected."""
+    instances = [{"name": f"i{number}", "qrcode": "x" * 12_000} for number in range(100)]
+    async with FakeEvolution(instances, {"i99": V2}) as url:
+        assert [found.instance for found in await fetch(url, "global")] == ["i99"]
+
+
 @pytest.mark.parametrize(
     ("key", "instances", "said"),
     [("wrong", [], "the API key is refused"), ("global", {}, "no list of instances")],
@@ -208,7 +215,10 @@ async def test_an_evolution_that_refuses_is_an_error(key: str, instances: Any, s
             },
             "not activated yet (LICENSE_REQUIRED); activate it: open https://license.example/r?t=1, then import again",
         ),
-        ({"code": "LICENSE_REQUIRED", "register_url": "https://h/\x1b[2J"}, "activate it: open https://h/?[2J, then"),
+        (
+            {"code": "LICENSE_REQUIRED", "register_url": "https://h/\x1b[2J"},
+            "activate it: open https://h/\\u001b[2J, then",
+        ),
         ({"code": "LICENSE_REQUIRED", "register_url": None}, "activate it in its manager, then import again"),
         ({"error": "service not activated"}, "it answered 503"),
         (["LICENSE_REQUIRED"], "it answered 503"),

@@ -74,6 +74,8 @@ def plain_url(url: str) -> str:
         raise BadUrl("the webhook's URL is malformed, or its port is not a number up to 65535") from None
     if port == 0:
         raise BadUrl("the port of the webhook's URL is 0, at which nobody can listen")
+    if parts.fragment and "@" in parts.fragment and not (parts.path or parts.query or "@" in parts.netloc):
+        raise BadUrl("the webhook's URL has a raw '#' in front of an '@': in a user and a password write it as %23")
     if parts.scheme.lower() not in ("http", "https"):
         raise BadUrl("the webhook's URL must begin with http:// or https://")
     if not host:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+
+from worker.basics.address import Address
 
 EXTRA = "pip install 'evolution-webhook-worker[otel]'"
 
@@ -30,8 +31,10 @@ def problem(environ: Mapping[str, str]) -> str | None:
     if target is None:
         return None
     given = _ONE + "ENDPOINT" if environ.get(_ONE + "ENDPOINT") else _ALL + "ENDPOINT"
-    if not _is_http(target):
-        return f"{given}: must be an http:// or https:// URL with a host, such as http://collector:4318"
+    try:
+        Address.parse(target, ("http", "https"))
+    except ValueError as error:
+        return f"{given}: must be {error}, such as http://collector:4318"
     protocol = environ.get(_ONE + "PROTOCOL") or environ.get(_ALL + "PROTOCOL") or "http/protobuf"
     if protocol != "http/protobuf":
         return f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol[:40]!r}: must be http/protobuf (a collector's port 4318)"
@@ -41,14 +44,6 @@ def problem(environ: Mapping[str, str]) -> str | None:
     if not _installed():
         return f"{given} asks for traces, which need the extra `otel`: {EXTRA}; or set OTEL_TRACES_EXPORTER=none"
     return None
-
-
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.strip() == url
-    except ValueError:
-        return False
 
 
 def _installed() -> bool:

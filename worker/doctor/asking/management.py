@@ -15,6 +15,7 @@ import orjson
 from yarl import URL
 
 from worker.basics.address import Address
+from worker.basics.bodies import gathered
 from worker.broker.address import broker_address
 
 SECONDS = 10.0
@@ -201,7 +202,7 @@ class Management:
             async with asyncio.timeout(SECONDS):
                 url = URL(f"{shown}/api{path}", encoded=True)
                 async with self._session.get(url, allow_redirects=False) as answer:
-                    body = await _body(answer)
+                    body = await gathered(answer.content.iter_any(), MOST_BYTES)
         except TimeoutError:
             raise ManagementUnavailable(f"{shown} has not answered within {SECONDS:g} s") from None
         except aiohttp.ClientConnectorSSLError as error:
@@ -219,15 +220,6 @@ class Management:
         except ValueError:
             text = f"{shown} does not answer as RabbitMQ's management API does (HTTP {answer.status})"
             raise ManagementUnavailable(text) from None
-
-
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for part in answer.content.iter_any():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise ValueError(f"an answer of more than {MOST_BYTES // 1024**2} MiB is not read")
-    return bytes(body)
 
 
 def _queue(item: Mapping[str, Any]) -> QueueFacts:

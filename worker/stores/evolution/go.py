@@ -7,10 +7,10 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 
 from worker.domain.evolution_go import ALL
 from worker.domain.names import canonical
-from worker.domain.target import SILENT_PREFIX
 from worker.domain.webhook import DEFAULT_ID
 from worker.stores.database import Database
 from worker.stores.engine import engine_of, errors_mapped, remedies
+from worker.stores.evolution.sent import url_sent
 from worker.stores.evolution.tables import INSTANCE
 from worker.webhooks.transfer import Candidate
 
@@ -51,7 +51,7 @@ def candidate(instance: str, url: str, events: str) -> Candidate:
     """`events` is a list with commas; ALL means every event, and an empty one none: Evolution Go then sends nothing."""
     names = {canonical(name.strip()) for name in events.split(",") if name.strip()}
     fields = {
-        "url": url.strip().removeprefix(SILENT_PREFIX),
+        "url": url_sent(url),
         "enabled": bool(names),
         "events": [] if ALL in names else sorted(names),
     }

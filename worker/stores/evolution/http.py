@@ -10,6 +10,8 @@ import orjson
 from yarl import URL
 
 from worker.basics.address import Address
+from worker.basics.bodies import gathered
+from worker.basics.printable import printable
 from worker.stores.evolution.sent import sent
 from worker.webhooks.declaration import BY_NAME
 from worker.webhooks.store import StoreUnavailable
@@ -56,7 +58,7 @@ class _Evolution:
         try:
             url = URL(f"{URL(self._url)}{path}", encoded=True)
             async with self._session.get(url, allow_redirects=False) as response:
-                content = await response.content.read(LARGEST_ANSWER)
+                content = await gathered(response.content.iter_any(), LARGEST_ANSWER)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise self._failed(path, str(error) or type(error).__name__) from None
@@ -84,14 +86,10 @@ def _unlicensed(content: bytes) -> str | None:
     match found:
         case {"code": "LICENSE_REQUIRED", **more}:
             address = more.get("register_url")
-            where = f": open {_printable(address)}" if isinstance(address, str) and address else " in its manager"
+            shown = printable(address[:MOST_OF_AN_ADDRESS]) if isinstance(address, str) else ""
+            where = f": open {shown}" if shown else " in its manager"
             return f"this Evolution is not activated yet (LICENSE_REQUIRED); activate it{where}, then import again"
     return None
-
-
-def _printable(address: str) -> str:
-    """An answer's text may be anybody's."""
-    return "".join(char if char.isprintable() else "?" for char in address[:MOST_OF_AN_ADDRESS])
 
 
 def candidate(instance: str, found: object) -> Candidate | None:

@@ -30,8 +30,8 @@ def sent(url: object, headers: object, events: object, enabled: object, by_event
 
 
 def is_marked(url: str) -> bool:
-    """Whether the row is the worker's although Evolution sends the others itself."""
-    return _trimmed(url).startswith(SILENT_PREFIX)
+    """Whether the row is the worker's although Evolution sends the others itself. A scheme's case means nothing."""
+    return _MARK.match(_trimmed(url)) is not None
 
 
 def url_sent(url: str) -> str:
@@ -40,7 +40,7 @@ def url_sent(url: str) -> str:
     WHATWG URL, 4.4: C0 controls and spaces at the ends, tabs and line ends anywhere, surplus slashes of the authority
     go; a backslash before the query is a slash. What else has to be encoded is encoded where it is sent.
     """
-    scheme, colon, rest = _trimmed(_trimmed(url).removeprefix(SILENT_PREFIX)).partition(":")
+    scheme, colon, rest = _trimmed(_MARK.sub("", _trimmed(url))).partition(":")
     if not colon or scheme.lower() not in ("http", "https"):
         return scheme + colon + rest
     at = _QUERY.search(rest)
@@ -51,6 +51,7 @@ def url_sent(url: str) -> str:
     return f"{scheme}:{_BARE.sub(_percent_encoded, slashed + query)}"
 
 
+_MARK = re.compile(rf"\A{re.escape(SILENT_PREFIX)}", re.IGNORECASE)
 _QUERY = re.compile("[?#]")
 _BARE = re.compile("[\x00-\x20\x7f]")
 
