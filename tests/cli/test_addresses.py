@@ -1,5 +1,6 @@
 """Every command with addresses that are wrong or lead nowhere: no traceback, and no password in any output."""
 
+import argparse
 import itertools
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.cli import main
+from worker.cli import main, parser
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
@@ -24,6 +25,16 @@ COMMANDS = {
     "migrate": ["migrate"],
     "import": ["webhook", "import", "--from", "file", "none.toml"],
 }
+MORE_COMMANDS = [
+    "history-writer", "history list", "history show x", "history show x --body", "history resend x", "notices test",
+    "notices test acme", "replay acme --since 1h", "replays list", "replays show x", "replays stop x",
+    "dead show x", "dead redrive --all", "dead purge --all --yes", "webhook set acme --url https://h.example/",
+    "webhook get acme", "webhook delete acme", "webhook test acme", "webhook explain acme --event-file event.json",
+    "webhook pause acme", "webhook resume acme", "webhook rotate-secret acme", "webhook reencrypt", "webhook export",
+]  # fmt: skip
+DAEMONS = ("history-writer",)
+"""They go on trying."""
+
 SETTINGS = {
     "RABBITMQ_URI": "amqp://evo:{}@127.0.0.1:1/",
     "DATABASE_CONNECTION_URI": "postgresql://evo:{}@127.0.0.1:1/d",
@@ -85,6 +96,44 @@ def test_a_wrong_address_is_exit_code_2_by_name_with_all_other_problems(
     assert f"{name}=" in text
     assert "must be" in text
     assert "LOG_LEVEL" in text
+    assert shows_nothing(text), text
+
+
+def leaves(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> set[str]:
+    """Each command by its words: `webhook list`."""
+    found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    below = ((name, one) for action in found for name, one in action.choices.items())
+    return set().union(*(leaves(one, (*path, name)) for name, one in below)) if found else {" ".join(path)}
+
+
+def test_every_command_is_among_them() -> None:
+    ours = {*MORE_COMMANDS, *map(" ".join, COMMANDS.values())}
+    assert {leaf for leaf in leaves(parser()) if not any(f"{one} ".startswith(f"{leaf} ") for one in ours)} == set()
+
+
+@pytest.mark.parametrize("command", MORE_COMMANDS)
+def test_the_other_commands_refuse_wrong_addresses_alike(
+    command: str, bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, uri in WRONG[:2] + WRONG[-2:]:
+        bare.setenv(name, uri.replace("{}", "".join(AROUND)))
+    code, text = outcome(command.split(), capsys)
+    assert code == 2
+    assert "RABBITMQ_URI=" in text
+    assert "DATABASE_CONNECTION_URI=" in text
+    assert shows_nothing(text), text
+
+
+@pytest.mark.parametrize("command", [command for command in MORE_COMMANDS if command not in DAEMONS])
+def test_the_other_commands_show_no_password_of_what_cannot_be_reached(
+    command: str, bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, uri in SETTINGS.items():
+        bare.setenv(name, uri.replace("{}", "".join(AROUND)))
+    bare.setenv("OPS_WEBHOOK_URL", "http://ops:{}@127.0.0.1:1/".replace("{}", "".join(AROUND)))
+    Path("event.json").write_text('{"event":"call","instance":"acme","data":{}}')
+    code, text = outcome(command.split(), capsys)
+    assert code == 1
     assert shows_nothing(text), text
 
 

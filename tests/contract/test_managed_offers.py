@@ -20,6 +20,18 @@ POSTGRESQL: list[tuple[str, dict[str, Any]]] = [
     # Supabase's pooler, as its page for Prisma has it
     ("postgres://u.ref:p@aws-0.pooler.supabase.com:6543/postgres?pgbouncer=true&connection_limit=1",
      {"prepare_threshold": None, "options": None}),
+    ("postgres://u.ref:p@aws-0.pooler.supabase.com:6543/postgres", {"prepare_threshold": None, "options": None}),
+    ("postgresql://u:p@aws-0.pooler.supabase.com:5432/postgres", {"options": "-c statement_timeout=30s"}),
+    # PgBouncer of Azure and of PlanetScale, by its port; and a PostgreSQL that listens there itself
+    ("postgres://u:p@s.postgres.database.azure.com:6432/db?sslmode=require",
+     {"prepare_threshold": None, "sslmode": "require"}),
+    ("postgresql://u:p@eu.pg.psdb.cloud:6432/postgres?sslmode=verify-full&sslrootcert=system",
+     {"prepare_threshold": None, "sslrootcert": "system"}),
+    ("postgresql://u:p@h:6432/db?pgbouncer=false", {"options": "-c statement_timeout=30s"}),
+    ("postgresql://u:p@h/db?statement_cache_size=0&keepalives_idle=60&client_encoding=UTF8",
+     {"prepare_threshold": None, "keepalives_idle": 60, "client_encoding": "UTF8"}),
+    ("postgresql://u:p@h/db?sslmode=require&sslnegotiation=direct&require_auth=scram-sha-256",
+     {"sslnegotiation": "direct", "require_auth": "scram-sha-256"}),
     # RDS, Azure, Heroku, a Unix socket, several servers
     ("postgresql://u:p@db.rds.amazonaws.com:5432/db?sslmode=verify-full&sslrootcert=system",
      {"sslmode": "verify-full", "sslrootcert": "system"}),
@@ -90,6 +102,7 @@ def test_a_ca_with_tls_required_is_verified() -> None:
     ca = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
     assert arguments(f"mysql://u:p@h/db?ssl-mode=REQUIRED&ssl_ca={ca}")["ssl"].verify_mode == ssl.CERT_REQUIRED
     assert arguments("mysql://u:p@h/db?ssl-mode=DISABLED&charset=utf8mb4")["ssl_disabled"] is True
+    assert arguments("mysql://u:p@h/db?charset=UTF8MB4_UNICODE_CI")["charset"] == "utf8mb4"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +115,9 @@ def test_a_ca_with_tls_required_is_verified() -> None:
         "postgresql://u:Geheim@h/d?pgbouncer=maybe", "mysql://u:Geheim@h/d?charset=latin1",
         'mysql://u:Geheim@h/d?ssl={"rejectUnauthorized":Geheim}', "mysql://u:Geheim@h/d?connection_limit=many",
         "postgresql://u:Geheim@h/%FF", "postgresql://u:Geheim@h/d?sslpassword", "mysql://u:Gehe#im@h/d",
-        "mysql://u:Geheim@h/d?ssl-mode=DISABLED&ssl_ca=/etc/hostname",
+        "mysql://u:Geheim@h/d?ssl-mode=DISABLED&ssl_ca=/etc/hostname", "postgresql://u:Geheim@h/d?sslnegotiation=direct",
+        "postgresql://u:Geheim@h/d?keepalives=Geheim", "postgresql://u:Geheim@h/d?sslidentity=/etc/hostname",
+        "postgresql://u:Geheim@h/d?charset=utf8", "mysql://u:Geheim@h/d?charset=utf8mb3_general_ci",
     ],
 )  # fmt: skip
 def test_what_would_not_be_heeded_is_refused(uri: str) -> None:

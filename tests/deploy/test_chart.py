@@ -107,6 +107,30 @@ def test_the_values_of_each_particular_cluster_are_accepted_over_the_example() -
     assert webhook.instance == "demo"
 
 
+RESTRICTED_V2_VOLUMES = {
+    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"
+}  # fmt: skip
+"""OpenShift 4.11 and later: SecurityContextConstraints restricted-v2, the only ones that every namespace may use."""
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_openshifts_restricted_constraints_are_kept_with_the_readmes_values(name: str) -> None:
+    _, openshift, *_ = EXAMPLES
+    for pod in pods(render(SETS[name] | openshift)):
+        assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC", "hostUsers"}
+        assert {kind for volume in pod.get("volumes", []) for kind in volume if kind != "name"} <= RESTRICTED_V2_VOLUMES
+        inherited = pod["securityContext"]
+        assert inherited == {"runAsNonRoot": True, "fsGroupChangePolicy": "OnRootMismatch"} | {
+            "seccompProfile": {"type": "RuntimeDefault"}
+        }
+        for container in (*pod["containers"], *pod.get("initContainers", [])):
+            assert not [port for port in container.get("ports", []) if "hostPort" in port]
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert not context.keys() & {"privileged", "runAsUser", "runAsGroup", "seLinuxOptions", "procMount"}
+
+
 def test_the_example_of_the_readme_is_accepted() -> None:
     kinds = [manifest["kind"] for manifest in render(EXAMPLES[0])]
     assert {"PodMonitor", "PrometheusRule", "ConfigMap", "NetworkPolicy"} <= set(kinds)

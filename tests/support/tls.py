@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,6 +52,24 @@ class Authority:
         self._authority.configure_trust(context)
         return context
 
+    def write_server(self, folder: Path, name: str = "127.0.0.1", owner: str | None = None) -> tuple[Path, Path]:
+        """The files of a server's certificate and key, which their `owner` alone may read."""
+        issued = self._authority.issue_cert(name)
+        certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+        issued.cert_chain_pems[0].write_to_path(certificate)
+        issued.private_key_pem.write_to_path(key)
+        _belongs_to(owner, certificate, key)
+        return certificate, key
+
+    def write_client(self, folder: Path, name: str = "acme") -> tuple[Path, Path]:
+        """The files of a client's certificate and key."""
+        issued = self._authority.issue_cert("client", common_name=name)
+        certificate, key = folder / f"{name}-client.pem", folder / f"{name}-client.key"
+        issued.cert_chain_pems[0].write_to_path(certificate)
+        issued.private_key_pem.write_to_path(key)
+        _belongs_to(None, certificate, key)
+        return certificate, key
+
     def write_certificate(self, path: Path) -> Path:
         path.write_bytes(self._authority.cert_pem.bytes())
         return path
@@ -59,3 +78,10 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(context)
         return context
+
+
+def _belongs_to(owner: str | None, *files: Path) -> None:
+    for file in files:
+        file.chmod(0o600)
+        if owner is not None:
+            shutil.chown(file, owner, owner)

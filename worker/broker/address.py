@@ -8,12 +8,14 @@ from pathlib import Path
 from worker.basics.address import Address
 
 SCHEMES = ("amqp", "amqps")
+PEER_CERTIFICATE = "fail_if_no_peer_cert"
+"""Stands in RabbitMQ's own examples beside verify=verify_peer."""
 
 
 def broker_address(uri: str | Address) -> Address:
     """The options under aiormq's names. Raises ValueError, worded to follow "must be", without any credentials.
 
-    `cacertfile` and `verify` are RabbitMQ's names of two of them: https://www.rabbitmq.com/docs/uri-query-parameters
+    `cacertfile`, `verify` and `fail_if_no_peer_cert` are RabbitMQ's names: https://www.rabbitmq.com/docs/uri-query-parameters
     """
     if isinstance(uri, Address):
         return uri
@@ -23,15 +25,26 @@ def broker_address(uri: str | Address) -> Address:
     _ = address.decoded_path  # refuses a damaged one
     options: dict[str, str] = {}
     for name, value in address.options.items():
+        if name == PEER_CERTIFICATE:
+            _peer_certificate(value)
+            continue
         if name not in _OPTIONS:
-            raise ValueError(f"a URI without the unknown option {name!r}: allowed are {', '.join(_OPTIONS)}")
+            raise ValueError(
+                f"a URI without the unknown option {name!r}: allowed are {', '.join((*_OPTIONS, PEER_CERTIFICATE))}"
+            )
         options |= _option(name, value, options)
-    tls = sorted(options.keys() - {"heartbeat"})
-    if tls and address.scheme != "amqps":
-        raise ValueError(f"an amqps:// URI for its option {next(n for n in address.options if n != 'heartbeat')!r}")
+    of_tls = next((name for name in address.options if name != "heartbeat"), None)
+    if of_tls and address.scheme != "amqps":
+        raise ValueError(f"an amqps:// URI for its option {of_tls!r}")
     if ("certfile" in options) != ("keyfile" in options):
         raise ValueError("a URI with both of the options 'certfile' and 'keyfile', or neither")
     return replace(address, options=options)
+
+
+def _peer_certificate(value: str) -> None:
+    """A client of TLS cannot do without the server's certificate, so that there is nothing to pass on."""
+    if value != "true":
+        raise ValueError(f"a URI whose option {PEER_CERTIFICATE!r} is true: a server always needs a certificate")
 
 
 def _option(name: str, value: str, before: Mapping[str, str]) -> dict[str, str]:

@@ -72,7 +72,7 @@ def _on_server(uri: str) -> Database:
     if not name or "/" in address.path[1:]:
         raise ValueError(f"a URI that names one database: {scheme}://<user>:<password>@<host>/<database>")
     try:
-        options = read_options(dialect, address.options, address.host)
+        options = read_options(dialect, address.options, address.host, address.port)
     except ValueError as error:
         raise ValueError(f"a URI whose {error}") from None
     if not address.host and not {"host", "unix_socket"} & options.arguments.keys():

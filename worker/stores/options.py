@@ -22,7 +22,7 @@ class Options:
     certificate if the server offers it), with the files of its CA, certificate and key.
     """
 
-    arguments: Mapping[str, str | int] = field(default_factory=dict, repr=False, hash=False)
+    arguments: Mapping[str, str | int | None] = field(default_factory=dict, repr=False, hash=False)
     schema: str | None = None
     pool_size: int | None = None
     pool_timeout: int | None = None
@@ -38,9 +38,9 @@ Reader = Callable[[Options, str], Options]
 """What an option's value makes of the options before it. Raises ValueError, worded to follow "must be"."""
 
 
-def read_options(dialect: str, given: Mapping[str, str], host: str) -> Options:
+def read_options(dialect: str, given: Mapping[str, str], host: str, port: int | None = None) -> Options:
     """Raises ValueError, worded to follow "must be a URI whose", that never quotes a value."""
-    known, found = _READERS[dialect], Options()
+    known, found = _READERS[dialect], Options(pooler=dialect == "postgresql" and _is_pooler(host, port))
     for name, value in sorted(given.items(), key=lambda item: item[0] in _LAST):
         reader = known.get(name)
         if reader is None:
@@ -52,9 +52,15 @@ def read_options(dialect: str, given: Mapping[str, str], host: str) -> Options:
     if found.ca and found.tls in (None, "none") and "sslaccept" not in given:
         found = replace(found, tls="ca")  # as MySQL's own clients: a CA with REQUIRED is VERIFY_CA
     _agree(dialect, found)
-    if dialect == "postgresql" and host.partition(".")[0].endswith("-pooler"):
-        found = replace(found, pooler=True)  # Neon's name for its PgBouncer
     return found
+
+
+def _is_pooler(host: str, port: int | None) -> bool:
+    """Neon's name for its PgBouncer; PgBouncer's own port (Azure, PlanetScale); Supabase's for its transaction mode.
+
+    Trade-off: a PostgreSQL that itself listens there costs one more round trip a transaction; not with pgbouncer=false.
+    """
+    return host.partition(".")[0].endswith("-pooler") or port in (6432, 6543)
 
 
 def _agree(dialect: str, found: Options) -> None:
@@ -64,6 +70,8 @@ def _agree(dialect: str, found: Options) -> None:
         raise ValueError("options name both a client certificate and its key, or neither")
     if given.get("sslrootcert") == "system" and given.get("sslmode") != "verify-full":
         raise ValueError("option 'sslrootcert' is system only beside sslmode=verify-full")
+    if given.get("sslnegotiation") == "direct" and given.get("sslmode") not in _SSLMODES[3:]:
+        raise ValueError("option 'sslnegotiation' is direct only beside sslmode=require or stricter")
     if dialect == "mysql" and found.tls == "off" and (found.ca or found.certificate):
         raise ValueError("options do not both turn TLS off and name its files")
 
@@ -159,6 +167,16 @@ def _libpq_accept(before: Options, value: str) -> Options:
     return replace(before, arguments={"sslmode": "require", **before.arguments})
 
 
+def _whole(name: str, low: int, high: int) -> Reader:
+    return lambda before, value: replace(before, arguments={**before.arguments, name: _number(value, low, high)})
+
+
+def _statement_cache(before: Options, value: str) -> Options:
+    """Prisma's: 0 for poolers that keep no prepared statement."""
+    kept = _number(value, 0, 100_000)
+    return before if kept else replace(before, arguments={**before.arguments, "prepare_threshold": None})
+
+
 def _as_libpq(before: Options, value: str) -> Options:
     """What node-postgres is told to read `sslmode` as libpq does, and so as we do."""
     if value != "true":
@@ -204,6 +222,13 @@ def _mode(value: str) -> str:
     return _LIBPQ_MODES.get(upper, upper)
 
 
+def _charset(before: Options, value: str) -> Options:
+    """mysql2 writes a collation there: the character set is what it begins with."""
+    if value.lower().partition("_")[0] != "utf8mb4":
+        raise ValueError("utf8mb4")
+    return replace(before, arguments={**before.arguments, "charset": "utf8mb4"})
+
+
 def _ca(before: Options, value: str) -> Options:
     return replace(before, ca=readable(value))
 
@@ -234,19 +259,28 @@ _READERS: Mapping[str, Mapping[str, Reader]] = {
         **_POOL,
         "application_name": _argument("application_name"),
         "channel_binding": _argument("channel_binding", "disable", "prefer", "require"),
+        "client_encoding": _argument("client_encoding", "UTF8", "utf8", "utf-8", "UTF-8"),
         "gssencmode": _argument("gssencmode", "disable", "prefer", "require"),
         "host": _socket("host"),
+        "keepalives": _whole("keepalives", 0, 1),
+        "keepalives_count": _whole("keepalives_count", 1, 100),
+        "keepalives_idle": _whole("keepalives_idle", 0, 7200),
+        "keepalives_interval": _whole("keepalives_interval", 0, 7200),
         "options": _argument("options"),
         "pgbouncer": _pgbouncer,
+        "require_auth": _argument("require_auth"),
         "schema": _schema,
         "ssl": _libpq_ssl,
+        "ssl_min_protocol_version": _argument("ssl_min_protocol_version", "TLSv1.2", "TLSv1.3"),
         "sslaccept": _libpq_accept,
         "sslcert": _file_argument("sslcert"),
         "sslcrl": _file_argument("sslcrl"),
         "sslkey": _file_argument("sslkey"),
         "sslmode": _argument("sslmode", *_SSLMODES),
+        "sslnegotiation": _argument("sslnegotiation", "postgres", "direct"),
         "sslpassword": _argument("sslpassword"),
         "sslrootcert": _root,
+        "statement_cache_size": _statement_cache,
         "target_session_attrs": _argument("target_session_attrs", *_SESSIONS),
         "uselibpqcompat": _as_libpq,
     },
@@ -255,7 +289,7 @@ _READERS: Mapping[str, Mapping[str, Reader]] = {
     "mysql": {
         **_POOL,
         "schema": _schema,
-        "charset": _argument("charset", "utf8mb4"),
+        "charset": _charset,
         "socket": _socket("unix_socket"),
         "ssl": _tls(_JSON, lambda value: value.replace(" ", "")),
         "ssl-ca": _ca,
