@@ -184,6 +184,25 @@ def test_an_address_on_the_command_line_is_never_shown(
     assert shows_nothing(text), text
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["webhook", "set", "acme", "--url", "https://h.example/", "--client-certificate-file", "-----BEGIN {}"],
+        ["webhook", "set", "acme", "--url", "https://h.example/", "--client-certificate", "{}"],
+        ["webhook", "set", "acme", "--url", "https://h.example/", "--client-certificate-file", "{}" * 100],
+        ["webhook", "import", "--from", "evolution-http", "http://127.0.0.1:1", "--api-key-file", "{}"],
+        ["webhook", "import", "--from", "evolution-http", "http://127.0.0.1:1", "--api-key", "{}"],
+    ],
+)
+def test_a_secret_in_the_place_of_its_file_is_never_shown(
+    arguments: list[str], bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = outcome([argument.replace("{}", "".join(AROUND)) for argument in arguments], capsys)
+    assert code in (1, 2)
+    assert "the file cannot be read" in text
+    assert shows_nothing(text), text
+
+
 @pytest.mark.parametrize(("command", "name"), [*itertools.product(("run", "doctor"), SETTINGS)])
 def test_a_process_shows_none_of_it_either(command: str, name: str, tmp_path: Path) -> None:
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), name: SETTINGS[name].format("Zq7#J9x")}

@@ -88,15 +88,19 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _typed(field: Field, given: object) -> object:
-    """Of an option that names a file, its content; "" for none. Raises ValueError."""
+    """Of an option that names a file, its content; "" for none. Raises ValueError.
+
+    What was typed is not quoted: people put the key itself there.
+    """
     if not field.kind.from_file or not given:
         return given
+    name = f"--{field.option.replace('_', '-')}"
     try:
         return Path(str(given)).read_text()
     except OSError as error:
-        raise ValueError(f"--{field.option.replace('_', '-')}: {given} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{name}: the file cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"--{field.option.replace('_', '-')}: {given} is no text: it must be PEM, not DER") from None
+        raise ValueError(f"{name}: the file is no text: it must be PEM, not DER") from None
 
 
 async def _refused(url: str | None, what: str, settings: Settings) -> tuple[str, ...]:

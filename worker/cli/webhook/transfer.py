@@ -78,8 +78,13 @@ async def _candidates(options: argparse.Namespace, settings: Settings) -> "tuple
 
 
 def _api_key(options: argparse.Namespace, settings: Settings) -> str:
-    """Raises ValueError, OSError."""
-    key = options.api_key_file.read_text().strip() if options.api_key_file else settings.authentication_api_key
+    """Raises ValueError. What was typed is not quoted: people put the key itself there."""
+    key = settings.authentication_api_key
+    if options.api_key_file:
+        try:
+            key = options.api_key_file.read_text().strip()
+        except OSError as error:
+            raise ValueError(f"--api-key-file: the file cannot be read: {error.strerror}") from None
     if not key or not key.isprintable():
         raise ValueError("needs Evolution's global API key, one line: --api-key-file or AUTHENTICATION_API_KEY")
     return str(key)
