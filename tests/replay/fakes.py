@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tests.support.events import event
 from worker.basics.clock import Clocks
 from worker.delivery.choosing import Choosing
+from worker.delivery.ports import TooLarge
 from worker.domain.event import identity
 from worker.domain.history import Row
 from worker.domain.past import Past
@@ -72,12 +73,14 @@ class FakeArchive:
 
 @dataclass
 class World:
-    """`delivers`: what is published is delivered at once. `fails_at`: that many publishes from now, one fails."""
+    """`delivers`: what is published is delivered at once. `fails_at`: that many publishes from now, one fails.
+    `too_large`: events above the broker's max_message_size."""
 
     archive: FakeArchive
     webhooks: list[Webhook] = field(default_factory=lambda: [HOOK])
     delivers: bool = True
     fails_at: int | None = None
+    too_large: frozenset[int] = frozenset()
     keeps: int | None = None
     away: Exception | None = None
     now: float = NOW
@@ -134,6 +137,8 @@ class World:
             if self.fails_at < 0:
                 raise ConnectionError("the connection was lost")
         number = next(number for number in range(self.archive.count) if body(number) == content)
+        if number in self.too_large:
+            raise TooLarge("17 bytes are more than RabbitMQ's max_message_size of 16")
         self.sent.append(number)
         self.pasts.append(past)
         if self.delivers:

@@ -121,6 +121,20 @@ async def test_a_publish_that_fails_is_told_and_the_next_process_sends_the_rest(
     assert set(around.sent) == set(range(20))
 
 
+async def test_what_the_broker_takes_no_more_stops_nothing_and_stays_missing() -> None:
+    """Archived before RabbitMQ was upgraded to a smaller max_message_size."""
+    around = world(20)
+    around.too_large = frozenset({3, 12})
+    ended = await around.runner(job()).run()
+    assert (ended.state, ended.sent) == (State.DONE, 18)
+    assert around.sent == [number for number in range(20) if number not in around.too_large]
+    told = {(row.id, row.outcome, row.reason) for row in around.rows if row.reason == "too_large_for_broker"}
+    assert told == {(delivery(number), "DeadLettered", "too_large_for_broker") for number in around.too_large}
+    around.too_large = frozenset()
+    again = await around.runner(replace_id(job(), "replay_2")).run()
+    assert (again.sent, around.sent[18:]) == (2, [3, 12])
+
+
 async def test_while_the_history_is_away_nothing_is_sent() -> None:
     around = world(5)
     around.away = StoreUnavailable("away")

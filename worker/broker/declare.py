@@ -65,7 +65,8 @@ def no_room(refusal: str, topology: Topology) -> str:
     needed = len(topology.whole.queues)
     return (
         f"{refusal}. This is a limit of RabbitMQ or of its hosted plan; the worker needs {needed} queues "
-        f"({len(topology.delays)} of them for delays between attempts), one more for each replica, and 2 exchanges: "
+        f"({len(topology.delays)} of them for delays between attempts), one more for each replica and one for the "
+        "archive (ARCHIVE), and 2 exchanges: "
         "raise it (rabbitmqctl set_vhost_limits), delete queues nobody needs, or have fewer delays (WEBHOOK_RETRY_*)"
     )
 

@@ -121,11 +121,9 @@ class Runner:
             judged = await self._judged(batch)
             met = sum(judged.was_skipped(each) for each in batch)
             chosen = [each for each in batch if judged.is_to_be_sent(each)]
-            await sender.send(chosen, judged)
+            sent = await sender.send(chosen, judged)
             job = self._job
-            await self._leased.keep(
-                replace(job, position=after, sent=job.sent + len(chosen), skipped=job.skipped + met)
-            )
+            await self._leased.keep(replace(job, position=after, sent=job.sent + sent, skipped=job.skipped + met))
 
     async def _judged(self, batch: Sequence[Candidate]) -> Judged:
         waits_since = int(self._leased.ms() - self._outside.max_age * 1000)

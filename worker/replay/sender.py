@@ -1,11 +1,12 @@
 """Publishes what a job is to send, a batch at a time, no faster than its webhook takes events."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
+from worker.delivery.ports import TooLarge
 from worker.domain.choosing.quick_chat import quick_chat
 from worker.domain.history import REPLAYED, Row
-from worker.domain.outcome import Parked
+from worker.domain.outcome import DeadLettered, DeadReason, Parked
 from worker.domain.past import Past
 from worker.replay.fates import Fates
 from worker.replay.jobs import Job
@@ -36,12 +37,13 @@ class Sender:
         """How many may be sent together now."""
         return self._pace.batch
 
-    async def send(self, chosen: Sequence[Candidate], judged: Judged) -> None:
-        """Waits for room, publishes them and writes their rows. Raises PublishFailed, StoreUnavailable, JobLost,
-        JobStopped and what a broken connection raises."""
+    async def send(self, chosen: Sequence[Candidate], judged: Judged) -> int:
+        """Waits for room, publishes them and writes their rows; how many RabbitMQ has taken. Raises PublishFailed,
+        StoreUnavailable, JobLost, JobStopped and what a broken connection raises."""
         await self._room(len(chosen))
-        await self._published(chosen)
-        self._tries |= {each.id: judged.tries(each) for each in chosen}
+        published = await self._published(chosen)
+        self._tries |= {each.id: judged.tries(each) for each in published}
+        return len(published)
 
     async def _room(self, count: int) -> None:
         """Waits until so many more may be published."""
@@ -58,13 +60,17 @@ class Sender:
         for each in taken:
             del self._tries[each]
 
-    async def _published(self, chosen: Sequence[Candidate]) -> None:
+    async def _published(self, chosen: Sequence[Candidate]) -> list[Candidate]:
+        """What is larger than RabbitMQ takes now is left out: it has its row in the history, and stops nothing."""
         if not chosen:
-            return
+            return []
         now = self._now()
-        await asyncio.gather(*(self._publish(each.archived.body, self._past(each, now)) for each in chosen))
-        self._pace.published([each.id for each in chosen], self._monotonic())
-        await self._outside.note([_row(each, self._leased.job, int(now * 1000)) for each in chosen])
+        publishing = (_taken(self._publish(each.archived.body, self._past(each, now))) for each in chosen)
+        answers = list(zip(chosen, await asyncio.gather(*publishing), strict=True))
+        published = [each for each, refusal in answers if refusal is None]
+        self._pace.published([each.id for each in published], self._monotonic())
+        await self._outside.note([_row(each, self._leased.job, int(now * 1000), refusal) for each, refusal in answers])
+        return published
 
     def _past(self, candidate: Candidate, now: float) -> Past:
         archived = candidate.archived
@@ -78,9 +84,21 @@ class Sender:
         )
 
 
-def _row(candidate: Candidate, job: Job, now: int) -> Row:
-    """What the history shows of the asking: until the next row it is on its way."""
+async def _taken(publishing: Awaitable[object]) -> TooLarge | None:
+    """Raises PublishFailed for every other reason."""
+    try:
+        await publishing
+    except TooLarge as error:
+        return error
+    return None
+
+
+def _row(candidate: Candidate, job: Job, now: int, refusal: TooLarge | None) -> Row:
+    """What the history shows of the asking: until the next row it is on its way, unless the broker refused it."""
     event = candidate.event
+    why = f"published again by {job.id}"
+    if refusal is not None:
+        why = f"not published again by {job.id}: {refusal}; raise it, then replay once more"
     return Row(
         at=now,
         id=candidate.id,
@@ -89,12 +107,12 @@ def _row(candidate: Candidate, job: Job, now: int) -> Row:
         webhook=job.asked.webhook,
         event=event.kind,
         chat=quick_chat(event.fields),
-        outcome=Parked.__name__,
-        reason=REPLAYED,
+        outcome=(Parked if refusal is None else DeadLettered).__name__,
+        reason=REPLAYED if refusal is None else DeadReason.TOO_LARGE_FOR_BROKER.value,
         attempt=0,
         status=None,
         ms=None,
-        error=f"published again by {job.id}",
+        error=why,
         answer=None,
         content_type=None,
         size=len(candidate.archived.body),
