@@ -154,15 +154,49 @@ async def test_with_failures_only_successes_and_skips_have_none(rig: MakeRig) ->
     assert told(found) == ["Retried 5xx"]
 
 
-async def test_a_row_is_there_once_the_delivery_has_left(rig: MakeRig) -> None:
+async def test_an_attempt_has_its_row_before_its_retry_is_stored(rig: MakeRig) -> None:
+    """While RabbitMQ is away no retry is confirmed; a worker that is killed then has told what it did."""
     found = rig(ACME)
     found.sender.answers[ACME.url] = Answered(500)
+    found.publisher.release.clear()
+    await found.take(FakeMessage(MESSAGE))
+    assert (told(found), found.recorder.outcomes) == (["Retried 5xx"], [])
+    found.publisher.release.set()
+    await asyncio.wait_for(found.pipeline.drain(5), 10)
+    assert (told(found), found.recorder.outcomes) == (["Retried 5xx"], ["Retried 5xx"])
+
+
+async def test_an_end_without_an_attempt_has_its_row_once_the_letter_is_stored(rig: MakeRig) -> None:
+    found = rig(replace(ACME, url="no url"))
     found.publisher.release.clear()
     await found.take(FakeMessage(MESSAGE))
     assert told(found) == []
     found.publisher.release.set()
     await asyncio.wait_for(found.pipeline.drain(5), 10)
+    assert told(found) == ["DeadLettered bad_url"]
+
+
+async def test_an_attempt_whose_retry_is_never_stored_was_made_all_the_same(rig: MakeRig) -> None:
+    """The broker delivers its event again, and the next attempt has a row of its own."""
+    found = rig(ACME)
+    found.sender.answers[ACME.url] = Answered(500)
+    found.publisher.release.clear()
+    message = FakeMessage(MESSAGE)
+    await found.take(message)
+    await found.settler.finished(0.01)
+    assert (message.ends, found.recorder.outcomes) == (["hand back"], ["Parked handed_back"])
     assert told(found) == ["Retried 5xx"]
+
+
+async def test_what_the_broker_never_takes_has_the_attempt_and_then_its_end(rig: MakeRig) -> None:
+    found = rig(ACME)
+    found.sender.answers[ACME.url] = Answered(503)
+    found.publisher.limit = 0
+    await found.take(FakeMessage(MESSAGE))
+    assert told(found) == ["Retried 5xx", "DeadLettered too_large_for_broker"]
+    attempt, end = found.history.rows
+    assert (attempt.ms, attempt.status, end.ms, end.status) == (0, 503, None, None)
+    assert (attempt.attempt, end.attempt, end.id) == (1, 1, attempt.id)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ class FakeStore:
         self._ask("silent")
         return ()
 
-    async def tidy(self, now: int) -> Tidied:
+    async def tidy(self, now: int | None = None) -> Tidied:
         self._ask("tidy")
         lost, self.lost = self.lost, 0
         return Tidied(0, lost)

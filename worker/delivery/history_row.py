@@ -7,13 +7,15 @@ from worker.delivery.attempt import Attempt
 from worker.domain.choosing.quick_chat import quick_chat
 from worker.domain.event import Event
 from worker.domain.history import Row
-from worker.domain.outcome import DeadLettered, Delivered, Outcome, Retried
+from worker.domain.outcome import DeadLettered, Delivered, DeliveredReason, Outcome, Retried
 from worker.domain.past import Past
 from worker.domain.routing import Delivery, delivery_id
 from worker.domain.verdict import Answered, Result
 
 SHORTEST_SECRET = 6
 """Characters: a shorter value (`1`, `true`) is no secret, and would be struck out everywhere."""
+
+_row, _OK = tuple.__new__, DeliveredReason.OK.label
 
 _WITH_ERROR = (Retried, DeadLettered)  # a tuple: `Retried | DeadLettered` is made anew at each call
 
@@ -36,33 +38,61 @@ def row_of(
 
     One is made of every delivery: the tuple's own constructor saves a tenth of it, names would cost a third more.
     """
+    if type(outcome) is Delivered and delivery is not None and attempt is not None:
+        return _success(delivery, attempt, now)
     result = seconds = None
     number = past.attempts
     if attempt is not None:
         result, seconds, size = attempt.result, attempt.seconds, attempt.size
         if seconds is not None and delivery is not None:
-            number = delivery.past.attempts + 1
+            number = delivery.attempt
     answered = result if isinstance(result, Answered) else None
-    values = (
-        int(now * 1000),
-        delivery.id if delivery else _id(past, event),
-        past.event_id,
-        event.instance if event else None,
-        past.webhook_id,
-        event.kind if event else None,
-        quick_chat(event.fields) if event else None,
-        type(outcome).__name__,
-        outcome.reason.label,
-        number,
-        answered.status if answered else None,
-        None if seconds is None else round(seconds * 1000),
-        None if type(outcome) is Delivered else _error(outcome, result, cut=result is None and seconds is not None),
-        _answer(answered.text, delivery) if answered and answered.text else None,
-        (answered.content_type or None) if answered else None,
-        size,
-        delivery.target.server if delivery else None,
+    return Row(
+        at=int(now * 1000),
+        id=delivery.id if delivery else _id(past, event),
+        event_id=past.event_id,
+        instance=event.instance if event else None,
+        webhook=past.webhook_id,
+        event=event.kind if event else None,
+        chat=quick_chat(event.fields) if event else None,
+        outcome=type(outcome).__name__,
+        reason=outcome.reason.label,
+        attempt=number,
+        status=answered.status if answered else None,
+        ms=None if seconds is None else round(seconds * 1000),
+        error=_error(outcome, result, cut=result is None and seconds is not None),
+        answer=_answer(answered.text, delivery) if answered and answered.text else None,
+        content_type=(answered.content_type or None) if answered else None,
+        size=size,
+        host=delivery.target.server if delivery else None,
     )
-    return tuple.__new__(Row, values)
+
+
+def _success(delivery: Delivery, attempt: Attempt, now: float) -> Row:
+    """Nearly every row: a third of the price of the others."""
+    event, past, result, seconds = delivery.event, delivery.past, attempt.result, attempt.seconds
+    return _row(
+        Row,
+        (
+            int(now * 1000),
+            delivery.id,
+            past.event_id,
+            event.instance,
+            past.webhook_id,
+            event.kind,
+            quick_chat(event.fields),
+            "Delivered",
+            _OK,
+            past.attempts + 1,
+            result.status if isinstance(result, Answered) else None,
+            None if seconds is None else round(seconds * 1000),
+            None,
+            None,
+            None,
+            attempt.size,
+            delivery.target.server,
+        ),
+    )
 
 
 def _id(past: Past, event: Event | None) -> str:

@@ -1,4 +1,5 @@
-"""Settles a delivery: publish what must go on, close the delivery (ack the message), record it. In this order."""
+"""Settles a delivery: publish what must go on, close the delivery (ack the message), record it. In this order, but
+for the history's row of an attempt, which comes first."""
 
 import asyncio
 import logging
@@ -14,7 +15,7 @@ from worker.delivery.history_row import row_of
 from worker.delivery.open_deliveries import OpenDeliveries
 from worker.delivery.ports import History, Publisher, PublishFailed, Recorder, TooLarge
 from worker.domain.event import Event
-from worker.domain.history import Row, is_kept
+from worker.domain.history import is_kept
 from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Parked, ParkReason, Retried, Skipped
 from worker.domain.past import Past, sendable
 from worker.domain.record import Record
@@ -36,10 +37,11 @@ _UNCHARGED = (Delivered, Parked)  # a tuple: `Delivered | Parked` is made anew a
 class _Settlement:
     """What is to be settled: a delivery with its outcome, or an event that never became one (`delivery` None).
 
-    `past` is what travels on in the headers of a publish; `attempt` is None where none was made this time.
+    `past` is what travels on in the headers of a publish; `attempt` is None where none was made this time. `told` is
+    the outcome that the history has heard.
     """
 
-    __slots__ = ("attempt", "deliveries", "delivery", "event", "outcome", "past")
+    __slots__ = ("attempt", "deliveries", "delivery", "event", "outcome", "past", "told")
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class _Settlement:
         self.event = event
         self.delivery = delivery
         self.attempt = attempt
+        self.told: Outcome | None = None
 
     def record(self, now: float) -> Record:
         past, event, delivery = self.past, self.event, self.delivery
@@ -70,10 +73,15 @@ class _Settlement:
             seconds=max(0.0, now - past.set_out),
         )
 
-    def row(self, now: float) -> Row:
-        """The moment as history keeps it."""
-        body, event, delivery = self.deliveries.message.body, self.event, self.delivery
-        return row_of(self.outcome, self.past, event, delivery, self.attempt, len(body), now)
+    def tell(self, history: History, now: float) -> None:
+        """One row of this moment, unless it is of those that have none. An attempt is told once: what its publish came
+        to is none."""
+        outcome, attempt = self.outcome, self.attempt if self.told is None else None
+        self.told = outcome
+        attempted = attempt is not None and attempt.seconds is not None
+        if is_kept(outcome, self.past.parkings, attempted=attempted, failures_only=history.failures_only):
+            size = len(self.deliveries.message.body)
+            history.add(row_of(outcome, self.past, self.event, self.delivery, attempt, size, now))
 
 
 class Settler:
@@ -130,6 +138,11 @@ class Settler:
                 assert_never(settlement.outcome)
 
     def _store(self, settlement: _Settlement) -> None:
+        """The history hears of an attempt before its publish is confirmed: RabbitMQ may be away for long, and the POST
+        has been made, whatever becomes of its retry. An end without an attempt is told once it is one."""
+        attempt = settlement.attempt
+        if self._history is not None and attempt is not None and attempt.seconds is not None:
+            settlement.tell(self._history, self._now())
         try:
             storing = self._publish(settlement)
         except Exception:  # a fault of the worker: the callers never raise, and the broker still has the message
@@ -244,13 +257,8 @@ class Settler:
     def _record(self, settlement: _Settlement) -> None:
         now = self._now()
         self._recorder.settled(settlement.record(now))
-        if self._history is not None and is_kept(
-            settlement.outcome,
-            settlement.past.parkings,
-            attempted=settlement.attempt is not None and settlement.attempt.seconds is not None,
-            failures_only=self._history.failures_only,
-        ):
-            self._history.add(settlement.row(now))
+        if self._history is not None and settlement.told is not settlement.outcome:
+            settlement.tell(self._history, now)
 
     def _hand_back(self, settlement: _Settlement) -> None:
         settlement.outcome = Parked(ParkReason.HANDED_BACK)

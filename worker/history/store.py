@@ -131,7 +131,7 @@ class HistoryStore(Protocol):
         """Writes them in one transaction; returns the rows written. A batch that is there already is left out.
 
         Rows older than the history is kept are left out too; one of a clock that is days ahead is kept under the
-        writer's time. What no database can hold is replaced in a text, and makes a name None; a row that cannot be
+        database's time. What no database can hold is replaced in a text, and makes a name None; a row that cannot be
         without that name is left out and logged, as is one that the database refuses: it never keeps the others out.
         """
 
@@ -147,9 +147,10 @@ class HistoryStore(Protocol):
     async def silent(self, now: int) -> tuple[str, ...]:
         """The names of those that `judge` counts, in order."""
 
-    async def tidy(self, now: int) -> Tidied:
+    async def tidy(self, now: int | None = None) -> Tidied:
         """Makes partitions ahead, drops what is older than the history is kept, counts what is missing. `now`: Unix
-        milliseconds. Safe for several processes at once; each thing is done and counted by one of them.
+        milliseconds, None: by the database's clock, so that no worker whose own is ahead drops too soon. Safe for
+        several processes at once; each thing is done and counted by one of them.
 
         May take a minute after the days that are kept became fewer: not in the way of `write`.
         """

@@ -124,7 +124,7 @@ class Writer:
         while True:
             await self._calm()
             try:
-                tidied = await self._store.tidy(int(self._now() * 1000))
+                tidied = await self._store.tidy()
             except StoreUnavailable as error:
                 log.info("the history was not tidied: %s", error)
             else:

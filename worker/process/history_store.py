@@ -13,7 +13,7 @@ now = time.time
 def store_of_history(settings: Settings) -> Store:
     """Opens nothing. Raises StoreUnavailable without the database's driver."""
     require_driver(settings.history_database_uri)
-    return history_store(settings.history_database_uri, settings.history_days, lambda: int(time.time() * 1000))
+    return history_store(settings.history_database_uri, settings.history_days)
 
 
 def asking(settings: Settings) -> Asking | None:

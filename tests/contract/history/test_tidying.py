@@ -1,6 +1,7 @@
 """Days go when they are old, and what never arrived is counted once, by whoever tidies."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -13,6 +14,7 @@ from tests.contract.history.conftest import DAY, DELIVERED, KEEP_DAYS, NOON, Clo
 from tests.support.postgres import Postgres
 from worker.history.store import HistoryStore, Question, Tidied
 from worker.stores.history import chunks, gaps
+from worker.stores.history import clock as clocks
 from worker.stores.history.store import history_store
 
 MINUTE = 60_000
@@ -35,6 +37,35 @@ async def test_what_is_older_than_it_is_kept_goes(history: HistoryStore, new_his
     clock.now = NOON + 30 * DAY
     await history.tidy(clock.now)
     assert await moments(history) == []
+
+
+@pytest.mark.parametrize("days", [30, -30], ids=["ahead", "behind"])
+async def test_days_go_by_the_databases_clock_whatever_the_workers_say(
+    history: HistoryStore, clock: Clock, uri: str, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """SQLite's file is on the worker's machine, whose clock it has."""
+    now = int(time.time() * 1000)
+    clock.now = now - 5 * DAY
+    await history.write(
+        [batch(DELIVERED._replace(at=now - (KEEP_DAYS + 2) * DAY), DELIVERED._replace(at=now - 2 * DAY))]
+    )
+    monkeypatch.setattr(clocks, "local", lambda: time.time() + days * 86_400)
+    worker = history_store(uri, KEEP_DAYS)
+    try:
+        await worker.prepare()
+        assert await worker.write([batch(DELIVERED._replace(at=now - DAY), number=2)]) == (
+            not is_sqlite(uri) or days < 0
+        )
+        await worker.tidy()
+    finally:
+        await worker.close()
+    left = await moments(history)
+    assert (now - 2 * DAY in left) == (not is_sqlite(uri) or days < 0)
+    assert (now - (KEEP_DAYS + 2) * DAY in left) == (is_sqlite(uri) and days < 0)
+
+
+def is_sqlite(uri: str) -> bool:
+    return uri.startswith("sqlite")
 
 
 async def test_many_rows_go_in_chunks(history: HistoryStore, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,19 @@ def test_every_kind_has_a_body_in_every_form_that_names_the_instance(kind: Kind,
     assert b"acme" in body or kind in (Kind.SELF_FAULT, Kind.BACKLOG, Kind.TEST)
 
 
+@pytest.mark.parametrize("kind", [*Kind])
+def test_people_are_told_what_to_do_in_words_however_long_the_reason(kind: Kind) -> None:
+    """Who has a channel of Slack alone has no shell of the worker."""
+    slack = orjson.loads(body_of(event("acme", "&" * 2000, kind), Format.SLACK))
+    details = unslacked(slack["blocks"][1]["text"]["text"])
+    discord = orjson.loads(body_of(event("acme", "&" * 2000, kind), Format.DISCORD))
+    description = undiscorded(discord["embeds"][0]["description"])
+    advice, _, rest = details.partition("\n")
+    assert re.fullmatch(r"[A-Z].{20,}\.", advice)
+    assert advice in description
+    assert rest.startswith("&&&")
+
+
 def test_what_is_no_notice_has_no_body() -> None:
     for text in (b'{"event":"x","instance":"i"}', b'{"event":"x","instance":"i","data":7,"date_time":"now"}'):
         for form in Format:

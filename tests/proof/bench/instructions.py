@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[int, dict[str, str]]] = {
 }
 """Name -> size of an event in bytes, settings."""
 
+CALLGRIND = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
 _COLLECTED = re.compile(r"Collected : (\d+)")
 
 
@@ -41,30 +42,37 @@ def instructions(rig: Rig, *, count: int) -> Iterator[str]:
     yield f"{count} deliveries of 10 instances, everything on\n"
     yield "| events | instructions a delivery, user space |\n| --- | --- |"
     for name, (size, settings) in KINDS.items():
-        yield f"| {name} | {_counted(rig, count, size, settings):,.0f} |"
+        yield f"| {name} | {counted(rig, count, size, settings):,.0f} |"
 
 
-def _counted(rig: Rig, count: int, size: int, settings: dict[str, str]) -> float:
-    bodies = [event(f"bench-{number % 10}", size, number) for number in range(WARM_UP + count)]
+def counted(
+    rig: Rig, count: int, size: int, settings: dict[str, str], module: str = "worker", warm_up: int = WARM_UP
+) -> float:
+    """Instructions of each of `count` deliveries after `warm_up`, of `python -m MODULE run`."""
+    bodies = [event(f"bench-{number % 10}", size, number) for number in range(warm_up + count)]
     rig.purge()
-    rig.fill(rig.events_queue, bodies[:WARM_UP])
+    rig.fill(rig.events_queue, bodies[:warm_up])
     posts = Posts(rig.nginx)
     rig.metrics_port = free_port()
     with tempfile.NamedTemporaryFile(prefix="bench-") as log:
-        valgrind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null")
-        command = [*valgrind, f"--log-file={log.name}", *python("-m", "worker", "run")]
+        command = [*CALLGRIND, "--instr-atstart=no", f"--log-file={log.name}", *python("-m", module, "run")]
         with Process(command, rig.environment(PYTHONHASHSEED="0", **settings)) as worker:
-            _wait(worker, posts, WARM_UP)
+            _wait(worker, posts, warm_up)
             _switch(worker, "on")
-            rig.queues.publish(rig.events_queue, bodies[WARM_UP:])
-            _wait(worker, posts, WARM_UP + count)
+            rig.queues.publish(rig.events_queue, bodies[warm_up:])
+            _wait(worker, posts, warm_up + count)
             _switch(worker, "off")
         rig.check_left()
-        posts.check(WARM_UP + count)
-        found = _COLLECTED.search(Path(log.name).read_text())
+        posts.check(warm_up + count)
+        return collected(Path(log.name)) / count
+
+
+def collected(log: Path) -> int:
+    """Instructions, from what valgrind wrote. Raises RuntimeError."""
+    found = _COLLECTED.search(log.read_text())
     if found is None:
         raise RuntimeError("valgrind counted nothing")
-    return int(found[1]) / count
+    return int(found[1])
 
 
 def _switch(worker: Process, instrumentation: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+import aiohttp
 from sqlalchemy import inspect, select
 
 from worker.domain.history import Batch
@@ -16,6 +20,7 @@ from worker.stores.database import parse
 from worker.stores.engine import engine_of
 from worker.stores.history import gaps
 from worker.stores.history.schema import BATCHES, history_of
+from worker.telemetry.metrics import PREFIX
 
 Attempt = tuple[str | None, str | None]
 """`webhook-id` and `webhook-attempt`, as the receiver sees them."""
@@ -69,22 +74,58 @@ UNSENT_SECONDS = 2.0
 """Rows younger than this may not have reached RabbitMQ when their process is killed: a batch waits for a quarter of a
 second, its confirm may be slow, and one that failed is tried again after a second."""
 
-
 ON_ITS_WAY_SECONDS = 0.05
 """A POST of a process that was just killed may still arrive."""
+
+FLOWING_SECONDS, LOOK_SECONDS = 20.0, 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An attempt as the receiver saw it, in monotonic seconds: from its arrival to its answer (None: it got none)."""
+    """In monotonic seconds. An attempt as the receiver saw it, from its arrival to its answer (`ended` None: it got
+    none); or while RabbitMQ took nothing, from its going until it was back (None: it never was)."""
 
     began: float
     ended: float | None
 
 
-def may_be_forgotten(span: Span, kills: Sequence[float]) -> bool:
-    """Whether its process may have been killed before it could tell: during the attempt, or just after it."""
-    return any(
-        span.began <= at + ON_ITS_WAY_SECONDS and (span.ended is None or at <= span.ended + UNSENT_SECONDS)
-        for at in kills
-    )
+def may_be_forgotten(attempt: Span, kills: Sequence[float], away: Sequence[Span] = ()) -> bool:
+    """Whether its process may have been killed before it could tell: during the attempt, or while its row was in
+    memory, which is longer when RabbitMQ was `away`."""
+    told_by = None if attempt.ended is None else _told_by(attempt.ended, away)
+    return any(attempt.began <= at + ON_ITS_WAY_SECONDS and (told_by is None or at <= told_by) for at in kills)
+
+
+def _told_by(answered: float, away: Sequence[Span]) -> float | None:
+    """When RabbitMQ has the row of an attempt at the latest; None: never."""
+    told_by = answered + UNSENT_SECONDS
+    for span in sorted(away, key=lambda span: span.began):
+        if span.began <= told_by and (span.ended is None or answered <= span.ended):
+            if span.ended is None:
+                return None
+            told_by = max(told_by, span.ended + UNSENT_SECONDS)
+    return told_by
+
+
+class Measured(Protocol):
+    """A worker's process (tests/support/worker.py)."""
+
+    async def metrics(self) -> Mapping[str, float]: ...
+
+
+async def told(worker: Measured, seconds: float = FLOWING_SECONDS) -> str | None:
+    """Waits until RabbitMQ has every row that the worker has recorded by now. Returns why it has not, or None."""
+    wanted, confirmed, waiting = None, 0.0, 0.0
+    try:
+        async with asyncio.timeout(seconds):
+            while wanted is None or (waiting and confirmed < wanted):
+                with suppress(OSError, aiohttp.ClientError):  # it may just be starting
+                    found = await worker.metrics()
+                    counted, waiting = (found[PREFIX + name] for name in ("history_rows_total", "history_rows_waiting"))
+                    confirmed, wanted = counted - waiting, wanted or counted + waiting
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        if wanted is None:
+            return f"it did not say within {seconds:g} s how many rows of history wait"
+        return f"RabbitMQ had {confirmed:g} of {wanted:g} rows of history after {seconds:g} s, {waiting:g} waited"
+    return None

@@ -100,6 +100,7 @@ class Ledger:
         self.reasons = ALLOWED_REASONS
         self.history: History | None = None
         self.kills: list[float] = []
+        self.away: list[Span] = []
         self._cast = cast
         self._base = base
         self._most_attempts = most_attempts
@@ -234,7 +235,8 @@ class Ledger:
 
     def _forgotten(self) -> Iterator[tuple[str, str]]:
         """Attempts without a row in the history, if they are more than the rows that are known to be lost. What a
-        process had not told when it was killed is known to nobody."""
+        process had not told when it was killed (`kills`), as RabbitMQ had taken nothing meanwhile (`away`), is known to
+        nobody."""
         if self.history is None:
             return
         posts: dict[Attempt, list[Post]] = defaultdict(list)
@@ -249,7 +251,7 @@ class Ledger:
 
     def _without_row(self, posts: list[Post], rows: int) -> list[Post]:
         """Of the POSTs of one attempt, made once or again after a crash."""
-        told = [post for post in posts if not may_be_forgotten(Span(post.at, post.answered), self.kills)]
+        told = [post for post in posts if not may_be_forgotten(Span(post.at, post.answered), self.kills, self.away)]
         return told[: max(0, len(posts) - rows - (len(posts) - len(told)))]
 
     def _was_answered(self, issued: Issued, one: Subscription, status: int) -> bool:

@@ -6,7 +6,7 @@ import gc
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import pytest
 
 from tests.history.fakes import row
 from tests.proof.chaos.faults import FAULTS
-from tests.proof.chaos.history import UNSENT_SECONDS, History, history
+from tests.proof.chaos.history import ON_ITS_WAY_SECONDS, UNSENT_SECONDS, History, Span, history
+from tests.proof.chaos.history import told as rows_told
 from tests.proof.chaos.ledger import DeadLetter, Ledger, Post
 from tests.proof.chaos.plan import plan
 from tests.proof.chaos.report import table
@@ -27,7 +28,7 @@ from worker.domain.silence.pulse import Pulse
 from worker.history.batches import encode, encode_pulses
 from worker.stores.history.store import history_store
 
-SEEDS = (61, 63, 128)
+SEEDS = (60, 61, 63, 128)
 """Together: the broker and a worker killed, armed points, a memory alarm, full queues, a stalled link, a clock."""
 
 BASE = "http://127.0.0.1:9"
@@ -111,17 +112,91 @@ def test_every_attempt_must_be_in_the_history(told: Ledger) -> None:
     assert told.problems() == [], "they are counted as lost"
 
 
-def test_what_a_killed_process_had_not_told_is_no_violation(told: Ledger) -> None:
+def missing_after(told: Ledger, *, kills: Sequence[float] = (), away: Sequence[Span] = ()) -> int:
+    """Of attempts answered at 1, 101, 201 and 301 s, the last one never, none has a row: how many are violations."""
     told.history = History()
     for at, post in enumerate(told.posts):
         post.at, post.answered = 100.0 * at, 100.0 * at + 1
     told.posts[-1].answered = None
-    last = 100.0 * (len(told.posts) - 1)
-    assert told.figures().history == len(told.posts)
-    told.kills = [99.9, 101 + UNSENT_SECONDS + 0.1, last - 0.1]
-    assert told.figures().history == len(told.posts), "killed before, or long after"
-    told.kills = [0.5, 101 + UNSENT_SECONDS, last + 50]
-    assert told.figures().history == len(told.posts) - 3
+    told.kills, told.away = list(kills), list(away)
+    return told.figures().history
+
+
+LAST = 300.0
+"""When the attempt that is never answered begins."""
+
+
+def test_what_a_killed_process_had_not_told_is_no_violation(told: Ledger) -> None:
+    assert len(told.posts) == 4
+    assert missing_after(told) == 4
+    assert missing_after(told, kills=[0.5, 101 + UNSENT_SECONDS, LAST + 50]) == 1
+
+
+def test_a_kill_before_an_attempt_or_long_after_it_excuses_nothing(told: Ledger) -> None:
+    before = [99.9, 101 + UNSENT_SECONDS + 0.1, LAST - 0.1]
+    assert missing_after(told, kills=before) == 4
+
+
+def test_a_post_that_a_killed_process_had_sent_may_still_arrive(told: Ledger) -> None:
+    assert missing_after(told, kills=[100 - ON_ITS_WAY_SECONDS]) == 3
+    assert missing_after(told, kills=[100 - ON_ITS_WAY_SECONDS - 0.01]) == 4
+
+
+AWAY = Span(102.5, 150.0)
+"""RabbitMQ, from shortly after the second answer on: its row may not have reached it."""
+
+
+def test_what_rabbitmq_could_not_take_before_the_kill_is_no_violation(told: Ledger) -> None:
+    assert missing_after(told, kills=[140], away=[AWAY]) == 3
+    assert missing_after(told, kills=[150 + UNSENT_SECONDS], away=[AWAY]) == 3
+    assert missing_after(told, kills=[180], away=[Span(160, 190), AWAY, Span(151, 170)]) == 3, "it went again at once"
+    assert missing_after(told, kills=[290], away=[Span(102.5, None)]) == 2, "never back: the third, too"
+
+
+def test_rabbitmq_away_excuses_no_row_without_a_kill_meanwhile(told: Ledger) -> None:
+    assert missing_after(told, away=[AWAY]) == 4
+    assert missing_after(told, kills=[150.1 + UNSENT_SECONDS, 102.4 + UNSENT_SECONDS + 50], away=[AWAY]) == 4
+    assert missing_after(told, kills=[140], away=[Span(101.1 + UNSENT_SECONDS, 150)]) == 4, "it had been taken by then"
+    assert missing_after(told, kills=[140], away=[Span(50, 100.9)]) == 4, "it was back before the answer"
+    assert missing_after(told, kills=[140, 190], away=[AWAY, Span(160, 200)]) == 3, "the second one is too late for it"
+
+
+class Says:
+    """A worker whose metrics are those given, the last one for ever; an exception is raised."""
+
+    def __init__(self, *said: tuple[float, float] | Exception) -> None:
+        self._said = list(said)
+
+    async def metrics(self) -> dict[str, float]:
+        said = self._said.pop(0) if len(self._said) > 1 else self._said[0]
+        if isinstance(said, Exception):
+            raise said
+        return dict(
+            zip(("webhook_worker_history_rows_total", "webhook_worker_history_rows_waiting"), said, strict=True)
+        )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [(0.0, 0.0)],
+        [(10.0, 3.0), (10.0, 3.0), (13.0, 0.0)],
+        [(10.0, 3.0), (40.0, 27.0)],
+        [ConnectionRefusedError(), (10.0, 3.0), TimeoutError(), (10.0, 0.0)],
+    ],
+    ids=["nothing", "the last rows", "others come meanwhile", "it is just starting"],
+)
+async def test_history_flows_once_rabbitmq_has_what_was_recorded(said: list[tuple[float, float] | Exception]) -> None:
+    assert await rows_told(Says(*said), 5) is None
+
+
+async def test_history_that_does_not_flow_is_told() -> None:
+    assert await rows_told(Says((10.0, 3.0), (13.0, 1.0)), 0.1) == (
+        "RabbitMQ had 12 of 13 rows of history after 0.1 s, 1 waited"
+    )
+    assert await rows_told(Says(ConnectionRefusedError()), 0.1) == (
+        "it did not say within 0.1 s how many rows of history wait"
+    )
 
 
 def batch(number: int, *rows: Row) -> Batch:

@@ -7,14 +7,12 @@ import random
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
 from tests.proof.chaos.database import Database
-from tests.proof.chaos.history import history, history_uri
+from tests.proof.chaos.history import Span, history, history_uri, told
 from tests.proof.chaos.ledger import DeadLetter, Ledger, number_in
 from tests.proof.chaos.plan import Plan
 from tests.proof.chaos.producer import Flow, Producer, close_quietly
@@ -25,8 +23,6 @@ from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.postgres import Postgres
 from tests.support.proxy import Proxy
-from tests.support.waiting import eventually
-from tests.support.worker import Worker
 
 ATTEMPTS = 4
 DELAYS = (1, 2, 5, 15, 45, 135, 405, 1215, 3645)
@@ -53,8 +49,6 @@ SETTINGS = {
 SETTLE_SECONDS = 60.0
 CALM_LOOKS = 3
 """A message between two queues is in neither for a moment: so many looks in a row must find nothing."""
-
-FLOWING_SECONDS = 20.0
 
 LOOK_SECONDS = 0.25
 CALM_LOOKS_AFTER_REFUSALS = 24
@@ -143,8 +137,18 @@ class World:
 
     async def history_flows(self) -> None:
         """Until RabbitMQ has what the workers know now and could not tell it before: the next fault may kill them."""
-        with suppress(AssertionError, OSError, aiohttp.ClientError, TimeoutError):
-            await asyncio.gather(*(_told(replica.worker) for replica in self.replicas if replica.worker.running))
+        running = [replica.worker for replica in self.replicas if replica.worker.running]
+        found = await asyncio.gather(*map(told, running))
+        self.problems += [f"history does not flow: {problem}" for problem in found if problem]
+
+    @asynccontextmanager
+    async def rabbitmq_away(self) -> AsyncIterator[None]:
+        """It takes nothing meanwhile, no history either."""
+        loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            self.ledger.away.append(Span(began, loop.time()))
 
     async def what_is_left(self) -> str:
         """For whoever looks for the reason: messages ready in the queues, and what each worker holds."""
@@ -260,16 +264,6 @@ async def _delete_queues(made: World) -> None:
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _told(worker: Worker) -> None:
-    rows = await worker.metric("history_rows_total")
-
-    async def confirmed() -> float:
-        waiting = await worker.metric("history_rows_waiting")
-        return await worker.metric("history_rows_total") - waiting
-
-    await eventually(confirmed, lambda count: count >= rows, FLOWING_SECONDS, "history to flow")
 
 
 def _names() -> Names:

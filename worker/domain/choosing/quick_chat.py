@@ -1,21 +1,26 @@
 """The canonical chat of every event that is delivered, for its history: fast where it stands in front, as in messages.
 
 Evolution API writes a message's `data` as `{"key":{"remoteJid":...},...`: that small object alone is decoded then (1 us
-instead of 4). Its text ends at the first brace: with one inside a string or an object within, the text would be no
+instead of 4), and not even that where the address itself stands in front, in its canonical spelling and not hidden
+(0.4 us). Its text ends at the first brace: with one inside a string or an object within, the text would be no
 JSON, and the whole event is read. Trade-off: of a `data` with two `key`, as no program writes it, the first counts.
 """
 
+import re
 from collections.abc import Mapping
 
 import msgspec
 
-from worker.domain.choosing.jid import canonical_jid, is_hidden, is_person
+from worker.domain.choosing.jid import PERSON, canonical_jid, is_hidden, is_person
 from worker.domain.choosing.plan import ChatOfEvent
 
 LARGE_BYTES = 64 * 1024
 """Of `data`: above this only what stands in front is looked at, so that no event holds up the others."""
 
 _BEGIN = b'{"key":{'
+_PLAIN = re.compile(
+    rb'{"key":{"remoteJid":"([0-9A-Za-z_+-]{1,64}@(?:%b|g[.]us))"[,}]' % re.escape(PERSON.encode())
+).match
 _HEAD_BYTES = 512
 """Longer than any `key`: it has an id and at most four addresses."""
 
@@ -37,6 +42,9 @@ def quick_chat(fields: Mapping[str, msgspec.Raw | bytes]) -> str | None:
     data = fields.get("data")
     if data is None:
         return None
+    plain = _PLAIN(data)
+    if plain is not None:
+        return str(plain[1], "ascii")
     view = memoryview(data)
     jid = _in_front(bytes(view[:_HEAD_BYTES]))
     if jid is not None:

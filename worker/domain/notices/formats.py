@@ -4,7 +4,7 @@ Names, errors and answers come from outside: in a chat they are text, never mark
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -88,8 +88,31 @@ def title(kind: str, data: Data) -> str:
     return kind
 
 
-def _details(data: Data) -> str:
-    lines = [data.reason, f"Since: {data.since}" if data.since else ""]
+_ADVICE: Mapping[str, str] = {
+    Kind.FAILING: "Its receiver takes nothing. Mend it: what failed is sent again by itself, for a day as a rule. The "
+    "command below sends one test event and shows the answer.",
+    Kind.RECOVERED: "Its receiver takes events again, and what waited is on its way. What had been given up meanwhile "
+    "is sent again by the command below.",
+    Kind.DISABLED: "It gets no events until it is enabled again: mend its receiver first.",
+    Kind.PAUSED: "It gets no events until it is resumed; what came meanwhile is sent to it then.",
+    Kind.DEAD: "Its receiver refused them, or took nothing for too long. Mend it, then have them sent again.",
+    Kind.SELF_FAULT: "The host of the worker, its network or its DNS is at fault; events wait meanwhile.",
+    Kind.BACKLOG: "Nothing is lost, but late. More replicas help, or the command below says what is slow.",
+    Kind.SILENT: "WhatsApp may have stopped sending to it. Restart the instance in Evolution: "
+    "PUT /instance/restart/ and its name. The command below shows what came within a day.",
+    Kind.TEST: "Nothing is to be done.",
+}
+"""What to do, for people who have no shell of the worker: the command is for those who have."""
+
+
+def _advice(kind: str, data: Data) -> str:
+    if kind == Kind.DEAD and data.webhook is None:
+        return "They are no events, or no webhook wants them: the command below lists them."
+    return _ADVICE.get(kind, "")
+
+
+def _details(kind: str, data: Data) -> str:
+    lines = [_advice(kind, data), data.reason, f"Since: {data.since}" if data.since else ""]
     if data.sample is not None:
         status = "no answer" if data.sample.status is None else f"status {data.sample.status}"
         lines.append(f"Example: {data.sample.event or 'an event'}, {data.sample.id}, {status}")
@@ -101,7 +124,9 @@ def _slack(kind: str, data: Data) -> bytes:
     """Incoming webhooks. `plain_text` has no markup; `text` is for notifications. The command is whole: names have 255
     characters at most, so that it has fewer than a section may."""
     head, todo = title(kind, data), f"To do: {data.fix}" if data.fix else ""
-    sections = [{"type": "section", "text": _plain(text, SLACK_SECTION)} for text in (_details(data), todo) if text]
+    sections = [
+        {"type": "section", "text": _plain(text, SLACK_SECTION)} for text in (_details(kind, data), todo) if text
+    ]
     blocks = [{"type": "header", "text": _plain(head, SLACK_HEADER)}, *sections]
     text = shortened(f"{head}\n{data.fix or ''}".strip(), SLACK_TEXT, _slack_escaped)
     return orjson.dumps({"text": text, "mrkdwn": False, "blocks": blocks})
@@ -118,7 +143,7 @@ def _slack_escaped(char: str) -> str:
 def _discord(kind: str, data: Data) -> bytes:
     """Whoever reads it in a notification sees `content` alone. Nobody is mentioned, whatever a name says."""
     todo = f"To do: {data.fix}\n" if data.fix else ""
-    description = shortened(f"{todo}{_details(data)}", DISCORD_DESCRIPTION, _discord_escaped)
+    description = shortened(f"{todo}{_details(kind, data)}", DISCORD_DESCRIPTION, _discord_escaped)
     return orjson.dumps(
         {
             "content": shortened(title(kind, data), DISCORD_CONTENT, _discord_escaped),

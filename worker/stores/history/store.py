@@ -34,8 +34,9 @@ class Store(HistoryStore, JobStore, Rows, Protocol):
     """All that the history's database is asked for."""
 
 
-def history_store(database: str | Database, keep_days: int, now_ms: Callable[[], int]) -> Store:
-    """`keep_days` is at least 1; `now_ms` gives Unix milliseconds. Raises ValueError for a URI that is none.
+def history_store(database: str | Database, keep_days: int, now_ms: Callable[[], int] | None = None) -> Store:
+    """`keep_days` is at least 1; `now_ms` gives Unix milliseconds, in place of the database's clock. Raises ValueError
+    for a URI that is none.
 
     Nothing is opened or imported before the first call.
     """
@@ -45,7 +46,7 @@ def history_store(database: str | Database, keep_days: int, now_ms: Callable[[],
 class _Store:
     """Drivers run in threads of its own."""
 
-    def __init__(self, database: Database, keep_days: int, now_ms: Callable[[], int]) -> None:
+    def __init__(self, database: Database, keep_days: int, now_ms: Callable[[], int] | None) -> None:
         self._database = database
         self._keep_days = keep_days
         self._now_ms = now_ms
@@ -72,7 +73,7 @@ class _Store:
     async def silent(self, now: int) -> tuple[str, ...]:
         return await self._run(lambda: self._tables().silent(now))
 
-    async def tidy(self, now: int) -> Tidied:
+    async def tidy(self, now: int | None = None) -> Tidied:
         return await self._run(lambda: self._tables().tidy(now))
 
     async def claim(self, now: int) -> Sequence[Claimed]:

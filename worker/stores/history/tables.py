@@ -20,6 +20,7 @@ from worker.replay.jobs import Held, Job
 from worker.stores.database import Database
 from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
 from worker.stores.history import counts, questions
+from worker.stores.history.clock import DatabaseClock
 from worker.stores.history.jobs import Jobs
 from worker.stores.history.kinds import DAY_MS, Kind
 from worker.stores.history.listening import ListeningTable
@@ -46,12 +47,12 @@ _REMEDIES = remedies(
 
 
 class HistoryTables:
-    """See worker/history/store.py, HistoryStore. `now_ms` gives Unix milliseconds."""
+    """See worker/history/store.py, HistoryStore. `now_ms` gives Unix milliseconds; None: the database's clock does."""
 
-    def __init__(self, database: Database, keep_days: int, now_ms: Callable[[], int]) -> None:
+    def __init__(self, database: Database, keep_days: int, now_ms: Callable[[], int] | None) -> None:
         self._database = database
-        self._now_ms = now_ms
         self._engine = engine_of(database)
+        self._clock = DatabaseClock(self._engine, now_ms)
         self._reading = self._engine.execution_options(**ONLY_READS)
         kind = _kind(database)
         self._history = kind.history
@@ -75,17 +76,18 @@ class HistoryTables:
                 MIGRATIONS.migrate(engine)
             finally:
                 engine.dispose()
-            self._tidying.make_partitions_ahead(self._now_ms())
+            self._clock.measure()
+            self._tidying.make_partitions_ahead(self._clock())
 
         self._do(migrate)
         if self._database.path is not None and self._kept_open is None:
             self._kept_open = _open(self._database.path)
 
     def write(self, batches: Sequence[Batch]) -> int:
-        return self._do(lambda: self._writing.write(batches, self._now_ms()))
+        return self._do(lambda: self._writing.write(batches, self._clock()))
 
     def hear(self, pulses: Sequence[Pulse]) -> None:
-        self._do(lambda: self._listening.hear(pulses, self._now_ms()))
+        self._do(lambda: self._listening.hear(pulses, self._clock()))
 
     def judge(self, now: int) -> int:
         return self._do(lambda: self._listening.judge(now))
@@ -93,9 +95,11 @@ class HistoryTables:
     def silent(self, now: int) -> tuple[str, ...]:
         return self._do(lambda: self._listening.silent(now))
 
-    def tidy(self, now: int) -> Tidied:
-        self._do(lambda: self._jobs.forget(now - self._keep_ms))
-        return self._do(lambda: self._tidying.tidy(now))
+    def tidy(self, now: int | None) -> Tidied:
+        self._do(self._clock.measure)
+        moment = self._clock() if now is None else now
+        self._do(lambda: self._jobs.forget(moment - self._keep_ms))
+        return self._do(lambda: self._tidying.tidy(moment))
 
     def claim(self, now: int) -> Sequence[Claimed]:
         return self._do(lambda: self._troubles.claim(now))
