@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
+from typing import Protocol
 
 import msgspec
 
 from worker.basics.clock import Clocks
 from worker.delivery.failure_watch import FailureWatch
-from worker.delivery.ports import Ports
+from worker.delivery.ports import Ports, Post, PostEnd
 from worker.domain.outcome import DeadLettered, Outcome, Parked, ParkReason
 from worker.domain.policy import Policy
 from worker.domain.request import NotSendable, Request, build
@@ -34,6 +36,14 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     size: int
 
 
+class Begun(PostEnd, Protocol):
+    """An attempt without a task, of which `begin` keeps what its end needs. `size` is the body's that was sent."""
+
+    started: float
+    size: int
+    post: Post | None
+
+
 class Attempter:
     """Makes attempts; the end of every one that was started is reported to the admission exactly once."""
 
@@ -41,6 +51,7 @@ class Attempter:
         self._policy = policy
         self._admission = ports.admission
         self._sender = ports.sender
+        self._posts = ports.posts
         self._recorder = ports.recorder
         self._failures = failures
         self._now, self._monotonic = clocks
@@ -50,37 +61,73 @@ class Attempter:
 
         Never raises, not even when cancelled: the delivery is still to be settled.
         """
-        started, request = self._monotonic(), None
+        started = self._monotonic()
         try:
             request = await self._build(delivery, size)
-            result = await self._sender.send(request, delivery.webhook.timeout(self._policy.timeout))
         except NotSendable as error:
             outcome: Outcome = DeadLettered(error.reason, str(error))
         except asyncio.CancelledError:
-            # The drain deadline.
             outcome = Parked(ParkReason.SHUTDOWN)
         except Exception:
-            log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
-            outcome = self._policy.internal(self._now() - delivery.past.set_out)
+            log.exception("a request could not be built", extra={"id": delivery.id})
+            outcome = self._internal(delivery)
         else:
-            seconds = self._monotonic() - started
-            return Attempt(self._judged(delivery, result, seconds), result, seconds, len(request.body))
+            sending = self._sender.send(request, delivery.webhook.timeout(self._policy.timeout))
+            return await self.rest(delivery, started, len(request.body), sending)
         self._admission.released(delivery)
-        if request is None:
-            return Attempt(outcome, None, None, size)
-        return Attempt(outcome, None, self._monotonic() - started, len(request.body))
+        return Attempt(outcome, None, None, size)
 
-    def _judged(self, delivery: Delivery, result: Result, seconds: float) -> Outcome:
+    async def rest(self, delivery: Delivery, started: float, size: int, result: Awaitable[Result]) -> Attempt:
+        """Once a request of `size` bytes was sent. Never raises, as `attempt`."""
+        try:
+            came = await result
+        except asyncio.CancelledError:
+            # The drain deadline.
+            outcome: Outcome = Parked(ParkReason.SHUTDOWN)
+        except Exception:
+            log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
+            outcome = self._internal(delivery)
+        else:
+            return self.judged(delivery, started, size, came)
+        self._admission.released(delivery)
+        return Attempt(outcome, None, self._monotonic() - started, size)
+
+    def begin(self, delivery: Delivery, size: int, end: Begun) -> bool:
+        """Begins the attempt without a task, if that is possible; else nothing has happened, and `attempt` is the way.
+
+        What keeps a request from being built is met again there, and settled.
+        """
+        if self._posts is None or size > LARGE_BYTES:
+            return False
+        end.started = self._monotonic()
+        try:
+            request = self._built(delivery)
+        except NotSendable:
+            return False
+        except Exception:
+            log.exception("a request could not be built at once", extra={"id": delivery.id})
+            return False
+        end.size = len(request.body)
+        end.post = self._posts.begin(request, delivery.webhook.timeout(self._policy.timeout), end)
+        return end.post is not None
+
+    def judged(self, delivery: Delivery, started: float, size: int, result: Result) -> Attempt:
+        """The attempt has ended with a result."""
+        seconds = self._monotonic() - started
         self._recorder.attempted(result, seconds)
-        not_charged = self._admission.finished(delivery, result, seconds)
-        if not_charged is not None:
-            return not_charged
-        outcome = judge(result, delivery.attempt, self._policy)
-        self._failures.judged(delivery.webhook, outcome)
-        return outcome
+        outcome: Outcome | None = self._admission.finished(delivery, result, seconds)
+        if outcome is None:
+            outcome = judge(result, delivery.attempt, self._policy)
+            self._failures.judged(delivery.webhook, outcome)
+        return Attempt(outcome, result, seconds, size)
+
+    def _internal(self, delivery: Delivery) -> Outcome:
+        return self._policy.internal(self._now() - delivery.past.set_out)
 
     async def _build(self, delivery: Delivery, size: int) -> Request:
+        return await asyncio.to_thread(self._built, delivery) if size > LARGE_BYTES else self._built(delivery)
+
+    def _built(self, delivery: Delivery) -> Request:
+        """Raises NotSendable."""
         forward, replay = self._policy.forward_apikey, delivery.past.replayed is not None
-        if size > LARGE_BYTES:
-            return await asyncio.to_thread(build, delivery, self._now(), forward_apikey=forward, replay=replay)
         return build(delivery, self._now(), forward_apikey=forward, replay=replay)

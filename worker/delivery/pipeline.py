@@ -15,6 +15,7 @@ from worker.basics.clock import Clocks
 from worker.basics.tasks import Tasks
 from worker.delivery import choosing
 from worker.delivery.attempt import LARGE_BYTES, Attempter
+from worker.delivery.begun import BegunAttempts
 from worker.delivery.choosing import Choosing, Looked
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
@@ -63,6 +64,7 @@ class Pipeline:
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
         self._reading = Tasks()
         self._attempts = Tasks()
+        self._begun = BegunAttempts(self._attempter, self._settler, self._attempts)
 
     # 1. Consume.
 
@@ -245,6 +247,8 @@ class Pipeline:
 
     def turn_came(self, turn: DeliveryTurn) -> None:
         """The lane starts the delivery."""
+        if not turn.waited and self._choosing.outlived(turn.delivery, turn.latest) is None and self._begun.begin(turn):
+            return
         self._attempts.start((self._attempt_after_waiting if turn.waited else self._attempt)(turn))
 
     def turn_passed(self, turn: DeliveryTurn, parked: Parked) -> None:
@@ -300,6 +304,7 @@ class Pipeline:
         Consuming must have stopped before. Nothing is left unsettled but what the broker still holds itself.
         """
         self._admission.drain()
+        self._begun.all_go_on()
         try:
             async with asyncio.timeout(seconds):
                 await self._reading.finished()

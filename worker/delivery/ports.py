@@ -1,10 +1,10 @@
 """What delivering needs from the outside: small protocols, implemented by the adapters and by fakes in tests."""
 
 from asyncio import Future
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.event import Event
@@ -169,6 +169,30 @@ class Sender(Protocol):
         """One POST within `timeout` seconds, answer drained within bounds. Never raises but CancelledError."""
 
 
+class PostEnd(Protocol):
+    """Hears how a POST goes on that was begun without a task: exactly one of the two, exactly once, never at once."""
+
+    def answered(self, result: Result) -> None:
+        """A 2xx came, whole and plain."""
+
+    def goes_on(self, rest: Coroutine[Any, Any, Result]) -> None:
+        """It takes a task: `rest` is to be awaited in one, and ends like `Sender.send`."""
+
+
+class Post(Protocol):
+    """A POST that was begun without a task."""
+
+    def go_on(self) -> None:
+        """In a task from now on (`PostEnd.goes_on`), so that it can be waited for and cancelled."""
+
+
+class Posts(Protocol):
+    """POSTs that need no task as long as everything is as nearly always: a kept connection, a plain 2xx."""
+
+    def begin(self, request: Request, timeout: float, end: PostEnd) -> Post | None:
+        """None: nothing was begun, and `Sender.send` is the way. Never raises."""
+
+
 class Recorder(Protocol):
     """Counts and logs what happens to events and deliveries. Never raises."""
 
@@ -206,7 +230,10 @@ class Pulses(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside of one pipeline. `history` None: nothing is kept; `pulses` None: nobody asks who is silent."""
+    """The outside of one pipeline. `history` None: nothing is kept; `pulses` None: nobody asks who is silent.
+
+    `posts` None: every attempt has a task.
+    """
 
     webhooks: Webhooks
     admission: Admission
@@ -215,3 +242,4 @@ class Ports:
     recorder: Recorder
     history: History | None = None
     pulses: Pulses | None = None
+    posts: Posts | None = None

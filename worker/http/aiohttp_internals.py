@@ -8,7 +8,10 @@ names what has moved of both when another one is tried.
 import asyncio
 import re
 import ssl
+import typing
 from functools import partial
+from math import inf
+from time import monotonic
 from typing import Any, Literal, NamedTuple, cast
 
 import aiohttp
@@ -79,6 +82,7 @@ class Pool(aiohttp.TCPConnector):
     def __init__(self, tunnels: Tunnels | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._tunnels = tunnels
+        self._keeps: float = self._keepalive_timeout or inf
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, loop=self._loop))
 
     async def last_used(self, origin: Origin) -> Connection | None:
@@ -89,6 +93,31 @@ class Pool(aiohttp.TCPConnector):
         if (idle := self._conns.get(origin.key)) is not None:
             idle.rotate(1)
         return await self._get(origin.key, [])
+
+    def take(self, origin: Origin) -> "Protocol | None":
+        """As `last_used`, without a coroutine; None too where that one has something to close first."""
+        idle = self._conns.get(origin.key)
+        if not idle:
+            return None
+        protocol, since = idle[-1]
+        if not protocol.is_connected() or protocol.should_close or since + self._keeps < monotonic():
+            return None
+        idle.pop()
+        self._acquired.add(protocol)
+        assert isinstance(protocol, Protocol)
+        return protocol
+
+    def give_back(self, origin: Origin, protocol: "Protocol") -> None:
+        """A connection that `take` gave, to be idle again."""
+        if self._closed or self._cleanup_handle is None:  # nobody looks after idle connections: aiohttp sees to it
+            self._release(origin.key, protocol)
+        else:
+            self._acquired.discard(protocol)
+            self._conns[origin.key].append((protocol, monotonic()))
+
+    def connection(self, origin: Origin, protocol: "Protocol") -> Connection:
+        """What `take` gave, as the rest of the room knows it."""
+        return Connection(self, origin.key, protocol, self._loop)
 
     async def new(self, origin: Origin, deadline: float) -> Connection:
         """Connects, unless an idle connection is in the pool. Raises aiohttp.ClientConnectionError, OSError.
@@ -160,6 +189,16 @@ def _as_aiohttps(key: ConnectionKey, error: OSError) -> aiohttp.ClientConnectorE
     return aiohttp.ClientConnectorError(key, error)
 
 
+class Hears(typing.Protocol):
+    """Who waits for an answer without a task."""
+
+    def heard(self, data: bytes) -> bool:
+        """The first bytes of it. False: they are for aiohttp's parser, which was told to expect them."""
+
+    def lost(self) -> None:
+        """The connection is lost, as aiohttp is about to say in its way."""
+
+
 class Protocol(ResponseHandler):
     """An answer counts from its head on, and a 2xx from its status line on, when what follows is not HTTP.
 
@@ -169,6 +208,8 @@ class Protocol(ResponseHandler):
 
     _begun = b""
     """The bytes of an answer whose head is not whole yet, interim answers left out."""
+
+    post: Hears | None = None
 
     def expire_at(self, deadline: float) -> asyncio.TimerHandle:
         """At this time of the event loop's clock whoever waits for the answer gets a TimeoutError.
@@ -191,7 +232,14 @@ class Protocol(ResponseHandler):
         """Waits while the socket's buffer is full. Raises OSError when the connection broke."""
         await self._drain_helper()
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self.post is not None:
+            self.post.lost()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
+        if self.post is not None and self.post.heard(data):
+            return
         self._begun = self._begun + data if self._begun else data
         super().data_received(data)
         answers = len(self)

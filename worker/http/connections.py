@@ -1,6 +1,6 @@
 """The connections of all deliveries: which one carries a POST, and which can carry another."""
 
-from worker.http.aiohttp_internals import Connection, Origin, Pool, protocol_of
+from worker.http.aiohttp_internals import Connection, Origin, Pool, Protocol, protocol_of
 
 
 class Connections(Pool):
@@ -17,6 +17,17 @@ class Connections(Pool):
                 return connection
             abort(connection)
         return None
+
+    def done(self, origin: Origin, protocol: Protocol) -> None:
+        """A plain answer has come on a connection that was got by `take`: it is idle, or closed if it is not reusable.
+
+        `reusable` asks for what `take` has asked for already; since then only bytes can be left.
+        """
+        transport = protocol.transport
+        if transport is not None and transport.get_write_buffer_size() == 0:
+            self.give_back(origin, protocol)
+        else:
+            abort(self.connection(origin, protocol))
 
     async def fresh(self, origin: Origin, deadline: float) -> Connection:
         """A new connection; `deadline` as for `new`. Raises aiohttp.ClientConnectionError, OSError."""

@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from worker.domain.history import KEPT_ANSWER_BYTES
+from worker.domain.request import Request
 from worker.http.aiohttp_internals import (
     Connection,
     HttpProcessingError,
@@ -86,6 +87,27 @@ async def exchange(connection: Connection, head: bytes, body: bytes, deadline: f
         raise
     finally:
         expiry.cancel()
+
+
+async def answered(connection: Connection, deadline: float) -> Answer:
+    """The answer to a request that was written before, as `exchange`."""
+    protocol = protocol_of(connection)
+    expiry = protocol.expire_at(deadline)
+    try:
+        return Answer(connection, *await _answered(protocol))
+    except BaseException:
+        abort(connection)
+        raise
+    finally:
+        expiry.cancel()
+
+
+def headers_with_credentials(request: Request) -> Mapping[str, str]:
+    """The request's headers, and the credentials of its URL unless the webhook has a header for them."""
+    authorization = request.target.authorization
+    if authorization is None or any(name.lower() == "authorization" for name in request.headers):
+        return request.headers
+    return {**request.headers, "Authorization": authorization}
 
 
 def head_of(url: URL, host: str, headers: Mapping[str, str], length: int) -> bytes:

@@ -5,9 +5,11 @@ import email.utils
 import os
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,7 +25,8 @@ from worker.http.aiohttp_internals import Connection, HttpProcessingError, Origi
 from worker.http.connections import Connections
 from worker.http.contexts import Contexts
 from worker.http.egress import EgressPolicy, GuardedResolver, egress_refusal, guarded_socket_factory
-from worker.http.exchange import Answer, exchange, head_of
+from worker.http.exchange import Answer, answered, exchange, head_of, headers_with_credentials
+from worker.http.posts import Post, Posts, taken
 from worker.http.proxy import EgressProxy
 from worker.http.refused_connects import RefusedConnects
 from worker.http.trust import context_for
@@ -80,6 +83,7 @@ class Sender:
         self._origin = lru_cache(maxsize=MOST_ORIGINS)(partial(origin_of, loop=self._loop))
         self._contexts = Contexts(partial(context_for, ca_file=ca_file))
         self._refused = RefusedConnects(self._connected, jitter)
+        self.posts = Posts(self._connector, self._origin, self._refused, self.rest)
 
     async def close(self) -> None:
         await self._connector.close()
@@ -87,8 +91,17 @@ class Sender:
 
     async def send(self, request: Request, timeout: float) -> Result:
         deadline = self._loop.time() + timeout
+        return await self._result(self._answer(request, deadline), request, timeout, deadline)
+
+    async def rest(self, post: Post) -> Result:
+        """The result of one that was begun without a task."""
+        return await self._result(self._answer_to(post), post.request, post.timeout, post.deadline)
+
+    async def _result(
+        self, coming: Coroutine[Any, Any, Answer], request: Request, timeout: float, deadline: float
+    ) -> Result:
         try:
-            answer = await self._answer(request, deadline)
+            answer = await coming
         except TimeoutError:
             return Unanswered(Failure.TIMEOUT, f"no answer within {timeout:g} s")
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
@@ -97,7 +110,7 @@ class Sender:
         status = answer.message.code
         if 200 <= status < 300:
             await answer.drain(deadline)
-            return _taken(status)
+            return taken(status)
         return await self._failed(answer, status, request.target, deadline)
 
     async def _failed(self, answer: Answer, status: int, target: Target, deadline: float) -> Answered:
@@ -120,18 +133,30 @@ class Sender:
             context = await self._contexts.of(request.tls)
             origin = origin_of(request.target.origin, self._loop, context)
         head = head_of(url, origin.host, headers_with_credentials(request), len(request.body))
-        answer = await self._exchanged(origin, head, request.body, deadline)
+        kept = self._kept(origin, head, request.body, deadline)
+        answer = await self._exchanged(origin, head, request.body, deadline, kept)
         self._refused.answered(origin)
         return answer
 
-    async def _exchanged(self, origin: Origin, head: bytes, body: bytes, deadline: float) -> Answer:
-        """A stale or refused connection is tried again: nothing was delivered on it."""
+    async def _answer_to(self, post: Post) -> Answer:
+        written = self._connector.connection(post.origin, post.protocol)
+        kept = answered(written, post.deadline)
+        answer = await self._exchanged(post.origin, post.head, post.request.body, post.deadline, kept)
+        self._refused.answered(post.origin)
+        return answer
+
+    async def _kept(self, origin: Origin, head: bytes, body: bytes, deadline: float) -> Answer | None:
+        """None: there is no idle connection."""
         kept = await self._connector.kept(origin)
-        if kept is not None:
-            try:
-                return await exchange(kept, head, body, deadline)
-            except _CUT:
-                pass  # the receiver had closed the kept connection (RFC 9112, 9.3.1)
+        return None if kept is None else await exchange(kept, head, body, deadline)
+
+    async def _exchanged(
+        self, origin: Origin, head: bytes, body: bytes, deadline: float, kept: Coroutine[Any, Any, Answer | None]
+    ) -> Answer:
+        """A stale or refused connection is tried again: nothing was delivered on it."""
+        with suppress(*_CUT):  # the receiver had closed the kept connection (RFC 9112, 9.3.1)
+            if (answer := await kept) is not None:
+                return answer
         connection = await self._refused.connection(origin, deadline)
         return await exchange(connection, head, body, deadline)
 
@@ -144,23 +169,11 @@ class Sender:
         return None if text is None else retry_after(text, self._now())
 
 
-_taken = cache(Answered)
-"""A 2xx: there are a hundred of them, each made once."""
-
-
 def sendable_url(target: Target) -> URL:
     """Raises ValueError for one that the HTTP client cannot send."""
     if target.sent is None:
         raise ValueError("not an HTTP URL")
     return target.sent
-
-
-def headers_with_credentials(request: Request) -> Mapping[str, str]:
-    """The request's headers, and the credentials of its URL unless the webhook has a header for them."""
-    authorization = request.target.authorization
-    if authorization is None or any(name.lower() == "authorization" for name in request.headers):
-        return request.headers
-    return {**request.headers, "Authorization": authorization}
 
 
 def moved_to(location: str | None, target: Target) -> str:

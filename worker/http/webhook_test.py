@@ -14,9 +14,9 @@ from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest, request_of_test
 from worker.http.aiohttp_internals import TUNNEL_SHARE, Pool
 from worker.http.egress import EgressPolicy, GuardedResolver, guarded_socket_factory
-from worker.http.exchange import DRAIN_SECONDS
+from worker.http.exchange import DRAIN_SECONDS, headers_with_credentials
 from worker.http.proxy import EgressProxy
-from worker.http.sender import headers_with_credentials, sendable_url, unanswered
+from worker.http.sender import sendable_url, unanswered
 from worker.http.trust import context_for
 from worker.http.tunnel import Tunnels
 

@@ -198,7 +198,7 @@ def pipeline(
     *,
     webhooks: Cache,
     admission: EndpointAdmission,
-    sender: ports.Sender,
+    sender: Sender,
     publisher: Publisher,
     failures: FailureWatch,
     history: History | None,
@@ -213,6 +213,7 @@ def pipeline(
         tracing.recorder(telemetry),
         history,
         pulses,
+        tracing.posts(sender.posts),
     )
     duplicates = Duplicates() if settings.rabbitmq_instance_exchanges else None
     clocks = Clocks(time.time, time.monotonic)

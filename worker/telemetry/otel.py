@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from worker.delivery.ports import Admission, Admitted, Message, Recorder, Sender, Turn
+from worker.delivery.ports import Admission, Admitted, Message, Posts, Recorder, Sender, Turn
 from worker.domain.outcome import DeadLettered, Parked
 from worker.domain.past import Past
 from worker.domain.record import Record
@@ -108,6 +108,9 @@ class Otel(Tracing):
 
     def sender(self, sender: Sender) -> Sender:
         return _Sender(sender, self._tracer, self._now)
+
+    def posts(self, _: Posts) -> None:
+        return None
 
     def recorder(self, recorder: Recorder) -> Recorder:
         return _Recorder(recorder)

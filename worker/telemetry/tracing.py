@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from worker.delivery.ports import Admission, Message, Recorder, Sender
+from worker.delivery.ports import Admission, Message, Posts, Recorder, Sender
 
 Handle = Callable[[Message], None]
 
@@ -26,6 +26,10 @@ class Tracing:
     def sender(self, sender: Sender) -> Sender:
         """Wraps the sender with spans, one for each POST."""
         return sender
+
+    def posts(self, posts: Posts, /) -> Posts | None:
+        """POSTs without a task; None: none, as a span takes a task's context."""
+        return posts
 
     def recorder(self, recorder: Recorder) -> Recorder:
         """Wraps the recorder, which ends the spans of a delivery that has left."""
