@@ -19,34 +19,6 @@ from worker.domain.webhook import Webhook
 log = logging.getLogger(__name__)
 
 
-class LookupTurn:
-    """One event's place among those that wait for the same instance's webhooks. Entered, it ends with the block.
-
-    An event that comes when the answer is there already, and the others have not run yet, would overtake them.
-    """
-
-    __slots__ = ("_before", "_ended", "_instance", "_last")
-
-    def __init__(self, last: dict[str, asyncio.Future[None]], instance: str) -> None:
-        self._last = last
-        self._instance = instance
-        self._before = last.get(instance)
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        last[instance] = self._ended
-
-    async def come(self) -> None:
-        """Waits until every event that came before has been dealt with."""
-        if self._before is not None:
-            await asyncio.wait((self._before,))
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set_result(None)
-        if self._last[self._instance] is self._ended:
-            del self._last[self._instance]
-
-
 class KnownWebhooks:
     """The cache's answers (ports.Webhooks), with what becomes of an event when there is none."""
 
@@ -57,15 +29,6 @@ class KnownWebhooks:
         self._webhooks = webhooks
         self._now = now
         self._operators_notices = operators_notices
-        self._last: dict[str, asyncio.Future[None]] = {}  # by instance: ends with the last event that waits for it
-
-    def is_awaited(self, instance: str) -> bool:
-        """Whether an event waits for this instance's webhooks: others of it line up behind."""
-        return instance in self._last
-
-    def turn(self, instance: str) -> LookupTurn:
-        """Behind those that wait already."""
-        return LookupTurn(self._last, instance)
 
     def addressed(self, webhooks: Subscriptions, wanted: str | None) -> Sequence[Webhook]:
         """All that hear the instance, or the one webhook or receiver of notices with this id."""
@@ -75,12 +38,22 @@ class KnownWebhooks:
         hearing = receiver(wanted, webhooks, self._operators_notices)
         return () if hearing is None else (hearing,)
 
-    async def ask(self, instance: str, past: Past) -> Subscriptions | Parked | DeadLettered:
-        """From the store."""
+    async def find(self, instance: str) -> Subscriptions | ConfigUnavailable:
+        """From the store, unless they are cached."""
         try:
             return await self._webhooks.find(instance)
         except ConfigUnavailable as error:
-            return self._policy.unknown(self._now() - past.set_out, str(error))
+            return error
+
+    def unknown(self, error: ConfigUnavailable, past: Past) -> Parked | DeadLettered:
+        """What becomes of an event while they cannot be found."""
+        return self._policy.unknown(self._now() - past.set_out, str(error))
+
+    async def ask(self, instance: str, past: Past) -> Subscriptions | Parked | DeadLettered:
+        """As `find`, for one event."""
+        try:
+            found = await self.find(instance)
+            return self.unknown(found, past) if isinstance(found, ConfigUnavailable) else found
         except asyncio.CancelledError:
             # The drain deadline. Not raised again: settling the delivery is what the task is still for.
             return Parked(ParkReason.SHUTDOWN)

@@ -19,11 +19,12 @@ from worker.delivery.begun import BegunAttempts
 from worker.delivery.choosing import Choosing, Looked
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
-from worker.delivery.known import KnownWebhooks, LookupTurn
+from worker.delivery.known import KnownWebhooks
 from worker.delivery.open_deliveries import OpenDeliveries, begun, read
 from worker.delivery.ports import Admitted, Message, Ports
 from worker.delivery.settle import Settler
 from worker.delivery.turn import DeliveryTurn
+from worker.delivery.unknown import UnknownInstances
 from worker.domain.choosing.subscriptions import Look, Subscriptions
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.notices.receivers import NoticeReceiver
@@ -64,6 +65,7 @@ class Pipeline:
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
         self._reading = Tasks()
         self._attempts = Tasks()
+        self._unknown = UnknownInstances(self._known, self._reading, self._looked_up, self._cut, self._failed)
         self._begun = BegunAttempts(self._attempter, self._settler, self._attempts)
 
     # 1. Consume.
@@ -92,7 +94,7 @@ class Pipeline:
 
     def _read(self, work: Coroutine[Any, Any, None], deliveries: OpenDeliveries, event: Event) -> None:
         """In a task, which settles the event even if the drain deadline cuts it."""
-        cut = partial(self._settler.without_delivery, deliveries, Parked(ParkReason.SHUTDOWN), event)
+        cut = partial(self._cut, deliveries, event)
         self._reading.start(work, partial(self._failed, deliveries.message), cut)
 
     def _end(self, deliveries: OpenDeliveries, outcome: Outcome, event: Event | None = None) -> None:
@@ -117,24 +119,30 @@ class Pipeline:
             self._end(deliveries, Skipped(SkipReason.DUPLICATE), event)
             return
         webhooks = self._webhooks.cached(event.instance)
-        if webhooks is None or self._known.is_awaited(event.instance):
-            self._read(self._look_up(deliveries, event, self._known.turn(event.instance)), deliveries, event)
+        if webhooks is None or self._unknown.awaits(event.instance):
+            self._unknown.wait(deliveries, event)
         else:
             self._fan_out(deliveries, event, webhooks)
 
     # 3. Look up.
 
-    async def _look_up(self, deliveries: OpenDeliveries, event: Event, turn: LookupTurn) -> None:
-        with turn:
-            found = await self._known.ask(event.instance, deliveries.past)
-            await turn.come()
-            deliveries.late = True
+    def _looked_up(
+        self, deliveries: OpenDeliveries, event: Event, found: Subscriptions | Parked | DeadLettered
+    ) -> None:
+        try:
             if isinstance(found, Parked | DeadLettered):
-                self._unknown(deliveries, event, found)
+                self._not_known(deliveries, event, found)
             else:
                 self._fan_out(deliveries, event, found)
+        except Exception as fault:
+            log.exception("an event failed unexpectedly")
+            self._failed(deliveries.message, fault)
 
-    def _unknown(self, deliveries: OpenDeliveries, event: Event, outcome: Parked | DeadLettered) -> None:
+    def _cut(self, deliveries: OpenDeliveries, event: Event) -> None:
+        """By the drain deadline, before its webhooks were known or it was looked into."""
+        self._settler.without_delivery(deliveries, Parked(ParkReason.SHUTDOWN), event)
+
+    def _not_known(self, deliveries: OpenDeliveries, event: Event, outcome: Parked | DeadLettered) -> None:
         if isinstance(outcome, DeadLettered) and deliveries.past.webhook_id is None:
             self._end(deliveries, outcome, event)
         else:
@@ -168,7 +176,7 @@ class Pipeline:
         looked = await self._choosing.look_apart(self._known, deliveries, event, webhooks, deliveries.past.webhook_id)
         deliveries.late = True
         if isinstance(looked, Parked | DeadLettered):
-            self._unknown(deliveries, event, looked)
+            self._not_known(deliveries, event, looked)
         else:
             self._fan_out(deliveries, event, *looked)
 
