@@ -47,12 +47,13 @@ class FakeChannel:
         self.write_queue = self
 
     async def put(self, written: ChannelFrame) -> None:
-        """What is written to the connection: acks alone, one frame after the other."""
+        """What is written to the connection: acks and nacks alone, one frame after the other."""
         rest = written.payload
         while rest:
-            size, channel, ack = frame.unmarshal(rest)
-            assert (channel, type(ack)) == (self.number, Basic.Ack)
-            self.told.append(("ack", ack.delivery_tag, ack.multiple))
+            size, channel, told = frame.unmarshal(rest)
+            assert (channel, type(told) in {Basic.Ack, Basic.Nack}) == (self.number, True)
+            kind = "ack" if isinstance(told, Basic.Ack) else "nack" if told.requeue else "reject"
+            self.told.append((kind, told.delivery_tag, told.multiple))
             rest = rest[size:]
 
     async def rpc(self, _: object) -> None: ...
@@ -61,9 +62,6 @@ class FakeChannel:
 
     async def basic_cancel(self, tag: str) -> None:
         del self.consumers[tag]
-
-    async def basic_nack(self, tag: int, *, requeue: bool, wait: bool) -> None:
-        self.told.append(("nack", tag, False))
 
 
 @dataclass
@@ -122,12 +120,13 @@ async def test_a_channel_that_closes_by_itself_gives_its_bytes_free_at_once() ->
 async def test_acks_are_told_before_messages_are_handed_back() -> None:
     rig = Rig()
     consumption = await rig.start()
-    await rig.deliver(1, 2, 3)
+    await rig.deliver(1, 2, 3, 4)
     for message in (rig.messages[1], rig.messages[2]):
         message.hand_back()
+    rig.messages[3].reject()
     rig.messages[0].ack()
     await consumption.flushed()
-    assert rig.channel.told == [("ack", 1, True), ("nack", 2, False), ("nack", 3, False)]
+    assert rig.channel.told == [("ack", 1, True), ("nack", 2, False), ("nack", 3, False), ("reject", 4, False)]
 
 
 # Delivered again

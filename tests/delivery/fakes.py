@@ -247,6 +247,9 @@ class FakeRecorder:
     def publish_failed(self) -> None:
         self.failed_publishes += 1
 
+    def delivered(self, instance: str, seconds: float) -> bool:
+        return False
+
     def settled(self, record: Record) -> None:
         self.records.append(record)
 

@@ -129,6 +129,15 @@ async def write(channel: Channel, payload: bytes) -> None:
     await channel.write_queue.put(ChannelFrame(payload=payload, should_close=False))
 
 
+def write_now(channel: Channel, payload: bytes) -> bool:
+    """As `write`, past aiormq's queue and the task that empties it. False: the connection has no cutter, use `write`.
+
+    Not between the frames of a message that is published on this channel: aiormq writes those at once, too.
+    """
+    cutter = cutter_of(channel)
+    return cutter is not None and cutter.write(payload)
+
+
 def expect_confirm(channel: Channel, publish: asyncio.Future[Any], message_id: str) -> None:
     """The next message that is published on the channel is this one: its confirm, nack or return ends the future."""
     channel.delivery_tag += 1

@@ -113,7 +113,7 @@ class Cutter(asyncio.Protocol):
         self._rest = b""
         self._leaves_all = False
         self._alive = 0.0
-        self.connection_made = behind.connection_made  # type: ignore[method-assign]
+        self._transport: asyncio.WriteTransport | None = None
         self.pause_writing = behind.pause_writing  # type: ignore[method-assign]
         self.resume_writing = behind.resume_writing  # type: ignore[method-assign]
 
@@ -123,6 +123,18 @@ class Cutter(asyncio.Protocol):
 
     def remove(self, consumer_tag: str) -> None:
         self._takers.pop(_short(consumer_tag), None)
+
+    def write(self, frames: bytes) -> bool:
+        """Whole frames, at once. False: the connection is gone."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        self._transport.write(frames)
+        return True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+        self._behind.connection_made(transport)
 
     def eof_received(self) -> bool | None:
         self._behind.data_received(self._rest)

@@ -208,6 +208,12 @@ class Recorder(Protocol):
     def publish_failed(self) -> None:
         """A publish of a retry, a parked delivery or a dead letter was not confirmed; it may be tried again."""
 
+    def delivered(self, instance: str, seconds: float) -> bool:
+        """A delivery left this process, done, `seconds` after its event was first taken.
+
+        False: nothing was counted, and `settled` is to be called, as somebody wants its whole record.
+        """
+
     def settled(self, record: Record) -> None:
         """A delivery left this process."""
 

@@ -31,6 +31,11 @@ def configure(level: str, layout: str) -> None:
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
+def tells_delivered() -> bool:
+    """Whether deliveries that went as wanted have their line."""
+    return _deliveries.isEnabledFor(logging.DEBUG)
+
+
 def delivery(record: Record) -> None:
     """The canonical line of one delivery: debug for what went as wanted, info or warning for the rest."""
     level = _level(record)

@@ -11,7 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from worker import __version__
 from worker.domain.names import COUNTED
-from worker.domain.outcome import REASONS, Delivered, Parked, ParkReason, Retried
+from worker.domain.outcome import REASONS, Delivered, DeliveredReason, Parked, ParkReason, Retried
 from worker.domain.record import LookupResult, Record
 from worker.domain.verdict import Failure, Result
 from worker.telemetry.cells import Cell, Counter, Histogram
@@ -19,6 +19,8 @@ from worker.telemetry.cells import Cell, Counter, Histogram
 PREFIX = "webhook_worker_"
 RESULTS = ("2xx", "3xx", "4xx", "5xx", *(failure.value for failure in Failure))
 OTHER = "other"
+
+_DELIVERED = (Delivered.__name__, DeliveredReason.OK.label)
 
 _ATTEMPT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LANE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -52,6 +54,7 @@ class Metrics:
         self._lookups = self._by_label("config_lookups", "Lookups of webhooks.", "result", LookupResult)
         self._reconnects = self._counter("broker_reconnects", "Connections to RabbitMQ that had to be made anew.")
         self._outcomes = self._by_outcome("deliveries", "Deliveries by how and why they left.")
+        self._delivered = self._outcomes[_DELIVERED]
         self._instances = self._by_instance(instances)
         self._duration = self._histogram("attempt_duration_seconds", "Time of one POST.", _ATTEMPT_BUCKETS)
         self._lane_wait = self._histogram(
@@ -72,13 +75,13 @@ class Metrics:
     # Recording, on the way of an event.
 
     def received(self, kind: str) -> None:
-        (self._events.get(kind) or self._events[OTHER]).inc()
+        (self._events.get(kind) or self._events[OTHER]).value += 1
 
     def started(self) -> None:
-        self._started.inc()
+        self._started.value += 1
 
     def attempted(self, result: Result, seconds: float) -> None:
-        self._attempts[result.label].inc()
+        self._attempts[result.label].value += 1
         self._duration.observe(seconds)
 
     def publish_failed(self) -> None:
@@ -87,6 +90,14 @@ class Metrics:
     def lane_waited(self, seconds: float) -> None:
         """One that waited has left its lane, started or parked."""
         self._lane_wait.observe(seconds)
+
+    def delivered(self, instance: str, seconds: float) -> bool:
+        """What `settled` counts of a delivery that is done."""
+        self._delivered.value += 1
+        self._latency.observe(seconds)
+        if instance in self._instances:
+            self._instances[instance][_DELIVERED].inc()
+        return True
 
     def settled(self, record: Record) -> None:
         outcome = record.outcome

@@ -274,6 +274,9 @@ class _Recorder:
         self.attempted = inner.attempted
         self.publish_failed = inner.publish_failed
 
+    def delivered(self, _instance: str, _seconds: float) -> bool:
+        return False
+
     def settled(self, record: Record) -> None:
         self._inner.settled(record)
         if (attempt := _ATTEMPT.get()) is not None:

@@ -27,6 +27,10 @@ class AckLedger:
 
         So no `multiple` ack covers a message that nobody handled.
         """
+        if tag == self._last + 1:
+            self._open[tag] = None
+            self._last = tag
+            return
         for number in range(self._last + 1, tag + 1):
             self._open[number] = None
         self._last = max(self._last, tag)
@@ -67,6 +71,9 @@ class AckLedger:
 
     def take(self) -> list[tuple[int, bool]]:
         first_open = next(iter(self._open), self._last + 1)
+        if not self._waiting and (highest := max(self._fresh, default=0)) < first_open:
+            self._fresh = set()
+            return [(highest, True)] if highest else []
         # The frame must name a tag that the broker still holds (it searches for that very tag): none acked before.
         prefix = max((tag for tag in self._fresh | self._waiting if tag < first_open), default=0)
         late = sorted(tag for tag in self._waiting if tag > first_open)
