@@ -39,7 +39,10 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     return found
 
 
-@pytest.mark.parametrize("command", [["list"], ["get", NAME], ["delete", "nobody" + NAME], ["export"]])
+@pytest.mark.parametrize(
+    "command",
+    [["list"], ["get", NAME], ["delete", "nobody" + NAME], ["export"], ["list", "--json"], ["export", "--json"]],
+)
 def test_a_name_cannot_forge_a_line(
     environment: dict[str, str], capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
@@ -49,6 +52,11 @@ def test_a_name_cannot_forge_a_line(
     assert "evil" in text
     assert set(text) & set(ODD) <= {"\n"}
     assert not any(line.startswith(("\r", "evil")) and printable(NAME) not in line for line in text.split("\n"))
+
+
+def test_json_for_programs_says_the_same_names(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["webhook", "list", "--json"]) == 0
+    assert {webhook["instance"] for webhook in json.loads(capsys.readouterr().out)} == {NAME, PLAIN}
 
 
 def test_an_export_is_read_back_as_it_was(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:

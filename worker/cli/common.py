@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 import orjson
 
 from worker.basics.masking import MASK
-from worker.basics.printable import printable
+from worker.basics.printable import printable, printable_lines
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def say(text: str) -> None:
 
 
 def say_json(value: object) -> None:
-    """One JSON document, on standard output."""
-    output.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    """One JSON document, on standard output. People read it in terminals, too: what shows as nothing is an escape."""
+    output.write(printable_lines(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()) + "\n")
 
 
 def complain(text: str) -> int:
