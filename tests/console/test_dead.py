@@ -25,6 +25,9 @@ GROUPS: list[dict[str, Any]] = [
     },
     {"instance": "loja", "webhook": None, "reason": "expired", "count": 2, "newest": None},
 ]
+MARK = "0f" * 16
+UNTIL = "--until=2026-11-28T12:00:00.000Z"
+DO = {"until": "2026-11-28T12:00:00.000Z", "mark": MARK}
 LETTER: dict[str, Any] = {
     "id": "msg_1",
     "reason": "rejected",
@@ -44,7 +47,7 @@ LETTER: dict[str, Any] = {
 
 
 def listing(groups: Any = GROUPS, letters: Any = (LETTER,)) -> Ended:
-    return Ended(0, json.dumps({"groups": groups, "letters": list(letters)}).encode(), "")
+    return Ended(0, json.dumps({"groups": groups, "letters": list(letters), "mark": MARK}).encode(), "")
 
 
 class Program:
@@ -107,7 +110,7 @@ async def test_a_long_count_says_so_and_goes_on(served: Console, monkeypatch: py
         assert (seen.heading, 'http-equiv="refresh"' in seen.text) == ("Counting", True)
     program.held.set()
     await eventually(lambda: _heading(visitor, "/dead"), lambda got: got == "1,242 letters", 5, "the count")
-    assert len(served.commands) == 1
+    assert len(served.commands) == 2  # one of them of those until now
 
 
 async def _heading(visitor: Visitor, path: str) -> str:
@@ -119,7 +122,7 @@ async def test_sending_again_asks_once_with_the_count_and_reports_how_far_it_is(
     seen = await visitor.get("/dead/redrive?instance=acme")
     assert (seen.heading, 'name="count" value="1240"' in seen.text) == ("Send 1,240 letters again?", True)
     program.held, program.lines = asyncio.Event(), ['{"moved": 620}', "a warning"]
-    seen = await visitor.post("/dead/redrive", {"instance": "acme", "count": "1240"})
+    seen = await visitor.post("/dead/redrive", {"instance": "acme", "count": "1240", **DO})
     job = str(seen.url.relative())
     assert (seen.heading, "620 of 1,240, for 0 s" in seen.words) == ("Under way", True)
     assert 'value="620" max="1240"' in seen.text
@@ -128,18 +131,25 @@ async def test_sending_again_asks_once_with_the_count_and_reports_how_far_it_is(
     here = job.removeprefix("/console")
     await eventually(lambda: _heading(visitor, here), lambda got: got == "Done", 5, "the end")
     assert "1,240 letters were sent back to work." in (await visitor.get(here)).words
-    assert served.commands[-1] == ("dead", "redrive", "--json", "--progress", "--limit=1240", "--instance=acme")
+    command = ("dead", "redrive", "--json", "--progress", "--limit=1240", "--instance=acme", UNTIL)
+    assert served.commands[-1] == command
 
 
-async def test_deleting_deletes_at_most_what_was_counted(served: Console) -> None:
+async def test_deleting_deletes_exactly_what_was_counted(served: Console) -> None:
     _, visitor = await visited(served, listing(), Ended(1, b'{"count":1}', "no letter with the id x"))
-    assert (await visitor.get("/dead/purge")).heading == "Delete 1,242 letters for good?"
-    here = str((await visitor.post("/dead/purge", {"count": "1242"})).url.relative()).removeprefix("/console")
+    asked = await visitor.get("/dead/purge")
+    assert (asked.heading, asked.url.query["until"]) == ("Delete 1,242 letters for good?", DO["until"])
+    assert "Given up until 2026-11-28 12:00:00 UTC" in asked.words
+    assert [f'name="{name}" value="{text}"' in asked.text for name, text in DO.items()] == [True, True]
+    assert served.commands[-1] == ("dead", "list", "--groups", "--json", "--limit=50", UNTIL)
+    form = {"count": "1242", **DO}
+    here = str((await visitor.post("/dead/purge", form)).url.relative()).removeprefix("/console")
     await eventually(lambda: _heading(visitor, here), lambda got: got == "Ended with trouble", 5, "the end")
     assert "1 letter was deleted. no letter with the id x" in (await visitor.get(here)).words
-    assert served.commands[-1] == ("dead", "purge", "--json", "--yes", "--limit=1242", "--all")
-    for wrong in ("", "0", "-1", "all", "1e3", "9" * 30):
-        assert (await visitor.post("/dead/purge", {"count": wrong})).status == 400
+    assert served.commands[-1] == ("dead", "purge", "--json", "--yes", f"--mark={MARK}", UNTIL)
+    wrong = [{"count": count} for count in ("", "0", "-1", "all", "1e3", "9" * 30)]
+    for change in (*wrong, {"mark": ""}, {"mark": "--all"}, {"until": ""}, {"until": "--all"}):
+        assert (await visitor.post("/dead/purge", {**form, **change})).status == 400
 
 
 async def test_an_owner_reaches_its_own_letters_alone(served: Console) -> None:
@@ -147,15 +157,16 @@ async def test_an_owner_reaches_its_own_letters_alone(served: Console) -> None:
     owner = await served.owner()
     for path in ("/dead", "/dead?instance=loja", "/dead/redrive?instance=loja", "/dead/purge"):
         assert (await owner.get(path)).status == 200
-    await owner.post("/dead/purge", {"count": "5", "instance": "loja"})
-    await owner.post("/dead/redrive", {"count": "5"})
-    assert {command[-1] for command in served.commands} == {"--instance=acme"}
+    await owner.post("/dead/purge", {"count": "5", "instance": "loja", **DO})
+    await owner.post("/dead/redrive", {"count": "5", **DO})
+    assert len(served.commands) == 4
+    assert all("--instance=acme" in command for command in served.commands)
     for instance, status in (("acme", 200), ("loja", 404), (None, 404)):
         shown = {"letter": {**LETTER, "instance": instance}, "headers": {}, "body": {}}
         served.run = Program(Ended(0, json.dumps(shown).encode(), ""))
         assert (await owner.get("/dead/letter?id=msg_1")).status == status
     operators = await served.operator()
-    job = str((await operators.post("/dead/purge", {"count": "5"})).url.relative()).removeprefix("/console")
+    job = str((await operators.post("/dead/purge", {"count": "5", **DO})).url.relative()).removeprefix("/console")
     assert ((await operators.get(job)).status, (await owner.get(job)).status) == (200, 404)
 
 
@@ -192,6 +203,6 @@ async def test_few_things_run_at_once_and_all_end_with_the_worker(make_console: 
     console = await make_console(store)
     program, visitor = await visited(console, listing())
     program.held = asyncio.Event()
-    status = [(await visitor.post("/dead/purge", {"count": "1"})).status for _ in range(5)]
+    status = [(await visitor.post("/dead/purge", {"count": "1", **DO})).status for _ in range(5)]
     assert status == [200, 200, 200, 200, 503]
     await asyncio.wait_for(console.server.close(), 5)

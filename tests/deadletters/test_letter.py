@@ -16,7 +16,7 @@ from worker.basics.moments import moment_or_age
 from worker.broker.past_headers import PREFIX, headers_of
 from worker.deadletters import shown as output
 from worker.deadletters.filter import Filter
-from worker.deadletters.letter import DELIVERY_LIMIT, LETTER_REASONS, UNKNOWN, read, redriven
+from worker.deadletters.letter import DELIVERY_LIMIT, LETTER_REASONS, UNKNOWN, Letter, Mark, read, redriven
 from worker.domain.event import InvalidEvent, identity
 from worker.domain.past import Past
 from worker.domain.routing import delivery_id
@@ -36,6 +36,29 @@ def headers(past: Past = PAST, **facts: object) -> dict[str, object]:
 
 def death(reason: str = "delivery_limit", queue: str = "webhooks.events") -> dict[str, object]:
     return {"reason": reason, "queue": queue, "exchange": "ex", "routing-keys": ["messages.upsert"], "time": DIED}
+
+
+def test_a_mark_tells_one_set_of_letters_from_any_other() -> None:
+    one, two = read(headers(id="msg_1"), BODY, None), read(headers(id="msg_2"), BODY, None)
+    again = read(headers(id="msg_1", **{"dead-since": "2026-11-22T11:00:00.000+00:00"}), BODY, None)
+
+    def mark(*letters: Letter) -> str:
+        found = Mark()
+        for letter in letters:
+            found.add(letter)
+        return found.text
+
+    assert mark(one, two) == mark(two, one) != mark(again, two)
+    assert len({mark(), mark(one), mark(one, one), mark(two), mark(one, two)}) == 5
+
+
+def test_until_leaves_out_what_died_later_and_nothing_that_does_not_say_when() -> None:
+    letter = read(headers(), BODY, None)
+    unknown = read(headers(**{"dead-since": None}), BODY, None)
+    assert letter.dead_since is not None
+    assert not Filter(until=letter.dead_since).matches(letter)
+    assert Filter(until=letter.dead_since + 0.001).matches(letter)
+    assert Filter(until=1.0).matches(unknown)
 
 
 def test_the_workers_own_letter_is_read_from_its_headers_alone() -> None:

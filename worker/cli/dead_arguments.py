@@ -33,6 +33,7 @@ def filter_of(arguments: argparse.Namespace) -> Filter:
         reason=arguments.reason,
         webhook=arguments.webhook,
         since=arguments.since,
+        until=arguments.until,
         ids=frozenset(getattr(arguments, "id", None) or ()),
     )
 
@@ -93,6 +94,8 @@ def _purge(commands: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="only count")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="the counts as one object")
+    text = "delete nothing unless it is exactly the letters whose `mark` is this one in `dead list --groups --json`"
+    parser.add_argument("--mark", metavar="MARK", help=text)
     return parser
 
 
@@ -109,14 +112,15 @@ def _filters(parser: argparse.ArgumentParser, limit: str) -> None:
     parser.add_argument("--webhook", metavar="ID", help="for the webhook of this id (`default`, `global`, ...)")
     parser.add_argument(
         "--since",
-        type=_since,
+        type=_moment,
         metavar="WHEN",
         help="dead since an ISO time (UTC unless it says) or an age: 90s 30m 2h 3d",
     )
+    parser.add_argument("--until", type=_moment, metavar="WHEN", help="dead before then")
     parser.add_argument("--limit", type=_positive, metavar="N", help=limit)
 
 
-def _since(text: str) -> float:
+def _moment(text: str) -> float:
     try:
         return moment_or_age(text, time.time())
     except ValueError as error:

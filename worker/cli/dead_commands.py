@@ -175,12 +175,18 @@ async def purge(scene: Scene) -> int:
         await browser.run(choice.look)
         if scene.arguments.dry_run:
             return _counted(scene, "would delete", choice.counts, choice.found)
-        refused = await _refused(scene, choice.counts)
+        refused = _changed(scene, choice) or await _refused(scene, choice.counts)
         if refused:
             return scene.console.fail(refused)
         await browser.ack_all(choice.tags)
         await browser.settled()
     return _counted(scene, "deleted", choice.counts, choice.found)
+
+
+def _changed(scene: Scene, choice: Choice) -> str | None:
+    if scene.arguments.mark in (None, choice.mark.text):
+        return None
+    return f"nothing was deleted: the letters are others than those that were counted, {choice.counts.total()} by now"
 
 
 async def _refused(scene: Scene, counts: Counter[str]) -> str | None:

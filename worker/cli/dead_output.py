@@ -30,7 +30,7 @@ def print_listing(listing: Listing, out: Output, *, as_json: bool, groups: bool)
     letters = listing.newest()
     match as_json, groups:
         case True, True:
-            out.write(shown.groups_as_json(listing.groups(), letters))
+            out.write(shown.groups_as_json(listing.groups(), letters, listing.mark.text))
         case True, False:
             out.writelines(shown.as_json(letters))
         case False, True:

@@ -4,15 +4,18 @@ Whatever looks through the queue runs in a process of its own (commands.py); an 
 """
 
 import asyncio
+import re
 
 import msgspec
 from aiohttp import web
 
 from worker.api.auth import CALLER
+from worker.basics.moments import iso
 from worker.basics.tasks import end
 from worker.console.dead_counts import (
     DOES,
     FILTERS,
+    UNTIL,
     Counted,
     Failed,
     answer,
@@ -23,6 +26,7 @@ from worker.console.dead_counts import (
     pretty,
     progress_of,
     read_filters,
+    read_until,
     result_of,
 )
 from worker.console.frame.desk import Desk, asked, read_form, seen
@@ -31,11 +35,14 @@ from worker.console.ports import Parts
 from worker.deadletters.letter import LETTER_REASONS
 
 SHOWN = 50
-WAIT_SECONDS = 2.5
-"""A page waits so long for a count; then it says that it counts, and asks again by itself."""
+WAIT_SECONDS = 0.2
+"""A page waits so long for a count; then it says that it counts, and asks again by itself. A look takes half a second
+at least, and nobody should wait for a page that long."""
 
 KNOWN_SECONDS = 15.0
 """A count is shown again for so long: each one looks at every letter."""
+
+_MARK = re.compile(r"[0-9a-f]{1,64}")
 
 MOST_KNOWN = 64
 MOST_WAITING = 8
@@ -71,33 +78,41 @@ class DeadLetters:
         return self._desk.show(request, "dead.html", values, status)
 
     async def ask(self, request: web.Request) -> web.Response:
-        """GET /console/dead/redrive, /console/dead/purge: how many, before anything happens."""
-        does = request.match_info["does"]
-        given, problems = read_filters(request.query, request[CALLER].instance, self._parts.now())
+        """GET /console/dead/redrive, /console/dead/purge: how many, before anything happens. Of those until now, so
+        that the number holds however many die meanwhile."""
+        does, now = request.match_info["does"], self._parts.now()
+        given, problems = read_filters(request.query, request[CALLER].instance, now)
         if problems:
             raise web.HTTPBadRequest
+        until = read_until(request.query)
+        if until is None:
+            raise seen(f"/dead/{does}", {**given, UNTIL: iso(now)})
+        chosen, given = given, {**given, UNTIL: until}
         counted = await self._counted(arguments(given))
         if isinstance(counted, Failed):
             raise web.HTTPServiceUnavailable(reason=counted.text)
         values = {
             "does": does,
             "given": given,
+            "chosen": chosen,
+            "until": until,
             "counted": counted,
             "title": DOES[does].format(letters(counted.total)) if counted else "Counting",
         }
         return self._desk.show(request, "dead_ask.html", values)
 
     async def do(self, request: web.Request) -> web.Response:
-        """POST /console/dead/redrive, /console/dead/purge: at most as many as were counted."""
+        """POST /console/dead/redrive: at most as many as were counted; /console/dead/purge: just those, or none."""
         does, form, owner = request.match_info["does"], await read_form(request), request[CALLER].instance
         given, problems = read_filters(form, owner, self._parts.now())
-        count = asked(form, "count")
-        if problems or not count.isdecimal() or not 0 < int(count[:9]) < 10**8:
+        count, mark, until = asked(form, "count"), asked(form, "mark"), read_until(form)
+        if problems or until is None or not count.isdecimal() or not 0 < int(count[:9]) < 10**8:
+            raise web.HTTPBadRequest
+        if not _MARK.fullmatch(mark):
             raise web.HTTPBadRequest
         number = int(count[:9])
-        chosen = arguments(given) or ("--all",)
-        options = ("--progress",) if does == "redrive" else ("--yes",)
-        command = ("dead", does, "--json", *options, f"--limit={number}", *chosen)
+        options = ("--progress", f"--limit={number}") if does == "redrive" else ("--yes", f"--mark={mark}")
+        command = ("dead", does, "--json", *options, *arguments({**given, UNTIL: until}))
 
         async def work(job: Job) -> Result:
             ended = await self._parts.run(command, progress_of(job))

@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 import orjson
 
-from worker.basics.moments import moment_or_age
+from worker.basics.moments import moment_of, moment_or_age
 from worker.console import shown
 from worker.console.frame.desk import asked
 from worker.console.frame.jobs import Job, Result
 from worker.console.ports import Ended
 from worker.deadletters.letter import LETTER_REASONS
 from worker.domain.choosing.problem import is_text
+
+UNTIL = "until"
+"""Added when somebody asks for a deed: what dies after that is not meant."""
 
 FILTERS = ("instance", "webhook", "reason", "event", "since")
 LONGEST = 300
@@ -37,6 +40,8 @@ class Counted(msgspec.Struct, frozen=True):
 
     groups: tuple[Group, ...]
     letters: tuple[dict[str, Any], ...]
+    mark: str
+    """By which the command knows them again."""
 
     @property
     def total(self) -> int:
@@ -67,7 +72,17 @@ def read_filters(query: Mapping[str, str], owner: str | None, now: float) -> tup
 
 def arguments(given: Mapping[str, str]) -> tuple[str, ...]:
     """The command line's filters."""
-    return tuple(f"--{name}={given[name]}" for name in FILTERS if name in given)
+    return tuple(f"--{name}={given[name]}" for name in (*FILTERS, UNTIL) if name in given)
+
+
+def read_until(query: Mapping[str, str]) -> str | None:
+    """Before when letters must have died, as an ISO time; None: it does not say, or not so that a clock could."""
+    text = asked(query, UNTIL)[:LONGEST]
+    try:
+        moment_of(text)
+    except (ValueError, OverflowError):
+        return None
+    return text
 
 
 def answer(counted: Counted | Failed | None, problems: Mapping[str, str]) -> shown.State:

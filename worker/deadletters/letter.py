@@ -7,6 +7,7 @@ Three kinds lie in the queue: the worker's own (`x-delivery-reason` says why), t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -34,6 +35,8 @@ its delay queue, so that only the newest entry may count for a policy."""
 
 LETTER_REASONS = (*sorted(reason.value for reason in DeadReason), DELIVERY_LIMIT, QUEUE_POLICY, UNKNOWN)
 
+_MARK_BYTES = 16
+
 Table = Mapping[str, object]
 
 
@@ -59,6 +62,22 @@ class Letter:
     exchange: str | None
     routing_key: str | None
     log: tuple[str, ...]
+
+
+class Mark:
+    """What a set of letters is told by: two sets have one `text` if they are the same letters, in whatever order."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, letter: Letter) -> None:
+        """A letter that dies once more is another one."""
+        named = f"{letter.id}\0{letter.dead_since}".encode(errors="surrogatepass")
+        self._sum = (self._sum + int.from_bytes(blake2b(named, digest_size=_MARK_BYTES).digest())) % 256**_MARK_BYTES
+
+    @property
+    def text(self) -> str:
+        return f"{self._sum:0{2 * _MARK_BYTES}x}"
 
 
 class Group(NamedTuple):

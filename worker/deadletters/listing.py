@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from worker.deadletters.browse import Browser, Seen
 from worker.deadletters.filter import Filter
-from worker.deadletters.letter import Group, Letter, read
+from worker.deadletters.letter import Group, Letter, Mark, read
 from worker.deadletters.shown import by_reason
 
 
@@ -19,12 +19,14 @@ class Listing:
         self._letters: list[Letter] = []
         self._texts: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
+        self.mark = Mark()
         self._groups: dict[tuple[str | None, str | None, str], tuple[int, float]] = {}
 
     def look(self, seen: Seen) -> bool:
         letter = read(seen.headers, seen.body, seen.message_id)
         if self._chosen.matches(letter):
             self.counts[letter.reason] += 1
+            self.mark.add(letter)
             self._count(letter)
             self._letters.append(self._small(letter))
             if self._limit is not None and len(self._letters) >= 2 * self._limit + 1000:
@@ -84,6 +86,7 @@ class Choice:
         self._limit = limit
         self.tags: list[int] = []
         self.counts: Counter[str] = Counter()
+        self.mark = Mark()
         self.found: set[str] = set()
 
     def look(self, seen: Seen) -> bool:
@@ -91,6 +94,7 @@ class Choice:
         if self._chosen.matches(letter):
             self.tags.append(seen.tag)
             self.counts[letter.reason] += 1
+            self.mark.add(letter)
             if letter.id in self._chosen.ids:
                 self.found.add(letter.id)
             if len(self.tags) == self._limit:

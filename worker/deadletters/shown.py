@@ -54,8 +54,8 @@ def as_json(letters: Iterable[Letter]) -> Iterable[str]:
     yield "[]\n" if lead == "[" else "\n]\n"
 
 
-def groups_as_json(groups: Iterable[Group], letters: Iterable[Letter]) -> str:
-    """One object on one line: `groups`, and the `letters` that are shown of them."""
+def groups_as_json(groups: Iterable[Group], letters: Iterable[Letter], mark: str) -> str:
+    """One object on one line: `groups`, the `letters` that are shown of them, and the `mark` of all (Mark)."""
     counted = [
         {
             "instance": _clean(group.instance),
@@ -66,7 +66,7 @@ def groups_as_json(groups: Iterable[Group], letters: Iterable[Letter]) -> str:
         }
         for group in groups
     ]
-    return orjson.dumps({"groups": counted, "letters": list(map(shown, letters))}).decode() + "\n"
+    return orjson.dumps({"groups": counted, "letters": list(map(shown, letters)), "mark": mark}).decode() + "\n"
 
 
 def groups_table(groups: Iterable[Group]) -> Iterable[str]:

@@ -21,17 +21,18 @@ TIMEOUT_SECONDS = 5
 """For connecting, and for a free connection."""
 
 
-def engine_of(database: Database, *, create: bool = False, read_only: bool = False) -> Engine:
+def engine_of(database: Database, *, create: bool = False, read_only: bool = False, unhurried: bool = False) -> Engine:
     """An engine that has not connected yet. `create`: SQLite's file may be made.
 
-    `read_only` (servers only): the server itself refuses every write, and a transaction sees one moment.
+    `read_only` (servers only): the server itself refuses every write, and a transaction sees one moment. `unhurried`:
+    a statement may take as long as it takes, as an index over millions of rows does.
     """
     if database.path is not None:
         return _sqlite(database.path, create=create)
     options = database.options
     engine = create_engine(
         server_url(database),
-        connect_args=_arguments(database, read_only=read_only),
+        connect_args=_arguments(database, read_only=read_only, unhurried=unhurried),
         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
         hide_parameters=True,
         pool_size=min(options.pool_size or CONNECTIONS, CONNECTIONS),
@@ -41,7 +42,7 @@ def engine_of(database: Database, *, create: bool = False, read_only: bool = Fal
         pool_recycle=1800,
     )
     if options.pooler:
-        _set_in_each_transaction(engine, database, read_only=read_only)
+        _set_in_each_transaction(engine, database, read_only=read_only, unhurried=unhurried)
     return engine.execution_options(schema_translate_map={None: database.schema} if database.schema else {})
 
 
@@ -52,10 +53,10 @@ def server_url(database: Database) -> URL:
     return URL.create(driver, at.user, at.password, at.host or None, at.port, database.name)
 
 
-def _arguments(database: Database, *, read_only: bool) -> dict[str, Any]:
+def _arguments(database: Database, *, read_only: bool, unhurried: bool) -> dict[str, Any]:
     if database.dialect == "mysql":
-        return _mysql_arguments(database, read_only=read_only)
-    return postgresql_arguments(database) | _postgresql_session(database, read_only=read_only)
+        return _mysql_arguments(database, read_only=read_only) | ({"read_timeout": None} if unhurried else {})
+    return postgresql_arguments(database) | _postgresql_session(database, read_only=read_only, unhurried=unhurried)
 
 
 def postgresql_arguments(database: Database) -> dict[str, Any]:
@@ -65,22 +66,25 @@ def postgresql_arguments(database: Database) -> dict[str, Any]:
     return _POSTGRESQL | dict(options.arguments) | without_session
 
 
-def _postgresql_session(database: Database, *, read_only: bool) -> dict[str, str]:
+def _postgresql_session(database: Database, *, read_only: bool, unhurried: bool) -> dict[str, str]:
     """The URI's own `options` come last and so win. PgBouncer refuses ours: it gives a session to many."""
     given = str(database.options.arguments.get("options", ""))
     if database.options.pooler:
         return {"options": given} if given else {}
     reading = " -c default_transaction_read_only=on" if read_only else ""
-    return {"options": f"-c statement_timeout={_statement_seconds(database)}s{reading} {given}".strip()}
+    return {
+        "options": f"-c statement_timeout={_statement_seconds(database, unhurried=unhurried)}s{reading} {given}".strip()
+    }
 
 
-def _statement_seconds(database: Database) -> int:
-    return min(database.options.socket_timeout or LOCK_SECONDS, LOCK_SECONDS)
+def _statement_seconds(database: Database, *, unhurried: bool) -> int:
+    """0: no limit."""
+    return 0 if unhurried else min(database.options.socket_timeout or LOCK_SECONDS, LOCK_SECONDS)
 
 
-def _set_in_each_transaction(engine: Engine, database: Database, *, read_only: bool) -> None:
+def _set_in_each_transaction(engine: Engine, database: Database, *, read_only: bool, unhurried: bool) -> None:
     """Trade-off: one more round trip for each transaction, as PgBouncer keeps no session for us."""
-    timeout = f"SET LOCAL statement_timeout = '{_statement_seconds(database)}s'"
+    timeout = f"SET LOCAL statement_timeout = '{_statement_seconds(database, unhurried=unhurried)}s'"
 
     def begun(connection: Connection) -> None:
         connection.exec_driver_sql(timeout)

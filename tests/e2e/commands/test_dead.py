@@ -481,6 +481,25 @@ async def test_purge_deletes_what_it_counted_once_somebody_agrees(dead: Dead, am
     assert (await dead("purge", "--all", "--yes")).out == "deleted 0 letters\n"
 
 
+async def test_purge_with_a_mark_deletes_exactly_what_was_counted_or_nothing(
+    dead: Dead, amqp: Amqp, names: Names
+) -> None:
+    for number in range(3):
+        await put(amqp, names.dead, letter(number))
+    counted = ("list", "--groups", "--json", "--until", "2026-11-22T00:00:02Z")
+    found = json.loads((await dead(*counted)).out)
+    assert sum(group["count"] for group in found["groups"]) == 2
+    purge = ("purge", "--yes", "--mark", found["mark"], "--until", "2026-11-22T00:00:02Z")
+    await put(amqp, names.dead, letter(1, reason="gone"))  # counted by nobody, though it says that it died in time
+    await amqp.wait_depth(names.dead, 4)
+    refused = await dead(*purge)
+    assert (refused.code, "others than those that were counted, 3 by now" in refused.err) == (1, True)
+    await amqp.wait_depth(names.dead, 4)
+    assert (await dead("purge", "--reason", "gone", "--yes")).code == 0
+    assert (await dead(*purge)).out == "deleted 2 letters: 2 rejected\n"
+    await amqp.wait_depth(names.dead, 1)
+
+
 async def test_many_acks_just_before_the_channel_closes_all_count(dead: Dead, amqp: Amqp, names: Names) -> None:
     await fill(amqp, names, 2000)
     tags: list[int] = []

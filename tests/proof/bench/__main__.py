@@ -27,6 +27,7 @@ from tests.proof.bench.latency import latency
 from tests.proof.bench.ledger import LedgerError
 from tests.proof.bench.machine import machine
 from tests.proof.bench.memory import memory
+from tests.proof.bench.pages import pages
 from tests.proof.bench.replay import replay
 from tests.proof.bench.retry_storm import retry_storm
 from tests.proof.bench.rig import Rig, rig
@@ -59,6 +60,7 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "retry-storm": lambda rig, sizes: retry_storm(rig, rounds=sizes.few_rounds, count=sizes.storm),
     "start": lambda rig, sizes: start(rig, rounds=sizes.rounds),
     "memory": lambda rig, sizes: memory(rig, rounds=sizes.few_rounds, held=sizes.held, instances=sizes.instances),
+    "pages": lambda rig, sizes: pages(rig, rows=sizes.history, webhooks=sizes.instances),
     "history-query": lambda rig, sizes: history_query(rig, rows=sizes.history),
 }
 

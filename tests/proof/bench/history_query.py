@@ -12,22 +12,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Engine, Index, text
-
+from tests.proof.bench.history_rows import DAYS, fill
 from tests.proof.bench.ledger import LedgerError
 from tests.proof.bench.rig import Rig
 from tests.support.postgres import Postgres
 from worker.domain.history import Batch, Row
 from worker.history.store import HistoryStore, Question
-from worker.stores.database import parse
-from worker.stores.engine import engine_of
-from worker.stores.history.kinds import DAY_MS
-from worker.stores.history.partitioned import Partitioned
-from worker.stores.history.schema import COLUMNS, history_of
 from worker.stores.history.store import history_store
 
 NOW = 1_795_867_200_000
-DAYS = 7
 PAGE = 50
 RARE = 100
 ROUNDS = 5
@@ -61,6 +54,11 @@ _OTHERS = {
 }
 
 
+def _made() -> dict[str, str]:
+    made = {name: f"CASE WHEN i <= {RARE} THEN {rare} ELSE {value} END" for name, (value, _, rare) in VALUES.items()}
+    return {**_OTHERS, **made}
+
+
 def history_query(rig: Rig, *, rows: int) -> Iterator[str]:
     """A table a database: milliseconds, median and worst of five, for each filter and for an owner's."""
     yield f"{rows} rows of {DAYS} days, first page of {PAGE}, ms (median / worst of {ROUNDS}).\n"
@@ -76,7 +74,7 @@ async def _measure(name: str, uri: str, rows: int) -> list[str]:
     try:
         await history.prepare()
         began = time.monotonic()
-        await asyncio.to_thread(_fill, uri, rows)
+        await asyncio.to_thread(fill, uri, rows, NOW, _made())
         lines = [f"{name}, filled in {time.monotonic() - began:.0f} s:\n", "| filter | common | oldest 100 | absent |"]
         lines += ["| --- | --- | --- | --- |", f"| none | {await _time(history, {}, PAGE)} | | |"]
         for column in VALUES:
@@ -129,46 +127,3 @@ async def _writes(history: HistoryStore) -> str:
     count = WRITES * BATCH_ROWS / 1e6
     spent, took = (time.process_time() - cpu) / count, (time.monotonic() - began) / count
     return f"A row written: {took:.0f} us, {spent:.0f} us of CPU in the writer's process."
-
-
-def _fill(uri: str, rows: int) -> None:
-    engine = engine_of(parse(uri))
-    history = history_of(engine.dialect.name)
-    if engine.dialect.name == "postgresql":
-        Partitioned().make_ready(engine, [NOW - day * DAY_MS for day in range(DAYS + 1)])
-    indexes = sorted(history.indexes, key=lambda index: str(index.name))
-    with engine.begin() as connection:
-        for index in indexes:
-            index.drop(connection)
-    _insert(engine, rows)
-    for index in indexes:
-        _create(engine, index)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("ANALYZE" if engine.dialect.name == "postgresql" else "PRAGMA analysis_limit = 1000")
-        connection.commit()
-    engine.dispose()
-
-
-def _insert(engine: Engine, rows: int) -> None:
-    made = {name: f"CASE WHEN i <= {RARE} THEN {rare} ELSE {value} END" for name, (value, _, rare) in VALUES.items()}
-    step = DAYS * DAY_MS // rows
-    made |= {**_OTHERS, "at": f"{NOW - rows * step} + i * {step}"}
-    source = f"generate_series(1, CAST({rows} AS bigint)) AS series(i)"
-    prefix = "SET LOCAL statement_timeout = 0"
-    if engine.dialect.name == "sqlite":
-        source, prefix = "series", "SELECT 1"
-    columns = ", ".join(COLUMNS)
-    statement = f"SELECT {', '.join(made[name] for name in COLUMNS)} FROM {source}"
-    series = f"WITH RECURSIVE series(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM series WHERE i < {rows}) "
-    with engine.begin() as connection:
-        connection.exec_driver_sql(prefix)
-        before = series if engine.dialect.name == "sqlite" else ""
-        connection.execute(text(f"INSERT INTO webhook_history ({columns}) {before}{statement}"))
-
-
-def _create(engine: Engine, index: Index) -> None:
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '1GB'")
-        index.create(connection)

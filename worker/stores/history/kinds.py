@@ -1,6 +1,7 @@
 """What the kinds of databases do differently with the history."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine, Table
@@ -13,6 +14,13 @@ COUNTED = {"preserve_rowcount": True}
 """Execution options of an INSERT whose rows are to be counted: SQLAlchemy forgets the driver's count."""
 
 
+class Merged(Enum):
+    """What becomes of two numbers of one key."""
+
+    SUM = "sum"
+    GREATEST = "greatest"
+
+
 class Kind(Protocol):
     """One kind of database. Times are Unix milliseconds; each call raises SQLAlchemy's errors."""
 
@@ -23,6 +31,10 @@ class Kind(Protocol):
 
     def add_once(self, connection: Connection, table: Table, values: Mapping[str, str | int]) -> bool:
         """Inserts a row unless its key is there; waits for a transaction that is about to add or drop it."""
+
+    def merge(self, connection: Connection, table: Table, rows: Sequence[Sequence[object]], merged: Merged) -> None:
+        """Adds rows in the order of the table's columns; of one whose key is there, what is no key is merged. The keys
+        are all different, and ascend, so that two that merge never wait for each other."""
 
     def make_ready(self, engine: Engine, moments: Iterable[int]) -> None:
         """Makes room for rows of these times."""

@@ -1,9 +1,24 @@
 """The steps from nothing to today's tables of the history. Imports SQLAlchemy (0.4 s)."""
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
-from worker.stores.history.schema import BATCHES, JOBS, LISTENING, PRODUCERS, TROUBLES, VERSIONS, history_of
-from worker.stores.versions import Migrations
+from worker.stores.history import counters
+from worker.stores.history.schema import (
+    BATCHES,
+    JOBS,
+    LASTS,
+    LISTENING,
+    MINUTES,
+    OF_ENDPOINT,
+    PRODUCERS,
+    TROUBLES,
+    VERSIONS,
+    history_of,
+)
+from worker.stores.versions import Migrations, qualified, schema_of
+
+_HEALTH = "webhook_history_health"
+"""The index from which health was counted."""
 
 
 def _create_tables(connection: Connection) -> None:
@@ -23,9 +38,23 @@ def _create_listening(connection: Connection) -> None:
     LISTENING.create(connection, checkfirst=True)
 
 
+def _count_beside_the_rows(connection: Connection) -> None:
+    """Ten million rows take a minute. Trade-off: what a writer of an older version adds later is not counted."""
+    history = history_of(connection.dialect.name)
+    for table in (MINUTES, LASTS):
+        table.create(connection, checkfirst=True)
+    of_endpoint = next(index for index in history.indexes if index.name == OF_ENDPOINT)
+    of_endpoint.create(connection, checkfirst=True)
+    counters.count_anew(connection, history)
+    # Last: it keeps readers away until the transaction ends.
+    if any(each["name"] == _HEALTH for each in inspect(connection).get_indexes(history.name, schema_of(connection))):
+        of_table = f" ON {history.name}" if connection.dialect.name in ("mysql", "mariadb") else ""
+        connection.execute(text(f"DROP INDEX {qualified(connection, _HEALTH) if not of_table else _HEALTH}{of_table}"))
+
+
 MIGRATIONS = Migrations(
     VERSIONS,
     (0x6576_6F78, "webhook_worker_history"),  # another constant than the webhooks' tables
-    (_create_tables, _create_troubles, _create_jobs, _create_listening),
+    (_create_tables, _create_troubles, _create_jobs, _create_listening, _count_beside_the_rows),
 )
 """Append only."""

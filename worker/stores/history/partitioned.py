@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import psycopg
-from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy import BigInteger, Connection, Engine, Table, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from worker.stores.history import kinds
-from worker.stores.history.kinds import DAY_MS
+from worker.stores.history.kinds import DAY_MS, Merged
 from worker.stores.history.schema import COLUMNS, PARTITIONED
 from worker.stores.history.storable import Columns
 from worker.stores.versions import qualified
@@ -47,6 +47,11 @@ class Partitioned:
         statement = insert(table).on_conflict_do_nothing()
         return connection.execute(statement, dict(values), execution_options=kinds.COUNTED).rowcount == 1
 
+    def merge(self, connection: Connection, table: Table, rows: Sequence[Sequence[object]], merged: Merged) -> None:
+        """A column of values each, in one statement."""
+        if rows:
+            connection.exec_driver_sql(_merging(connection, table, merged), tuple(map(list, zip(*rows, strict=True))))
+
     def make_ready(self, engine: Engine, moments: Iterable[int]) -> None:
         needed = {_name(moment): moment for moment in moments}
         with engine.begin() as connection:
@@ -77,6 +82,20 @@ class Partitioned:
             _log.info("a day of the history is dropped later: its table is in use", extra={"partition": name})
             return False
         return True
+
+
+def _merging(connection: Connection, table: Table, merged: Merged) -> str:
+    quote = connection.dialect.identifier_preparer.quote
+    kinds_of = ("%s::bigint[]" if isinstance(each.type, BigInteger) else "%s::text[]" for each in table.c)
+    template = "{0} = old.{0} + excluded.{0}" if merged is Merged.SUM else "{0} = greatest(old.{0}, excluded.{0})"
+    sets = ", ".join(template.format(quote(each.name)) for each in table.c if not each.primary_key)
+    columns = ", ".join(quote(each.name) for each in table.c)
+    key = ", ".join(quote(each.name) for each in table.primary_key)
+    name = qualified(connection, table.name)
+    return (
+        f"INSERT INTO {name} AS old ({columns}) SELECT * FROM unnest({', '.join(kinds_of)}) "  # noqa: S608 - constants
+        f"ON CONFLICT ({key}) DO UPDATE SET {sets}"
+    )
 
 
 def _name(moment: int) -> str:

@@ -1,4 +1,4 @@
-"""The statements that read the history: pages, one delivery's time line, health. Imports SQLAlchemy (0.4 s).
+"""The statements that read rows: pages, one delivery's time line, what the newest came to. Imports SQLAlchemy (0.4 s).
 
 `owner` is a condition of every statement, beside whatever else is asked for, so that nothing can widen it.
 """
@@ -6,19 +6,15 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, func, select
+from sqlalchemy import ColumnElement, Select, Table, func, select
 
 from worker.domain.choosing.jid import addresses_meant
 from worker.domain.history import Row
 from worker.domain.notices.receivers import OPERATOR
-from worker.domain.outcome import DeadLettered, Delivered, Parked, Retried, Skipped
-from worker.history.store import Cursor, Health, Kept, Question, Span
+from worker.domain.outcome import Skipped
+from worker.history.store import Cursor, Kept, Question
 from worker.stores.history.schema import FILTERED
 from worker.stores.history.storable import is_name, is_number
-
-DELIVERED = Delivered.__name__
-FAILED = tuple(kind.__name__ for kind in (Retried, Parked, DeadLettered, Skipped))
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 
 def answerable(question: Question, after: Cursor | None) -> bool:
@@ -85,29 +81,13 @@ def _conditions(history: Table, question: Question) -> Iterator[ColumnElement[bo
         yield history.c.at < question.until
 
 
-def next_webhook(history: Table, instance: str, after: str | None) -> Select[Any]:
-    """The next name of a webhook of the instance; one probe of the index each, however many rows there are."""
-    statement = select(func.min(history.c.webhook)).where(history.c.instance == instance, history.c.ms.is_not(None))
-    return statement if after is None else statement.where(history.c.webhook > after)
-
-
-def health(history: Table, instance: str, webhook: str, now: int) -> Select[Any]:
-    """One row for `health_of`. Only rows of attempts count: those that took a time. Reads one index alone."""
-    is_its = (history.c.instance == instance, history.c.webhook == webhook, history.c.ms.is_not(None))
-
-    def last(outcome: str) -> ScalarSelect[Any]:
-        return select(func.max(history.c.at)).where(*is_its, history.c.outcome == outcome).scalar_subquery()
-
-    def count(outcomes: Sequence[str], span: int) -> ScalarSelect[Any]:
-        within = (history.c.outcome.in_(outcomes), history.c.at > now - span)
-        return select(func.count()).select_from(history).where(*is_its, *within).scalar_subquery()
-
-    spans = (count(outcomes, span) for span in (HOUR_MS, DAY_MS) for outcomes in ((DELIVERED,), FAILED))
-    return select(*spans, *map(last, (DELIVERED, *FAILED)))
-
-
-def health_of(found: Sequence[int | None]) -> Health:
-    hour, hour_failed, day, day_failed = (count or 0 for count in found[:4])
-    success, *failures = found[4:]
-    failed_at = [at for at in failures if at is not None]
-    return Health(Span(hour + hour_failed, hour), Span(day + day_failed, day), success, max(failed_at, default=None))
+def tallies(history: Table, owner: str | None, since: int, most: int) -> Select[Any]:
+    """Rows of Tally. The newest `most` rows alone are read, so that a busy hour costs no more than a quiet one."""
+    names = ("instance", "webhook", "outcome", "reason")
+    newest = select(*(history.c[name] for name in (*names, "at")))
+    if owner is not None:
+        newest = newest.where(history.c.instance == owner)
+    newest = newest.where(history.c.at >= since).order_by(history.c.at.desc(), history.c.number.desc())
+    found = newest.limit(most).subquery()
+    keys = [found.c[name] for name in names]
+    return select(*keys, func.count(), func.max(found.c.at)).group_by(*keys)

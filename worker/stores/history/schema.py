@@ -3,12 +3,13 @@
 PostgreSQL keeps a partition a day (UTC), so that a day goes by DROP; the others keep one table.
 
 Trade-off: a row has an entry in each of ten indexes, which cost more than the row itself. Eight answer the first page
-of one filter each, newest first, whatever its value; one that of none; one a webhook's health.
+of one filter each, newest first, whatever its value; one that of none; one that of a webhook among an instance's.
+How webhooks fare is counted beside the rows, minute by minute (MINUTES, LASTS), so that no question reads them for it.
 """
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, text
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table
 
 from worker.domain.history import Row
 from worker.stores.types import LONG, Name
@@ -31,6 +32,8 @@ LONGEST_NAMES = {
 FILTERED = ("instance", "webhook", "event", "chat", "outcome", "reason", "status", "id")
 """Each has an index of its own: the first page of any single filter reads a page's rows, also of a value that is
 nowhere."""
+
+OF_ENDPOINT = "webhook_history_endpoint"
 
 _NEEDED = frozenset({"at", "id", "event_id", "outcome", "reason", "attempt", "size", "replica"})
 _NUMBERS = frozenset({"at", "attempt", "status", "ms", "size"})
@@ -59,7 +62,7 @@ def _whole() -> Table:
     Index("webhook_history_at", table.c.at)
     for name in FILTERED:
         Index(f"webhook_history_{name}", table.c[name], table.c.at)
-    Index("webhook_history_health", table.c.instance, table.c.webhook, table.c.outcome, table.c.at, table.c.ms)
+    Index(OF_ENDPOINT, table.c.instance, table.c.webhook, table.c.at)
     return table
 
 
@@ -75,12 +78,41 @@ def _partitioned() -> Table:
     )
     for name in FILTERED:
         Index(f"webhook_history_{name}", table.c[name], table.c.at, table.c.number)
-    health = (table.c.instance, table.c.webhook, table.c.outcome, table.c.at)
-    Index("webhook_history_health", *health, postgresql_where=text("ms IS NOT NULL"))
+    Index(OF_ENDPOINT, table.c.instance, table.c.webhook, table.c.at, table.c.number)
     return table
 
 
 WHOLE, PARTITIONED = _whole(), _partitioned()
+
+
+def _of_endpoints(name: str, *columns: Column[Any]) -> Table:
+    """A row of each endpoint, or several; SQLite keeps them in the order of their key, without a second tree."""
+    return Table(
+        name,
+        MetaData(),
+        Column("instance", Name(LONGEST_NAMES["instance"]), primary_key=True),
+        Column("webhook", Name(LONGEST_NAMES["webhook"]), primary_key=True),
+        *columns,
+        sqlite_with_rowid=False,
+        mysql_engine=_INNODB,
+        mariadb_engine=_INNODB,
+    )
+
+
+MINUTES = _of_endpoints(
+    "webhook_history_minutes",
+    Column("minute", BigInteger, primary_key=True, autoincrement=False, index=True),
+    Column("attempts", BigInteger, nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+)
+"""What became of an endpoint's attempts within one minute (counters.py): kept for a day."""
+
+LASTS = _of_endpoints(
+    "webhook_history_lasts",
+    Column("success", BigInteger, nullable=False),
+    Column("failure", BigInteger, nullable=False),
+)
+"""When an endpoint's last attempts of either kind ended, Unix ms; 0: none within the history."""
 
 BATCHES = Table(
     "webhook_history_batches",

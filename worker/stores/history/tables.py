@@ -19,7 +19,7 @@ from worker.replay.fates import Moment
 from worker.replay.jobs import Held, Job
 from worker.stores.database import Database
 from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
-from worker.stores.history import counts, questions
+from worker.stores.history import counters, questions
 from worker.stores.history.clock import DatabaseClock
 from worker.stores.history.jobs import Jobs
 from worker.stores.history.kinds import DAY_MS, Kind
@@ -71,7 +71,7 @@ class HistoryTables:
             _create_file(self._database.path)
 
         def migrate() -> None:
-            engine = engine_of(self._database, create=True)
+            engine = engine_of(self._database, create=True, unhurried=True)
             try:
                 MIGRATIONS.migrate(engine)
             finally:
@@ -169,18 +169,12 @@ class HistoryTables:
     def health(self, instance: str, now: int) -> Mapping[str, Health]:
         if not is_name("instance", instance):
             return {}
-        found = self._do(lambda: dict(self._health(instance, now)))
-        return {webhook: health for webhook, health in found.items() if health.day.attempts}
 
-    def _health(self, instance: str, now: int) -> list[tuple[str, Health]]:
-        found: list[tuple[str, Health]] = []
-        with self._reading.connect() as connection:
-            webhook = connection.execute(questions.next_webhook(self._history, instance, None)).scalar()
-            while webhook is not None:
-                row = connection.execute(questions.health(self._history, instance, webhook, now)).one()
-                found.append((webhook, questions.health_of(row)))
-                webhook = connection.execute(questions.next_webhook(self._history, instance, webhook)).scalar()
-        return found
+        def read() -> dict[str, Health]:
+            with self._reading.connect() as connection:
+                return counters.health(connection, instance, now, self._keep_ms)
+
+        return self._do(read)
 
     def tallies(self, owner: str | None, since: int, most: int) -> tuple[Tally, ...]:
         if not questions.answerable(Question(owner=owner, since=since), None):
@@ -188,9 +182,8 @@ class HistoryTables:
 
         def read() -> tuple[Tally, ...]:
             with self._reading.connect() as connection:
-                return tuple(
-                    Tally(*row) for row in connection.execute(counts.tallies(self._history, owner, since, most))
-                )
+                asked = questions.tallies(self._history, owner, since, most)
+                return tuple(Tally(*row) for row in connection.execute(asked))
 
         return self._do(read)
 
@@ -201,10 +194,9 @@ class HistoryTables:
 
         def read() -> dict[Endpoint, Trend]:
             with self._reading.connect() as connection:
-                return {each: counts.trend(connection, self._history, each, now) for each in named}
+                return counters.trends(connection, named, now)
 
-        found = self._do(read)
-        return {each: trend for each, trend in found.items() if any(span.attempts for span in trend.hours)}
+        return self._do(read)
 
     def close(self) -> None:
         self._engine.dispose()

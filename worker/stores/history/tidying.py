@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.exc import DBAPIError
 
 from worker.history.store import Tidied
-from worker.stores.history import chunks, gaps
+from worker.stores.history import chunks, counters, gaps
 from worker.stores.history.kinds import DAY_MS, Kind
 from worker.stores.history.schema import BATCHES, PRODUCERS
 from worker.stores.history.storable import AHEAD_DAYS
@@ -35,6 +35,7 @@ class Tidying:
         expired = self._kind.expire(self._engine, now - self._keep_ms)
         self._forget_names(now)
         self._forget(now)
+        counters.forget(self._engine, now, self._keep_ms)
         return Tidied(
             expired, self._count(now)
         )  # last: what has been counted is never counted again, so it must be told

@@ -4,10 +4,11 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 
-from sqlalchemy import Connection, Engine, Insert, Table, insert
+from sqlalchemy import Connection, Dialect, Engine, Insert, Table, insert
 from sqlalchemy.dialects import sqlite
 
 from worker.stores.history import chunks, kinds
+from worker.stores.history.kinds import Merged
 from worker.stores.history.schema import COLUMNS, WHOLE
 from worker.stores.history.storable import Columns
 
@@ -33,6 +34,11 @@ class WholeTable:
             unless_there = sqlite.insert(table).on_conflict_do_nothing()
         return connection.execute(unless_there, dict(values), execution_options=kinds.COUNTED).rowcount == 1
 
+    def merge(self, connection: Connection, table: Table, rows: Sequence[Sequence[object]], merged: Merged) -> None:
+        if rows:
+            statement = _merging(connection.dialect, table, merged)
+            connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+
     def make_ready(self, engine: Engine, moments: Iterable[int]) -> None:
         """Nothing to make: there is one table for all days."""
 
@@ -43,6 +49,18 @@ class WholeTable:
         if expired and engine.dialect.name == "sqlite":
             _shrink(engine)
         return expired
+
+
+def _merging(dialect: Dialect, table: Table, merged: Merged) -> str:
+    quote = dialect.identifier_preparer.quote
+    key, others = ([quote(each.name) for each in table.c if each.primary_key is of_key] for of_key in (True, False))
+    is_sqlite = dialect.name == "sqlite"
+    mark, new, greatest = ("?", "excluded.{}", "max") if is_sqlite else ("%s", "VALUES({})", "greatest")
+    template = "{0} = {0} + {1}" if merged is Merged.SUM else f"{{0}} = {greatest}({{0}}, {{1}})"
+    sets = ", ".join(template.format(name, new.format(name)) for name in others)
+    there = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET" if is_sqlite else "ON DUPLICATE KEY UPDATE"
+    columns, marks = ", ".join(quote(each.name) for each in table.c), ", ".join([mark] * len(table.c))
+    return f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) {there} {sets}"  # noqa: S608 - constants
 
 
 def _shrink(engine: Engine) -> None:

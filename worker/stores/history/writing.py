@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError
 
 from worker.domain.history import Batch, Row
+from worker.stores.history import counters
 from worker.stores.history.kinds import Kind, is_refusal
 from worker.stores.history.schema import BATCHES, COLUMNS, PRODUCERS
 from worker.stores.history.storable import Columns, columns_of, is_batch
@@ -49,6 +50,7 @@ class Writing:
             rows, refused = self._rows(new, now)
             count = insert(connection, rows) if rows else 0
             self._see(connection, (row for batch in new for row in batch.rows))
+            counters.add(connection, self._kind, rows, now)
         if refused:
             _log.warning("rows of the history that no database can hold were left out", extra={"rows": refused})
         return count

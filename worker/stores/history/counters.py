@@ -1,0 +1,139 @@
+"""How endpoints fare, counted beside the rows in the transaction that writes them. Imports SQLAlchemy (0.4 s).
+
+A count over the rows costs as much as there are rows of that day; a count that is kept costs a page's worth, however
+many there are. Trade-off: one more row to write for each endpoint and minute of a transaction, and the last hour and
+day are those of whole minutes. A minute ends with its number: 5 is what came after 240,000 ms, and until 300,000 ms.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, case, delete, func, insert, select, tuple_
+
+from worker.domain.outcome import DeadLettered, Delivered, Parked, Retried, Skipped
+from worker.domain.webhook import Endpoint
+from worker.history.store import Health, Span, Trend
+from worker.stores.history import chunks
+from worker.stores.history.kinds import Kind, Merged
+from worker.stores.history.schema import COLUMNS, LASTS, MINUTES
+from worker.stores.history.storable import AHEAD_DAYS, Columns
+
+DELIVERED = Delivered.__name__
+FAILED = tuple(kind.__name__ for kind in (Retried, Parked, DeadLettered, Skipped))
+ATTEMPTED = frozenset({DELIVERED, *FAILED})
+
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+HOURS = 24
+_HOUR = HOUR_MS // MINUTE_MS
+_DAY = HOURS * _HOUR
+
+_MOST_ENDPOINTS = 200
+"""In one question: databases bound a statement's parameters."""
+
+_AT, _INSTANCE, _WEBHOOK, _OUTCOME, _MS = map(COLUMNS.index, ("at", "instance", "webhook", "outcome", "ms"))
+_C, _L = MINUTES.c, LASTS.c
+
+
+def minute_of(at: int) -> int:
+    """In which minute a row of this time counts."""
+    return -(-at // MINUTE_MS)
+
+
+def add(connection: Connection, kind: Kind, rows: Iterable[Columns], now: int) -> None:
+    """Counts rows of attempts (those that took a time) that have an endpoint. `now`: Unix ms."""
+    minutes: dict[tuple[str, str, int], list[int]] = {}
+    lasts: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        instance, webhook, at, outcome = row[_INSTANCE], row[_WEBHOOK], row[_AT], row[_OUTCOME]
+        if row[_MS] is None or instance is None or webhook is None or outcome not in ATTEMPTED:
+            continue
+        assert isinstance(instance, str) and isinstance(webhook, str) and isinstance(at, int)  # noqa: PT018
+        delivered = outcome == DELIVERED
+        counted = minutes.setdefault((instance, webhook, minute_of(at)), [0, 0])
+        counted[0] += 1
+        counted[1] += delivered
+        last = lasts.setdefault((instance, webhook), [0, 0])
+        last[not delivered] = max(last[not delivered], at)
+    oldest = minute_of(now) - _DAY
+    of_day = [(*key, *minutes[key]) for key in sorted(minutes) if key[2] > oldest]
+    kind.merge(connection, MINUTES, of_day, Merged.SUM)
+    kind.merge(connection, LASTS, [(*key, *lasts[key]) for key in sorted(lasts)], Merged.GREATEST)
+
+
+def count_anew(connection: Connection, history: Table) -> None:
+    """Of rows that were written before there were counters, in the database itself."""
+    attempts = (history.c.ms.is_not(None), history.c.outcome.in_(ATTEMPTED))
+    named = (history.c.instance.is_not(None), history.c.webhook.is_not(None))
+    newest = connection.execute(select(func.max(history.c.at))).scalar() or 0
+    minute = ((history.c.at + (MINUTE_MS - 1)) // MINUTE_MS).label("minute")
+    is_success = history.c.outcome == DELIVERED
+    of_minutes = (
+        select(history.c.instance, history.c.webhook, minute, func.count(), func.sum(case((is_success, 1), else_=0)))
+        .where(*attempts, *named, history.c.at > newest - (AHEAD_DAYS + 1) * DAY_MS)
+        .group_by(history.c.instance, history.c.webhook, minute)
+    )
+    lasts = [func.max(case((condition, history.c.at), else_=0)) for condition in (is_success, ~is_success)]
+    of_lasts = select(history.c.instance, history.c.webhook, *lasts).where(*attempts, *named)
+    for table, found in ((MINUTES, of_minutes), (LASTS, of_lasts.group_by(history.c.instance, history.c.webhook))):
+        connection.execute(delete(table))
+        connection.execute(insert(table).from_select([column.name for column in table.c], found))
+
+
+def forget(engine: Engine, now: int, keep_ms: int) -> None:
+    """What no question asks for any more."""
+    for _ in chunks.delete_before(engine, _C.minute, minute_of(now) - _DAY):
+        pass
+    with engine.begin() as connection:
+        connection.execute(delete(LASTS).where(_L.success < now - keep_ms, _L.failure < now - keep_ms))
+
+
+def trends(connection: Connection, endpoints: Sequence[Endpoint], now: int) -> dict[Endpoint, Trend]:
+    """Of those that had an attempt within a day."""
+    found: dict[Endpoint, Trend] = {}
+    for first in range(0, len(endpoints), _MOST_ENDPOINTS):
+        some = [(each.instance, each.webhook_id) for each in endpoints[first : first + _MOST_ENDPOINTS]]
+        found |= _trends(connection, some, now)
+    return found
+
+
+def _trends(connection: Connection, names: Sequence[tuple[str, str]], now: int) -> dict[Endpoint, Trend]:
+    hour = ((minute_of(now) - _C.minute) // _HOUR).label("hour")
+    counted = select(_C.instance, _C.webhook, hour, func.sum(_C.attempts), func.sum(_C.delivered))
+    counted = counted.where(tuple_(_C.instance, _C.webhook).in_(names), *_within(now, _DAY))
+    hours: dict[Endpoint, list[Span]] = {}
+    for instance, webhook, ago, attempts, delivered in connection.execute(
+        counted.group_by(_C.instance, _C.webhook, hour)
+    ):
+        spans = hours.setdefault(Endpoint(instance, webhook), [Span(0, 0)] * HOURS)
+        spans[int(ago)] = Span(int(attempts), int(delivered))
+    lasts = connection.execute(select(LASTS).where(tuple_(_L.instance, _L.webhook).in_(names)))
+    last = {Endpoint(row.instance, row.webhook): (row.success, row.failure) for row in lasts}
+    return {
+        name: Trend(tuple(spans), *(_since(at, now - DAY_MS) for at in last.get(name, (0, 0))))
+        for name, spans in hours.items()
+    }
+
+
+def health(connection: Connection, instance: str, now: int, keep_ms: int) -> dict[str, Health]:
+    """By webhook id, of those that had an attempt within a day."""
+    is_hours = _C.minute > minute_of(now) - _HOUR
+    of_hour = (func.sum(case((is_hours, column), else_=0)) for column in (_C.attempts, _C.delivered))
+    spans = select(_C.webhook, *of_hour, func.sum(_C.attempts), func.sum(_C.delivered))
+    spans = spans.where(_C.instance == instance, *_within(now, _DAY)).group_by(_C.webhook)
+    counted = {name: list(map(int, numbers)) for name, *numbers in connection.execute(spans)}
+    lasts = connection.execute(select(_L.webhook, _L.success, _L.failure).where(_L.instance == instance))
+    last = {name: (success, failure) for name, success, failure in lasts}
+    return {
+        name: Health(
+            Span(*numbers[:2]), Span(*numbers[2:]), *(_since(at, now - keep_ms) for at in last.get(name, (0, 0)))
+        )
+        for name, numbers in counted.items()
+    }
+
+
+def _within(now: int, minutes: int) -> tuple[Any, Any]:
+    return _C.minute > minute_of(now) - minutes, _C.minute <= minute_of(now)
+
+
+def _since(at: int, oldest: int) -> int | None:
+    return at if at > oldest else None
