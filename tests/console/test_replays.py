@@ -88,8 +88,8 @@ async def test_a_range_is_counted_first_and_then_sent_as_it_was_counted(scene: S
     )
     scene.replays.kept[0] = Job("replay_0", counted.asked, NOW_MS, State.DONE, Counts(1204, 871, 12, 321))
     seen = await scene.visitor.get("/replay?id=replay_0")
-    assert seen.heading == "Counted"
-    assert "found 1,204, 871 were delivered, 12 are on their way, 321 to send" in seen.words.lower()
+    assert seen.heading == "321 events to send"
+    assert "Found 1,204, 871 were delivered, 12 wait for their retry, 321 to send" in seen.words
     assert "Send 321 events" in seen.words
     import re
 

@@ -250,9 +250,41 @@ async def test_settings_are_tried_on_the_last_events(make_console: MakeConsole, 
     form = {**form_of(await visitor.get(HERE)), "filter": '{"data.a": 1}', "do": "last"}
     words = [(await visitor.post("/webhook/try?instance=acme&id=default", form)).words for _ in range(3)]
     assert "1 of the last 2 would be sent." in words[0]
-    assert "call sent call skipped filter.data.a: 2 is not 1" in words[0]
+    assert "call sent 104 B call skipped filter.data.a: 2 is not 1" in words[0]
     assert "No event of this instance came lately" in words[1]
     assert "The last events cannot be had: no connection" in words[2]
+
+
+async def test_tried_events_are_told_apart_by_chat_and_type(make_console: MakeConsole, store: SqlStore) -> None:
+    def message(chat: str, kind: str, **content: str) -> bytes:
+        data = {"key": {"remoteJid": chat}, "messageType": kind, "message": content}
+        return json.dumps({"event": "messages.upsert", "instance": "acme", "data": data}).encode()
+
+    async def last_events(_: str) -> list[bytes]:
+        picture = message("5511@s.whatsapp.net", "imageMessage", base64="QUFB" * 500)
+        return [picture, message("1@g.us", HOSTILE), b'{"event":"call","instance":"acme","data":[1]}']
+
+    await store.put(ACME)
+    visitor = await (await make_console(store, last_events=last_events)).operator()
+    form = {**form_of(await visitor.get(HERE)), "ignore": "groups", "media": "strip", "do": "last"}
+    seen = await visitor.post("/webhook/try?instance=acme&id=default", form)
+    assert "messages.upsert private · imageMessage · 5511@s.whatsapp.net sent 317 B" in seen.words
+    assert re.search(r"sent 317 B of 2.1 KiB messages.upsert group · ", seen.words)
+    assert ("<script>alert" in seen.text, "\u202e" in seen.text, "call sent" in seen.words) == (False, False, True)
+
+
+async def test_a_webhook_that_fails_says_what_its_receiver_said_last(
+    served: Console, store: SqlStore, history: HistoryStore
+) -> None:
+    await store.put(ACME)
+    waiting = FAILED._replace(at=ROW.at + 5000, outcome="Parked", reason="circuit_open", ms=None, error=None)
+    await remember(history, ROW, FAILED._replace(at=ROW.at + 1, answer=f"no room {HOSTILE}"), waiting)
+    seen = await (await served.operator()).get(HERE)
+    assert re.search(r"Its last failure , 59 s ago : answered 503. That delivery no room <script>", seen.words)
+    assert "<script>alert" not in seen.text
+    await remember(history, ROW._replace(at=ROW.at + 9000), producer="later")
+    await store.put(ACME)
+    assert "Its last failure" in (await (await served.operator()).get(HERE)).words
 
 
 async def test_deleting_asks_once(served: Console, store: SqlStore) -> None:

@@ -1,7 +1,7 @@
 """Moments in writing: RFC 3339 in UTC, the one form in which logs, headers and answers name them."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Literal
 
 
@@ -26,7 +26,8 @@ def moment_of(text: str) -> float:
 
 
 def moment_or_age(text: str, now: float) -> float:
-    """Unix seconds of an ISO time (UTC unless it says otherwise) or of an age: `90s`, `30m`, `2h`, `3d`.
+    """Unix seconds of an ISO time (UTC unless it says otherwise), of an age (`90s`, `30m`, `2h`, `3d`), or of a time of
+    day (`12:00`, `12:00-03:00`): the last one before `now`.
 
     Raises ValueError with what is allowed.
     """
@@ -34,6 +35,17 @@ def moment_or_age(text: str, now: float) -> float:
     if age:
         return now - int(age[1]) * _SECONDS[age[2]]
     try:
-        return moment_of(text.strip())
+        return _last(text.strip(), now) if _CLOCK.match(text.strip()) else moment_of(text.strip())
     except (ValueError, OverflowError):
-        raise ValueError(f"must be an age (90s, 30m, 2h, 3d) or an ISO time, not {text!r:.100}") from None
+        raise ValueError(
+            f"must be an age (90s, 30m, 2h, 3d), a time of day or an ISO time, not {text!r:.100}"
+        ) from None
+
+
+_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}")
+
+
+def _last(text: str, now: float) -> float:
+    clock = time.fromisoformat(text)
+    today = datetime.combine(datetime.fromtimestamp(now, clock.tzinfo or UTC), clock, clock.tzinfo or UTC).timestamp()
+    return today if today <= now else today - _SECONDS["d"]

@@ -114,7 +114,7 @@ def _filters(parser: argparse.ArgumentParser, limit: str) -> None:
         "--since",
         type=_moment,
         metavar="WHEN",
-        help="dead since an ISO time (UTC unless it says) or an age: 90s 30m 2h 3d",
+        help="dead since an ISO time, a time of day (both UTC unless they say) or an age: 90s 30m 2h 3d",
     )
     parser.add_argument("--until", type=_moment, metavar="WHEN", help="dead before then")
     parser.add_argument("--limit", type=_positive, metavar="N", help=limit)

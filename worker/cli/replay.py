@@ -34,7 +34,7 @@ def add_to(commands: Subparsers) -> None:
     parser.add_argument("--webhook", metavar="ID", help="to the webhook of this id (default: `default`)")
     parser.add_argument("--event", action="append", metavar="NAME", help="only this event; can be repeated")
     parser.add_argument("--chat", metavar="CHAT", help="only of this chat: its address, or a phone number in digits")
-    when = "an ISO time (UTC unless it says) or an age: 90s 30m 2h 3d"
+    when = "an ISO time, a time of day (both UTC unless they say) or an age: 90s 30m 2h 3d"
     parser.add_argument("--since", metavar="WHEN", required=True, help=f"from {when}")
     parser.add_argument("--until", metavar="WHEN", help="before that; default: now")
     parser.add_argument("--all", action="store_true", help="also what was delivered: for a receiver that lost it")

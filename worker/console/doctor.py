@@ -9,10 +9,9 @@ from aiohttp import web
 from worker.api.auth import CALLER
 from worker.console import shown
 from worker.console.frame.desk import Desk, seen
-from worker.console.frame.jobs import Job, Jobs, Result, TooMany
+from worker.console.frame.jobs import DOCTOR, Job, Jobs, Result, TooMany
 from worker.console.ports import Parts
 
-KIND = "doctor"
 LEVELS = {"problem": "bad", "warning": "warn", "advice": "off", "ok": "ok"}
 """Tone of each, the worst first."""
 
@@ -40,7 +39,7 @@ class Doctor:
     async def page(self, request: web.Request) -> web.Response:
         """GET /console/doctor: the last examination."""
         self._check(request)
-        job = self._jobs.newest(KIND, None)
+        job = self._jobs.newest(DOCTOR, None)
         findings = findings_of(job)
         levels = [(level, HEADINGS[level], [each for each in findings if each.level == level]) for level in LEVELS]
         values = {"job": job, "levels": levels, "tones": LEVELS, "answer": answer(job, findings)}
@@ -49,10 +48,10 @@ class Doctor:
     async def examine(self, request: web.Request) -> web.Response:
         """POST /console/doctor"""
         self._check(request)
-        running = self._jobs.newest(KIND, None)
+        running = self._jobs.newest(DOCTOR, None)
         if running is None or not running.running:
             try:
-                self._jobs.start(KIND, "Examination", None, self._examined)
+                self._jobs.start(DOCTOR, "Examination", None, self._examined)
             except TooMany:
                 raise web.HTTPServiceUnavailable(
                     reason="Other work is under way. Try again when it has ended."

@@ -23,7 +23,9 @@ from worker.webhooks.scalars import Choice, Flag, Pem, Text, Url, Whole
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Where it goes": ("url", "enabled", "by_events", "headers"),
     "Which events": ("events",),
-    "Which of them": ("filter", "ignore", "only_chats", "except_chats", "message_types", "ttl_seconds", "latest_only"),
+    "Which chats and messages": (
+        *("ignore", "only_chats", "except_chats", "message_types", "ttl_seconds", "latest_only", "filter"),
+    ),
     "What is sent": ("media", "thumbnails", "max_body_bytes", "base64"),
     "How fast": ("timeout_ms", "concurrency", "rate_limit"),
     "Certificates": ("client_certificate", "ca"),
@@ -34,6 +36,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 OTHERS = "More"
 
 LABELS = {
+    "ignore": "Leave out",
     "url": "URL",
     "by_events": "Append the event to the URL",
     "base64": "Base64",
@@ -54,8 +57,12 @@ _HINTS = {
     "headers": "Name: value, one a line. *** stands for a value that is stored; all are given anew",
     "events": "None chosen: all of them",
     "base64": "Stored and shown; Evolution itself embeds media",
-    "filter": "What must hold of an event, as JSON: docs/filters.md has the operators",
-    "media": "Base64 in events: as it is, or its size and hash alone",
+    "ignore": "All four kinds of chats: what is left are private chats. from_me: what the instance itself sent",
+    "filter": (
+        'What must hold of an event, as JSON: {"data.key.fromMe": false}. Operators: $eq $ne $in $nin $gt $gte $lt '
+        "$lte $startsWith $endsWith $contains $exist $and $or $not"
+    ),
+    "media": "Base64 in events: as it is; strip: its size and hash alone",
     "rate_limit": "10, or 10/20 with a burst of 20; for the whole deployment",
     "ttl_seconds": "EVENT=SECONDS, one a line: an older event of the kind is skipped",
     "latest_only": "Events, one a line: skipped when a newer one of the chat has come",

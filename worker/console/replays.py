@@ -152,20 +152,24 @@ def _answer(jobs: list[Job], away: str | None, problems: Mapping[str, str]) -> s
 def state_of(job: Job) -> shown.State:
     """How far it is, in a sentence."""
     tone, word = WORDS[job.state]
-    if job.state is State.DONE and job.asked.dry_run:
-        word = "Counted"
     counts = job.counts
+    if job.state is State.DONE and job.asked.dry_run:
+        tone, word = "off", _to_send(counts.to_send if counts else 0)
     said = [] if counts is None else _counted(counts)
     if not job.asked.dry_run and (job.sent or job.ended):
         said.append(f"{shown.number(job.sent)} sent")
     text = ", ".join(said) or "The archive is asked"
-    return shown.State(tone, word, "; ".join([text, *filter(None, (job.gone, job.error))]))
+    return shown.State(tone, word, ". ".join([text, *filter(None, (job.gone, job.error))]))
+
+
+def _to_send(count: int) -> str:
+    return f"{shown.number(count)} {'event' if count == 1 else 'events'} to send" if count else "Nothing to send"
 
 
 def _counted(counts: Counts) -> list[str]:
-    said = [f"found {shown.number(counts.found)}", f"{shown.number(counts.delivered)} were delivered"]
+    said = [f"Found {shown.number(counts.found)}", f"{shown.number(counts.delivered)} were delivered"]
     if counts.on_their_way:
-        said.append(f"{shown.number(counts.on_their_way)} are on their way")
+        said.append(f"{shown.number(counts.on_their_way)} wait for their retry")
     return [*said, f"{shown.number(counts.to_send)} to send"]
 
 

@@ -1,6 +1,5 @@
 """One webhook: is it well? Its day, its newest deliveries, and everything that can be changed of it."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,11 @@ from multidict import MultiDict
 from worker.api.auth import CALLER
 from worker.api.errors import Invalid
 from worker.api.saving import Saved
-from worker.console import form, shown
+from worker.console import form, shown, tried
 from worker.console.frame.desk import Desk, asked, read_form, seen
-from worker.console.ports import NoEvents, Parts
+from worker.console.ports import Parts
 from worker.console.webhooks import line
-from worker.domain.event import InvalidEvent, parse
+from worker.domain.history import Row
 from worker.domain.names import COUNTED
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 from worker.domain.webhook_test import KIND, event_of_test
@@ -23,7 +22,7 @@ from worker.history.store import Kept, Question, Trend
 from worker.webhooks.changing import find
 from worker.webhooks.fields import Problem, warnings
 from worker.webhooks.rotation import rotate_secret
-from worker.webhooks.shown import Shown, shown_explained, shown_test
+from worker.webhooks.shown import Shown, shown_test
 from worker.webhooks.store import Stored, StoreUnavailable
 
 NEWEST = 8
@@ -106,33 +105,10 @@ class WebhookPages:
         except Invalid as error:
             said = Said("bad", "It was not tried: see what is wrong below.")
             return await self._show(request, stored, said, typed, error.problems, status=400)
-        if asked(typed, "do") == "last":
-            return await self._show(request, stored, None, typed, tried=await self._tried_on_last(webhook))
-        return await self._show(request, stored, None, typed, tried=await self._tried(webhook, typed.get("event", "")))
-
-    async def _tried(self, webhook: Webhook, event: str) -> Shown | str:
-        """As `webhook explain` has it, or why the event is none. In a thread: an event may have a megabyte."""
-        try:
-            return await asyncio.to_thread(self._explained, webhook, event.encode(errors="replace"))
-        except InvalidEvent as error:
-            return f"This is no event: {error}"
-
-    async def _tried_on_last(self, webhook: Webhook) -> list[Shown] | str:
-        """The same for the newest events of its instance."""
-        if self._parts.last_events is None:
-            return "No events are archived (ARCHIVE): paste one."
-        try:
-            events = await self._parts.last_events(webhook.instance)
-        except NoEvents as error:
-            return f"The last events cannot be had: {error}"
-        if not events:
-            return "No event of this instance came lately: paste one."
-        return await asyncio.to_thread(lambda: [self._explained(webhook, content) for content in events])
-
-    def _explained(self, webhook: Webhook, content: bytes) -> Shown:
-        """Raises InvalidEvent."""
-        found = self._parts.explain(content, [webhook], False)
-        return {**shown_explained(found[0]), "event": parse(content).name}
+        last = asked(typed, "do") == "last"
+        parts, event = self._parts, typed.get("event", "")
+        found = await (tried.on_the_last(parts, webhook) if last else tried.on_one(parts, webhook, event))
+        return await self._show(request, stored, None, typed, found=found)
 
     async def test(self, request: web.Request) -> web.Response:
         """POST /console/webhook/test"""
@@ -217,42 +193,58 @@ class WebhookPages:
         said: Said | None = None,
         typed: MultiDict[str] | None = None,
         problems: Sequence[Problem] = (),
-        tried: list[Shown] | Shown | str | None = None,
+        found: list[Shown] | Shown | str | None = None,
         status: int = 200,
     ) -> web.Response:
         webhook = stored.webhook
-        trend, rows = await self._lately(webhook)
+        trends, rows = await self._lately(webhook)
+        about = line(webhook, trends)
         groups = form.of_webhook(webhook) if typed is None else form.of_typed(typed, problems)
         values: dict[str, Any] = {
-            "line": line(webhook, trend),
+            "line": about,
+            "failure": await self._failure(webhook, about.trend) if about.state.tone in ("bad", "warn") else None,
             "webhook": webhook,
             "stored": stored,
             "rows": rows,
             "groups": groups,
             "said": said,
-            "tried": tried,
+            "tried": found,
             "lately": self._parts.last_events is not None,
             "event": typed.get("event", "") if typed else "",
             "elsewhere": self._parts.elsewhere,
+            "replayable": self._parts.replays is not None,
             "pausable": self._parts.replays is not None and self._parts.elsewhere is None,
             "warnings": warnings(webhook),
             "old_secret": OLD_SECRET,
             "events": sorted(COUNTED),
             "kind": KIND,
         }
-        values["answer"] = values["line"].state
+        values["answer"] = about.state
         return self._desk.show(request, "webhook.html", values, status)
 
-    async def _lately(self, webhook: Webhook) -> tuple[Mapping[Endpoint, Trend] | None, Sequence[Kept]]:
+    async def _lately(self, webhook: Webhook) -> tuple[Mapping[Endpoint, Trend] | None, Sequence[Kept] | None]:
+        """None: the history cannot be asked, or is off."""
         history = self._parts.history
         if history is None:
-            return None, ()
+            return None, None
         question = Question(owner=webhook.instance, instance=webhook.instance, webhook=webhook.id)
         try:
             page = await history.page(question, None, NEWEST)
         except StoreUnavailable:
-            return None, ()
+            return None, None
         return await history.trends([webhook.endpoint]), page.items
+
+    async def _failure(self, webhook: Webhook, trend: Trend | None) -> Row | None:
+        """The row of its last failure, which says why."""
+        if self._parts.history is None or trend is None or trend.last_failure is None:
+            return None
+        at, instance = trend.last_failure, webhook.instance
+        question = Question(owner=instance, instance=instance, webhook=webhook.id, since=at, until=at + 1)
+        try:
+            page = await self._parts.history.page(question, None, NEWEST)
+        except StoreUnavailable:
+            return None
+        return next((kept.row for kept in page.items if kept.row.error), None)
 
     def _show_new(self, request: web.Request, typed: MultiDict[str], problems: Sequence[Problem] = ()) -> web.Response:
         told = {problem.field: problem.message for problem in problems if problem.field in ("instance", "id")}

@@ -18,7 +18,7 @@ FILTERS = {
     "outcome": Filter("OUTCOME", "that ended so: Delivered, Skipped, Retried, Parked or DeadLettered"),
     "reason": Filter("REASON", "for this reason, as docs/outcomes.md has them"),
     "status": Filter("CODE", "answered with this status"),
-    "since": Filter("WHEN", "since an ISO time (UTC unless it says) or an age: 90s 30m 2h 3d"),
+    "since": Filter("WHEN", "since an ISO time, a time of day (both UTC unless they say) or an age: 90s 30m 2h 3d"),
     "until": Filter("WHEN", "before that, written likewise"),
     "id": Filter("ID", "of this delivery (the `webhook-id` header)"),
 }

@@ -147,6 +147,11 @@ def _measured(rig: Rig, settings: dict[str, str]) -> dict[str, list[float]]:
                 with opener.open(url + path, timeout=60) as answer:
                     text = answer.read().decode()
                 taken[page].append((time.perf_counter() - began) * 1000)
-                if answer.status != 200 or 'id="answer"' not in text or "cannot be asked" in text:
+                if (
+                    answer.status != 200
+                    or 'id="answer"' not in text
+                    or "cannot be asked" in text
+                    or "is not known" in text
+                ):
                     raise LedgerError(f"{page} is not what it should be: {text[:500]}")
     return taken

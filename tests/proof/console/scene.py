@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import secrets
 import tempfile
@@ -41,10 +42,9 @@ class Scene:
     async def publish(self, one: One, number: int) -> None:
         """One message to one of them."""
         data = {
-            "key": {"remoteJid": f"55119{number % 97:08d}@s.whatsapp.net", "fromMe": False, "id": f"3EB0{number:016X}"},
+            "key": {"remoteJid": _chat(number), "fromMe": number % 11 == 0, "id": f"3EB0{number:016X}"},
             "pushName": "Ana",
-            "messageType": "conversation",
-            "message": {"conversation": f"Order {number}: still open at six?"},
+            **_message(number),
         }
         body = event("messages.upsert", one.instance, data)
         await self.amqp.publish_event(self.names.exchange, "messages.upsert", body)
@@ -57,6 +57,24 @@ class Scene:
             number += 1
             await self.publish(chance.choices(live, [one.rate for one in live])[0], number)
             await asyncio.sleep(EVENT_SECONDS)
+
+
+def _chat(number: int) -> str:
+    """Most are private."""
+    match number % 9:
+        case 2 | 5:
+            return f"1203630{number % 5:011d}@g.us"
+        case 7:
+            return "status@broadcast"
+    return f"55119{number % 97:08d}@s.whatsapp.net"
+
+
+def _message(number: int) -> dict[str, object]:
+    if number % 4:
+        text = f"Order {number}: still open at six?"
+        return {"messageType": "conversation", "message": {"conversation": text}}
+    picture = base64.b64encode(bytes(9000)).decode()
+    return {"messageType": "imageMessage", "message": {"imageMessage": {"mimetype": "image/jpeg"}, "base64": picture}}
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """What every handler of the console is given: who asks, a way to render for them, and forms that are checked."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -9,7 +9,7 @@ from multidict import MultiDict
 
 from worker.api.auth import CALLER
 from worker.api.body import BODY_SECONDS
-from worker.console.frame.jobs import Jobs
+from worker.console.frame.jobs import DOCTOR, Job, Jobs
 from worker.console.frame.pages import Pages, link
 from worker.console.frame.sessions import Session, Sessions
 
@@ -54,9 +54,17 @@ class Desk:
         return {
             "owner": caller.instance if caller else None,
             "places": places,
-            "jobs": self.jobs.running(caller.instance) if caller is not None else (),
+            "running": self._elsewhere(request, here),
             "form_token": self.sessions.form_token(session) if session else "",
         }
+
+    def _elsewhere(self, request: web.Request, here: str) -> Sequence[Job]:
+        """What runs, but for what the page itself is about."""
+        if CALLER not in request:
+            return ()
+        jobs = self.jobs.running(request[CALLER].instance)
+        own = {"/job": request.query.get("id"), "/doctor": DOCTOR}.get(here)
+        return [job for job in jobs if own not in (job.id, job.kind)]
 
 
 _BELONGS = {"webhook": "webhooks", "delivery": "deliveries", "job": "dead", "replay": "replays"}

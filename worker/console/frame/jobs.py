@@ -17,6 +17,9 @@ from worker.basics.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
+DOCTOR = "doctor"
+"""The kind of an examination, which has a page of its own."""
+
 MOST_KEPT = 50
 MOST_RUNNING = 4
 

@@ -17,6 +17,7 @@ from worker.basics.clock import Clock
 from worker.basics.moments import moment_of
 from worker.basics.printable import printable, printable_lines
 from worker.console import shown
+from worker.console.reasons import meaning
 
 ROOT = "/console"
 
@@ -114,6 +115,7 @@ def _environment() -> Environment:
         "link": link,
         "asset": url_of_asset,
         "outcome_of": shown.outcome,
+        "meaning": meaning,
         "is_stored": shown.is_stored,
     }
     environment.filters |= {
