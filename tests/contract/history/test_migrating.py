@@ -13,11 +13,12 @@ from worker.replay.jobs import Asked, Job
 from worker.stores.database import parse
 from worker.stores.engine import engine_of
 from worker.stores.history.migrations import MIGRATIONS
-from worker.stores.history.schema import JOBS, LISTENING, TROUBLES, VERSIONS
+from worker.stores.history.schema import JOBS, LASTS, LISTENING, MINUTES, TROUBLES, VERSIONS
 from worker.stores.history.store import Store
 
-MADE_BY = {2: TROUBLES.name, 3: JOBS.name, 4: LISTENING.name}
-"""Version -> the table that came with it."""
+MADE_BY = {2: [TROUBLES.name], 3: [JOBS.name], 4: [LISTENING.name], 5: [MINUTES.name, LASTS.name]}
+"""Version -> the tables that came with it."""
+JOBS_SINCE = 3
 
 
 @pytest.mark.usefixtures("own_database")
@@ -27,21 +28,19 @@ async def test_each_older_version_gets_what_it_lacks_and_keeps_its_rows(new_hist
     await first.prepare()
     await first.write([batch(DELIVERED)])
     await first.add_job(Job("replay_1", Asked("acme", "default", NOON - 1000, NOON), NOON))
-    for version in (3, 2, 1):
+    for version in (4, 3, 2, 1):
         _back_to(version, uri)
         store = cast(Store, new_history())
         await store.prepare()
         assert [kept.row.id for kept in (await store.page(Question(None), None, 10)).items] == [DELIVERED.id]
-        kept = await store.jobs(None, 10)
-        assert [job.id for job in kept] == (["replay_1"] if version == 3 else [])
-        await store.add_job(Job(f"replay_of_{version}", Asked("acme", "default", NOON - 1000, NOON), NOON))
+        assert (await store.health("acme", NOON))["default"].last_success == NOON
+        assert [job.id for job in await store.jobs(None, 10)] == (["replay_1"] if version >= JOBS_SINCE else [])
 
 
 def _back_to(version: int, uri: str) -> None:
     engine = engine_of(parse(uri))
     with engine.begin() as connection:
-        for made_by, table in MADE_BY.items():
-            if made_by > version:
-                connection.execute(text(f"DROP TABLE {table}"))
+        for table in (name for made_by, names in MADE_BY.items() if made_by > version for name in names):
+            connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text(f"UPDATE {VERSIONS.name} SET version = {version}"))
     engine.dispose()
