@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 from worker.admission.attempts import Attempt, Attempts
-from worker.admission.breaker import BreakerRules, Health, health_of
-from worker.admission.lanes import Lane, Pool, Waiter
+from worker.admission.breaker import ALIVE, FAILED, PAUSED, BreakerRules, health_of
+from worker.admission.lanes import SLOW, Lane, Waiter
 from worker.admission.parking import LONGEST_WAIT, ParkingRules
 from worker.admission.places import Places
 from worker.admission.registry import Caps, Registry
 from worker.admission.self_fault import OURS_PERHAPS, SelfFaultGuard
 from worker.admission.waiting import WaitingRoom
 from worker.basics.clock import Clock
-from worker.delivery.ports import Admitted, Turn
+from worker.delivery.ports import STARTED, WAITS, Admitted, Turn
 from worker.domain.backoff import LONGEST_DELAY, Schedule
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.routing import Delivery
@@ -58,12 +58,12 @@ class EndpointAdmission:
             return self.self_fault_parking()
         if startable:
             self._start(lane, delivery, turn, now)
-            return Admitted.STARTED
+            return STARTED
         parked = self._parking.of(lane, delivery, now)
         if parked is not None:
             return parked
         self._room.enter(lane, Waiter(now, delivery, turn), now)
-        return Admitted.WAITS
+        return WAITS
 
     def finished(self, delivery: Delivery, result: Result, seconds: float) -> Parked | None:
         """`delivery` is the object that was admitted. Parked: no receiver can be reached, nothing is charged."""
@@ -194,21 +194,21 @@ class EndpointAdmission:
         if self._guard.frozen_at is not None:
             breaker.released(attempt.epoch, now)
             return
-        match health_of(result):
-            case Health.ALIVE:
-                lane.succeeded()
-                if breaker.succeeded(attempt.epoch, now):
-                    self._reopen(lane)
-            case Health.FAILED:
-                lane.failed(attempt.started, now)
-                if breaker.failed(attempt.epoch, now):
-                    self._open[lane] = None
-                    self._empty(lane, now)
-            case Health.PAUSED:
-                assert isinstance(result, Answered)
-                self._pause(attempt, result.retry_after or 0.0, now)
-            case Health.UNKNOWN:
-                breaker.released(attempt.epoch, now)
+        health = health_of(result)
+        if health is ALIVE:
+            lane.succeeded()
+            if breaker.succeeded(attempt.epoch, now):
+                self._reopen(lane)
+        elif health is FAILED:
+            lane.failed(attempt.started, now)
+            if breaker.failed(attempt.epoch, now):
+                self._open[lane] = None
+                self._empty(lane, now)
+        elif health is PAUSED:
+            assert isinstance(result, Answered)
+            self._pause(attempt, result.retry_after or 0.0, now)
+        else:
+            breaker.released(attempt.epoch, now)
 
     def _pause(self, attempt: Attempt, seconds: float, now: float) -> None:
         lane = attempt.lane
@@ -232,7 +232,7 @@ class EndpointAdmission:
         self._open.pop(lane, None)
 
     def _reclass(self, lane: Lane) -> None:
-        pool = Pool.SLOW if lane.old else lane.last_pool
+        pool = SLOW if lane.old else lane.last_pool
         if pool is not lane.pool:
             self._places.reclass(lane, pool)
 

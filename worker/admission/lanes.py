@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from worker.admission.backlog import Backlog
-from worker.admission.breaker import NEVER, Breaker, BreakerRules, State
+from worker.admission.breaker import CLOSED, NEVER, Breaker, BreakerRules
 from worker.admission.rate import TokenBucket
 from worker.delivery.ports import Turn
 from worker.domain.backoff import Schedule
@@ -30,6 +30,9 @@ class Pool(IntEnum):
     """It has finished none, and none is older than that."""
     SLOW = 2
     """Its last finished attempt took longer, or one in flight is older."""
+
+
+QUICK, NEW, SLOW = Pool.QUICK, Pool.NEW, Pool.SLOW
 
 
 class Waiter(NamedTuple):
@@ -84,8 +87,8 @@ class Lane:
         self.waiting = _NONE_WAIT
         self.in_flight = 0
         self.old = 0  # attempts in flight that are older than SLOW_SECONDS
-        self.pool = Pool.NEW
-        self.last_pool = Pool.NEW  # what its last finished attempt says
+        self.pool = NEW
+        self.last_pool = NEW  # what its last finished attempt says
         self.paused_until = NEVER
         self.shrunk_at = NEVER
         self.last_used = now
@@ -98,8 +101,10 @@ class Lane:
     def ready(self, now: float) -> bool:
         """Whether its own rules let an attempt start now; the process's places are not asked."""
         breaker = self.breaker
-        limit = self.limit if breaker.state is State.CLOSED else self.cap
-        if self.in_flight >= limit or now < self.paused_until or not breaker.permits(now):
+        closed = breaker.state is CLOSED
+        if self.in_flight >= (self.limit if closed else self.cap) or now < self.paused_until:
+            return False
+        if not closed and not breaker.permits(now):
             return False
         return self.bucket is None or now >= self.bucket.ready_at
 
@@ -201,8 +206,8 @@ class Lane:
 
     def completed(self, seconds: float, now: float) -> None:
         """Learn its pace from an attempt that took `seconds`."""
-        self.latency += (1.0 if self.last_pool is Pool.NEW else 0.2) * (seconds - self.latency)
-        self.last_pool = Pool.QUICK if seconds <= SLOW_SECONDS else Pool.SLOW
+        self.latency += (1.0 if self.last_pool is NEW else 0.2) * (seconds - self.latency)
+        self.last_pool = QUICK if seconds <= SLOW_SECONDS else SLOW
         self.last_used = now
         if self.waiting:
             self._measure(now)

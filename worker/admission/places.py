@@ -2,13 +2,13 @@
 
 from collections import OrderedDict
 
-from worker.admission.lanes import Lane, Pool
+from worker.admission.lanes import NEW, QUICK, SLOW, Lane, Pool
 from worker.admission.seats import room, soon
 
 _ORDERS: tuple[tuple[Pool, ...], ...] = (
-    (Pool.QUICK, Pool.NEW, Pool.SLOW),
-    (Pool.NEW, Pool.SLOW, Pool.QUICK),
-    (Pool.SLOW, Pool.QUICK, Pool.NEW),
+    (QUICK, NEW, SLOW),
+    (NEW, SLOW, QUICK),
+    (SLOW, QUICK, NEW),
 )
 
 
@@ -50,11 +50,11 @@ class Places:
 
     def free(self, pool: Pool) -> bool:
         """Whether an attempt of such a lane may start (invariants 1 to 3)."""
-        quick = self.in_flight_by_pool[Pool.QUICK]
+        quick = self.in_flight_by_pool[QUICK]
         unproven = self.in_flight - quick
         if unproven >= self.half:
-            return pool is Pool.QUICK and quick + self.half < self.limit and self._below_ceiling
-        if pool is Pool.SLOW and self.in_flight_by_pool[pool] >= self.slow_limit:
+            return pool is QUICK and quick + self.half < self.limit and self._below_ceiling
+        if pool is SLOW and self.in_flight_by_pool[pool] >= self.slow_limit:
             return False
         return self.in_flight < self.limit
 
@@ -70,19 +70,19 @@ class Places:
 
     def has_seat(self, lane: Lane, now: float) -> bool:
         """Whether one more delivery may wait in this lane."""
-        if len(lane.waiting) < soon(lane, now) and self.waiting < self.limit * (1 + (lane.pool is Pool.QUICK)):
+        if len(lane.waiting) < soon(lane, now) and self.waiting < self.limit * (1 + (lane.pool is QUICK)):
             return True
-        reserve = lane.pool is Pool.QUICK and not lane.waiting
+        reserve = lane.pool is QUICK and not lane.waiting
         if self.waiting >= (self.limit if reserve else self._shared_seats):
             return False
-        if lane.pool is Pool.SLOW and self.slow_waiting >= self.half:
+        if lane.pool is SLOW and self.slow_waiting >= self.half:
             return False
         return len(lane.waiting) < room(lane, self.seats_a_lane, now)
 
     def seat(self, lane: Lane, change: int) -> None:
         """`change` more (or fewer) deliveries wait in this lane."""
         self.waiting += change
-        if lane.pool is Pool.SLOW:
+        if lane.pool is SLOW:
             self.slow_waiting += change
 
     def reclass(self, lane: Lane, pool: Pool) -> None:
@@ -92,8 +92,8 @@ class Places:
             # At once: left in the ring of the slow, a lane that has become quick would wait for slow places.
             del self._rings[lane.pool][lane]
             self.lined_up -= 1
-        if Pool.SLOW in (lane.pool, pool):
-            self.slow_waiting += len(lane.waiting) if pool is Pool.SLOW else -len(lane.waiting)
+        if SLOW in (lane.pool, pool):
+            self.slow_waiting += len(lane.waiting) if pool is SLOW else -len(lane.waiting)
         self.in_flight_by_pool[lane.pool] -= lane.in_flight
         self.in_flight_by_pool[pool] += lane.in_flight
         lane.join(pool)

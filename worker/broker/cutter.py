@@ -42,6 +42,8 @@ _HEADER_BYTES = 21
 _DECODED = 0x2000 | 0x0080 | 0x0001
 """Flags of `headers`, of `message-id`, and of more flags. The properties of a message without them are of no use."""
 
+MOST_LIKES = 1024
+
 _NO_HEADERS: Mapping[str, object] = {}
 
 
@@ -102,6 +104,58 @@ class _Content:
         self.take(body, headers, message_id, self.exchange, self.routing_key, self.tag, self.redelivered)
 
 
+class _Like:
+    """What deliveries to one consumer have in common that have the same names and properties: all but four numbers.
+
+    Comparing it takes a third of what reading it takes, 24,000 instructions.
+    """
+
+    __slots__ = ("_before", "_between", "_exchange", "_names", "_numbers", "_routing_key", "_size", "_tail", "_take")
+
+    def __init__(
+        self,
+        take: Take,
+        exchange: str,
+        routing_key: str,
+        data: bytes,
+        at: int,
+        after_tag: int,
+        header: int,
+        body: int,
+    ) -> None:
+        """Of the delivery whose frames begin `at`, its delivery tag at `after_tag`, its `header`, its `body`."""
+        self._take = take
+        self._exchange = exchange
+        self._routing_key = routing_key
+        self._before = data[at + 7 : after_tag]
+        self._names = after_tag + 9 - at
+        self._between = data[after_tag + 9 : header + 11]
+        self._tail = data[header + 19 : body - 4]
+        numbers = struct.Struct(f">{after_tag - at}xQB{len(self._between)}xQ{len(self._tail)}xI")
+        self._numbers = numbers.unpack_from  # delivery tag, redelivered, size of the body, size of its frame
+        self._size = numbers.size
+
+    def cut(self, data: bytes, at: int) -> int:
+        """As `Cutter._like_before`."""
+        begin = at + self._size
+        if begin >= len(data):
+            return 0
+        tag, redelivered, length, size = self._numbers(data, at)
+        end: int = begin + size
+        names = at + self._names
+        if (
+            end < len(data)
+            and length == size
+            and data[end] == _FRAME_END
+            and data.startswith(self._before, at + 7)
+            and data.startswith(self._between, names)
+            and data.startswith(self._tail, begin - 4 - len(self._tail))
+        ):
+            self._take(data[begin:end], _NO_HEADERS, None, self._exchange, self._routing_key, tag, redelivered & 1 == 1)
+            return end + 1
+        return 0
+
+
 class Cutter(asyncio.Protocol):
     """Stands between a connection's socket and `behind`, aiormq's reader. `now` is the event loop's clock."""
 
@@ -110,6 +164,7 @@ class Cutter(asyncio.Protocol):
         self._now = now
         self._takers: dict[bytes, Take] = {}
         self._begun: dict[int, _Content] = {}  # by channel: the frames of several may alternate
+        self._likes: dict[bytes, _Like] = {}  # by the first bytes of their frame
         self._rest = b""
         self._leaves_all = False
         self._alive = 0.0
@@ -120,9 +175,11 @@ class Cutter(asyncio.Protocol):
     def add(self, consumer_tag: str, take: Take) -> None:
         """From now on its deliveries are cut out: to be called before its `basic.consume` is sent."""
         self._takers[_short(consumer_tag)] = take
+        self._likes.clear()
 
     def remove(self, consumer_tag: str) -> None:
         self._takers.pop(_short(consumer_tag), None)
+        self._likes.clear()
 
     def write(self, frames: bytes) -> bool:
         """Whole frames, at once. False: the connection is gone."""
@@ -153,7 +210,7 @@ class Cutter(asyncio.Protocol):
             data = self._rest + data
         at = after = 0
         try:
-            while (after := self._cut(data, at)) > at:
+            while (after := self._like_before(data, at) or self._cut(data, at)) > at:
                 at = after
         except _NOT_UNDERSTOOD as error:
             self._leave_all(data[at:], error)
@@ -162,6 +219,11 @@ class Cutter(asyncio.Protocol):
         if self._takers and (now := self._now()) >= self._alive:
             self._alive = now + ALIVE_SECONDS
             self._behind.data_received(_HEARTBEAT)
+
+    def _like_before(self, data: bytes, at: int) -> int:
+        """Hands over a delivery that is like one before. Where the next begins; 0: it is not."""
+        like = self._likes.get(data[at : at + 7])
+        return 0 if like is None or self._begun else like.cut(data, at)
 
     def _cut(self, data: bytes, at: int) -> int:
         """Deals with what begins at `at`. Where the next begins; `at` itself: more bytes must come first."""
@@ -194,6 +256,9 @@ class Cutter(asyncio.Protocol):
         routing_key = data[key + 1 : end - 1].decode(errors="backslashreplace")
         body, after = _plain_body(data, end, channel)
         if after:
+            if len(self._likes) >= MOST_LIKES:
+                self._likes.clear()
+            self._likes[data[at : at + 7]] = _Like(take, exchange, routing_key, data, at, after_tag, end, body)
             take(data[body : after - 1], _NO_HEADERS, None, exchange, routing_key, tag, redelivered & 1 == 1)
             return after
         method = memoryview(data)[at:end]

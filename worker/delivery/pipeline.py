@@ -21,7 +21,7 @@ from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.known import KnownWebhooks
 from worker.delivery.open_deliveries import OpenDeliveries, begun, read
-from worker.delivery.ports import Admitted, Message, Ports
+from worker.delivery.ports import STARTED, WAITS, Message, Ports
 from worker.delivery.settle import Settler
 from worker.delivery.turn import DeliveryTurn
 from worker.delivery.unknown import UnknownInstances
@@ -239,13 +239,13 @@ class Pipeline:
         if outlived is not None:
             self._settler.without_attempt(deliveries, outlived, delivery)
             return
-        match self._admission.admit(delivery, turn):
-            case Admitted.STARTED:
-                pass
-            case Admitted.WAITS:
-                turn.waited = True
-            case Parked() as parked:
-                self.turn_passed(turn, parked)
+        admitted = self._admission.admit(delivery, turn)
+        if admitted is STARTED:
+            return
+        if admitted is WAITS:
+            turn.waited = True
+        elif isinstance(admitted, Parked):
+            self.turn_passed(turn, admitted)
 
     def _expired(self, delivery: Delivery) -> DeadLettered | None:
         if not self._policy.expired(self._now() - delivery.past.set_out):

@@ -135,6 +135,10 @@ class Admitted(Enum):
     """One of the turn's two methods will be called, once."""
 
 
+STARTED, WAITS = Admitted.STARTED, Admitted.WAITS
+"""Python 3.11 takes 0.2 us to find a member in its Enum."""
+
+
 class Turn(Protocol):
     """What is called for a delivery that was admitted: exactly one of the two, exactly once."""
 

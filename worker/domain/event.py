@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 
 import msgspec
@@ -41,6 +42,10 @@ class Dialect(Enum):
     GO = "Evolution Go"
 
 
+GO = Dialect.GO
+"""Python 3.11 takes 0.2 us to find a member in its Enum."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """Something that happened at an instance. A Struct, as each message makes one.
 
@@ -62,7 +67,7 @@ class Event(msgspec.Struct, frozen=True):
     @property
     def instance_id(self) -> str | None:
         """Evolution's own id of the instance, if the message has it: Go's `instanceId`, or `data.instanceId` (2.x)."""
-        if self.dialect is Dialect.GO:
+        if self.dialect is GO:
             found = _ID.fullmatch(self.fields.get("instanceId", b""))
             return found[1].decode() if found else None
         tail = bytes(memoryview(self.fields.get("data", b""))[-_TAIL_BYTES:])
@@ -80,15 +85,23 @@ def parse(body: bytes) -> Event:
     fields = _fields(body)
     if "instance" not in fields and "instanceName" in fields:
         return _of_evolution_go(fields)
-    name, instance = _text(fields, "event"), _text(fields, "instance")
-    return Event(name, canonical(name), instance, fields)
+    raw = fields.get("event")
+    name, kind = _names(bytes(raw)) if raw else (_text(raw, "event"), "")
+    return Event(name, kind, _text(fields.get("instance"), "instance"), fields)
+
+
+@lru_cache(maxsize=1024)
+def _names(raw: bytes) -> tuple[str, str]:
+    """An event's name and its canonical one: a few dozen, of which a worker sees the same few all day."""
+    name = _text(raw, "event")
+    return name, canonical(name)
 
 
 def _of_evolution_go(fields: Mapping[str, msgspec.Raw | bytes]) -> Event:
-    name = _text(fields, "event")
+    name = _text(fields.get("event"), "event")
     kind = canonical(name)
     categories = evolution_go.categories(kind, bytes(fields.get("data", b"")))
-    return Event(name, kind, _text(fields, "instanceName"), fields, Dialect.GO, categories)
+    return Event(name, kind, _text(fields.get("instanceName"), "instanceName"), fields, Dialect.GO, categories)
 
 
 def identity(body: bytes, message_id: str | None) -> str:
@@ -132,8 +145,8 @@ _KINDS = {b"{": "an object", b"[": "an array", b'"': "an empty one", b"t": "true
 """JSON values by their first byte: what is named in place of the value, which may hold an API key."""
 
 
-def _text(fields: Mapping[str, msgspec.Raw | bytes], key: str) -> str:
-    raw = bytes(fields.get(key, b""))
+def _text(value: msgspec.Raw | bytes | None, key: str) -> str:
+    raw = bytes(value or b"")
     if not raw:
         raise InvalidEvent(f"the message has no `{key}`")
     if not raw.startswith(b'"') or raw == b'""':

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from worker import __version__
 from worker.domain.choosing.slim import Slimming, TooLarge, slim
-from worker.domain.event import Dialect, Event
+from worker.domain.event import GO, Event
+from worker.domain.headers import HeaderText, is_plain, lines_of
 from worker.domain.hmac_key import HmacKey
 from worker.domain.notices.formats import body_of
 from worker.domain.notices.receivers import NoticeReceiver
@@ -27,10 +28,10 @@ from worker.domain.webhook import Tls, Webhook
 
 USER_AGENT = f"evolution-webhook-worker/{__version__}"
 
-_LEADING = ("event", "instance", "data")
-_TRAILING = ("date_time", "sender", "server_url", "apikey")
-_ENVELOPE = frozenset({*_LEADING, *_TRAILING, "destination"})
-_KEY = {key: b'"%s":' % key.encode() for key in _ENVELOPE}
+_LEADING = tuple((key, b',"%s":' % key.encode()) for key in ("event", "instance", "data"))
+_TRAILING = tuple((key, b',"%s":' % key.encode()) for key in ("date_time", "sender", "server_url", "apikey"))
+_WITHOUT_APIKEY = _TRAILING[:-1]
+_ENVELOPE = frozenset({*dict(_LEADING), *dict(_TRAILING), "destination"})
 
 OURS = frozenset(
     {
@@ -68,6 +69,8 @@ NOT_OVERRIDABLE = OURS | _FRAMING | {"jwt_key", REPLAY}
 
 MOST_KEPT = 16_384
 """Webhooks of which what is the same in each request is kept: own headers, and secrets decoded and hashed."""
+
+_ALWAYS = lines_of({"content-type": "application/json", "user-agent": USER_AGENT})
 
 _JWT_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}')
 
@@ -132,26 +135,28 @@ def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None,
         content = body(event, delivery.destination, forward_apikey=forward_apikey)
         if webhook.slims:
             content = _slim_body(content, delivery, forward_apikey=forward_apikey)
-    stamp = str(int(now))
-    headers = own_headers(webhook, int(now))
-    headers["content-type"] = "application/json"
-    headers["user-agent"] = USER_AGENT
-    headers["webhook-id"] = delivery.id
-    headers["webhook-timestamp"] = stamp
+    return Request(delivery.target, _headers(delivery, content, now, replay=replay), content, webhook.tls)
+
+
+def _headers(delivery: Delivery, content: bytes, now: float, *, replay: bool) -> HeaderText:
+    event, webhook = delivery.event, delivery.webhook
+    stamp, signed, of_instance = str(int(now)), "", ""
     secrets = webhook.signing_secrets(now)
     if secrets:
-        headers["webhook-signature"] = signature(secrets, delivery.id, stamp, content)
-    headers["x-instance-name"] = _percent_encoded(event.instance)
-    headers["x-event-type"] = _percent_encoded(event.name)
+        signed = f"webhook-signature: {signature(secrets, delivery.id, stamp, content)}\r\n"
     if webhook.instance:  # Evolution 2.4 sends neither to the global webhook
-        headers["x-timestamp"] = str(int(now * 1000))
+        of_instance = f"x-timestamp: {int(now * 1000)}\r\n"
         instance_id = event.instance_id or webhook.instance_id
         if instance_id is not None:
-            headers["x-instance-id"] = _percent_encoded(instance_id)
-    headers["webhook-attempt"] = str(delivery.attempt)
-    if replay:
-        headers[REPLAY] = "true"
-    return Request(delivery.target, headers, content, webhook.tls)
+            of_instance += f"x-instance-id: {_percent_encoded(instance_id)}\r\n"
+    own, plain = _own_lines(webhook, int(now))
+    asked_for = f"{REPLAY}: true\r\n" if replay else ""
+    text = (
+        f"{own}{_ALWAYS}webhook-id: {delivery.id}\r\nwebhook-timestamp: {stamp}\r\n{signed}"
+        f"x-instance-name: {_percent_encoded(event.instance)}\r\nx-event-type: {_encoded_name(event.name)}\r\n"
+        f"{of_instance}webhook-attempt: {delivery.attempt}\r\n{asked_for}"
+    )
+    return HeaderText(text, plain=plain)
 
 
 def _notice(event: Event, webhook: NoticeReceiver) -> bytes:
@@ -164,7 +169,7 @@ def _notice(event: Event, webhook: NoticeReceiver) -> bytes:
 
 def body(event: Event, destination: str, *, forward_apikey: bool | None = None) -> bytes:
     """As the event's own Evolution writes it; see `build` for `forward_apikey`. Every value keeps its bytes."""
-    if event.dialect is Dialect.GO:
+    if event.dialect is GO:
         return _body_of_go(event.fields, forward_token=forward_apikey is True)
     return _body_of_api(event.fields, destination, forward_apikey=forward_apikey is not False)
 
@@ -174,19 +179,26 @@ def _body_of_api(fields: Mapping[str, msgspec.Raw | bytes], destination: str, *,
 
     A key that the message lacks stays absent.
     """
-    parts: list[bytes | msgspec.Raw] = [b"{"]
-    for key, value in fields.items():
-        if key not in _ENVELOPE:
-            parts += (_json_text(key), b":", value, b",")
-    for key in _LEADING:
-        if key in fields:
-            parts += (_KEY[key], fields[key], b",")
-    parts += (_KEY["destination"], _json_text(destination))
-    for key in _TRAILING:
-        if key in fields and (forward_apikey or key != "apikey"):
-            parts += (b",", _KEY[key], fields[key])
+    parts: list[bytes | msgspec.Raw] = []
+    if not fields.keys() <= _ENVELOPE:
+        for key, value in fields.items():
+            if key not in _ENVELOPE:
+                parts += (b"," + _json_text(key) + b":", value)
+    for key, begun in _LEADING:
+        if (found := fields.get(key)) is not None:
+            parts += (begun, found)
+    parts.append(_destination(destination))
+    for key, begun in _TRAILING if forward_apikey else _WITHOUT_APIKEY:
+        if (found := fields.get(key)) is not None:
+            parts += (begun, found)
     parts.append(b"}")
+    parts[0] = b"{" + parts[0][1:]
     return b"".join(parts)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _destination(destination: str) -> bytes:
+    return b',"destination":' + _json_text(destination)
 
 
 def _body_of_go(fields: Mapping[str, msgspec.Raw | bytes], *, forward_token: bool) -> bytes:
@@ -215,6 +227,21 @@ def _json_text(text: str) -> bytes:
         return orjson.dumps(text)
     except orjson.JSONEncodeError:  # an unpaired surrogate, which only the standard library writes
         return json.dumps(text).encode()
+
+
+def _own_lines(webhook: Webhook, now: int) -> tuple[str, bool]:
+    """`own_headers` as text, and whether it is plain."""
+    if not webhook.headers:
+        return "", True
+    if _own_headers(webhook.headers)[1] is None:
+        return _lines(webhook.headers)
+    return lines_of(own_headers(webhook, now)), False
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _lines(headers: tuple[tuple[str, str], ...]) -> tuple[str, bool]:
+    sent, _ = _own_headers(headers)
+    return lines_of(sent), is_plain(sent)
 
 
 def own_headers(webhook: Webhook, now: int) -> dict[str, str]:
@@ -316,3 +343,7 @@ _UNRESERVED = re.compile(r"[\w.~-]*+", re.ASCII)  # RFC 3986, 2.3
 
 def _percent_encoded(text: str) -> str:
     return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
+
+
+_encoded_name = lru_cache(maxsize=1024)(_percent_encoded)
+"""Of events: the same few all day."""

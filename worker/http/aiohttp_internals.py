@@ -211,6 +211,10 @@ class Protocol(ResponseHandler):
 
     post: Hears | None = None
 
+    said: tuple[bytes, int] = (b"", 0)
+    """The last plain answer on this connection, and its status: within a second a receiver repeats itself to the
+    byte."""
+
     def expire_at(self, deadline: float) -> asyncio.TimerHandle:
         """At this time of the event loop's clock whoever waits for the answer gets a TimeoutError.
 

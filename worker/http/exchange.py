@@ -12,6 +12,7 @@ from itertools import product
 import aiohttp
 from yarl import URL
 
+from worker.domain.headers import HeaderText, lines_of
 from worker.domain.history import KEPT_ANSWER_BYTES
 from worker.domain.request import Request
 from worker.http.aiohttp_internals import (
@@ -112,11 +113,13 @@ def headers_with_credentials(request: Request) -> Mapping[str, str]:
 
 def head_of(url: URL, host: str, headers: Mapping[str, str], length: int) -> bytes:
     """The request's head (RFC 9112, 3 and 5). `host`: unless the headers have one. Raises ValueError."""
+    if isinstance(headers, HeaderText) and headers.plain:  # no line of it ends early
+        fields = headers.text
+        return f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n".encode()
     if not _HOSTS.isdisjoint(headers):
         host = next(headers[name] for name in reversed([*headers]) if name in _HOSTS)
         headers = {name: value for name, value in headers.items() if name not in _HOSTS}
-    fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    text = f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n"
+    text = f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{lines_of(headers)}Content-Length: {length}\r\n\r\n"
     if not text.count("\r") == text.count("\n") == len(headers) + 4 or "\0" in text:
         raise ValueError("a line break or NUL inside the URL or a header")
     return text.encode()

@@ -52,8 +52,8 @@ class Post:
 
     def heard(self, data: bytes) -> bool:
         """The first bytes of its answer. False: they are for aiohttp's parser, with all that follows."""
-        status = plain_status(data)
-        if status is None:
+        said, status = self.protocol.said
+        if data != said and (status := self._read(data)) == 0:
             self.go_on()
             return False
         self._line.remove(self)
@@ -61,6 +61,13 @@ class Post:
         self._posts.answered(self)
         self._end.answered(taken(status))
         return True
+
+    def _read(self, data: bytes) -> int:
+        """The status; 0: the answer is not plain."""
+        status = plain_status(data) or 0
+        if status:
+            self.protocol.said = data, status
+        return status
 
     def lost(self) -> None:
         """The connection is about to be closed."""

@@ -66,7 +66,7 @@ class TakenMessage:
 
     @property
     def past(self) -> Past | None:
-        return past_in(self.headers)
+        return past_in(self.headers) if self.headers else None
 
     @property
     def trace(self) -> Mapping[str, str]:
