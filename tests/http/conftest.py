@@ -22,3 +22,20 @@ async def sender() -> AsyncIterator[Pool]:
     """A sender that may reach loopback addresses; after the test it must hold no connection in use."""
     async with pool() as made:
         yield made
+
+
+@pytest.fixture(params=["in a task", "without one"])
+async def either(request: pytest.FixtureRequest) -> AsyncIterator[Pool]:
+    """As `sender`, both ways."""
+    async with pool() as made:
+        made.in_tasks = request.param == "in a task"
+        yield made
+
+
+@pytest.fixture
+async def warm() -> AsyncIterator[Pool]:
+    """For receivers that are `replying`: each POST begins without a task, on a kept connection."""
+    async with pool() as made:
+        made.warm = True
+        yield made
+        assert made.begun

@@ -6,11 +6,12 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -18,9 +19,10 @@ from aiohttp.abc import AbstractResolver
 from tests.http.egress_support import policy
 from tests.support.receiver import HostileReceiver, read_request
 from tests.support.waiting import eventually
+from worker.delivery.ports import Post
 from worker.domain.request import Request
 from worker.domain.target import parsed
-from worker.domain.verdict import Failure, Result, Unanswered
+from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.http.egress import EgressPolicy
 from worker.http.proxy import EgressProxy
 from worker.http.sender import Sender
@@ -32,8 +34,52 @@ PATIENCE = 10.0
 """Seconds: a deadline that no healthy attempt comes near."""
 
 
+WARM_UP = {"x-warm-up": "1"}
+"""Of a request that `Replies` answers plainly, so that the next one finds a kept connection."""
+
+
+class Ended:
+    """ports.PostEnd: the result of a POST that was begun without a task, to be awaited and cancelled like a task's."""
+
+    def __init__(self) -> None:
+        self._came: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.rest: asyncio.Task[Result] | None = None
+
+    def answered(self, result: Result) -> None:
+        self._came.set_result(result)
+
+    def goes_on(self, rest: Coroutine[Any, Any, Result]) -> None:
+        assert self.rest is None
+        self.rest = asyncio.get_running_loop().create_task(rest)
+        self.rest.add_done_callback(lambda rest: self._came.cancel() if rest.cancelled() else self._passed_on(rest))
+
+    async def wait(self, post: Post) -> Result:
+        try:
+            return await asyncio.shield(self._came)
+        except asyncio.CancelledError:
+            if self.rest is None:
+                post.go_on()
+            await asyncio.sleep(0)
+            assert self.rest is not None
+            self.rest.cancel()
+            return await self.rest
+
+    def _passed_on(self, rest: asyncio.Task[Result]) -> None:
+        if (fault := rest.exception()) is not None:
+            self._came.set_exception(fault)
+        else:
+            self._came.set_result(rest.result())
+
+
 class Pool(Sender):
-    """A sender whose connections can be counted."""
+    """A sender whose connections can be counted. It sends as the pipeline does: without a task where that is possible.
+
+    `in_tasks`: never so. `warm`: each POST finds a kept connection, for which `Replies` gets a request before.
+    """
+
+    in_tasks = False
+    warm = False
+    begun = 0
 
     def count_connects(self) -> list[object]:
         """A list that grows with each address that is connected to from now on."""
@@ -65,7 +111,17 @@ class Pool(Sender):
     async def post(
         self, url: str, body: bytes = b"{}", timeout: float = PATIENCE, headers: Mapping[str, str] = HEADERS
     ) -> Result:
-        return await self.send(Request(parsed(url), headers, body), timeout)
+        request = Request(parsed(url), headers, body)
+        if self.in_tasks:
+            return await self.send(request, timeout)
+        if self.warm and not self.kept:
+            assert await self.send(Request(request.target, WARM_UP, b""), PATIENCE) == Answered(200)
+        end = Ended()
+        post = self.posts.begin(request, timeout, end)
+        if post is None:
+            return await self.send(request, timeout)
+        self.begun += 1
+        return await end.wait(post)
 
     @property
     def in_use(self) -> int:
@@ -146,7 +202,9 @@ class Replies:
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.requests.append(await read_request(reader))
+        while b"x-warm-up" in (request := await read_request(reader)):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        self.requests.append(request)
         writer.write(self.raw)
         await writer.drain()
         try:

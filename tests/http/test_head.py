@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from worker.domain.event import parse
+from worker.domain.past import Past
+from worker.domain.request import NotSendable, build
+from worker.domain.routing import Delivery, route
+from worker.domain.webhook import Webhook
 from worker.http.exchange import head_of
 
 TARGET = URL("https://hooks.example:8443/a%2Fb?c=d", encoded=True)
@@ -43,3 +49,27 @@ def test_a_head_is_the_same_as_line_by_line(headers: dict[str, str], length: int
             head_of(TARGET, "hooks.example:8443", headers, length)
     else:
         assert head_of(TARGET, "hooks.example:8443", headers, length) == expected
+
+
+OWN = st.one_of(NAMES, st.sampled_from(["jwt_key", "x-instance-name", "te", "X-A"]))
+
+
+@given(
+    st.lists(st.tuples(OWN, VALUES), max_size=4, unique_by=lambda pair: pair[0]),
+    st.sampled_from(["acme", "a b", "\u00e4\r\nx: y", "\u202e"]),
+    st.booleans(),
+)
+def test_the_text_of_a_built_requests_headers_is_the_head_of_its_mapping(
+    own: list[tuple[str, str]], instance: str, signed: bool
+) -> None:
+    secrets = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",) if signed else ()
+    webhook = Webhook(instance, "http://h/x", headers=tuple(own), secrets=secrets)
+    body = orjson.dumps({"event": "messages.upsert\r\nx: y", "instance": instance, "data": {}})
+    delivery = route(parse(body), Past("0" * 64, 0.0, "", ""), webhook, (webhook,))
+    assert isinstance(delivery, Delivery)
+    try:
+        request = build(delivery, 1_795_000_000.0)
+    except NotSendable:
+        return
+    host, length = "hooks.example:8443", len(request.body)
+    assert head_of(TARGET, host, request.headers, length) == line_by_line(TARGET, host, dict(request.headers), length)

@@ -21,6 +21,16 @@ CUT = Unanswered(Failure.CONNECT, "127.0.0.1 closed the connection before it ans
 NOT_HTTP = Unanswered(Failure.CONNECT, "127.0.0.1 answered with what is not HTTP, or with too many headers")
 
 
+both_ways = pytest.mark.parametrize("senders", ["sender", "warm"], indirect=True, ids=["first POST", "kept connection"])
+
+
+@pytest.fixture
+def senders(request: pytest.FixtureRequest) -> Pool:
+    """A sender that makes a connection, in a task; and one that finds a kept one, without."""
+    found: Pool = request.getfixturevalue(request.param)
+    return found
+
+
 def late(seconds: str) -> Unanswered:
     return Unanswered(Failure.TIMEOUT, f"no answer within {seconds} s")
 
@@ -46,10 +56,11 @@ ANSWERS = {
 
 @pytest.mark.parametrize("raw", ANSWERS.values(), ids=ANSWERS.keys())
 @pytest.mark.parametrize("end", End)
-async def test_a_status_line_counts_whatever_follows_the_headers(sender: Pool, raw: bytes, end: End) -> None:
+@both_ways
+async def test_a_status_line_counts_whatever_follows_the_headers(senders: Pool, raw: bytes, end: End) -> None:
     async with replying(raw, end) as (receiver, replies):
-        result = await sender.post(receiver.url())
-        await sender.none_in_use()
+        result = await senders.post(receiver.url())
+        await senders.none_in_use()
         assert result == Answered(204 if b" 204 " in raw else 200)
         assert len(replies.requests) == receiver.connections == 1
 
@@ -66,11 +77,12 @@ CUT_BODIES = {
 
 @pytest.mark.parametrize("raw", CUT_BODIES.values(), ids=CUT_BODIES.keys())
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
-async def test_an_answer_cut_within_its_body_counts(sender: Pool, raw: bytes, end: End) -> None:
+@both_ways
+async def test_an_answer_cut_within_its_body_counts(senders: Pool, raw: bytes, end: End) -> None:
     async with replying(raw, end) as (receiver, replies):
-        assert await sender.post(receiver.url()) == Answered(200)
+        assert await senders.post(receiver.url()) == Answered(200)
         assert len(replies.requests) == 1
-        assert sender.kept == 0
+        assert senders.kept == 0
 
 
 @pytest.mark.parametrize("raw", CUT_BODIES.values(), ids=CUT_BODIES.keys())
@@ -101,19 +113,21 @@ INTERIM = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
 @pytest.mark.parametrize(
     "before", [b"", INTERIM, INTERIM * 3], ids=["at once", "after an interim answer", "after three"]
 )
-async def test_a_2xx_counts_whatever_its_headers_are(sender: Pool, before: bytes, raw: bytes) -> None:
+@both_ways
+async def test_a_2xx_counts_whatever_its_headers_are(senders: Pool, before: bytes, raw: bytes) -> None:
     async with replying(before + b"HTTP/1.1 202 Accepted\r\n" + raw) as (receiver, replies):
-        assert await sender.post(receiver.url()) == Answered(202)
+        assert await senders.post(receiver.url()) == Answered(202)
         assert len(replies.requests) == receiver.connections == 1
-        assert sender.kept == 0
+        assert senders.kept == 0
 
 
 @pytest.mark.parametrize("raw", BROKEN_HEADERS.values(), ids=BROKEN_HEADERS.keys())
-async def test_another_status_with_broken_headers_is_no_answer(sender: Pool, raw: bytes) -> None:
+@both_ways
+async def test_another_status_with_broken_headers_is_no_answer(senders: Pool, raw: bytes) -> None:
     async with replying(b"HTTP/1.1 503 No\r\n" + raw) as (receiver, replies):
-        assert await sender.post(receiver.url()) == NOT_HTTP
+        assert await senders.post(receiver.url()) == NOT_HTTP
         assert len(replies.requests) == receiver.connections == 1
-        assert sender.kept == 0
+        assert senders.kept == 0
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.05], ids=["byte by byte", "with pauses"])
@@ -133,11 +147,12 @@ async def test_a_2xx_in_pieces_counts_from_its_status_line_on(sender: Pool, paus
         assert receiver.connections == 1
 
 
-async def test_a_2xx_whose_headers_never_end_costs_the_deadline(sender: Pool) -> None:
+@both_ways
+async def test_a_2xx_whose_headers_never_end_costs_the_deadline(senders: Pool) -> None:
     async with replying(HEAD + b"x: a\r\n") as (receiver, replies):
-        assert await sender.post(receiver.url(), timeout=0.3) == late("0.3")
+        assert await senders.post(receiver.url(), timeout=0.3) == late("0.3")
         await replies.closed.wait()
-        assert sender.kept == 0
+        assert senders.kept == 0
 
 
 async def test_what_a_kept_connection_said_before_does_not_answer_the_next_post(sender: Pool) -> None:
@@ -163,11 +178,12 @@ BROKEN_HEADS = {
 
 
 @pytest.mark.parametrize("raw", BROKEN_HEADS.values(), ids=BROKEN_HEADS.keys())
-async def test_an_answer_without_a_proper_head_is_none(sender: Pool, raw: bytes) -> None:
+@both_ways
+async def test_an_answer_without_a_proper_head_is_none(senders: Pool, raw: bytes) -> None:
     async with replying(raw) as (receiver, replies):
-        assert await sender.post(receiver.url()) == NOT_HTTP
+        assert await senders.post(receiver.url()) == NOT_HTTP
         assert len(replies.requests) == receiver.connections == 1
-        assert sender.kept == 0
+        assert senders.kept == 0
 
 
 @pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 2", HEAD, HEAD + b"content-length: 2\r\n", INTERIM + HEAD + b"x"])
@@ -178,10 +194,11 @@ async def test_a_cut_on_a_fresh_connection_is_not_posted_twice(sender: Pool, raw
         assert len(replies.requests) == receiver.connections == 1
 
 
-async def test_a_receiver_that_accepts_and_never_answers_costs_the_deadline(sender: Pool) -> None:
+@both_ways
+async def test_a_receiver_that_accepts_and_never_answers_costs_the_deadline(senders: Pool) -> None:
     async with replying(b"") as (receiver, replies):
         started = time.monotonic()
-        assert await sender.post(receiver.url(), timeout=0.3) == late("0.3")
+        assert await senders.post(receiver.url(), timeout=0.3) == late("0.3")
         await replies.closed.wait()
         assert 0.29 < time.monotonic() - started < 2
         assert len(replies.requests) == 1
@@ -291,12 +308,13 @@ async def test_an_endless_body_is_left_after_64_kib(sender: Pool, head: bytes) -
     assert sent < DRAIN_BYTES + 16 * 1024 * 1024  # what the kernel's buffers take
 
 
-async def test_a_gzip_bomb_stays_packed(sender: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+@both_ways
+async def test_a_gzip_bomb_stays_packed(senders: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = gzip.compress(bytes(20_000_000))
     head = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
     monkeypatch.setattr("aiohttp.http_parser.DeflateBuffer.__init__", None)  # a use of it fails
     async with replying(head + packed) as (receiver, replies):
-        assert await sender.post(receiver.url()) == Answered(200)
+        assert await senders.post(receiver.url()) == Answered(200)
         assert b"accept-encoding" not in replies.requests[0].lower()
 
 
@@ -330,11 +348,12 @@ async def test_a_redirect_is_an_answer_and_never_followed(sender: Pool, status: 
         assert target.requests == []
 
 
-async def test_an_upgrade_that_nobody_asked_for_is_an_answer(sender: Pool) -> None:
+@both_ways
+async def test_an_upgrade_that_nobody_asked_for_is_an_answer(senders: Pool) -> None:
     raw = b"HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n" + b"x" * 1000
     async with replying(raw) as (receiver, _):
-        assert await sender.post(receiver.url()) == Answered(101)
-        assert sender.kept == 0
+        assert await senders.post(receiver.url()) == Answered(101)
+        assert senders.kept == 0
 
 
 @pytest.mark.parametrize("raw", [b"HTTP/1.0 200 OK\r\n\r\nok", b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok"])

@@ -14,22 +14,22 @@ from worker.domain.verdict import Answered, Failure, Unanswered
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
-async def test_posts_one_after_another_share_a_connection(sender: Pool) -> None:
+async def test_posts_one_after_another_share_a_connection(either: Pool) -> None:
     async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await read_request(reader):
             writer.write(OK)
 
     async with HostileReceiver(answering) as receiver:
         for _ in range(20):
-            assert await sender.post(receiver.url()) == Answered(200)
+            assert await either.post(receiver.url()) == Answered(200)
         assert receiver.connections == 1
-        assert sender.kept == 1
+        assert either.kept == 1
 
 
-async def test_an_answer_with_a_body_leaves_its_connection_for_the_next(sender: Pool, receiver: Receiver) -> None:
+async def test_an_answer_with_a_body_leaves_its_connection_for_the_next(either: Pool, receiver: Receiver) -> None:
     receiver.always("/x", Answer(500, body=b"a" * 60_000))
-    assert [await sender.post(receiver.url("/x")) for _ in range(3)] == [Answered(500)] * 3
-    assert sender.kept == 1
+    assert [await either.post(receiver.url("/x")) for _ in range(3)] == [Answered(500)] * 3
+    assert either.kept == 1
 
 
 class Idle:
@@ -56,32 +56,32 @@ class Idle:
 
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
 async def test_a_kept_connection_closed_at_the_worst_moment_costs_one_retry_on_a_new_one(
-    sender: Pool, end: End
+    either: Pool, end: End
 ) -> None:
     idle = Idle(end)
     async with HostileReceiver(idle) as receiver:
-        await asyncio.gather(*(sender.post(receiver.url()) for _ in range(5)))
-        assert sender.kept == 5
+        await asyncio.gather(*(either.post(receiver.url()) for _ in range(5)))
+        assert either.kept == 5
         idle.stale.set()
-        assert await sender.post(receiver.url()) == Answered(200)
+        assert await either.post(receiver.url()) == Answered(200)
         assert idle.connections == 6
         assert len(idle.requests) == 5 + 2
         assert idle.requests[-1] == 6
         assert idle.requests[-2] != 6
 
 
-async def test_the_connections_of_a_burst_are_left_to_expire(sender: Pool) -> None:
+async def test_the_connections_of_a_burst_are_left_to_expire(either: Pool) -> None:
     idle = Idle(End.CLOSE)
     async with HostileReceiver(idle) as receiver:
-        await asyncio.gather(*(sender.post(receiver.url()) for _ in range(5)))
+        await asyncio.gather(*(either.post(receiver.url()) for _ in range(5)))
         for _ in range(10):
-            await sender.post(receiver.url())
-        assert sender.kept == 5
+            await either.post(receiver.url())
+        assert either.kept == 5
         assert len(set(idle.requests[5:])) == 1
 
 
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
-async def test_that_retry_is_the_only_one(sender: Pool, end: End) -> None:
+async def test_that_retry_is_the_only_one(either: Pool, end: End) -> None:
     requests = 0
 
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,13 +94,13 @@ async def test_that_retry_is_the_only_one(sender: Pool, end: End) -> None:
             writer.write(OK)
 
     async with HostileReceiver(once) as receiver:
-        assert await sender.post(receiver.url()) == Answered(200)
-        result = await sender.post(receiver.url())
+        assert await either.post(receiver.url()) == Answered(200)
+        result = await either.post(receiver.url())
         assert result == Unanswered(Failure.CONNECT, "127.0.0.1 closed the connection before it answered")
         assert (requests, receiver.connections) == (3, 2)
 
 
-async def test_a_stale_connection_to_a_receiver_that_restarts_is_made_anew(sender: Pool) -> None:
+async def test_a_stale_connection_to_a_receiver_that_restarts_is_made_anew(either: Pool) -> None:
     gone = asyncio.Event()
 
     async def last(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,8 +111,8 @@ async def test_a_stale_connection_to_a_receiver_that_restarts_is_made_anew(sende
         gone.set()
 
     async with HostileReceiver(last) as receiver:
-        assert await sender.post(receiver.url()) == Answered(200)
-        sending = asyncio.create_task(sender.post(receiver.url()))
+        assert await either.post(receiver.url()) == Answered(200)
+        sending = asyncio.create_task(either.post(receiver.url()))
         await gone.wait()
         async with Receiver(port=receiver.port) as again:
             assert await sending == Answered(200)
@@ -120,7 +120,7 @@ async def test_a_stale_connection_to_a_receiver_that_restarts_is_made_anew(sende
 
 
 @pytest.mark.parametrize("unasked", [OK, b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"])
-async def test_an_answer_on_an_idle_connection_is_not_taken_for_the_next_posts(sender: Pool, unasked: bytes) -> None:
+async def test_an_answer_on_an_idle_connection_is_not_taken_for_the_next_posts(either: Pool, unasked: bytes) -> None:
     idle, connections = asyncio.Event(), 0
 
     async def chatty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,11 +134,11 @@ async def test_an_answer_on_an_idle_connection_is_not_taken_for_the_next_posts(s
         await reader.read()
 
     async with HostileReceiver(chatty) as receiver:
-        assert await sender.post(receiver.url()) == Answered(200)
-        protocol = next(iter(sender._connector._conns.values()))[0][0]
+        assert await either.post(receiver.url()) == Answered(200)
+        protocol = next(iter(either._connector._conns.values()))[0][0]
         idle.set()
         await until(lambda: protocol.should_close, "the unasked answer has arrived")
-        assert await sender.post(receiver.url()) == Answered(503)
+        assert await either.post(receiver.url()) == Answered(503)
         assert connections == 2
 
 

@@ -19,7 +19,8 @@ from aiormq.exceptions import AMQPConnectionError
 from pamqp.common import FieldTable
 from yarl import URL
 
-from worker.broker.cutter import Cutter, Take
+from worker.broker.alike import Take
+from worker.broker.cutter import Cutter
 
 CHANNEL_FRAME_BUFFER = 1024
 """Frames read ahead of a channel's reader task; aiormq's 10 makes two tasks take turns for every message."""

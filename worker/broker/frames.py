@@ -15,7 +15,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import ChannelInvalidStateError
 
 from worker.broker.aiormq_internals import register_consumer, write
-from worker.broker.cutter import Take
+from worker.broker.alike import Take
 from worker.broker.pamqp_internals import BasicConsume, ExchangeDeclare, QueueBind, QueueDeclare, QueueUnbind
 
 

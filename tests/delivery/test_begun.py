@@ -1,0 +1,168 @@
+"""Attempts that have no task: they end as those that have one, and a drain finds them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from tests.delivery.conftest import MakeRig, Rig, calm
+from tests.delivery.fakes import FakeMessage
+from tests.support.events import event
+from worker.delivery import attempt
+from worker.delivery.ports import PostEnd
+from worker.domain.request import Request
+from worker.domain.verdict import Answered, Result
+from worker.domain.webhook import Webhook
+
+ACME = Webhook("acme", "http://h/acme")
+
+
+class FakePost:
+    """ports.Post: begun, and ended by the test."""
+
+    def __init__(self, sender: FakePosts, request: Request, timeout: float, end: PostEnd) -> None:
+        self._sender = sender
+        self.request = request
+        self.timeout = timeout
+        self.end = end
+        self.went_on = False
+
+    def go_on(self) -> None:
+        assert not self.went_on
+        self.went_on = True
+        self.end.goes_on(self._rest())
+
+    async def _rest(self) -> Result:
+        return await self._sender.rig.sender.send(self.request, self.timeout)
+
+
+class FakePosts:
+    """ports.Posts, as long as `begins`."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.begins = True
+        self.begun: list[FakePost] = []
+        rig.pipeline._attempter._posts = self
+
+    def begin(self, request: Request, timeout: float, end: PostEnd) -> FakePost | None:
+        if not self.begins:
+            return None
+        self.begun.append(FakePost(self, request, timeout, end))
+        return self.begun[-1]
+
+
+@pytest.fixture
+def posts(rig: MakeRig) -> FakePosts:
+    return FakePosts(rig(ACME))
+
+
+def state(found: Rig) -> tuple[object, ...]:
+    """All that an attempt leaves behind."""
+    return (
+        found.recorder.results,
+        found.recorder.records,
+        [(row.outcome, row.reason, row.attempt, row.ms, row.size) for row in found.history.rows],
+        [(published.queue, published.body) for published in found.publisher.published],
+        found.admission.running,
+    )
+
+
+@pytest.mark.parametrize("result", [Answered(200), Answered(204), Answered(299)])
+async def test_a_plain_2xx_leaves_what_one_in_a_task_leaves(rig: MakeRig, result: Result) -> None:
+    with_task, without = rig(ACME), rig(ACME)
+    with_task.sender.answers = {ACME.url: result}
+    one, other = FakeMessage(event()), FakeMessage(event())
+    await with_task.take(one)
+    posts = FakePosts(without)
+    await without.take(other)
+    assert (without.sender.sent, other.ends, without.admission.running) == ([], [], 1)
+    posts.begun[0].end.answered(result)
+    assert state(without) == state(with_task)
+    assert one.ends == other.ends == ["ack"]
+    assert [(post.request, post.timeout) for post in posts.begun] == with_task.sender.sent
+    assert not without.pipeline._begun._running
+
+
+@pytest.mark.parametrize("result", [Answered(500), Answered(410), RuntimeError("a fault")], ids=str)
+async def test_what_goes_on_in_a_task_leaves_what_one_from_the_start_leaves(
+    rig: MakeRig, result: Result | Exception
+) -> None:
+    with_task, without = rig(ACME), rig(ACME)
+    posts = FakePosts(without)
+    for found in (with_task, without):
+        found.sender.answers = {ACME.url: result}
+    one, other = FakeMessage(event()), FakeMessage(event())
+    await with_task.take(one)
+    await without.take(other)
+    posts.begun[0].go_on()
+    await calm()
+    assert state(without) == state(with_task)
+    assert one.ends == other.ends == ["ack"]
+    assert not without.pipeline._begun._running
+
+
+async def test_a_drain_waits_for_them_in_tasks(posts: FakePosts) -> None:
+    message = FakeMessage(event())
+    await posts.rig.take(message)
+    posts.rig.sender.release.clear()
+    draining = asyncio.ensure_future(posts.rig.pipeline.drain(5))
+    await calm()
+    assert (posts.begun[0].went_on, message.ends) == (True, [])
+    posts.rig.sender.release.set()
+    await draining
+    assert (message.ends, posts.rig.recorder.outcomes) == (["ack"], ["Delivered ok"])
+
+
+async def test_the_drain_deadline_cuts_them_and_nothing_is_charged(posts: FakePosts) -> None:
+    message = FakeMessage(event())
+    await posts.rig.take(message)
+    posts.rig.sender.release.clear()
+    await posts.rig.pipeline.drain(0.01)
+    assert (message.ends, posts.rig.recorder.outcomes) == (["ack"], ["Parked shutdown"])
+    assert posts.rig.admission.running == 0
+
+
+async def test_what_cannot_begin_takes_a_task(posts: FakePosts) -> None:
+    posts.begins = False
+    message = FakeMessage(event())
+    await posts.rig.take(message)
+    assert (posts.rig.posted, message.ends, posts.rig.admission.running) == ([ACME.url], ["ack"], 0)
+
+
+async def test_a_request_that_cannot_be_built_ends_as_in_a_task(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = rig(Webhook("acme", "http://h/acme", headers=(("bad name", "x"),)))
+    FakePosts(broken)
+    await broken.take(FakeMessage(event()))
+    assert (broken.recorder.outcomes, broken.admission.running) == (["DeadLettered bad_headers"], 0)
+    assert caplog.text == ""
+
+    def fault(*_: object, **__: object) -> Coroutine[Any, Any, None]:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(attempt, "build", fault)
+    faulty = rig(ACME)
+    FakePosts(faulty)
+    await faulty.take(FakeMessage(event()))
+    assert (faulty.recorder.outcomes, faulty.admission.running) == (["Parked internal"], 0)
+    assert "ours" in caplog.text
+
+
+async def test_a_large_body_and_a_turn_that_waited_take_a_task(posts: FakePosts) -> None:
+    found = posts.rig
+    await found.take(FakeMessage(event(data="a" * attempt.LARGE_BYTES)))
+    for _ in range(100):
+        if found.posted:
+            break
+        await asyncio.sleep(0.01)
+    assert (posts.begun, found.posted) == ([], [ACME.url])
+    found.admission.holding = True
+    await found.take(FakeMessage(event()))
+    found.admission.start_next()
+    await calm()
+    assert (posts.begun, found.posted) == ([], [ACME.url] * 2)
