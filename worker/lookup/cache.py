@@ -12,7 +12,7 @@ store answers. `invalidate_all` (a change may have been missed) makes entries ol
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -76,6 +76,7 @@ class Cache:
         self._tasks: set[asyncio.Task[Answer]] = set()
         self._pause = Pause(clock, longest=ttl / 12)
         self._gone = GoneReceivers()
+        self._all_old_since = -inf
 
     def cached(self, instance: str) -> Subscriptions | None:
         """See ports.Webhooks. 0.5 us with Prometheus counters."""
@@ -122,11 +123,25 @@ class Cache:
 
     def invalidate_all(self) -> None:
         """Changes may have been missed: nothing is fresh until it is looked up again."""
+        self._all_old_since = self._clock()
         for entry in self._entries.values():
             entry.expire()
         for query in self._queries.values():
             query.void = True
         self._queries.clear()
+
+    def offer(self, instance: str, loaded: Sequence[Webhook], began: float) -> None:
+        """Keep what was read from the store at `began`, unasked. What is known, or void, or being asked for, stays."""
+        entry = self._entries.get(instance)
+        if began <= self._all_old_since or instance in self._queries:
+            return
+        if entry is not None and (entry.webhooks is None or entry.fresh_until > self._clock()):
+            return
+        found = subscriptions(self._gone.applied(instance, tuple(loaded)))
+        revision = None
+        if entry is not None:
+            found, revision = entry.still(found), entry.revision
+        self._entries.keep(instance, self._entry(found, began + self._ttl, revision))
 
     def disable(self, webhook: Webhook, reason: str) -> bool:
         """Serve it as disabled from now on, until it changes in the store; the global one until the restart.

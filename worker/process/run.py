@@ -73,6 +73,9 @@ class Worker:
         stack.push_async_callback(self._source.store.close)
         self._webhooks = wiring.cache(settings, self._source, self._telemetry)
         stack.push_async_callback(self._webhooks.close)
+        self._ahead = wiring.read_ahead(self._source, self._webhooks)
+        if self._ahead is not None:
+            stack.push_async_callback(self._ahead.close)
 
         self._self_fault = SelfFault(self._telemetry)
         self._admission = wiring.admission(settings, retries, self._self_fault.changed)
@@ -226,6 +229,8 @@ class Worker:
         await self._plan.prepare(connection)
         await self._changes.listen(connection)
         self._webhooks.invalidate_all()
+        if self._ahead is not None:
+            self._ahead.start()
         self._consuming.set()  # the queues of deliveries exist: history takes no room before they do
 
     async def _changed(self, instance: str, revision: int) -> None:

@@ -31,6 +31,7 @@ from worker.http.proxy import EgressProxy, NoProxy
 from worker.http.sender import Sender
 from worker.http.trust import trust
 from worker.http.webhook_test import WebhookTester
+from worker.lookup.ahead import ReadAhead
 from worker.lookup.cache import Cache
 from worker.lookup.receivers import StoredReceivers
 from worker.process.sources import WebhookSource
@@ -233,6 +234,11 @@ def cache(settings: Settings, source: WebhookSource, telemetry: Telemetry) -> Ca
         global_webhook=global_webhook(settings),
         ttl=settings.cache_ttl_seconds,
     )
+
+
+def read_ahead(source: WebhookSource, cache: Cache) -> ReadAhead | None:
+    """None: the source has no pages to be read one after the other without reading all for each."""
+    return None if source.watched is not None else ReadAhead(cache, source.store.list, time.monotonic)
 
 
 def tracing() -> Tracing:

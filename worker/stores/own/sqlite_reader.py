@@ -1,4 +1,4 @@
-"""The one query of the delivery path on SQLite, with the standard library only.
+"""The queries of the delivery path on SQLite, with the standard library only.
 
 Importing SQLAlchemy takes 0.4 s, as long as the rest of the process start. So a start with an up-to-date
 SQLite file does without it; writes, lists, migrations and the other databases use it (table.py).
@@ -14,6 +14,7 @@ from worker.stores.sqlite import connect
 
 _QUOTED = ", ".join(f'"{name}"' for name in COLUMNS)  # a field may have a name that SQL reserves
 _SELECT = f"SELECT {_QUOTED} FROM webhooks WHERE instance = ? ORDER BY id"  # noqa: S608 - constants
+_PAGE = f"SELECT {_QUOTED} FROM webhooks WHERE (instance, id) > (?, ?) ORDER BY instance, id LIMIT ?"  # noqa: S608
 _INSTANCES = "SELECT DISTINCT instance FROM webhooks"
 _Identity = tuple[int, int]
 
@@ -31,6 +32,11 @@ class SqliteReader:
         """The instance's rows, COLUMNS each."""
         with self._lock:
             return self._current().execute(_SELECT, (instance,)).fetchall()
+
+    def page(self, after: tuple[str, str], limit: int) -> list[tuple[object, ...]]:
+        """Rows that follow (instance, id), in their order; ("", "") is before all."""
+        with self._lock:
+            return self._current().execute(_PAGE, (*after, limit)).fetchall()
 
     def instances(self) -> tuple[str, ...]:
         """The instances that have rows."""

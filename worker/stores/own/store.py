@@ -54,7 +54,7 @@ class SqlStore:
         return await self._run(lambda: self._table().get(instance)) if storable(instance) else ()
 
     async def list(self, after: Endpoint | None, limit: int) -> Page:
-        return await self._run(lambda: self._table().list(after, limit))
+        return await self._run(lambda: self._list(after, limit))
 
     async def put(self, webhook: Webhook) -> Written:
         return await self._run(lambda: self._table().put(webhook))
@@ -118,6 +118,14 @@ class SqlStore:
         with _sqlite_errors_mapped(self._database):
             rows = self._reader.rows(instance)
         return tuple(from_row(row, self._sealer).webhook for row in rows)
+
+    def _list(self, after: Endpoint | None, limit: int) -> Page:
+        if self._reader is None:
+            return self._table().list(after, limit)
+        with _sqlite_errors_mapped(self._database):
+            rows = self._reader.page(("", "") if after is None else (after.instance, after.webhook_id), limit + 1)
+        items = tuple(from_row(row, self._sealer) for row in rows[:limit])
+        return Page(items, items[-1].webhook.endpoint if len(rows) > limit else None)
 
     def _instances(self) -> tuple[str, ...]:
         if self._reader is None:
