@@ -11,6 +11,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable
+from typing import cast
 
 from pamqp import frame
 from pamqp.exceptions import PAMQPException
@@ -120,8 +121,7 @@ class Cutter(asyncio.Protocol):
         return True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one, and says so nowhere
         self._behind.connection_made(transport)
 
     def eof_received(self) -> bool | None:
