@@ -70,7 +70,7 @@ async def test_the_database_is_stopped_under_load_and_started_again(
     server: Postgres, worker: StartWorker, amqp: Amqp, names: Names, receiver: Receiver
 ) -> None:
     uri, port = server.create_database("webhooks"), free_port()
-    await _fill(uri, receiver)
+    await _fill(uri, receiver, *KNOWN, MOVED)
     settings = {"DATABASE_CONNECTION_URI": uri, "CACHE_TTL_SECONDS": str(TTL_SECONDS)}
     settings["WEBHOOK_RETRY_INITIAL_DELAY_SECONDS"] = "1"
     workers = [await worker(AUTHENTICATION_API_KEY="k", SERVER_PORT=str(port), **settings), await worker(**settings)]
@@ -87,6 +87,7 @@ async def test_the_database_is_stopped_under_load_and_started_again(
     await _end(producing)
     await receiver.wait_for(len(ledger.published))
     ledger.moved_from = len(ledger.published)
+    await _fill(uri, receiver, *UNSEEN)  # now, so that the workers have not read them ahead
 
     await asyncio.to_thread(server.stop)
     stopped = time.monotonic()
@@ -111,10 +112,10 @@ async def test_the_database_is_stopped_under_load_and_started_again(
     assert await _set(port, receiver.url("/again")) == 201
 
 
-async def _fill(uri: str, receiver: Receiver) -> None:
+async def _fill(uri: str, receiver: Receiver, *instances: str) -> None:
     store = SqlStore(uri, lambda: int(time.time() * 1000))
     await store.migrate()
-    for instance in (*KNOWN, *UNSEEN, MOVED):
+    for instance in instances:
         await store.put(Webhook(instance, receiver.url(f"/{instance}")))
     await store.close()
 

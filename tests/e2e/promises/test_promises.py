@@ -172,10 +172,11 @@ async def test_promise_5_a_store_outage_neither_loses_nor_misroutes(
     names: Names,
     tmp_path: Path,
 ) -> None:
-    await webhooks(Webhook("known", receiver.url("/known")), Webhook("unknown", receiver.url("/unknown")))
+    await webhooks(Webhook("known", receiver.url("/known")))
     daemon = await worker(**FAST, **heard_globally(receiver), CACHE_TTL_SECONDS="0.01")
     await publish(event(instance="known", data=1))
     await receiver.wait_for(2)
+    await webhooks(Webhook("unknown", receiver.url("/unknown")))  # after the start, so that it was not read ahead
     async with _outage(tmp_path / "webhooks.db"):
         await publish(event(instance="unknown"))
         await daemon.wait_metric("deliveries_total", 1, outcome="Parked", reason="config_unavailable")
