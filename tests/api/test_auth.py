@@ -86,9 +86,8 @@ async def test_a_token_reaches_nothing_else(make_api: MakeApi, store: SqlStore) 
     body = {"enabled": True, "url": URL}
     for method, path, sent in (
         ("POST", "/webhook/set/beta", body),
-        ("POST", "/webhook/set/beta?instance=acme", body),
         ("POST", "/webhook/instance", {**body, "instance": "beta"}),
-        ("POST", "/webhook/instance?instance=acme", {**body, "instanceName": "beta"}),
+        ("POST", "/webhook/instance", {**body, "instanceName": "beta"}),
         ("POST", "/webhook/instance", {**body, "instance": ["acme"]}),
         ("GET", "/webhook/find/beta", None),
         ("GET", "/webhook/find/ACME", None),
@@ -98,6 +97,10 @@ async def test_a_token_reaches_nothing_else(make_api: MakeApi, store: SqlStore) 
     ):
         found = await api.call(method, path, sent, key="acme-token")
         assert (found.status, found.json) == (401, UNAUTHORIZED)
+    for path in ("/webhook/set/beta?instance=acme", "/webhook/instance?instance=acme"):
+        found = await api.call("POST", path, {**body, "instanceName": "beta"}, key="acme-token")
+        assert found.status == 400
+    assert [item.webhook.url for item in await store.get("beta")] == [URL]
     assert (await api.call("GET", "/webhook", key="acme-token")).json == {"webhooks": [], "after": None}
 
 

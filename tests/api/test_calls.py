@@ -135,11 +135,35 @@ async def test_instance_names_hold_any_character(api: Api, store: SqlStore, path
     assert [found.instance for found in await store.load(name)] == [name]
 
 
-async def test_an_instance_in_the_query_overrides_nothing(api: Api, store: SqlStore) -> None:
-    await api.set("acme", V1, "?instance=beta&instanceName=beta")
-    assert (await store.load("acme"), await store.load("beta")) != ((), ())
-    assert await store.load("beta") == ()
-    assert (await api.find("beta", "?instance=acme")).json["enabled"] is False
+@pytest.mark.parametrize(
+    ("method", "path", "told"),
+    [
+        ("POST", "/webhook/set/acme?instance=beta&id=crm", "instance: is no parameter here; there are id"),
+        ("POST", "/webhook/set/acme?idd=crm", "idd: is no parameter here; there are id"),
+        ("POST", "/webhook/instance/?ID=crm", "ID: is no parameter here; there are id"),
+        ("GET", "/webhook/find/acme/?idd=crm", "idd: is no parameter here; there are id"),
+        ("GET", "/webhook?limt=1", "limt: is no parameter here; there are after, instance, limit"),
+        ("DELETE", "/webhook/acme?idd=crm", "idd: is no parameter here; there are id"),
+        ("DELETE", "/webhook/acme?id=crm&id=default", "id: is given twice"),
+        ("POST", "/webhook/test/acme?idd=crm", "idd: is no parameter here; there are id"),
+        ("POST", "/webhook/explain/acme?id=crm", "id: is no parameter: there are none"),
+        ("POST", "/webhook/pause/acme?idd=crm", "idd: is no parameter here; there are id"),
+        ("POST", "/webhook/resume/acme?accept-gap=true", "accept-gap: is no parameter here; there are accept_gap, id"),
+        ("GET", "/replay?after=1", "after: is no parameter here; there are limit"),
+        ("POST", "/replay?dry_run=true", "dry_run: is no parameter: there are none"),
+        ("POST", "/history/msg_1/resend?all=true", "all: is no parameter: there are none"),
+    ],
+)
+async def test_a_misspelt_parameter_is_refused_instead_of_meaning_the_default_webhook(
+    api: Api, store: SqlStore, method: str, path: str, told: str
+) -> None:
+    await api.set("acme", V1)
+    found = await api.call(method, path, V1 if method == "POST" else None)
+    assert (found.status, found.json["response"]["message"]) == (400, [[told]])
+    assert [(item.webhook.id, item.revision) for item in await store.get("acme")] == [("default", 1)]
+
+
+async def test_a_body_that_names_another_instance_than_the_path_is_refused(api: Api) -> None:
     found = await api.set("acme", {**V1, "instanceName": "beta"})
     assert found.json["response"]["message"] == [["instanceName: contradicts the path: give one of the two"]]
 

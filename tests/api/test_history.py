@@ -12,7 +12,7 @@ import pytest
 
 from tests.api.conftest import TOKENS, Api, MakeApi
 from tests.history.fakes import row
-from worker.api.ports import CannotResend
+from worker.api.ports import BodyGone, CannotResend
 from worker.domain.history import Batch, Row
 from worker.domain.webhook import Webhook
 from worker.history.asked import written
@@ -188,10 +188,12 @@ class FakeLetters:
         self.row = row_of_attempt
         self.problem: CannotResend | None = None
 
-    async def __call__(self, delivery_id: str, owner: str | None) -> Row | None:
+    async def __call__(self, delivery_id: str, owner: str | None) -> Row:
         if self.problem is not None:
             raise self.problem
-        return self.row if delivery_id == self.row.id and owner in (None, self.row.instance) else None
+        if delivery_id != self.row.id or owner not in (None, self.row.instance):
+            raise BodyGone("its event of 2026-11-27T08:00:00Z is gone")
+        return self.row
 
 
 @pytest.fixture
@@ -216,7 +218,8 @@ async def test_a_dead_letter_is_sent_again_and_the_attempt_told(resending: Api) 
 async def test_another_instances_letter_is_as_unknown_as_one_that_never_was(resending: Api) -> None:
     for path in ("/history/msg_dead/resend", "/history/msg_never/resend"):
         assert (await resending.call("POST", path, key="acme-token")).status == 404
-    assert (await resending.call("POST", "/history/msg_never/resend")).status == 404
+    never = await resending.call("POST", "/history/msg_never/resend")
+    assert (never.status, never.json["response"]["message"]) == (404, ["its event of 2026-11-27T08:00:00Z is gone"])
     assert (await resending.call("POST", "/history/msg_dead/resend", key="wrong")).status == 401
 
 

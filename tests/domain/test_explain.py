@@ -63,6 +63,20 @@ def test_what_is_sent_and_what_could_come_between() -> None:
     assert latest.unless == ("a newer one of its chat is taken before that (superseded)",)
 
 
+@pytest.mark.parametrize(
+    ("fields", "notes"),
+    [
+        ({}, ()),
+        ({"media": "strip"}, ("cut: 1 media, 0 thumbnails",)),
+        ({"thumbnails": "strip"}, ("cut: 0 media, 1 thumbnails",)),
+        ({"max_body_bytes": 1024}, ("cut: 1 media, 1 thumbnails",)),
+        ({"max_body_bytes": 100_000}, ()),
+    ],
+)
+def test_what_would_be_cut_is_noted(fields: dict[str, Any], notes: tuple[str, ...]) -> None:
+    assert of(replace(ACME, **fields), said(base64="QUJD", jpegThumbnail="A" * 1000)).notes == notes
+
+
 def test_the_size_is_that_of_the_body_without_a_secret_that_is_dropped() -> None:
     content = said()[:-1] + b',"apikey":"0123456789"}'
     sizes = [

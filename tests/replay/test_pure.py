@@ -14,7 +14,7 @@ from worker.broker.archive.marks import BIRTH, Mark, headers_of, mark_in
 from worker.domain.outcome import REASONS
 from worker.history.asked import BadFilter
 from worker.replay.archive import Begin
-from worker.replay.asking import FIELDS, asked, in_words, shown
+from worker.replay.asking import FIELDS, asked, in_words, in_words_among_others, shown
 from worker.replay.fates import Fate, Fates, Moment
 from worker.replay.jobs import ENDED, Asked, Counts, Job, State
 from worker.replay.pace import BATCH, LEAST, MOST, Pace
@@ -201,6 +201,7 @@ def test_what_is_left_out_has_its_default() -> None:
         ("events", "MESSAGES_UPSERT"),
         ("events", [1]),
         ("events", ["a b"]),
+        ("events", ["CALL", "FOO"]),
         ("events", ["A"] * 101),
         ("events", {"a": 1}),
         ("rate", 0),
@@ -259,4 +260,6 @@ def test_a_job_is_shown_whole_and_in_one_line() -> None:
     )
     assert json.loads(json.dumps(shown(job)))["to_send"] == 5
     assert in_words(job) == "replay_1 sending: found 9, 3 were delivered, 1 are on their way, 5 to send, 2 sent"
+    assert in_words_among_others(job).startswith("acme default, replay since 2026-11-28T11:00:00")
+    assert in_words(Job("r", job.asked, MS)) == "r queued: 0 sent, waits for its turn"
     assert {state for state in State if Job("r", job.asked, MS, state).ended} == ENDED

@@ -66,14 +66,14 @@ class HistoryHandlers:
     async def resend(self, request: web.Request) -> web.Response:
         """POST /history/{id}/resend"""
         delivery_id = request.match_info["id"]
+        if self._resend is None:
+            raise ApiError(404, ["Events are not kept here"])
         try:
-            row = await self._resend(delivery_id, request[CALLER].instance) if self._resend else None
+            row = await self._resend(delivery_id, request[CALLER].instance)
+        except BodyGone as error:
+            raise ApiError(404, [str(error)]) from None
         except CannotResend as error:
             raise ApiError(503 if error.away else 409, [str(error)]) from None
-        if row is None:
-            raise ApiError(
-                404, [f"The delivery {delivery_id!r:.200} is neither in the dead letters nor in the archive"]
-            )
         return json_answer(shown.resent(row))
 
     def _known(self) -> Asking:

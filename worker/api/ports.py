@@ -32,9 +32,9 @@ Changed = Callable[[str, int], Awaitable[None]]
 """Announces to every replica that an instance is at this revision now. Returns soon and never raises: a message that
 cannot be sent is the announcer's to log, and the caches' time to live covers it."""
 
-Resend = Callable[[str, str | None], Awaitable[Row | None]]
-"""POSTs a dead letter once more: its id, and the instance that asks (None: the operator). Returns the attempt as the
-history has it; None: no such letter. Raises CannotResend, StoreUnavailable."""
+Resend = Callable[[str, str | None], Awaitable[Row]]
+"""POSTs a delivery once more: its id, and the instance that asks (None: the operator). Returns the attempt as the
+history has it. Raises BodyGone, CannotResend, StoreUnavailable."""
 
 
 class Replays(Protocol):

@@ -17,6 +17,7 @@ from worker.api.history import HistoryHandlers
 from worker.api.listening import listen
 from worker.api.openapi import document
 from worker.api.ports import Body, Changed, Explain, RefuseUrl, Replays, Resend, SendTest, TokenOwner
+from worker.api.queries import only_known_parameters
 from worker.api.replays import ReplayHandlers
 from worker.api.saving import Saving
 from worker.domain.explain import explain
@@ -91,7 +92,7 @@ class WebhookApi:
 
     def _app(self) -> web.Application:
         authenticated = _but_for(frozenset(self._mounted.values()), self._authentication.middleware)
-        middlewares = (errors, authenticated, _readable_url)
+        middlewares = (errors, authenticated, _readable_url, only_known_parameters())
         app = web.Application(middlewares=middlewares, client_max_size=LONGEST_BODY)
         handlers, instance = self._handlers, "{instance:[^/]+}"
         app.router.add_post(f"/webhook/instance{_SLASH}", handlers.set_named_in_body)

@@ -122,13 +122,13 @@ def _ended(options: argparse.Namespace, job: "Job | None") -> int:
 
 
 async def _list(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.replay.asking import in_words, shown  # noqa: PLC0415
+    from worker.replay.asking import in_words_among_others, shown  # noqa: PLC0415
 
     async def listed(replays: "Replays", _: "WritableStore") -> int:
         jobs = await replays.jobs(None, options.limit)
         if options.json:
             say_json([shown(job) for job in jobs])
-        for line in () if options.json else [in_words(job) for job in jobs] or ["no replays"]:
+        for line in () if options.json else [in_words_among_others(job) for job in jobs] or ["no replays"]:
             say(line)
         return DONE
 
@@ -136,13 +136,13 @@ async def _list(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _show(options: argparse.Namespace, settings: Settings) -> int:
-    from worker.replay.asking import in_words, shown  # noqa: PLC0415
+    from worker.replay.asking import in_words_among_others, shown  # noqa: PLC0415
 
     async def one(replays: "Replays", _: "WritableStore") -> int:
         job = await replays.job(options.id, None)
         if job is None:
             return complain(f"there is no replay {options.id!r}")
-        say_json(shown(job)) if options.json else say(in_words(job))
+        say_json(shown(job)) if options.json else say(in_words_among_others(job))
         return DONE
 
     return await _with_replays(settings, one)

@@ -87,7 +87,7 @@ class Deliveries:
         delivery_id = asked(await read_form(request), "id")
         try:
             row = await self._parts.resend(delivery_id, request[CALLER].instance) if self._parts.resend else None
-        except CannotResend as error:
+        except (BodyGone, CannotResend) as error:
             return await self._shown(request, delivery_id, Resent("bad", f"It was not sent: {error}"))
         if row is None:
             text = "It was not sent: neither the dead letters nor the archive have it"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from worker.domain.choosing.problem import in_json
+from worker.domain.choosing.slim import cuttable
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
 from worker.domain.choosing.timely import limit_of
 from worker.domain.event import Event, identity, parse
@@ -54,7 +55,7 @@ def explain(
         else:
             routed = route(event, past, webhook, webhooks, dead_when_disabled=dead_when_disabled)
             one = _attempted(routed, now, forward_apikey) if isinstance(routed, Delivery) else _ended(webhook, routed)
-        found.append(replace(one, notes=(*_anothers(event, webhook), *notes)))
+        found.append(replace(one, notes=(*_anothers(event, webhook), *one.notes, *notes)))
     return found
 
 
@@ -103,4 +104,12 @@ def _attempted(delivery: Delivery, now: float, forward_apikey: bool | None) -> E
     unless = [] if limit is None else [f"it is older than {limit:g} s when its attempt starts (stale)"]
     if kind in webhook.latest_only:
         unless.append("a newer one of its chat is taken before that (superseded)")
-    return Explained(webhook, None, body_bytes=len(request.body), unless=tuple(unless))
+    cut = _cut(delivery.event, request.body)
+    return Explained(webhook, None, body_bytes=len(request.body), unless=tuple(unless), notes=cut)
+
+
+def _cut(event: Event, body: bytes) -> tuple[str, ...]:
+    """A small picture leaves a longer text behind than it was: the size alone tells nothing."""
+    before, after = (cuttable(bytes(each.fields.get("data", b""))) for each in (event, parse(body)))
+    media, thumbnails = (was - still for was, still in zip(before, after, strict=True))
+    return (f"cut: {media} media, {thumbnails} thumbnails",) if media or thumbnails else ()

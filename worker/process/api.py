@@ -132,13 +132,12 @@ def _mounted(
     return {"/console": mount(settings, store, ages=ages, options=options, **shared)}
 
 
-async def _resent(settings: Settings, delivery_id: str, owner: str | None) -> Row | None:
+async def _resent(settings: Settings, delivery_id: str, owner: str | None) -> Row:
     """See api.ports.Resend."""
     try:
         return await resend(settings, delivery_id, owner)
     except NotThere as error:
-        log.info("nothing is sent again: %s", error)
-        return None
+        raise BodyGone(str(error)) from None
     except (NotResendable, BrokerUnavailable) as error:
         raise CannotResend(str(error), away=isinstance(error, BrokerUnavailable)) from None
 

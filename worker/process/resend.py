@@ -82,12 +82,16 @@ async def archived(settings: Settings, connection: AbstractConnection, delivery_
         raise NotThere(f"{delivery_id!r:.200} is neither in the dead letters nor in the history")
     first, name = rows[0], archive_name(settings.worker_queue_prefix)
     if not settings.archive or not await queue_exists(connection, name):
-        raise NotThere(f"{delivery_id} is not in the dead letters, and no events are archived (ARCHIVE)")
+        raise NotThere(
+            f"{delivery_id} is not in the dead letters, and there is no archive to look in"
+            + ("" if settings.archive else ": ARCHIVE is false")
+        )
     found = await while_open(connection, find(Archive(connection, name), first.event_id, first.at, REST_SECONDS))
     if found is None:
         raise NotThere(
             f"{delivery_id} is not in the dead letters, and its event of {iso(first.at / 1000, 'seconds')} is gone: "
-            f"the archive keeps {settings.archive_hours} hours (ARCHIVE_HOURS), and no more than ARCHIVE_MAX_BYTES"
+            f"the archive keeps {settings.archive_hours} hours (ARCHIVE_HOURS), no more than ARCHIVE_MAX_BYTES, and "
+            "nothing from before it was made"
         )
     tried = max(row.attempt for row in rows)
     return Found(

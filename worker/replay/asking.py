@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from worker.basics.moments import iso
-from worker.domain.names import canonical
+from worker.basics.printable import printable
 from worker.domain.webhook import DEFAULT_ID
 from worker.history.asked import BadFilter, question
-from worker.replay.jobs import Asked, Job
+from worker.replay.jobs import Asked, Job, State
+from worker.webhooks.checks import single_event
 
 MOST_EVENTS = 100
 FASTEST = 100_000.0
@@ -55,7 +56,11 @@ def _events(given: object, problems: dict[str, str]) -> tuple[str, ...]:
     if not valid or not all(isinstance(name, str) and re.fullmatch(r"[\w.\-]{1,255}", name) for name in given):  # type: ignore[attr-defined]
         problems["events"] = f"must be a list of at most {MOST_EVENTS} event names"
         return ()
-    return tuple(dict.fromkeys(canonical(str(name)) for name in given))  # type: ignore[attr-defined]
+    try:
+        return tuple(dict.fromkeys(single_event(str(name)) for name in given))  # type: ignore[attr-defined]
+    except ValueError as error:
+        problems["events"] = f"one {error}"
+        return ()
 
 
 def _rate(given: object, problems: dict[str, str]) -> float | None:
@@ -101,8 +106,16 @@ def in_words(job: Job) -> str:
     parts = [] if counts is None else [f"found {counts.found}", f"{counts.delivered} were delivered"]
     parts += [] if counts is None else [f"{counts.on_their_way} are on their way", f"{counts.to_send} to send"]
     parts += [] if job.asked.dry_run else [f"{job.sent} sent"]
+    parts += ["waits for its turn"] if job.state is State.QUEUED else []
     words = f"{job.id} {job.state.value}: {', '.join(parts)}"
     return "; ".join([words, *filter(None, (job.gone, job.error))])
+
+
+def in_words_among_others(job: Job) -> str:
+    """One line that also says whose it is: `acme default, resume since 2026-11-28T08:00:00.000Z: replay_1f.. done`."""
+    asked_for = job.asked
+    whose = f"{asked_for.instance} {asked_for.webhook}, {asked_for.kind.value} since {_moment(asked_for.since)}"
+    return f"{printable(whose)}: {in_words(job)}"
 
 
 def _moment(milliseconds: int | None) -> str | None:

@@ -25,9 +25,9 @@ def chosen(name: str) -> Callable[[object], Any]:
         except ValidationError as error:
             raise ValueError(_problem(name, error)) from None
         except ProblemsWithin as error:
-            raise ValueError(f"without: {error.problems[0]}") from None
+            raise ValueError(f"put right: {error.problems[0]}") from None
         except ValueError as error:
-            raise ValueError(f"without: {name}: {error}") from None
+            raise ValueError(f"put right: {name}: {error}") from None
 
     return read
 
@@ -39,10 +39,10 @@ def nothing_chosen(name: str) -> Any:
 
 
 def _problem(name: str, error: ValidationError) -> str:
-    """The first, with its place: `without: filter.data.n.$gt: a number or a string, not null`."""
+    """The first, with its place: `put right: filter.data.n.$gt: a number or a string, not null`."""
     found = error.errors(include_url=False)[0]
     within = problems_within(found)
     if within:
-        return f"without: {within[0]}"
+        return f"put right: {within[0]}"
     place = "".join(f"[{part}]" for part in found["loc"] if isinstance(part, int))
-    return f"without: {name}{place}: {found['input']!r:.100} {found['msg'].removeprefix('Value error, '):.150}"
+    return f"put right: {name}{place}: {found['input']!r:.100} {found['msg'].removeprefix('Value error, '):.150}"

@@ -22,6 +22,7 @@ SINGLE_EVENTS = tuple(name for name in EVENTS if canonical(name) in COUNTED)
 """Those without the names that are categories alone."""
 
 _ALLOWED = f"there are {', '.join(sorted(CHOOSABLE))}"
+_SINGLE = f"there are {', '.join(sorted(COUNTED))}"
 
 
 def storable_text(text: str) -> str:
@@ -54,8 +55,12 @@ def event(text: str) -> str:
     kind = canonical(text)
     if kind in CHOOSABLE:
         return kind
+    raise ValueError(_no_event(kind, _ALLOWED))
+
+
+def _no_event(kind: str, allowed: str) -> str:
     near = _nearest(kind[:64])
-    raise ValueError(f"is not an event; {f'the nearest is {near}' if near else _ALLOWED}")
+    return f"is not an event; {f'the nearest is {near}' if near else allowed}"
 
 
 def ignorable(text: str) -> str:
@@ -82,10 +87,12 @@ def message_type(text: str) -> str:
 
 def single_event(text: str) -> str:
     """As `event`, but no category: what holds for one event by its name."""
-    kind = event(text)
-    if kind not in COUNTED:
+    kind = canonical(text)
+    if kind in COUNTED:
+        return kind
+    if kind in CHOOSABLE:
         raise ValueError("is a category of Evolution Go's: name each event")
-    return kind
+    raise ValueError(_no_event(kind, _SINGLE))
 
 
 def _nearest(kind: str) -> str | None:

@@ -167,6 +167,12 @@ def test_size_and_hash_of_the_media(text: str, told: tuple[int, bytes, bool]) ->
     )
 
 
+def test_a_long_text_under_body_stays_and_media_in_lines_goes() -> None:
+    text = json.dumps({"body": "lorem ipsum " * 300}).encode()
+    assert stripped(text, True, True) == text
+    assert b"omitted" in stripped(json.dumps({"body": "QUJD\r\n" * 300}).encode(), True, True)
+
+
 def test_an_escape_that_json_does_not_have_is_text() -> None:
     assert b'"bytes":2,' in stripped(rb'{"base64":"\q"}', True, True)
 

@@ -78,6 +78,8 @@ class ArchiveKeeper:
             await _begin(connection, self._queue.name)
             return None
         if not await queue_exists(connection, self._queue.name):
+            if self._is_stream:
+                log.warning("the archive was deleted and is made anew: nothing from before now can be replayed")
             await _create(connection, self._queue)
         elif not self._is_stream and (await stream_arguments(connection, self._queue.name))[TYPE] != STREAM:
             return f"{self._queue.name} is no stream: delete it when nobody needs it, or ARCHIVE=false"

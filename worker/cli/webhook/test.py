@@ -36,7 +36,8 @@ async def _test(options: argparse.Namespace, settings: Settings) -> int:
     if options.event_file is not None:
         try:
             content = event_in(options.event_file)
-            kind = parse(content).kind
+            event = parse(content)
+            kind = event.kind
         except (OSError, InvalidEvent) as error:
             complain(f"--event-file: {error}")
             return WRONG
@@ -44,6 +45,8 @@ async def _test(options: argparse.Namespace, settings: Settings) -> int:
         stored = await find(store, Endpoint(options.instance, options.id))
     if stored is None:
         return complain(f"{options.instance!r} has no webhook {options.id!r}; `webhook-worker webhook list` shows all")
+    if options.event_file is not None and event.instance != options.instance:
+        complain(f"the event is of instance {event.instance!r:.100}, so this webhook would never see it")
     trial = await wiring.webhook_tester(settings).send(stored.webhook, content)
     found = shown_test(stored.webhook, kind, trial)
     if options.json:

@@ -66,6 +66,7 @@ _CHATS = (
     _place("From", "CallCreatorAlt"),  # Evolution Go: Presence, calls
     _place("id", "phoneNumber jid pnJid lid lidJid"),  # presence, groups, participants, contacts, chats of old versions
     _place("ID"),  # Evolution Go: newsletters
+    _place("from", "fromAlt callerPn"),  # calls that name the caller alone
     _Place(DATA, ()),  # arrays of names: chats.delete
 )
 

@@ -13,7 +13,7 @@ SMALLEST_BODY, LARGEST_BODY = 1024, 128 * 1024 * 1024
 """Bounds of `max_body_bytes`; RabbitMQ takes no message beyond the second."""
 
 SHORTEST_BODY_MEDIA = 1024
-"""Characters: a `body` this long, of nothing but base64, is media and no one's text."""
+"""Characters: a `body` this long, of nothing but base64 and without a space, is media and no one's text."""
 
 _BASE64 = rb"base64"
 _BODY = rb"body"
@@ -62,6 +62,14 @@ def stripped(data: bytes, media: bool, thumbnails: bool) -> bytes:
     return _joined(data, found_values(data, keys))
 
 
+def cuttable(data: bytes) -> tuple[int, int]:
+    """How many media and how many thumbnails `stripped` would cut."""
+    whole = memoryview(data)
+    keys = [value.key for value in found_values(data, _BOTH_KEYS) if _instead(value, whole) is not None]
+    media = sum(key in (_BASE64, _BODY) for key in keys)
+    return media, len(keys) - media
+
+
 def _joined(data: bytes, found: Iterable[Found]) -> bytes:
     parts: list[bytes | memoryview] = []
     whole, end = memoryview(data), 0
@@ -85,7 +93,8 @@ def _instead(value: Found, whole: memoryview) -> bytes | None:
 def _omitted_body(text: memoryview) -> bytes | None:
     if len(text) < SHORTEST_BODY_MEDIA + 2:
         return None
-    decoded = _decoded(bytes(text))
+    quoted = bytes(text)
+    decoded = None if b" " in quoted else _decoded(quoted)
     return None if decoded is None else _told(decoded)
 
 
