@@ -45,7 +45,7 @@ async def test_days_go_by_the_databases_clock_whatever_the_workers_say(
 ) -> None:
     """SQLite's file is on the worker's machine, whose clock it has."""
     now = int(time.time() * 1000)
-    clock.now = now - 5 * DAY
+    clock.now = now - 3 * DAY
     await history.write(
         [batch(DELIVERED._replace(at=now - (KEEP_DAYS + 2) * DAY), DELIVERED._replace(at=now - 2 * DAY))]
     )

@@ -64,8 +64,8 @@ def measure(process: Process, posts: Posts, count: int, *, warm_up: int | None =
 def event(instance: str, size: int, number: int = 0, name: str = "messages.upsert", sent: float = 0.0) -> bytes:
     """An event of about `size` bytes, as Evolution publishes it; `tests.proof.bench.noting` reads number and sent."""
     head = (
-        f'{{"event":"{name}","instance":"{instance}","data":{{"key":{{"id":"{number:012d}"}},"number":{number},'
-        f'"sent":{sent:.6f},"text":"'
+        f'{{"event":"{name}","instance":"{instance}","data":{{"key":{{"remoteJid":"{5511900000000 + number}'
+        f'@s.whatsapp.net","id":"{number:012d}"}},"number":{number},"sent":{sent:.6f},"text":"'
     )
     tail = '"},"server_url":"https://evo.example","date_time":"2026-11-22T08:37:36.202Z","apikey":"T"}'
     return (head + "x" * max(0, size - len(head) - len(tail)) + tail).encode()

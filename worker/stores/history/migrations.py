@@ -12,6 +12,7 @@ from worker.stores.history.schema import (
     OF_ENDPOINT,
     PRODUCERS,
     TROUBLES,
+    USUAL,
     VERSIONS,
     history_of,
 )
@@ -52,9 +53,27 @@ def _count_beside_the_rows(connection: Connection) -> None:
         connection.execute(text(f"DROP INDEX {qualified(connection, _HEALTH) if not of_table else _HEALTH}{of_table}"))
 
 
+def _index_the_unusual_alone(connection: Connection) -> None:
+    """Of three columns. MySQL has no such indexes."""
+    if connection.dialect.name not in ("sqlite", "postgresql"):
+        return
+    table = history_of(connection.dialect.name)
+    for index in table.indexes:
+        if index.name in [f"{table.name}_{column}" for column in USUAL]:
+            index.drop(connection, checkfirst=True)
+            index.create(connection)
+
+
 MIGRATIONS = Migrations(
     VERSIONS,
     (0x6576_6F78, "webhook_worker_history"),  # another constant than the webhooks' tables
-    (_create_tables, _create_troubles, _create_jobs, _create_listening, _count_beside_the_rows),
+    (
+        _create_tables,
+        _create_troubles,
+        _create_jobs,
+        _create_listening,
+        _count_beside_the_rows,
+        _index_the_unusual_alone,
+    ),
 )
 """Append only."""

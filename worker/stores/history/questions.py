@@ -6,14 +6,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, func, select
+from sqlalchemy import ColumnElement, Select, Table, TextClause, func, select, text
 
 from worker.domain.choosing.jid import addresses_meant
 from worker.domain.history import Row
 from worker.domain.notices.receivers import OPERATOR
 from worker.domain.outcome import Skipped
 from worker.history.store import Cursor, Kept, Question
-from worker.stores.history.schema import FILTERED
+from worker.stores.history.schema import FILTERED, UNUSUAL, USUAL
 from worker.stores.history.storable import is_name, is_number
 
 
@@ -68,13 +68,15 @@ def _rows(history: Table, owner: str | None) -> Select[Any]:
     return statement.where(history.c.instance == owner, history.c.webhook.is_distinct_from(OPERATOR))
 
 
-def _conditions(history: Table, question: Question) -> Iterator[ColumnElement[bool]]:
+def _conditions(history: Table, question: Question) -> Iterator[ColumnElement[bool] | TextClause]:
     for name in FILTERED:
         value = getattr(question, name)
         if value is not None:
             # Rows have canonical addresses. Trade-off: of a number, the rows of all its addresses are read and sorted;
             # an address alone is read in order.
             yield history.c.chat.in_(addresses_meant(value)) if name == "chat" else history.c[name] == value
+            if name in USUAL and value != USUAL[name]:
+                yield text(UNUSUAL)
     if question.since is not None:
         yield history.c.at >= question.since
     if question.until is not None:

@@ -2,14 +2,15 @@
 
 PostgreSQL keeps a partition a day (UTC), so that a day goes by DROP; the others keep one table.
 
-Trade-off: a row has an entry in each of ten indexes, which cost more than the row itself. Eight answer the first page
-of one filter each, newest first, whatever its value; one that of none; one that of a webhook among an instance's.
-How webhooks fare is counted beside the rows, minute by minute (MINUTES, LASTS), so that no question reads them for it.
+Trade-off: a row has an entry in each of seven indexes, which cost more than the row itself. Five answer the first page
+of one filter each, newest first, whatever its value; one that of none; one that of a webhook among an instance's. Three
+more have only the rows that are not as nearly all are. How webhooks fare is counted beside the rows, minute by minute
+(MINUTES, LASTS), so that no question reads them for it.
 """
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, text
 
 from worker.domain.history import Row
 from worker.stores.types import LONG, Name
@@ -33,6 +34,14 @@ FILTERED = ("instance", "webhook", "event", "chat", "outcome", "reason", "status
 """Each has an index of its own: the first page of any single filter reads a page's rows, also of a value that is
 nowhere."""
 
+USUAL: dict[str, str | int] = {"outcome": "Delivered", "reason": "ok", "status": 200}
+"""Of nearly every row: whoever asks for it finds a page of them at once, among the newest rows."""
+
+UNUSUAL = "(outcome <> 'Delivered' OR reason <> 'ok' OR status <> 200)"
+"""SQL. Only such rows are in the indexes of these three columns (SQLite, PostgreSQL), which saves a sixth of a row's
+price. A statement must say it word for word, or the index is not used. Trade-off: where next to nothing was delivered
+for days, a page of what was takes seconds."""
+
 OF_ENDPOINT = "webhook_history_endpoint"
 
 _NEEDED = frozenset({"at", "id", "event_id", "outcome", "reason", "attempt", "size", "replica"})
@@ -49,6 +58,10 @@ def _column(name: str) -> Column[Any]:
     return Column(name, BigInteger if name in _NUMBERS else LONG, nullable=name not in _NEEDED)
 
 
+def _of_unusual(name: str) -> dict[str, Any]:
+    return {"sqlite_where": text(UNUSUAL), "postgresql_where": text(UNUSUAL)} if name in USUAL else {}
+
+
 def _whole() -> Table:
     """SQLite, MySQL, MariaDB: their indexes end with the primary key by themselves."""
     table = Table(
@@ -61,7 +74,7 @@ def _whole() -> Table:
     )
     Index("webhook_history_at", table.c.at)
     for name in FILTERED:
-        Index(f"webhook_history_{name}", table.c[name], table.c.at)
+        Index(f"webhook_history_{name}", table.c[name], table.c.at, **_of_unusual(name))
     Index(OF_ENDPOINT, table.c.instance, table.c.webhook, table.c.at)
     return table
 
@@ -77,7 +90,7 @@ def _partitioned() -> Table:
         postgresql_partition_by="RANGE (at)",
     )
     for name in FILTERED:
-        Index(f"webhook_history_{name}", table.c[name], table.c.at, table.c.number)
+        Index(f"webhook_history_{name}", table.c[name], table.c.at, table.c.number, **_of_unusual(name))
     Index(OF_ENDPOINT, table.c.instance, table.c.webhook, table.c.at, table.c.number)
     return table
 

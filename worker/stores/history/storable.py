@@ -5,6 +5,7 @@ that is compared is never changed, as it would become somebody else's: one that 
 that cannot be without it is not written.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from worker.domain.choosing.problem import is_text
@@ -15,7 +16,7 @@ Columns = tuple[str | int | None, ...]
 """A row's values in the order of schema.COLUMNS."""
 
 _LARGEST = 2**63 - 1
-_SHORTEST = min(LONGEST_NAMES.values())
+_NAMES = tuple(name for name in Row._fields if name in LONGEST_NAMES)
 _DAY = 86_400_000
 AHEAD_DAYS = 2
 """How far a producer's clock may be ahead; partitions are made for as long."""
@@ -39,31 +40,38 @@ def columns_of(batch: Batch, oldest: int, now: int) -> tuple[list[Columns], int]
     All three times are Unix ms. A row of a clock that is more than AHEAD_DAYS ahead is kept under `now`.
     """
     replica = batch.replica if is_name("replica", batch.replica) else _shortened(batch.replica)
+    if _are_plain(batch.rows, oldest, now):
+        return [(replica, *row) for row in batch.rows], 0
     written = [_storable(row, now) for row in batch.rows if row.at >= oldest]
     rows: list[Columns] = [(replica, *row) for row in written if row is not None]
     return rows, len(written) - len(rows)
 
 
-def _storable(row: Row, now: int) -> Row | None:
-    if not _is_plain(row):
-        row = Row(*map(_mended, Row._fields, row))
-        if not all(is_name(name, getattr(row, name)) for name in _NEEDED_NAMES):
-            return None
-        if not all(is_number(getattr(row, name) or 0) for name in _NUMBERS):
-            return None
-    return row if row.at < now + AHEAD_DAYS * _DAY else row._replace(at=now)
-
-
-def _is_plain(row: Row) -> bool:
-    """Nothing to mend or refuse, as in nearly every row: 1 us, where each value by itself takes 8."""
-    names = (row.id, row.event_id, row.instance or "", row.webhook or "", row.event or "", row.chat or "", row.outcome)
-    text = "".join((*names, row.reason, row.error or "", row.answer or "", row.content_type or "", row.host or ""))
+def _are_plain(rows: Sequence[Row], oldest: int, now: int) -> bool:
+    """Nothing to mend or to leave out, as in nearly every batch. Column by column it takes 0.4 us a row, and each value
+    by itself would 8."""
+    columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+    at = columns["at"]
+    if min(at) < oldest or max(at) >= now + AHEAD_DAYS * _DAY:
+        return False
+    if not all(is_number(value) for name in _NUMBERS for value in {*columns[name]} if value is not None):
+        return False
+    texts = {name: {*columns[name]} for name in Row._fields if name != "at" and name not in _NUMBERS}
+    found = "".join(text for values in texts.values() for text in values if text)
     return (
-        max(map(len, (*names, row.reason))) <= _SHORTEST
-        and "\0" not in text
-        and is_text(text)
-        and all(is_number(number or 0) for number in (row.attempt, row.status, row.ms, row.size))
+        all(max(map(len, filter(None, texts[name])), default=0) <= LONGEST_NAMES[name] for name in _NAMES)
+        and "\0" not in found
+        and is_text(found)
     )
+
+
+def _storable(row: Row, now: int) -> Row | None:
+    row = Row(*map(_mended, Row._fields, row))
+    if not all(is_name(name, getattr(row, name)) for name in _NEEDED_NAMES):
+        return None
+    if not all(is_number(getattr(row, name) or 0) for name in _NUMBERS):
+        return None
+    return row if row.at < now + AHEAD_DAYS * _DAY else row._replace(at=now)
 
 
 def _mended(column: str, value: Any) -> Any:

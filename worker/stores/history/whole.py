@@ -16,6 +16,10 @@ _FREED_PAGES = 2000
 """Given back to the file system after each chunk, of SQLite's 4 KiB."""
 
 
+_CACHE_KIB = 16 * 1024
+"""While it writes: a page that does not fit goes into the log once for each time it is touched."""
+
+
 class WholeTable:
     """A Kind (kinds.py)."""
 
@@ -25,6 +29,8 @@ class WholeTable:
         """The driver's own parameters: the library's would cost as much as the statement."""
         names = ", ".join(map(connection.dialect.identifier_preparer.quote, COLUMNS))
         marks = ", ".join(["?" if connection.dialect.name == "sqlite" else "%s"] * len(COLUMNS))
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KIB}")
         statement = f"INSERT INTO {WHOLE.name} ({names}) VALUES ({marks})"  # noqa: S608 - constants
         connection.exec_driver_sql(statement, list(rows))
 
