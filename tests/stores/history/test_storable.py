@@ -1,10 +1,15 @@
 """Which of a row's values no database can hold, and what becomes of them."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import get_type_hints
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy.dialects import sqlite
 
 from tests.contract.history.conftest import DAY, DELIVERED, NOON, batch
 from worker.domain.history import Row
@@ -12,6 +17,7 @@ from worker.history.store import Cursor, Question
 from worker.stores.history import questions
 from worker.stores.history.schema import COLUMNS, FILTERED, LONGEST_NAMES, PARTITIONED, WHOLE
 from worker.stores.history.storable import columns_of
+from worker.stores.history.store import history_store
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=40) | st.text("a\0\ud800é\U0001f525", max_size=300)
 NUMBER = st.integers(-(2**70), 2**70)
@@ -58,6 +64,19 @@ def test_every_filter_has_an_index_that_gives_its_page_in_order() -> None:
         indexes = [[column.name for column in index.columns] for index in table.indexes]
         for name in asked:
             assert [name, *order] in indexes
+
+
+@pytest.mark.parametrize(("column", "value"), [("outcome", "Parked"), ("reason", "tls"), ("status", 503)])
+async def test_sqlite_finds_what_is_unusual_by_its_index(tmp_path: Path, column: str, value: str | int) -> None:
+    """It uses an index of some rows only for a statement that repeats its condition word for word."""
+    store = history_store(f"sqlite:///{tmp_path}/history.db", 7, lambda: NOON)
+    await store.prepare()
+    await store.close()
+    asked = questions.page(WHOLE, replace(Question(None), **{column: value}), None)
+    statement = str(asked.compile(dialect=sqlite.dialect()))
+    with closing(sqlite3.connect(tmp_path / "history.db")) as connection:
+        ((*_, plan),) = connection.execute(f"EXPLAIN QUERY PLAN {statement}", [value])
+    assert plan == f"SEARCH webhook_history USING INDEX webhook_history_{column} ({column}=?)"
 
 
 @given(
