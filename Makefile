@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer on a Debian-like machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo console run bench chaos rolling walks replays soak fuzz picture dist lock format clean
+.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo console run bench chaos outage rolling walks replays soak fuzz picture dist lock format clean
 
 # The first of these that is new enough; `make PYTHON=/path/to/python3.12 setup` decides otherwise.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -86,6 +86,9 @@ bench: test-setup ## throughput and latency, side by side with others
 chaos: test-setup ## the ledger under faults
 	@$(BIN)/python -m tests.proof.chaos
 	@STORE_OUTAGE_SECONDS=60 $(BIN)/python -m pytest --quiet tests/e2e/faults/test_store_outage.py
+
+outage: test-setup ## the database is stopped for ten minutes under load; about 20 minutes
+	@$(BIN)/python -m tests.proof.outage $(ARGS)
 
 rolling: test-setup ## ten rolling updates under load
 	@$(BIN)/python -m tests.proof.chaos.rolling

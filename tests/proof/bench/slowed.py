@@ -6,7 +6,8 @@ imported and made before the first delivery. All else that happens by the clock 
 
 import sys
 
-from worker.history import recording, teller
+from worker.broker import history
+from worker.history import pulses, recording, teller
 
 SLOWER = 200
 
@@ -14,6 +15,8 @@ SLOWER = 200
 def slow_down() -> None:
     recording.PERIOD_SECONDS *= SLOWER
     teller.TICK_SECONDS *= SLOWER
+    pulses.PERIOD_SECONDS *= SLOWER
+    history.DEPTH_SECONDS *= SLOWER
 
 
 if __name__ == "__main__":
