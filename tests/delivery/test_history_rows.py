@@ -71,6 +71,18 @@ async def test_a_success_has_a_row_with_whom_when_and_how_long(rig: MakeRig) -> 
     ]
 
 
+@pytest.mark.parametrize("failures_only", [False, True])
+async def test_a_success_whose_record_nobody_wants_has_the_same_row(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch, failures_only: bool
+) -> None:
+    whole, quick = rig(ACME), rig(ACME, failures_only=failures_only)
+    monkeypatch.setattr(quick.recorder, "delivered", lambda instance, seconds: (instance, seconds) == ("acme", 0.0))
+    for found in (whole, quick):
+        await found.take(FakeMessage(MESSAGE))
+    assert (len(whole.recorder.records), quick.recorder.records) == (1, [])
+    assert quick.history.rows == ([] if failures_only else whole.history.rows)
+
+
 async def test_a_failure_has_its_answer_and_the_number_of_the_attempt(rig: MakeRig) -> None:
     found = rig(ACME)
     found.sender.answers[ACME.url] = Answered(503, text="maintenance", content_type="text/plain")

@@ -11,7 +11,7 @@ from worker.basics.clock import Clock
 from worker.basics.moments import iso_with_offset
 from worker.basics.tasks import end
 from worker.delivery.attempt import Attempt
-from worker.delivery.history_row import row_of
+from worker.delivery.history_row import row_of, success
 from worker.delivery.open_deliveries import OpenDeliveries
 from worker.delivery.ports import History, Publisher, PublishFailed, Recorder, TooLarge
 from worker.domain.event import Event
@@ -92,7 +92,7 @@ class Settler:
         self._recorder = recorder
         self._now = now
         self._history = history
-        self._keeps_delivered = history is not None and not history.failures_only
+        self._successes = None if history is None or history.failures_only else history
         self._storing: dict[asyncio.Future[object], _Settlement] = {}
         self._holding: dict[asyncio.Future[None], _Settlement] = {}
 
@@ -122,11 +122,11 @@ class Settler:
     def _delivered(self, deliveries: OpenDeliveries, delivery: Delivery, attempt: Attempt) -> None:
         """As `_settle`, and without a settlement and a record where nobody wants them: 20,000 instructions less."""
         deliveries.closed()
-        if not self._keeps_delivered:
-            instance, seconds = delivery.event.instance, max(0.0, self._now() - delivery.past.set_out)
-            if self._recorder.delivered(instance, seconds):
-                return
-        self._record(_Settlement(deliveries, attempt.outcome, delivery.past, delivery.event, delivery, attempt))
+        now = self._now()
+        if not self._recorder.delivered(delivery.event.instance, max(0.0, now - delivery.past.set_out)):
+            self._record(_Settlement(deliveries, attempt.outcome, delivery.past, delivery.event, delivery, attempt))
+        elif self._successes is not None:
+            self._successes.add(success(delivery, attempt, now))
 
     def without_attempt(self, deliveries: OpenDeliveries, outcome: Outcome, delivery: Delivery) -> None:
         """The outcome of a delivery that was not attempted this time."""

@@ -41,9 +41,7 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "throughput-1m": lambda rig, sizes: throughput(rig, rounds=sizes.rounds, count=sizes.count // 40, size=1_000_000),
     "instructions": lambda rig, sizes: instructions(rig, count=sizes.count // 10),
     "filtered": lambda rig, sizes: filtered(rig, rounds=sizes.rounds, count=sizes.count * 2),
-    "history": lambda rig, sizes: history(
-        rig, rounds=sizes.rounds, count=sizes.count // 2, instructions=sizes.count // 10
-    ),
+    "history": lambda rig, sizes: history(rig, rounds=sizes.rounds, count=sizes.count // 2),
     "choose": lambda rig, sizes: choose(rig, rounds=sizes.rounds, count=sizes.count),
     "replay": lambda rig, sizes: replay(rig, rounds=sizes.few_rounds, events=sizes.storm, seconds=sizes.seconds),
     "latency": lambda rig, sizes: latency(

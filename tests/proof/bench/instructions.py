@@ -22,8 +22,6 @@ from tests.support.local_process import free_port
 WARM_UP = 200
 """Deliveries before the counting begins: connections, caches, what is imported late."""
 
-CALM_SECONDS, CALM_SHARE = 2.0, 0.25
-
 KINDS: dict[str, tuple[int, dict[str, str]]] = {
     "0.8 KB": (800, {}),
     "12 KB": (12_000, {}),
@@ -50,8 +48,7 @@ def instructions(rig: Rig, *, count: int) -> Iterator[str]:
 def counted(
     rig: Rig, count: int, size: int, settings: dict[str, str], module: str = "worker", warm_up: int = WARM_UP
 ) -> float:
-    """Instructions of each of `count` deliveries after `warm_up`, of `python -m MODULE run`. What its start has begun
-    beside them (the history's tables) has ended before."""
+    """Instructions of each of `count` deliveries after `warm_up`, of `python -m MODULE run`."""
     bodies = [event(f"bench-{number % 10}", size, number) for number in range(warm_up + count)]
     rig.purge()
     rig.fill(rig.events_queue, bodies[:warm_up])
@@ -61,7 +58,6 @@ def counted(
         command = [*CALLGRIND, "--instr-atstart=no", f"--log-file={log.name}", *python("-m", module, "run")]
         with Process(command, rig.environment(PYTHONHASHSEED="0", **settings)) as worker:
             _wait(worker, posts, warm_up)
-            _calm(worker)
             _switch(worker, "on")
             rig.queues.publish(rig.events_queue, bodies[warm_up:])
             _wait(worker, posts, warm_up + count)
@@ -82,17 +78,6 @@ def collected(log: Path) -> int:
 def _switch(worker: Process, instrumentation: str) -> None:
     command = ["callgrind_control", f"--instr={instrumentation}", str(worker.pid)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def _calm(worker: Process, limit: float = 120.0) -> None:
-    """Until it uses little of its core; under valgrind its clocks alone take some."""
-    deadline, used = time.monotonic() + limit, CALM_SECONDS
-    while used > CALM_SHARE * CALM_SECONDS:
-        if time.monotonic() > deadline:
-            raise LedgerError(f"the worker was not idle within {limit:.0f} s")
-        before = worker.cpu_seconds
-        time.sleep(CALM_SECONDS)
-        used = worker.cpu_seconds - before
 
 
 def _wait(worker: Process, posts: Posts, count: int, limit: float = 600.0) -> None:

@@ -2,11 +2,12 @@
 
 Decodes COUNT batches of the file BATCHES as they come from the queue, one a line, and writes five of them in a
 transaction, as it does beside 5,000 deliveries a second. For valgrind: the instructions by which two runs differ are
-the price of the rows by which they do.
+the price of the rows by which they do. Prints the CPU time, in microseconds.
 """
 
 import random
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -67,4 +68,7 @@ def _row(number: int, chance: random.Random) -> Row:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), Path(sys.argv[2]).read_bytes().splitlines()[: int(sys.argv[3])])
+    bodies = Path(sys.argv[2]).read_bytes().splitlines()[: int(sys.argv[3])]
+    began = time.process_time()
+    write(Path(sys.argv[1]), bodies)
+    print(round((time.process_time() - began) * 1e6))
