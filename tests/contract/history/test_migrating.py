@@ -16,7 +16,7 @@ from worker.stores.history.migrations import MIGRATIONS
 from worker.stores.history.schema import JOBS, LASTS, LISTENING, MINUTES, TROUBLES, VERSIONS
 from worker.stores.history.store import Store
 
-MADE_BY = {2: [TROUBLES.name], 3: [JOBS.name], 4: [LISTENING.name], 5: [MINUTES.name, LASTS.name]}
+MADE_BY = {2: [TROUBLES.name], 3: [JOBS.name], 4: [LISTENING.name], 5: [MINUTES.name, LASTS.name], 6: []}
 """Version -> the tables that came with it."""
 JOBS_SINCE = 3
 
@@ -28,10 +28,12 @@ async def test_each_older_version_gets_what_it_lacks_and_keeps_its_rows(new_hist
     await first.prepare()
     await first.write([batch(DELIVERED)])
     await first.add_job(Job("replay_1", Asked("acme", "default", NOON - 1000, NOON), NOON))
-    for version in (4, 3, 2, 1):
+    for version in (5, 4, 3, 2, 1):
         _back_to(version, uri)
+        assert not _only_the_unusual(uri)
         store = cast(Store, new_history())
         await store.prepare()
+        assert _only_the_unusual(uri) or uri.startswith(("mysql", "mariadb"))
         assert [kept.row.id for kept in (await store.page(Question(None), None, 10)).items] == [DELIVERED.id]
         assert (await store.health("acme", NOON))["default"].last_success == NOON
         assert [job.id for job in await store.jobs(None, 10)] == (["replay_1"] if version >= JOBS_SINCE else [])
@@ -42,5 +44,22 @@ def _back_to(version: int, uri: str) -> None:
     with engine.begin() as connection:
         for table in (name for made_by, names in MADE_BY.items() if made_by > version for name in names):
             connection.execute(text(f"DROP TABLE {table}"))
+        if engine.dialect.name != "mysql":
+            connection.execute(text("DROP INDEX webhook_history_outcome"))
+            connection.execute(text("CREATE INDEX webhook_history_outcome ON webhook_history (outcome, at)"))
         connection.execute(text(f"UPDATE {VERSIONS.name} SET version = {version}"))
     engine.dispose()
+
+
+def _only_the_unusual(uri: str) -> bool:
+    """Whether the index of outcomes leaves out what was delivered (version 6). MySQL has no such index."""
+    asked = {
+        "sqlite": "SELECT sql FROM sqlite_master WHERE name = 'webhook_history_outcome'",
+        "postgresql": "SELECT indexdef FROM pg_indexes WHERE indexname = 'webhook_history_outcome'",
+    }
+    engine = engine_of(parse(uri))
+    with engine.connect() as connection:
+        statement = asked.get(engine.dialect.name)
+        found = "" if statement is None else str(connection.execute(text(statement)).scalar_one())
+    engine.dispose()
+    return " WHERE " in found
