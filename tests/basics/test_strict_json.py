@@ -1,7 +1,10 @@
 """JSON text is read as its writer meant it, or refused."""
 
+import json
+
 import pytest
 
+from worker.basics.depth import MOST_LEVELS, is_deeper, levels_of_json
 from worker.basics.strict_json import NotStrict, SaidTwice, strict_json
 
 
@@ -42,3 +45,20 @@ def test_a_key_that_is_there_twice_is_refused_with_its_place(text: str, place: s
 def test_what_parsers_disagree_on_is_refused(text: str, words: str) -> None:
     with pytest.raises(NotStrict, match=words):
         strict_json(text, most_keys=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [("", 0), ("1", 0), ("[]", 1), ('{"a":[1,{"b":[]}]}', 4), ('"[["', 0), (r'["\"[[",{}]', 2), ("[[[", 3), ("]]", 0)],
+)
+def test_levels_are_counted_outside_of_strings(text: str, levels: int) -> None:
+    assert levels_of_json(text) == levels
+
+
+def test_depth_has_one_limit_whatever_pythons_own_is() -> None:
+    just, deeper = ("[" * levels + "]" * levels for levels in (MOST_LEVELS, MOST_LEVELS + 1))
+    assert not is_deeper(strict_json(just))
+    with pytest.raises(NotStrict, match="nested too deeply"):
+        strict_json(deeper)
+    assert is_deeper(json.loads(deeper))
+    assert is_deeper({"a": json.loads(just)})

@@ -189,21 +189,26 @@ async def test_a_database_that_answers_and_takes_nothing_is_tried_less_and_less(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rig = Rig(batch(0))
-    tried: list[float] = []
-    loop = asyncio.get_running_loop()
+    tries = itertools.count(1)
+    rests: list[float] = []
+    sleep = asyncio.sleep
 
     async def refusing(batches: Sequence[Batch]) -> int:
-        tried.append(loop.time())
-        if len(tried) < 7:
+        if next(tries) < 7:
             raise StoreUnavailable("it is read-only")
         return len(batches)
 
+    async def noted(seconds: float) -> None:
+        rests.append(seconds)
+        await sleep(seconds)
+
     monkeypatch.setattr(rig.store, "write", refusing)
+    monkeypatch.setattr(asyncio, "sleep", noted)
     async with rig.running():
         await rig.empty()
-    waits = [after - before for before, after in itertools.pairwise(tried)]
-    assert waits[-1] >= 0.032
-    assert waits[-1] > waits[0]
+    wanted = [module.AGAIN_SECONDS * 2**failure for failure in range(6)]
+    assert wanted[-1] >= 0.032
+    assert [seconds for seconds in rests if seconds in wanted] == wanted
 
 
 async def test_writing_rests_so_that_it_takes_its_share_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:

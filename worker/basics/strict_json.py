@@ -3,6 +3,8 @@
 import json
 from typing import Any, NoReturn
 
+from worker.basics.depth import MOST_LEVELS, levels_of_json
+
 
 class NotStrict(ValueError):
     """The text says what is wrong, to follow the name of what was read: `holds NaN, which is not JSON`."""
@@ -39,14 +41,14 @@ def strict_json(text: str, most_keys: int | None = None) -> Any:
 
 
 def _read(text: str, once: Any) -> Any:
+    if levels_of_json(text) > MOST_LEVELS:
+        raise NotStrict("is nested too deeply")
     try:
         return json.loads(text, object_pairs_hook=once, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise NotStrict(f"is not JSON: {error.msg}: line {error.lineno} column {error.colno}") from None
     except NotStrict:
         raise
-    except RecursionError:
-        raise NotStrict("is nested too deeply") from None
     except ValueError:  # the interpreter's own bound on digits
         raise NotStrict("holds a number with too many digits") from None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from worker.basics.depth import is_deeper
 from worker.domain.choosing.document import TOP_KEYS, filter_in, unknown_tops
 from worker.domain.choosing.problem import MOST_PROBLEMS, in_json
 from worker.domain.request import NOT_OVERRIDABLE
@@ -137,10 +138,9 @@ def _problem(error: Any) -> Problem:
 
 
 def _quoted(value: object) -> str:
-    try:
-        text = repr(value)
-    except RecursionError:  # JSON is parsed to a depth that repr, called further down, cannot follow
+    if is_deeper(value):  # JSON is parsed to a depth that repr, called further down, may not follow
         return "what is nested so deeply"
+    text = repr(value)
     return _AS_JSON.get(text, text[:100])
 
 

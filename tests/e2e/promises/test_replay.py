@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tests.conftest import StartWorker
 from tests.e2e.flow import Flow
 from tests.support.events import event
 from tests.support.local_process import free_port
-from tests.support.receiver import Receiver
+from tests.support.receiver import Answer, Receiver
 from tests.support.waiting import eventually
 from worker.domain.webhook import Webhook
 
@@ -138,7 +139,8 @@ async def test_a_paused_webhook_gets_what_came_meanwhile_in_order_and_its_owner_
 
 async def test_what_waits_for_a_retry_when_its_webhook_is_paused_waits_on(archived: Archived) -> None:
     """It is parked, not skipped, and comes after the resume by itself."""
-    flow, api = archived.flow, archived.api
+    flow, api, paused = archived.flow, archived.api, asyncio.Event()
+    flow.receiver.answer("/retried", Answer(500, release=paused))
     flow.receiver.always("/retried", 500)
     await flow.put_webhooks(Webhook("acme", flow.receiver.url("/retried"), id="retried", events=frozenset({"CALL"})))
     await flow.daemon.kill()
@@ -150,6 +152,7 @@ async def test_what_waits_for_a_retry_when_its_webhook_is_paused_waits_on(archiv
     await flow.publish(event("call", data={"n": 1}))
     await flow.receiver.wait_for(1, path="/retried")
     await api.call("POST", "/webhook/pause/acme?id=retried")
+    paused.set()
     await flow.daemon.wait_metric("deliveries_total", 1, outcome="Parked", reason="paused")
     assert await flow.daemon.metric("deliveries_total", outcome="Skipped", reason="paused") == 0
 
