@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer on a Debian-like machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo console run bench chaos outage rolling walks replays soak fuzz picture dist lock format clean
+.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo console run bench chaos outage rolling walks replays soak fuzz picture dist lock format clean conformance
 
 # The first of these that is new enough; `make PYTHON=/path/to/python3.12 setup` decides otherwise.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -106,6 +106,9 @@ replays: test-setup ## 100,000 events replayed through kill -9, then a webhook p
 
 soak: test-setup ## ten minutes of load and reconnects: memory, tasks and descriptors stay flat
 	@$(BIN)/python -m tests.proof.soak
+
+conformance: test-setup ## which promises of a webhook sender hold, ours unless ARGS='--target COMMAND-OR-URI'
+	@$(BIN)/python -m tests.proof.conformance $(ARGS)
 
 fuzz: test-setup ## mutated events and API requests, for two minutes
 	@$(BIN)/python -m tests.proof.fuzz

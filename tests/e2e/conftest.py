@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import StartWorker
 from tests.e2e.flow import Flow
+from tests.e2e.our_sender import OurSender
+from tests.proof.conformance.stage import Stage
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.proxy import Proxy
@@ -59,3 +61,15 @@ def flow(
 ) -> Flow:
     """Broker, receiver and worker with one webhook; through the proxy: `flow.start(RABBITMQ_URI=proxy.uri())`."""
     return Flow(broker, amqp, names, receiver, worker, webhooks)
+
+
+@pytest.fixture
+def ours(worker: StartWorker, webhooks: PutWebhooks) -> OurSender:
+    """This worker as the conformance kit sees it; `ours.daemon` once a check has started it."""
+    return OurSender(worker, webhooks)
+
+
+@pytest.fixture
+def stage(ours: OurSender, publish: PublishEvents, receiver: Receiver) -> Stage:
+    """What a check of tests/proof/conformance plays on."""
+    return Stage(ours, publish, receiver)

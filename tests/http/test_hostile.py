@@ -9,14 +9,12 @@ from contextlib import suppress
 import pytest
 
 from tests.http.sender_support import End, Pool, Replies, connected_to, pool, replying, reset, ticker, until
+from tests.support.hostile import ANSWERS, BROKEN_HEADERS, CHUNKED, CUT_BODIES, HEAD, INTERIM, OK
 from tests.support.receiver import HostileReceiver, Receiver, read_request
 from tests.support.tls import Authority
 from worker.domain.verdict import Answered, Failure, Unanswered
 from worker.http.exchange import DRAIN_BYTES, PIECE_BYTES
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-HEAD = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 CUT = Unanswered(Failure.CONNECT, "127.0.0.1 closed the connection before it answered")
 NOT_HTTP = Unanswered(Failure.CONNECT, "127.0.0.1 answered with what is not HTTP, or with too many headers")
 
@@ -35,25 +33,6 @@ def late(seconds: str) -> Unanswered:
     return Unanswered(Failure.TIMEOUT, f"no answer within {seconds} s")
 
 
-ANSWERS = {
-    "length too short": HEAD + b"content-length: 2\r\n\r\nok, and more than that",
-    "garbage after the answer": OK + b"\x00\xff garbage \r\n\r\n",
-    "a second answer that nobody asked for": OK + b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n",
-    "204 with a body": b"HTTP/1.1 204 No Content\r\n\r\nbut here it is",
-    "204 with a length": b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello",
-    "chunk size that is none": CHUNKED + b"zz\r\nok\r\n0\r\n\r\n",
-    "chunk longer than said": CHUNKED + b"2\r\nokay\r\n0\r\n\r\n",
-    "chunk of a size beyond counting": CHUNKED + b"ffffffffffffffffffff\r\nok",
-    "continue first": b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
-    "many interim answers": b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" * 200 + OK,
-    "cookies that are none": HEAD + b'set-cookie: =;;; "\xff\r\n' * 50 + b"content-length: 0\r\n\r\n",
-    "encoding that nobody knows": HEAD + b"content-encoding: zorro\r\ncontent-length: 2\r\n\r\nok",
-    "gzip that is none": HEAD + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\nok",
-    "redirect without a target": b"HTTP/1.1 200 OK\r\nlocation: http://[::1\r\ncontent-length: 0\r\n\r\n",
-    "no reason phrase": b"HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n",
-}
-
-
 @pytest.mark.parametrize("raw", ANSWERS.values(), ids=ANSWERS.keys())
 @pytest.mark.parametrize("end", End)
 @both_ways
@@ -63,16 +42,6 @@ async def test_a_status_line_counts_whatever_follows_the_headers(senders: Pool, 
         await senders.none_in_use()
         assert result == Answered(204 if b" 204 " in raw else 200)
         assert len(replies.requests) == receiver.connections == 1
-
-
-CUT_BODIES = {
-    "declared": HEAD + b"content-length: 10\r\n\r\nhalf",
-    "chunked": CHUNKED + b"4\r\nhalf\r\n",
-    "within a chunk": CHUNKED + b"8\r\nhalf",
-    "until the end": HEAD + b"\r\nhalf",
-    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhalf",
-    "nothing of it": HEAD + b"content-length: 10\r\n\r\n",
-}
 
 
 @pytest.mark.parametrize("raw", CUT_BODIES.values(), ids=CUT_BODIES.keys())
@@ -93,20 +62,6 @@ async def test_a_body_that_stops_is_left_after_a_second(sender: Pool, raw: bytes
         await replies.closed.wait()
         assert 0.9 < time.monotonic() - started < 3
         assert sender.kept == 0
-
-
-BROKEN_HEADERS = {
-    "header without a name": b": x\r\n\r\n",
-    "header without a colon": b"this is none\r\n\r\n",
-    "NUL in a value": b"x: \x00\r\n\r\n",
-    "two lengths": b"content-length: 1\r\ncontent-length: 2\r\n\r\nok",
-    "length and chunks": b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "negative length": b"content-length: -1\r\n\r\nok",
-    "1 MB in one header": b"x: " + b"a" * 1_000_000 + b"\r\n\r\n",
-    "1 MB in many headers": b"".join(b"x-%d: %s\r\n" % (n, b"a" * 1000) for n in range(1000)) + b"\r\n",
-    "10,000 headers": b"".join(b"x-%d: a\r\n" % n for n in range(10_000)) + b"content-length: 0\r\n\r\n",
-}
-INTERIM = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
 
 
 @pytest.mark.parametrize("raw", BROKEN_HEADERS.values(), ids=BROKEN_HEADERS.keys())

@@ -81,6 +81,10 @@ class Receiver:
         self._always[path] = script
 
     @property
+    def listening(self) -> bool:
+        return self._runner is not None
+
+    @property
     def connections(self) -> int:
         """Open ones."""
         server = self._runner.server if self._runner is not None else None

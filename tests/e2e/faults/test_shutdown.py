@@ -10,6 +10,9 @@ import pytest
 
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.e2e.our_sender import OurSender
+from tests.proof.conformance.checks.stopping import a_drain
+from tests.proof.conformance.stage import Stage
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.receiver import Answer, Receiver
@@ -54,24 +57,17 @@ async def test_what_is_in_flight_is_finished(
 
 
 async def test_promise_9_a_delivery_that_is_done_is_not_repeated_and_the_unfinished_one_is_parked(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
+    stage: Stage, ours: OurSender, receiver: Receiver, amqp: Amqp, names: Names
 ) -> None:
-    release = asyncio.Event()
-    await webhooks(Webhook("acme", receiver.url("/done")), Webhook("acme", receiver.url("/hangs"), id="other"))
-    receiver.answer("/hangs", Answer(release=release))
-    daemon = await worker(WORKER_DRAIN_SECONDS="0.5")
-    await publish(event())
-    await receiver.wait_for(2)
-    await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
-    assert await daemon.stop() == 0
-    release.set()
-    assert "shutdown" in await daemon.wait_for_line('"Parked"')
-    assert await amqp.depth(names.events) == 0, "not repeated whole"
-    await amqp.wait_depth(names.retries, 1)
+    async def stopped() -> None:
+        assert "shutdown" in await ours.daemon.wait_for_line('"Parked"')
+        assert await amqp.depth(names.events) == 0, "not repeated whole"
+        await amqp.wait_depth(names.retries, 1)
 
-    await worker()
-    await receiver.wait_for(2, path="/hangs")
-    await amqp.wait_depth(names.retries, 0)
+    async def finished() -> None:
+        await amqp.wait_depth(names.retries, 0)
+
+    await a_drain(stage.at(one_is_delivered=ours.delivered(1), stopped=stopped, finished=finished))
     assert len(receiver.at("/done")) == 1
     first, again = receiver.at("/hangs")
     assert first.header("webhook-id") == again.header("webhook-id")

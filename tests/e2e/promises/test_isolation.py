@@ -12,22 +12,16 @@ import pytest
 
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.e2e.our_sender import OurSender
+from tests.proof.conformance.checks.answers import EARLY, PAUSE, retry_after
+from tests.proof.conformance.checks.loss import STEADY, a_receiver_that_was_down_gets_all
+from tests.proof.conformance.stage import Stage
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.local_process import free_port
 from tests.support.receiver import Answer, Received, Receiver
 from tests.support.waiting import eventually
 from worker.domain.webhook import Webhook
-
-PAUSE = 2
-EARLY = 0.05
-"""Clocks of two processes that are compared."""
-
-STEADY = {
-    "WEBHOOK_RETRY_INITIAL_DELAY_SECONDS": "1",
-    "WEBHOOK_RETRY_USE_EXPONENTIAL_BACKOFF": "false",
-    "WEBHOOK_RETRY_MAX_ATTEMPTS": "60",
-}
 
 
 def numbers(posts: list[Received]) -> dict[str, list[int]]:
@@ -47,22 +41,17 @@ async def said(worker: StartWorker, *arguments: str) -> str:
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_retry_after_holds_the_whole_endpoint_and_no_other(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, status: int
+    stage: Stage, ours: OurSender, receiver: Receiver, status: int
 ) -> None:
-    await webhooks(Webhook("acme", receiver.url("/held")), Webhook("acme", receiver.url("/free"), id="other"))
-    receiver.answer("/held", Answer(status, {"Retry-After": str(PAUSE)}))
-    daemon = await worker(
-        WEBHOOK_RETRY_INITIAL_DELAY_SECONDS="1", WEBHOOK_RETRY_MULTIPLIER="2", WEBHOOK_RETRY_MAX_ATTEMPTS="5"
+    await retry_after(
+        stage.at(
+            answered=ours.counts("attempts_total", 1, result=f"{status // 100}xx"),
+            parked=ours.counts("deliveries_total", 1, outcome="Parked", reason="retry_after"),
+            delivered=ours.delivered(4),
+        ),
+        status,
     )
-    await publish(event(data="first"))
-    await daemon.wait_metric("attempts_total", 1, result=f"{status // 100}xx")
-    (asked,) = receiver.at("/held")
-    await publish(event(data="second"))
-    await daemon.wait_metric("deliveries_total", 1, outcome="Parked", reason="retry_after")
-    await receiver.wait_for(2, path="/free")
-    await daemon.wait_metric("deliveries_total", 4, outcome="Delivered")
-    first, *others = receiver.at("/held")
-    assert first is asked
+    asked, *others = receiver.at("/held")
     assert all(post.at >= asked.at + PAUSE - EARLY for post in others)
     assert sorted(numbers(receiver.at("/held")).values()) == [[1], [1, 2]], "the parked one is not charged"
     assert all(post.at < asked.at + PAUSE for post in receiver.at("/free")), "the other endpoint was not held"
@@ -95,22 +84,25 @@ async def test_an_open_circuit_parks_uncharged_probes_alone_and_delivers_all_aft
 
 
 async def test_a_host_that_is_down_opens_its_circuit_although_each_connect_is_tried_for_two_seconds(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver
+    stage: Stage, ours: OurSender
 ) -> None:
-    down = Receiver(port=free_port())
-    await webhooks(Webhook("acme", down.url("/down")), Webhook("other", receiver.url("/fine")))
-    daemon = await worker(**STEADY, BREAKER_OPEN_SECONDS="2")
-    await publish(*(event(data=number) for number in range(4)))
-    await daemon.wait_metric("events_received_total", 4)
-    await publish(event(instance="other"))
-    await daemon.wait_metric("attempts_total", 4, result="connect")
-    await publish(*(event(data=number) for number in range(4, 40)))
-    await daemon.wait_metric("endpoints_open", 1, timeout=2)
-    assert await daemon.metric("attempts_total", result="connect") == 10
-    async with down:
-        await daemon.wait_metric("deliveries_total", 41, outcome="Delivered", timeout=40)
+    async def refused_again() -> None:
+        await ours.daemon.wait_metric("endpoints_open", 1, timeout=2)
+        assert await ours.daemon.metric("attempts_total", result="connect") == 10
+
+    async def delivered(down: Receiver) -> None:
+        await ours.daemon.wait_metric("deliveries_total", 41, outcome="Delivered", timeout=40)
         assert len(numbers(down.at("/down"))) == 40
         assert max(max(found) for found in numbers(down.at("/down")).values()) == 2, "only ten were charged, and once"
+
+    await a_receiver_that_was_down_gets_all(
+        stage.at(
+            taken=ours.counts("events_received_total", 4),
+            refused=ours.counts("attempts_total", 4, result="connect"),
+            refused_again=refused_again,
+            delivered=delivered,
+        )
+    )
 
 
 @pytest.mark.parametrize(("setting", "outcome", "letters"), [("skip", "Skipped", 1), ("dead", "DeadLettered", 2)])

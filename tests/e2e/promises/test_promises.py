@@ -3,17 +3,22 @@ test_promises_secrets.py; promise 9: test_shutdown.py."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.e2e.our_sender import OurSender
+from tests.proof.conformance.checks.addresses import private_addresses
+from tests.proof.conformance.checks.answers import redirects
+from tests.proof.conformance.checks.identity import an_event_keeps_its_id
+from tests.proof.conformance.checks.isolation import others_are_served
+from tests.proof.conformance.checks.loss import a_killed_sender_loses_nothing
+from tests.proof.conformance.stage import Stage
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
-from tests.support.receiver import Answer, HostileReceiver, Receiver
+from tests.support.receiver import HostileReceiver, Receiver
 from tests.support.waiting import eventually
 from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
@@ -76,26 +81,14 @@ async def _outcomes(daemon: Worker) -> dict[tuple[str, str], int]:
 
 
 async def test_promise_2_a_message_is_acked_only_after_all_its_deliveries_are_settled(
-    worker: StartWorker,
-    webhooks: PutWebhooks,
-    publish: PublishEvents,
-    receiver: Receiver,
-    amqp: Amqp,
-    names: Names,
+    stage: Stage, ours: OurSender, receiver: Receiver, amqp: Amqp, names: Names
 ) -> None:
-    release = asyncio.Event()
-    await webhooks(Webhook("acme", receiver.url("/quick")), Webhook("acme", receiver.url("/hangs"), id="other"))
-    receiver.always("/hangs", Answer(release=release))
-    daemon = await worker()
-    await publish(event())
-    await receiver.wait_for(2)
-    await daemon.wait_metric("deliveries_total", 1, outcome="Delivered")
-    await daemon.kill()
-    await amqp.wait_depth(names.events, 1)  # the broker had it still, though one of the two had its 2xx
-    release.set()
-    again = await worker()
-    await again.wait_metric("deliveries_total", 2, outcome="Delivered")
-    assert await again.stop() == 0
+    async def killed() -> None:
+        await amqp.wait_depth(names.events, 1)  # the broker had it still, though one of the two had its 2xx
+
+    await a_killed_sender_loses_nothing(
+        stage.at(one_is_delivered=ours.delivered(1), killed=killed, delivered=ours.delivered(2))
+    )
     assert await amqp.depth(names.events) == 0
     quick, hangs = receiver.at("/quick"), receiver.at("/hangs")
     assert len(quick) == len(hangs) == 2, "a crash repeats, it never loses"
@@ -104,63 +97,60 @@ async def test_promise_2_a_message_is_acked_only_after_all_its_deliveries_are_se
 
 
 async def test_promise_3_the_webhook_id_names_the_event_the_instance_and_the_webhook(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
+    stage: Stage, ours: OurSender, webhooks: PutWebhooks, receiver: Receiver, amqp: Amqp, names: Names
 ) -> None:
-    await webhooks(
-        Webhook("acme", receiver.url("/acme")),
-        Webhook("acme", receiver.url("/other"), id="other"),
-        Webhook("beta", receiver.url("/beta")),
-    )
-    receiver.answer("/acme", 500)
-    daemon = await worker(**FAST)
-    body = event()
-    await publish(body)
-    await receiver.wait_for(2, path="/acme")
-    await daemon.wait_metric("deliveries_total", 2, outcome="Delivered")
+    await webhooks(Webhook("acme", receiver.url("/other"), id="other"), Webhook("beta", receiver.url("/beta")))
+    await an_event_keeps_its_id(stage.at(delivered=ours.delivered(2)))
+    daemon, body = ours.daemon, event()
+    await daemon.wait_metric("deliveries_total", 4, outcome="Delivered")
     for exchange, key, message_id, sent in (
         (names.exchange, "messages.upsert", None, body),
         ("", names.events, None, body),
         ("", names.events, "m1", body),
-        ("", names.events, "m1", event(data="another body")),
+        ("", names.events, "m1", event(data="a third body")),
         ("", names.events, "m2", body),
         ("", names.events, "m1", event(instance="beta")),
     ):
         await amqp.publish(exchange, key, sent, message_id=message_id)
         await eventually(lambda: daemon.metric("in_flight"), lambda running: running == 0, 15, "calm")
-    await daemon.wait_metric("deliveries_total", 2 + 5 * 2 + 1, outcome="Delivered")
+    await daemon.wait_metric("deliveries_total", 4 + 5 * 2 + 1, outcome="Delivered")
     acme = [post.header("webhook-id") for post in receiver.at("/acme")]
-    first, retried, repeated, other_exchange, m1, m1_again, m2 = acme
+    first, retried, another, repeated, other_exchange, m1, m1_again, m2 = acme
     assert first == retried == repeated == other_exchange
     assert m1 == m1_again
-    assert len({first, m1, m2}) == 3
+    assert len({first, another, m1, m2}) == 4
     others = {post.header("webhook-id") for post in receiver.at("/other")}
-    assert len(others) == 3
+    assert len(others) == 4
     assert not others & set(acme)
     (beta,) = receiver.at("/beta")
     assert beta.header("webhook-id") not in {*acme, *others}
 
 
 async def test_promise_4_an_endpoint_that_never_answers_changes_nothing_for_the_others(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
+    stage: Stage, ours: OurSender, receiver: Receiver
 ) -> None:
-    healthy = [f"healthy-{number}" for number in range(20)]
+    async def served(silent: HostileReceiver) -> None:
+        assert {post.path for post in receiver.requests} == {f"/healthy-{number}" for number in range(20)}
+        assert await ours.daemon.metric("attempts_total") == 20, "the silent one has answered nothing yet"
+        assert silent.connections <= 20, "no more than WORKER_ENDPOINT_CONCURRENCY"
+        await ours.daemon.wait_metric("deliveries_total", 1, outcome="Parked", reason="endpoint_busy")
 
-    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
+    await others_are_served(stage.at(served=served), "silent")
 
-    async with HostileReceiver(silence) as dead:
-        await webhooks(Webhook("dead", dead.url("/x")), *(Webhook(name, receiver.url(f"/{name}")) for name in healthy))
-        daemon = await worker()
-        await publish(*(event(instance="dead", data=number) for number in range(300)))
-        await dead.wait_for_connections(1)
-        started = time.monotonic()
-        await publish(*(event(instance=name) for name in healthy))
-        await receiver.wait_for(20)
-        assert time.monotonic() - started < 5
-        assert {post.path for post in receiver.requests} == {f"/{name}" for name in healthy}
-        assert await daemon.metric("attempts_total") == 20, "the dead one has answered nothing yet"
-        assert dead.connections <= 20, "no more than WORKER_ENDPOINT_CONCURRENCY"
-        await daemon.wait_metric("deliveries_total", 1, outcome="Parked", reason="endpoint_busy")
+
+async def test_a_redirect_is_not_followed_and_no_success(stage: Stage, ours: OurSender) -> None:
+    await redirects(stage)
+    await ours.daemon.wait_metric("deliveries_total", 5, outcome="Delivered")
+    assert await ours.daemon.metric("deliveries_total", outcome="Retried", reason="3xx") == 5
+
+
+async def test_an_address_that_is_not_allowed_is_not_reached_however_it_is_written(
+    stage: Stage, ours: OurSender
+) -> None:
+    async def refused(count: int) -> None:
+        await ours.daemon.wait_metric("deliveries_total", count, outcome="DeadLettered", reason="egress_refused")
+
+    await private_addresses(stage.at(refused=refused))
 
 
 async def test_promise_5_a_store_outage_neither_loses_nor_misroutes(

@@ -7,16 +7,14 @@ from itertools import pairwise
 
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.e2e.our_sender import OurSender
+from tests.proof.conformance.checks.loss import FAST, a_failure_is_tried_again
+from tests.proof.conformance.stage import Stage
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.receiver import Answer, Received, Receiver
 from worker.domain.webhook import Webhook
 
-FAST = {
-    "WEBHOOK_RETRY_INITIAL_DELAY_SECONDS": "1",
-    "WEBHOOK_RETRY_MULTIPLIER": "2",
-    "WEBHOOK_RETRY_MAX_ATTEMPTS": "3",
-}
 LATE_SECONDS = 1.5
 """How late an attempt may come on a busy machine; early it may not come at all."""
 
@@ -34,14 +32,11 @@ def assert_schedule(attempts: list[Received]) -> None:
 
 
 async def test_500_500_200_makes_three_posts_with_one_id_as_the_schedule_says(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
+    stage: Stage, ours: OurSender, receiver: Receiver, amqp: Amqp, names: Names
 ) -> None:
-    await webhooks(Webhook("acme", receiver.url("/flaky")), Webhook("acme", receiver.url("/fine"), id="other"))
-    receiver.answer("/flaky", 500, 500)
-    daemon = await worker(**FAST)
-    await publish(event())
-    assert_schedule(await receiver.wait_for(3, path="/flaky"))
-    await daemon.wait_metric("deliveries_total", 2, outcome="Delivered")
+    await a_failure_is_tried_again(stage.at(delivered=ours.delivered(2)))
+    daemon = ours.daemon
+    assert_schedule(receiver.at("/flaky"))
     assert len(receiver.at("/fine")) == 1, "one delivery's failure never repeats the other"
     assert await daemon.metric("deliveries_total", outcome="Retried", reason="5xx") == 2
     assert await daemon.metric("retries_published_total", delay="1") == 1

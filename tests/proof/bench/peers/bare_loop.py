@@ -8,6 +8,8 @@ Usage: python -m tests.proof.bench.peers.bare_loop AMQP_URI QUEUE RECEIVER_URL P
 
 import asyncio
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import aio_pika
 import aiohttp
@@ -15,8 +17,11 @@ import orjson
 import uvloop
 from aio_pika.abc import AbstractIncomingMessage
 
+Urls = Callable[[Any], Sequence[str]]
+"""Where an event goes, as it was decoded."""
 
-async def main(uri: str, queue_name: str, url: str, prefetch: int) -> None:
+
+async def main(uri: str, queue_name: str, urls: Urls, prefetch: int) -> None:
     connection = await aio_pika.connect(uri)
     channel = await connection.channel()
     await channel.set_qos(prefetch_count=prefetch)
@@ -25,9 +30,10 @@ async def main(uri: str, queue_name: str, url: str, prefetch: int) -> None:
 
         async def deliver(message: AbstractIncomingMessage) -> None:
             event = orjson.loads(message.body)
-            event["destination"] = url
-            async with session.post(url, json=event) as response:
-                await response.read()
+            for url in urls(event):
+                event["destination"] = url
+                async with session.post(url, json=event) as response:
+                    await response.read()
             await message.ack()
 
         await queue.consume(deliver)
@@ -35,4 +41,5 @@ async def main(uri: str, queue_name: str, url: str, prefetch: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    receivers = (sys.argv[3],)
+    uvloop.run(main(sys.argv[1], sys.argv[2], lambda _: receivers, int(sys.argv[4])))
