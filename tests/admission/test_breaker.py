@@ -23,8 +23,8 @@ from worker.domain.verdict import Answered, Failure, Result, Unanswered
         (Answered(500), Health.FAILED),
         (Answered(503), Health.FAILED),
         (Answered(500, retry_after=5), Health.FAILED),
-        (Answered(429, retry_after=5), Health.PAUSED),
-        (Answered(503, retry_after=5), Health.PAUSED),
+        (Answered(429, retry_after=5), Health.DEFERRED),
+        (Answered(503, retry_after=5), Health.DEFERRED),
         (Unanswered(Failure.TIMEOUT, ""), Health.FAILED),
         (Unanswered(Failure.CONNECT, ""), Health.FAILED),
         (Unanswered(Failure.DNS, ""), Health.FAILED),
@@ -226,7 +226,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.out.append((self.breaker.started(), canary))
 
     @precondition(lambda self: self.out)
-    @rule(pick=st.integers(0), end=st.sampled_from(["succeeded", "failed", "released", "paused"]))
+    @rule(pick=st.integers(0), end=st.sampled_from(["succeeded", "failed", "released", "deferred"]))
     def end(self, pick: int, end: str) -> None:
         epoch, canary = self.out.pop(pick % len(self.out))
         before, stale = self.breaker.state, epoch != self.breaker.epoch

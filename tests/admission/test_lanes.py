@@ -193,7 +193,7 @@ def test_a_given_up_attempt_frees_its_place() -> None:
     assert crowd[4].running
 
 
-def test_a_retry_after_pauses_the_whole_endpoint() -> None:
+def test_a_retry_after_defers_the_whole_endpoint() -> None:
     world = World()
     crowd = [world.arrive("acme") for _ in range(6)]
     world.finish(crowd[0], Answered(429, retry_after=60))
@@ -204,7 +204,7 @@ def test_a_retry_after_pauses_the_whole_endpoint() -> None:
     assert world.arrive("acme").parked is None
 
 
-def test_a_retry_after_of_ten_years_pauses_for_an_hour() -> None:
+def test_a_retry_after_of_ten_years_defers_for_an_hour() -> None:
     world = World()
     world.exchange("acme", Answered(503, retry_after=10 * 365 * 86400.0))
     assert world.arrive("acme").parked == Parked(ParkReason.RETRY_AFTER, 3645)
@@ -234,7 +234,7 @@ def test_an_egress_refusal_teaches_nothing() -> None:
     assert started([world.arrive("acme") for _ in range(9)]) == 4
 
 
-def test_a_circuit_and_a_pause_end_when_the_webhook_gets_another_url() -> None:
+def test_a_circuit_and_a_deferral_end_when_the_webhook_gets_another_url() -> None:
     world = World()
     moved = replace(webhook("a"), url="https://elsewhere.example/hook")
     world.open_circuit("a")

@@ -54,7 +54,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             assert lane.pool is Pool.QUICK or new + slow < HALF
             assert lane.pool is not Pool.SLOW or slow < HALF - HALF // 4
             assert lane.in_flight < lane.cap
-            assert self.world.clock >= lane.paused_until
+            assert self.world.clock >= lane.deferred_until
             assert lane.breaker.state is not State.OPEN
             self.starts.append((lane.webhook.instance, self.world.clock))
             take(lane)

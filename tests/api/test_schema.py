@@ -14,7 +14,7 @@ from schemathesis.config import SchemathesisConfig
 
 from tests.api.conftest import KEY
 from tests.history.fakes import row
-from worker.api.openapi import document
+from worker.api.openapi.document import document
 from worker.api.webhooks import WebhookApi
 from worker.domain.history import Batch
 from worker.domain.webhook_test import WebhookTest

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from worker.admission.attempts import Attempt, Attempts
-from worker.admission.breaker import ALIVE, FAILED, PAUSED, BreakerRules, health_of
+from worker.admission.breaker import ALIVE, DEFERRED, FAILED, BreakerRules, health_of
 from worker.admission.lanes import SLOW, Lane, Waiter
 from worker.admission.parking import LONGEST_WAIT, ParkingRules
 from worker.admission.places import Places
@@ -204,17 +204,17 @@ class EndpointAdmission:
             if breaker.failed(attempt.epoch, now):
                 self._open[lane] = None
                 self._empty(lane, now)
-        elif health is PAUSED:
+        elif health is DEFERRED:
             assert isinstance(result, Answered)
-            self._pause(attempt, result.retry_after or 0.0, now)
+            self._defer(attempt, result.retry_after or 0.0, now)
         else:
             breaker.released(attempt.epoch, now)
 
-    def _pause(self, attempt: Attempt, seconds: float, now: float) -> None:
+    def _defer(self, attempt: Attempt, seconds: float, now: float) -> None:
         lane = attempt.lane
         lane.failed(attempt.started, now)
-        lane.breaker.paused(attempt.epoch, now)
-        lane.pause(now + min(seconds, LONGEST_DELAY))
+        lane.breaker.deferred(attempt.epoch, now)
+        lane.defer(now + min(seconds, LONGEST_DELAY))
         self._empty(lane, now)
 
     def _forgive(self) -> None:
@@ -251,7 +251,7 @@ class EndpointAdmission:
             self._room.leave(lane, now, last=True).turn.park(self._parking.busy(lane, now))
 
     def _empty(self, lane: Lane, now: float) -> None:
-        """Parks what waits in the lane: its endpoint asked for a pause, or its circuit is open."""
+        """Parks what waits in the lane: its endpoint asked to wait (Retry-After), or its circuit is open."""
         while lane.waiting:
             parked = self._parking.sent_away(lane, lane.waiting[0].delivery, now)
             self._room.leave(lane, now).turn.park(parked)

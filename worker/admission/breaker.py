@@ -21,11 +21,11 @@ class Health(Enum):
 
     ALIVE = "alive"
     FAILED = "failed"
-    PAUSED = "paused"
+    DEFERRED = "deferred"
     UNKNOWN = "unknown"
 
 
-ALIVE, FAILED, PAUSED, UNKNOWN = Health.ALIVE, Health.FAILED, Health.PAUSED, Health.UNKNOWN
+ALIVE, FAILED, DEFERRED, UNKNOWN = Health.ALIVE, Health.FAILED, Health.DEFERRED, Health.UNKNOWN
 
 
 def health_of(result: Result) -> Health:
@@ -36,13 +36,13 @@ def health_of(result: Result) -> Health:
     | any other status: 2xx, 3xx, 4xx, 410 | ALIVE: a rejection is an answer | success | grows |
     | 408, 429, 5xx, timeout, connect, DNS, TLS | FAILED | failure | shrinks |
     | no tunnel through the proxy | FAILED: not charged, but no storm of retries either | failure | shrinks |
-    | 429 or 503 with Retry-After | PAUSED: the pause says all | unmoved | shrinks, paused |
+    | 429 or 503 with Retry-After | DEFERRED: Retry-After says all | unmoved | shrinks, deferred |
     | forbidden by the egress rules | UNKNOWN: nothing was sent | unmoved | unmoved |
     """
     if isinstance(result, Answered):
         status = result.status
         if result.retry_after is not None and status in HONOURS_RETRY_AFTER:
-            return PAUSED
+            return DEFERRED
         return FAILED if status >= 500 or status in _FAILED_STATUSES else ALIVE
     return UNKNOWN if result.failure is Failure.REFUSED else FAILED
 
@@ -147,8 +147,8 @@ class Breaker:
             self.open_until = now
             self.epoch += 1
 
-    def paused(self, epoch: int, now: float) -> None:
-        """An answer with Retry-After: the lane is paused anyway, and the circuit stays open if that was its canary."""
+    def deferred(self, epoch: int, now: float) -> None:
+        """An answer with Retry-After: the lane is deferred anyway; the circuit stays open if that was its canary."""
         if epoch == self.epoch and self.state is HALF_OPEN:
             self._open(now)
 

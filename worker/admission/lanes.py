@@ -63,13 +63,13 @@ class Lane:
         "breaker",
         "bucket",
         "cap",
+        "deferred_until",
         "in_flight",
         "last_pool",
         "last_used",
         "latency",
         "limit",
         "old",
-        "paused_until",
         "pool",
         "shrunk_at",
         "waiting",
@@ -89,7 +89,7 @@ class Lane:
         self.old = 0  # attempts in flight that are older than SLOW_SECONDS
         self.pool = NEW
         self.last_pool = NEW  # what its last finished attempt says
-        self.paused_until = NEVER
+        self.deferred_until = NEVER
         self.shrunk_at = NEVER
         self.last_used = now
         self.latency = _ASSUMED_LATENCY
@@ -102,7 +102,7 @@ class Lane:
         """Whether its own rules let an attempt start now; the process's places are not asked."""
         breaker = self.breaker
         closed = breaker.state is CLOSED
-        if self.in_flight >= (self.limit if closed else self.cap) or now < self.paused_until:
+        if self.in_flight >= (self.limit if closed else self.cap) or now < self.deferred_until:
             return False
         if not closed and not breaker.permits(now):
             return False
@@ -168,12 +168,12 @@ class Lane:
     def acquit(self) -> None:
         """The webhook has another URL: what the receiver there did does not count against the new one."""
         self.breaker.reset()
-        self.paused_until = NEVER
+        self.deferred_until = NEVER
         self.limit = max(self.limit, min(FIRST_LIMIT, self.cap))
 
-    def pause(self, until: float) -> None:
-        """The receiver asked for a pause (Retry-After): no attempt starts before then, monotonic seconds."""
-        self.paused_until = max(self.paused_until, until)
+    def defer(self, until: float) -> None:
+        """The receiver asked to wait (Retry-After): no attempt starts before then, monotonic seconds."""
+        self.deferred_until = max(self.deferred_until, until)
 
     def park(self, now: float, ahead: float, schedule: Schedule) -> int:
         """The delay in seconds of a delivery that is parked because the lane is full, with `ahead` before it."""
@@ -232,7 +232,7 @@ class Lane:
 
     def idle(self, now: float) -> bool:
         """Whether the lane can be forgotten without losing more than its pace."""
-        if not self.empty or now < self.paused_until or not self.breaker.clean(now):
+        if not self.empty or now < self.deferred_until or not self.breaker.clean(now):
             return False
         if self.backlog is not None:
             self.backlog.expire(now)

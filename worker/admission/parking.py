@@ -28,7 +28,7 @@ class ParkingRules:
 
     | reason | when | delay covers |
     | --- | --- | --- |
-    | retry_after | the endpoint asked for a pause | the rest of the pause |
+    | retry_after | the endpoint asked to wait (Retry-After) | the rest of that time |
     | circuit_open | open | the rest of the open time, or a tenth of the delivery's age |
     | circuit_open | a canary is out or waits for its place | a tenth of the age, 45 s at most |
     | rate_limited | its token is not due shortly | its turn among all that is parked |
@@ -42,8 +42,8 @@ class ParkingRules:
 
     def of(self, lane: Lane, delivery: Delivery, now: float) -> Parked | None:
         """Why a delivery is parked and for how long; None if it may wait in the lane."""
-        if now < lane.paused_until:
-            return self.paused(lane, now)
+        if now < lane.deferred_until:
+            return self.deferred(lane, now)
         state = lane.breaker.state
         if state is not State.CLOSED and (lane.waiting or not lane.breaker.permits(now)):
             return self.circuit_open(lane, delivery, now)
@@ -57,8 +57,8 @@ class ParkingRules:
         """The parking of a delivery that waited and shall not wait longer."""
         return self.of(lane, delivery, now) or self.busy(lane, now)
 
-    def paused(self, lane: Lane, now: float) -> Parked:
-        return Parked(ParkReason.RETRY_AFTER, self._schedule.covering(lane.paused_until - now))
+    def deferred(self, lane: Lane, now: float) -> Parked:
+        return Parked(ParkReason.RETRY_AFTER, self._schedule.covering(lane.deferred_until - now))
 
     def circuit_open(self, lane: Lane, delivery: Delivery, now: float) -> Parked:
         delay = circuit_open_delay(self._now() - delivery.past.set_out)

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from worker.api.errors import invalid
-from worker.api.openapi import document
+from worker.api.openapi.document import document
 from worker.webhooks.fields import Problem
 
 

@@ -15,7 +15,7 @@ from worker.api.errors import ApiError, errors, json_answer
 from worker.api.handlers import Handlers
 from worker.api.history import HistoryHandlers
 from worker.api.listening import listen
-from worker.api.openapi import document
+from worker.api.openapi.document import document
 from worker.api.ports import Body, Changed, Explain, RefuseUrl, Replays, Resend, SendTest, TokenOwner
 from worker.api.queries import only_known_parameters
 from worker.api.replays import ReplayHandlers

@@ -12,6 +12,7 @@ from worker.cli.store import announce, opened_store
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from worker.process.replaying import Replayer
     from worker.process.replays import Replays
     from worker.replay.jobs import Asked, Job
     from worker.webhooks.store import WritableStore
@@ -84,9 +85,9 @@ async def _carried_out(
     return _ended(options, ended)
 
 
-async def _until_ended(replayer: object, replays: "Replays", job_id: str) -> None:
+async def _until_ended(replayer: "Replayer", replays: "Replays", job_id: str) -> None:
     while True:
-        await replayer.one(job_id)  # type: ignore[attr-defined]
+        await replayer.one(job_id)
         job = await replays.job(job_id, None)
         if job is None or job.ended:
             return

@@ -86,21 +86,7 @@ async def serve_api(
     with suppress(TimeoutError):
         async with asyncio.timeout(STORE_SECONDS):
             await ready.wait()
-    policy, proxy, history = wiring.egress_policy(settings), wiring.egress_proxy(settings), asking(settings)
-    if history is not None:
-        stack.push_async_callback(history.close)
-    replays = Replays(settings, store, changed)
-    stack.push_async_callback(replays.close)
-    shared: dict[str, Any] = {
-        "refuse_url": lambda url: refuse_url(url, policy, proxy=proxy),
-        "changed": changed,
-        "send_test": wiring.webhook_tester(settings).send,
-        "explain": wiring.explainer(settings),
-        "history": history,
-        "resend": partial(_resent, settings),
-        "replays": replays,
-        "body": partial(_body, settings),
-    }
+    shared = _shared(settings, store, changed, stack)
     api = WebhookApi(
         settings.server_host,
         settings.server_port,
@@ -116,6 +102,25 @@ async def serve_api(
     except OSError as error:
         raise OSError(f"SERVER_HOST and SERVER_PORT: cannot listen: {error.strerror or error}") from error
     log.info("serving the /webhook API", extra={"host": settings.server_host, "port": port})
+
+
+def _shared(settings: Settings, store: WritableStore, changed: Changed, stack: AsyncExitStack) -> dict[str, Any]:
+    """What API and console both use, by the names of their parameters; `stack` closes it."""
+    policy, proxy, history = wiring.egress_policy(settings), wiring.egress_proxy(settings), asking(settings)
+    if history is not None:
+        stack.push_async_callback(history.close)
+    replays = Replays(settings, store, changed)
+    stack.push_async_callback(replays.close)
+    return {
+        "refuse_url": lambda url: refuse_url(url, policy, proxy=proxy),
+        "changed": changed,
+        "send_test": wiring.webhook_tester(settings).send,
+        "explain": wiring.explainer(settings),
+        "history": history,
+        "resend": partial(_resent, settings),
+        "replays": replays,
+        "body": partial(_body, settings),
+    }
 
 
 def _mounted(

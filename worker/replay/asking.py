@@ -52,22 +52,26 @@ def asked(given: Mapping[str, object], now: float) -> Asked:
 
 
 def _events(given: object, problems: dict[str, str]) -> tuple[str, ...]:
-    valid = isinstance(given, Sequence) and not isinstance(given, str) and len(given) <= MOST_EVENTS
-    if not valid or not all(isinstance(name, str) and re.fullmatch(r"[\w.\-]{1,255}", name) for name in given):  # type: ignore[attr-defined]
+    names = given if isinstance(given, Sequence) and not isinstance(given, str) else None
+    if names is None or len(names) > MOST_EVENTS or not all(_is_name(name) for name in names):
         problems["events"] = f"must be a list of at most {MOST_EVENTS} event names"
         return ()
     try:
-        return tuple(dict.fromkeys(single_event(str(name)) for name in given))  # type: ignore[attr-defined]
+        return tuple(dict.fromkeys(single_event(str(name)) for name in names))
     except ValueError as error:
         problems["events"] = f"one {error}"
         return ()
 
 
+def _is_name(given: object) -> bool:
+    return isinstance(given, str) and re.fullmatch(r"[\w.\-]{1,255}", given) is not None
+
+
 def _rate(given: object, problems: dict[str, str]) -> float | None:
     if given is None:
         return None
-    if type(given) in (int, float) and 0 < given <= FASTEST:  # type: ignore[operator]
-        return float(given)  # type: ignore[arg-type]
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 < given <= FASTEST:
+        return float(given)
     problems["rate"] = f"must be a number of events a second, above 0 and up to {FASTEST:g}"
     return None
 

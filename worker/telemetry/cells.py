@@ -69,5 +69,5 @@ class Histogram(Collector):
         buckets, total = [], 0.0
         for bound, count in zip(self._bounds, self._counts, strict=True):
             total += count
-            buckets.append((floatToGoString(bound), total))  # type: ignore[no-untyped-call]
+            buckets.append((floatToGoString(bound), total))  # type: ignore[no-untyped-call]  # the client has no types here
         yield HistogramMetricFamily(self._name, self._text, buckets=buckets, sum_value=self._sum)

@@ -31,7 +31,7 @@ class Metrics:
     """The worker's metrics in one registry. `delays` are the delay queues' seconds, `queues` the names of all."""
 
     def __init__(self, delays: Iterable[int], instances: Iterable[str] = (), queues: Iterable[str] = ()) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the client has no types here
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

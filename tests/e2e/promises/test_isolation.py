@@ -1,4 +1,4 @@
-"""Receivers that ask for a pause, fail, are gone, or cannot be reached at all: what each costs, and whom."""
+"""Receivers that ask to wait, fail, are gone, or cannot be reached at all: what each costs, and whom."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def read_ttl(value: object, place: str = "ttl_seconds") -> tuple[dict[str, float
 def _ttl_problems(key: object, seconds: object, place: str) -> list[Problem]:
     if not _is_event(key):
         return [Problem(place, f"an event name, not {in_json(key)}")]
-    if type(seconds) in (int, float) and 0 < seconds <= LONGEST_TTL:  # type: ignore[operator]
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= LONGEST_TTL:
         return []
     return [Problem(f"{place}.{key}", f"a number of seconds, above 0 and up to {LONGEST_TTL}, not {in_json(seconds)}")]
 
