@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.e2e.leftovers import assert_nothing_is_left, posts_by_id
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.receiver import Receiver
-from tests.support.worker import Worker
+from tests.support.worker import PROGRAM, Worker
 from worker.domain.webhook import Webhook
 
 
@@ -25,10 +25,12 @@ class Flow:
     put_webhooks: Callable[..., Awaitable[None]]
     daemon: Worker = field(init=False)
 
-    async def start(self, *more: Webhook, ready: bool = True, **settings: str) -> Worker:
+    async def start(
+        self, *more: Webhook, ready: bool = True, program: Sequence[str] = PROGRAM, **settings: str
+    ) -> Worker:
         """A worker for acme's webhook at the receiver's /hook and for `more`."""
         await self.put_webhooks(Webhook("acme", self.receiver.url("/hook")), *more)
-        self.daemon = await self.start_worker(ready=ready, **settings)
+        self.daemon = await self.start_worker(ready=ready, program=program, **settings)
         return self.daemon
 
     async def kill_and_start(self) -> None:

@@ -399,8 +399,8 @@ async def test_it_changes_nothing_and_sends_nothing(
     await webhooks(Webhook("acme", receiver.url("/hook")))
     await evolution("messages.upsert", key="messages.upsert", messages=1)
     before = await everything()
-    for settings in ({}, {"RABBITMQ_SOURCE": "queues"}, {"RABBITMQ_DECLARE": "false"}):
-        await doctor(**settings)
+    modes = ({}, {"RABBITMQ_SOURCE": "queues"}, {"RABBITMQ_DECLARE": "false"})
+    await asyncio.gather(*(doctor(**settings) for settings in modes))
     assert await everything() == before
     assert receiver.requests == []
 

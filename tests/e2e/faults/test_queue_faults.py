@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -12,7 +13,9 @@ from tests.e2e.leftovers import QUICK, posts_by_id
 from tests.support.amqp import Names
 from tests.support.events import event
 from tests.support.local_broker import LocalBroker
+from tests.support.worker import PROGRAM
 
+IMPATIENT = (sys.executable, "-m", "tests.e2e.faults.impatient")
 Limit = Callable[[str, str], Awaitable[None]]
 
 
@@ -45,10 +48,10 @@ async def test_a_full_delay_queue_delays_retries_and_loses_none(flow: Flow, limi
     assert flow.posts() == [2] * 6
 
 
-async def fill_the_dead_letters(flow: Flow, limited: Limit) -> None:
+async def fill_the_dead_letters(flow: Flow, limited: Limit, program: Sequence[str] = PROGRAM) -> None:
     """A worker all of whose six deliveries die, two of them into a queue that then refuses the other four."""
     flow.receiver.always("/hook", 404)
-    daemon = await flow.start()
+    daemon = await flow.start(program=program)
     await limited(flow.names.dead, "1")
     for number in range(2):
         await flow.publish(event(data=number))
@@ -68,12 +71,11 @@ async def test_a_full_dead_letter_queue_keeps_the_letters_waiting_until_there_is
     assert flow.posts() == [1] * 6
 
 
-@pytest.mark.timeout(240)  # half a minute of it is the worker's own patience
 async def test_a_queue_that_goes_on_refusing_without_a_limit_is_published_to_on_a_new_connection(
     flow: Flow, limited: Limit
 ) -> None:
     """RabbitMQ 3.10: once the limit is gone, publishers that were refused are so for ever; newer ones need no help."""
-    await fill_the_dead_letters(flow, limited)
+    await fill_the_dead_letters(flow, limited, IMPATIENT)
     await limited("nothing", "1")
     await flow.amqp.wait_depth(flow.names.dead, 6, timeout=60)
     await flow.nothing_is_left(dead=6)

@@ -14,7 +14,7 @@ from tests.support.events import event
 from tests.support.local_process import free_port
 from tests.support.receiver import Receiver
 
-CHANGES, PAUSE_SECONDS, EVENTS_A_SECOND = 200, 0.05, 100
+CHANGES, PAUSE_SECONDS, EVENTS_A_SECOND = 200, 0.025, 200
 
 
 @pytest.mark.timeout(120)

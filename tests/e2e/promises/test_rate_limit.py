@@ -7,7 +7,7 @@ from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.receiver import Receiver
 
-RATE, BURST, SECONDS = 10, 5, 6
+RATE, BURST, SECONDS = 10, 5, 3
 
 
 @pytest.mark.timeout(90)
@@ -20,7 +20,7 @@ async def test_two_replicas_together_keep_to_one_rate(
     replicas = [await worker(), await worker()]
     for replica in replicas:
         await replica.wait_metric("replicas", 2)
-    for number in range(200):
+    for number in range(100):
         await amqp.publish_event(names.exchange, "messages.upsert", event(data={"number": number}))
     await receiver.wait_for(BURST, path="/paced")
     began = receiver.at("/paced")[0].at
