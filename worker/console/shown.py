@@ -101,45 +101,42 @@ def whole_day(trend: Trend) -> Span:
     return Span(sum(hour.attempts for hour in trend.hours), sum(hour.delivered for hour in trend.hours))
 
 
-class Bar(NamedTuple):
-    """An hour of a sparkline, in its units: `failed` stands on `delivered`."""
-
-    x: int
-    delivered_y: float
-    delivered_height: float
-    failed_y: float
-    failed_height: float
-
-
-HEIGHT, STEP = 24, 5
+WIDTH, HEIGHT, STEP = 4, 24, 5
+"""Of an hour's bar in a sparkline, in its units."""
 
 
 class Spark(NamedTuple):
-    """Bars of 24 hours, the oldest first, and what they say in words."""
+    """Bars of 24 hours, the oldest first, as two paths of SVG, and what they say in words: what failed stands on what
+    was delivered. Paths, because a page of fifty webhooks has 2,400 bars: as elements they took 16 ms."""
 
-    bars: tuple[Bar, ...]
+    delivered: str
+    failed: str
     width: int
     height: int
     words: str
 
 
 def spark(hours: Sequence[Span]) -> Spark:
-    """The tallest bar is the busiest hour; an hour with any attempt can be seen."""
+    """The tallest bar is the busiest hour; an hour with any attempt can be seen, and in it any failure."""
     most = max((hour.attempts for hour in hours), default=0) or 1
-    bars = tuple(_bar(index * STEP, hour, most) for index, hour in enumerate(reversed(hours)) if hour.attempts)
+    bars = [(index * STEP, *_heights(hour, most)) for index, hour in enumerate(reversed(hours)) if hour.attempts]
     day = Span(sum(hour.attempts for hour in hours), sum(hour.delivered for hour in hours))
     words = f"last 24 hours: {number(day.attempts)} attempts, {number(day.attempts - day.delivered)} failed"
-    return Spark(bars, len(hours) * STEP, HEIGHT, words)
+    delivered = "".join(_bar(x, HEIGHT, height) for x, height, _ in bars if height)
+    failed = "".join(_bar(x, HEIGHT - below, height) for x, below, height in bars if height)
+    return Spark(delivered, failed, len(hours) * STEP, HEIGHT, words)
 
 
-def _bar(x: int, hour: Span, most: int) -> Bar:
+def _heights(hour: Span, most: int) -> tuple[float, float]:
     height = max(HEIGHT * hour.attempts / most, 2.0)
     delivered = height * hour.delivered / hour.attempts
     if hour.delivered < hour.attempts:
-        delivered = min(delivered, height - 1.5)
-    delivered = max(delivered, 0.0)
-    failed = height - delivered
-    return Bar(x, round(HEIGHT - delivered, 2), round(delivered, 2), round(HEIGHT - height, 2), round(failed, 2))
+        delivered = max(min(delivered, height - 1.5), 0.0)
+    return delivered, height - delivered
+
+
+def _bar(x: int, foot: float, height: float) -> str:
+    return f"M{x} {foot:.1f}h{WIDTH}v-{height:.1f}h-{WIDTH}z"
 
 
 def is_stored(webhook_id: str) -> bool:

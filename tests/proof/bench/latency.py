@@ -10,7 +10,7 @@ from tests.proof.bench.ledger import Arrival, Receiver, check, percentile, rate
 from tests.proof.bench.peers import BARE_LOOP, bare_loop
 from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.queues import LATE_SECONDS
-from tests.proof.bench.rig import PEERS, Rig
+from tests.proof.bench.rig import PEERS, Rig, verdict
 from tests.proof.bench.sampling import event, spread
 from tests.proof.bench.visitors import KEY, visitors
 from tests.support.local_process import free_port
@@ -62,6 +62,12 @@ class Round:
     late: float
 
 
+ALONE = Case("50 %, with history", 0.5, history=True)
+VISITED = Case("50 %, with history and three people at the console", 0.5, history=True, visitors=3)
+CLOSE_MS = 5
+"""That people at the console may add to p99."""
+
+
 def cases(most_instances: int) -> list[Case]:
     return [
         Case("10 % of the maximum", 0.1),
@@ -73,8 +79,8 @@ def cases(most_instances: int) -> list[Case]:
         Case("receivers answer after 50 ms", 0.1, wait_ms=50, most=STEADY),
         Case("receivers answer after 500 ms", 0.1, wait_ms=500, most=STEADY),
         Case("50 %, 10 % of the endpoints are bad", 0.5, bad=True),
-        Case("50 %, with history", 0.5, history=True),
-        Case("50 %, with history and three people at the console", 0.5, history=True, visitors=3),
+        ALONE,
+        VISITED,
     ]
 
 
@@ -92,6 +98,21 @@ def latency(rig: Rig, *, rounds: int, count: int, seconds: float, most_instances
         "refuse connections; the latency is that of the others.\n"
     )
     yield from _table(rows, maximum)
+
+
+def visited(rig: Rig, *, rounds: int, count: int, seconds: float) -> Iterator[str]:
+    """The two rows that tell what people at the console cost, in turns."""
+    rows: dict[Case, list[Round]] = {ALONE: [], VISITED: []}
+    with Receiver() as receiver:
+        maximum = median(_maximum(rig, receiver, count) for _ in range(rounds))
+        for _ in range(rounds):
+            for case, found in rows.items():
+                found.append(_round(rig, receiver, case, case.share * maximum, seconds))
+    yield f"0.8 KB events to 100 instances, {rounds} rounds of {seconds:g} s each in turns, median (min-max).\n"
+    yield from _table(rows, maximum)
+    p99 = {case: median(percentile(one.latencies, 99) for one in found) for case, found in rows.items()}
+    added = p99[VISITED] - p99[ALONE]
+    yield f"\np99 with people at the console: {added:+.1f} ms ({CLOSE_MS} at most: {verdict(added <= CLOSE_MS)})."
 
 
 def _maximum(rig: Rig, receiver: Receiver, count: int) -> float:

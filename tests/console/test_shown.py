@@ -1,0 +1,18 @@
+"""How the console words and draws what it shows."""
+
+from worker.console.shown import HEIGHT, spark
+from worker.history.store import Span
+
+QUIET = [Span(0, 0)] * 21
+
+
+def test_a_sparkline_has_the_oldest_hour_first_and_shows_each_failure() -> None:
+    found = spark([Span(100, 100), Span(50, 0), Span(1000, 999), *QUIET])
+    assert found.delivered == "M105 24.0h4v-22.5h-4zM115 24.0h4v-2.4h-4z"
+    assert found.failed == "M105 1.5h4v-1.5h-4zM110 24.0h4v-2.0h-4z"
+    assert (found.width, found.height) == (120, HEIGHT)
+    assert found.words == "last 24 hours: 1,150 attempts, 51 failed"
+
+
+def test_a_day_without_attempts_is_an_empty_line() -> None:
+    assert spark([Span(0, 0)] * 24)[:2] == ("", "")
