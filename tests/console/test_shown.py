@@ -14,5 +14,11 @@ def test_a_sparkline_has_the_oldest_hour_first_and_shows_each_failure() -> None:
     assert found.words == "last 24 hours: 1,150 attempts, 51 failed"
 
 
+def test_what_succeeded_whole_has_no_failure_however_it_is_rounded() -> None:
+    for attempts in range(1, 400):
+        found = spark([Span(attempts, attempts), Span(397, 396), *QUIET])
+        assert (found.failed.count("M"), "--" in found.failed + found.delivered) == (1, False)
+
+
 def test_a_day_without_attempts_is_an_empty_line() -> None:
     assert spark([Span(0, 0)] * 24)[:2] == ("", "")

@@ -129,9 +129,9 @@ def spark(hours: Sequence[Span]) -> Spark:
 
 def _heights(hour: Span, most: int) -> tuple[float, float]:
     height = max(HEIGHT * hour.attempts / most, 2.0)
-    delivered = height * hour.delivered / hour.attempts
-    if hour.delivered < hour.attempts:
-        delivered = max(min(delivered, height - 1.5), 0.0)
+    if hour.delivered == hour.attempts:
+        return height, 0.0
+    delivered = max(min(height * hour.delivered / hour.attempts, height - 1.5), 0.0)
     return delivered, height - delivered
 
 
