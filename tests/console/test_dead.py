@@ -171,10 +171,13 @@ async def test_an_owner_reaches_its_own_letters_alone(served: Console) -> None:
 
 
 async def test_a_letter_is_shown_as_text(served: Console) -> None:
-    shown = {"letter": {**LETTER, "error": HOSTILE}, "headers": {"x": HOSTILE}, "body": {"<img src=x>": HOSTILE}}
+    picture = [{"base64": "QUFB" * 1200}]
+    body = {"<img src=x>": HOSTILE, "data": picture}
+    shown = {"letter": {**LETTER, "error": HOSTILE}, "headers": {"x": HOSTILE}, "body": body}
     _, visitor = await visited(served, Ended(0, json.dumps(shown).encode(), ""))
     seen = await visitor.get("/dead/letter?id=-x")
     assert seen.heading == "rejected"
+    assert f'"base64": "{"QUFB" * 50}... (4,800 characters)"' in seen.words
     assert not [bad for bad in ("<script>alert", "<img src=x", "\u202e") if bad in seen.text]
     assert served.commands == [("dead", "show", "--json", "--", "-x")]
     _, visitor = await visited(served, Ended(1, b"", "no letter with the id x"))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.console.conftest import FAILED, HOSTILE, ROW, Console, MakeConsole, remember
-from worker.console.overview import MOST_FAILING, Hour, answer, hour_of
+from worker.console.overview import MOST_FAILING, EndpointHour, Hour, answer, hour_of
 from worker.console.ports import Backlog, BrokerAway
 from worker.history.store import HistoryStore, Span, Tally
 
@@ -57,6 +57,8 @@ async def test_what_cannot_be_asked_is_said(served: Console, make_console: MakeC
         (Backlog(9, 0, 0, 1, 300.0), Hour(span=Span(1, 1)), "It is behind"),
         (QUIET, Hour(ours=(("self_fault", 1),)), "Something is ours"),
         (QUIET, Hour(span=Span(2, 2)), "Delivering"),
+        (QUIET, Hour(span=Span(2, 0), failing=(EndpointHour("a", "b"),)), "Nothing gets through"),
+        (QUIET, Hour(span=Span(2, 1), failing=(EndpointHour("a", "b"),)), "Delivering, but 1 webhook fails"),
         (QUIET, None, "It consumes"),
         (None, Hour(span=Span(2, 2)), "Delivering"),
     ],

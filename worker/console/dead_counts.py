@@ -20,6 +20,8 @@ UNTIL = "until"
 
 FILTERS = ("instance", "webhook", "reason", "event", "since")
 LONGEST = 300
+LONGEST_TEXT, BEGINNING = 4000, 200
+"""Characters of a text in a body; a picture has a hundred thousand."""
 
 DOES = {"redrive": "Send {} again", "purge": "Delete {} for good"}
 DID = {"redrive": "{} sent back to work.", "purge": "{} deleted."}
@@ -143,5 +145,18 @@ def object_in(text: bytes) -> dict[str, Any] | None:
 
 
 def pretty(value: object) -> str:
-    """Indented JSON; text as it is."""
-    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    """Indented JSON, or text; of a text in it that nobody reads, such as a picture in base64, the beginning."""
+    found = shortened(value)
+    return found if isinstance(found, str) else orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
+
+
+def shortened(value: object) -> object:
+    """JSON types, with the beginning of each text that is longer than LONGEST_TEXT."""
+    match value:
+        case str() if len(value) > LONGEST_TEXT:
+            return f"{value[:BEGINNING]}... ({shown.number(len(value))} characters)"
+        case dict():
+            return {name: shortened(each) for name, each in value.items()}
+        case list():
+            return [shortened(each) for each in value]
+    return value

@@ -108,9 +108,15 @@ def _by_receivers(hour: Hour) -> shown.State:
     failing = len(hour.failing) + hour.more_failing
     if hour.ours:
         return shown.State("warn", "Something is ours", "Deliveries wait for a fault that is no receiver's")
+    if failing and not hour.span.delivered:
+        return shown.State("bad", "Nothing gets through", "Each attempt within the hour failed; what came is kept")
     if failing:
         whom = "1 webhook fails" if failing == 1 else f"{failing} webhooks fail"
-        return shown.State("warn", f"Delivering, but {whom}", "What fails is retried; the others notice nothing of it")
+        return shown.State(
+            "warn",
+            f"Delivering, but {whom}",
+            "What fails is tried again, or kept as a dead letter; the others notice nothing of it",
+        )
     if not hour.span.attempts:
         return shown.State("ok", "Ready", "No delivery was attempted within the hour")
     return shown.State("ok", "Delivering", "Every webhook that was tried within the hour took its newest delivery")

@@ -159,7 +159,8 @@ def state_of(job: Job) -> shown.State:
     if not job.asked.dry_run and (job.sent or job.ended):
         said.append(f"{shown.number(job.sent)} sent")
     text = ", ".join(said) or "The archive is asked"
-    return shown.State(tone, word, ". ".join([text, *filter(None, (job.gone, job.error))]))
+    more = (each[:1].upper() + each[1:] for each in (job.gone, job.error) if each)
+    return shown.State(tone, word, ". ".join([text, *more]))
 
 
 def _to_send(count: int) -> str:

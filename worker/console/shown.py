@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from worker.basics.moments import moment_of
 from worker.domain.notices.receivers import PREFIX as NOTICE
 from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.history.store import Span, Trend
@@ -36,6 +37,11 @@ def moment(ms: float, now: float) -> Moment:
     age = now - ms / 1000
     ago = "in " + duration(-age) if age <= -1 else "now" if age < 1 else f"{duration(age)} ago"
     return Moment(ago, f"{at:%Y-%m-%d %H:%M:%S} UTC", at.isoformat(timespec="milliseconds"))
+
+
+def exact(text: str) -> str:
+    """An ISO time as people read it."""
+    return moment(moment_of(text) * 1000, 0).exact
 
 
 def number(value: float) -> str:

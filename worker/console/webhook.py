@@ -140,7 +140,7 @@ class WebhookPages:
             raise web.HTTPNotFound
         await self._parts.changed(webhook.instance, rotated.revision)
         until = (
-            f"The old one signs beside it until {rotated.old_until}."
+            f"The old one signs beside it until {shown.exact(rotated.old_until)}."
             if rotated.old_until
             else "It alone signs from now on."
         )

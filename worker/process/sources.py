@@ -169,7 +169,7 @@ def _file(settings: Settings) -> WebhookSource:
 
 
 def _in_evolution(settings: Settings) -> str:
-    return EVOLUTIONS_OWN if settings.evolution_take_all else f"{EVOLUTIONS_OWN}, its url as worker+https://..."
+    return EVOLUTIONS_OWN if settings.evolution_take_all else f"{EVOLUTIONS_OWN}, its url as worker+https://HOST/PATH"
 
 
 KINDS = {
