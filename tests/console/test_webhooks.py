@@ -54,7 +54,7 @@ async def test_the_list_says_who_is_well(served: Console, store: SqlStore, histo
     assert (
         seen.words.index("acme / default") < seen.words.index("loja / default") < seen.words.index("an-off / default")
     )
-    assert "Of all 3, 2 are well, quiet or disabled" in seen.words
+    assert "Of all 3, 2 are well, quiet, paused or disabled" in seen.words
     assert re.search(
         r"acme / default https://\*\*\*@hooks.example/in Failing .* 0 % of 1 0 % of 1 1 min ago", seen.words
     )

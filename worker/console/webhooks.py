@@ -104,9 +104,8 @@ def answer(lines: Sequence[Line], find: str, *, whole: bool) -> shown.State:
     if not bad:
         return shown.State("ok", "None fails", f"{which}, none has failed lately")
     tone = "bad" if counts["Failing"] else "warn"
-    return shown.State(
-        tone, f"{' and '.join(bad)}", f"{which}, {well} {'is' if well == 1 else 'are'} well, quiet or disabled"
-    )
+    are = "is" if well == 1 else "are"
+    return shown.State(tone, " and ".join(bad), f"{which}, {well} {are} well, quiet, paused or disabled")
 
 
 _WORST_FIRST = ("bad", "warn", "ok", "off")
