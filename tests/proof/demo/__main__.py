@@ -46,7 +46,7 @@ def main() -> int:
         screen.say("", f"FAILED: {error}")
         return 1
     screen.say("", f"All of it was seen, in {screen.seconds:.0f} s, and nothing is left behind.")
-    screen.say("To look at such traffic in a browser, for as long as you like: make console")
+    screen.say("A day of such traffic in a browser: make console")
     return 0
 
 

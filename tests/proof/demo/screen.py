@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
@@ -31,6 +32,20 @@ class Screen:
     def seconds(self) -> float:
         """Since the demo began."""
         return time.monotonic() - self._started
+
+    @property
+    def is_watched(self) -> bool:
+        """Somebody sits at a terminal, and can answer."""
+        return sys.stdin.isatty() and sys.stdout.isatty()
+
+    async def enter(self) -> None:
+        """Until the Enter key is pressed. No thread reads, so that Ctrl-C ends it at once."""
+        pressed = asyncio.Event()
+        asyncio.get_running_loop().add_reader(sys.stdin, pressed.set)
+        try:
+            await pressed.wait()
+        finally:
+            asyncio.get_running_loop().remove_reader(sys.stdin)
 
     def say(self, *lines: str) -> None:
         for line in lines:

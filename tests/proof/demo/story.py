@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import aiohttp
 import jwt
 
+from tests.console.conftest import Visitor
 from tests.proof.demo.screen import NotSeen, Screen
 from tests.support.amqp import Amqp, Names
 from tests.support.captures import EVOLUTION_1, EVOLUTION_2, Captured, load
-from tests.support.local_process import watch_over
+from tests.support.local_process import free_port, watch_over
 from tests.support.receiver import Answer, Received, Receiver
+from tests.support.waiting import eventually
 from tests.support.worker import Worker
 from worker.domain.names import canonical
 
@@ -29,6 +32,7 @@ GLOBAL_KEY, INSTANCE_KEY = b"B6D711FCDE4D4FD5936544120E713976", b"EAAG"
 PACE_SECONDS = 0.2
 """Between two events, so that eyes can follow."""
 
+CONSOLE_KEY = "demo"
 FLAKY, REFUSED = "/acme/messages-upsert", b'"reactionMessage"'
 JWT_KEY = "a key that acme shares with its receiver"
 ACME_HEADERS = ("--header", "X-Tenant: acme", "--header", f"jwt_key: {JWT_KEY}")
@@ -50,6 +54,10 @@ class WatchedReceiver(Receiver):
         return answer
 
 
+async def words_of(visitor: Visitor) -> str:
+    return (await visitor.get()).words
+
+
 @dataclass
 class Story:
     """The parts that all acts need. `folder` is for the database; `names` are nobody else's on the broker."""
@@ -60,6 +68,7 @@ class Story:
     names: Names
     folder: Path
     receiver: WatchedReceiver
+    port: int = field(default_factory=free_port)
     acme: list[Captured] = field(default_factory=lambda: load(EVOLUTION_2))
     loja: list[Captured] = field(default_factory=lambda: load(EVOLUTION_1))
 
@@ -74,6 +83,7 @@ class Story:
             await self.deliver()
             await self.redrive()
             await self.show_counters(worker)
+            await self.show_console()
             await self.stop(worker)
 
     async def deliver(self) -> None:
@@ -122,6 +132,21 @@ class Story:
             + "{:.0f} delivered + {:.0f} skipped + {:.0f} dead-lettered".format(*ends),
             started + 1 == sum(ends) and ends[0] == delivered,
         )
+
+    async def show_console(self) -> None:
+        """In a terminal it stays until somebody has looked; elsewhere it is seen to answer."""
+        screen, address = self.screen, f"http://127.0.0.1:{self.port}/console"
+        screen.title("The same in a browser")
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+            visitor = Visitor(f"http://127.0.0.1:{self.port}", session)
+            await visitor.log_in(CONSOLE_KEY)
+            delivered = f"of {len(self.deliveries) + 3} attempts"
+            await eventually(lambda: words_of(visitor), lambda words: delivered in words, 15, "the console's count")
+        screen.check(f"the overview counts what happened: {delivered}", True)
+        screen.say(f"{address}   key: {CONSOLE_KEY}")
+        if screen.is_watched:
+            screen.say("Look at it; Enter ends the demo.")
+            await screen.enter()
 
     async def stop(self, worker: Worker) -> None:
         self.screen.title("SIGTERM")
@@ -191,6 +216,8 @@ class Story:
             "WEBHOOK_GLOBAL_URL": self.receiver.url("/global"),
             "WEBHOOK_GLOBAL_WEBHOOK_BY_EVENTS": "true",
             "LOG_FORMAT": "text",
+            "AUTHENTICATION_API_KEY": CONSOLE_KEY,
+            "SERVER_PORT": str(self.port),
             **{f"WEBHOOK_EVENTS_{canonical(name)}": "true" for name in self.heard_globally},
             **self.names.environment(),
         }
