@@ -24,8 +24,8 @@ THREADS = 4
 """Blocking calls at a time: a write, a tidying and two questions."""
 
 GATHER_SECONDS = 0.5
-"""For SQLite, where a transaction writes each page it has touched, of ten indexes: a row costs 40 to 55 us among
-thousands, and 80 among 500. Trade-off: history is half a second later; a replay waits three seconds for it."""
+"""For SQLite, where a transaction writes each page it has touched, of each index: a row costs 20 us among thousands,
+and 80 among 500. Trade-off: history is half a second later; a replay waits three seconds for it."""
 
 T = TypeVar("T")
 
