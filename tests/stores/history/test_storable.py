@@ -57,6 +57,10 @@ def test_rows_of_the_past_are_left_out_and_those_of_the_future_are_of_now() -> N
     assert refused == 0
 
 
+def test_a_batch_without_rows_has_none() -> None:
+    assert columns_of(batch(), 0, NOON) == ([], 0)
+
+
 def test_every_filter_has_an_index_that_gives_its_page_in_order() -> None:
     asked = {field.name for field in fields(Question)} - {"owner", "since", "until"}
     assert set(FILTERED) == asked

@@ -40,7 +40,7 @@ def columns_of(batch: Batch, oldest: int, now: int) -> tuple[list[Columns], int]
     All three times are Unix ms. A row of a clock that is more than AHEAD_DAYS ahead is kept under `now`.
     """
     replica = batch.replica if is_name("replica", batch.replica) else _shortened(batch.replica)
-    if _are_plain(batch.rows, oldest, now):
+    if batch.rows and _are_plain(batch.rows, oldest, now):
         return [(replica, *row) for row in batch.rows], 0
     written = [_storable(row, now) for row in batch.rows if row.at >= oldest]
     rows: list[Columns] = [(replica, *row) for row in written if row is not None]
