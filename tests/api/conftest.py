@@ -12,9 +12,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from tests.api.told import Told
 from worker.api.webhooks import WebhookApi
-from worker.domain.webhook import Webhook
-from worker.domain.webhook_test import WebhookTest
 from worker.http.egress import EgressPolicy, refuse_url
 from worker.stores.own.store import SqlStore
 
@@ -33,7 +32,7 @@ class Answered:
 
 
 @dataclass
-class Api:
+class Api(Told):
     """A running server and what it said to the rest of the worker. `store_calls` may replace the store."""
 
     store: Any
@@ -42,10 +41,6 @@ class Api:
     resend: Any = None
     host: str = "127.0.0.1"
     base: str = ""
-    changes: list[tuple[str, int]] = field(default_factory=list)
-    slept: list[float] = field(default_factory=list)
-    sent: list[tuple[Webhook, bytes]] = field(default_factory=list)
-    trial: WebhookTest = field(default_factory=lambda: WebhookTest(200, 12.34, b"thanks"))
     monotonic: float = 1000.0
     server: WebhookApi = field(init=False)
     session: aiohttp.ClientSession = field(init=False)
@@ -57,14 +52,14 @@ class Api:
             self.store,
             KEY,
             refuse_url=self._refuse_url,
-            changed=self._changed,
-            send_test=self._send_test,
+            changed=self.changed,
+            send_test=self.send_test,
             token_owner=self.token_owner,
             history=self.history,
             resend=self.resend,
             now=lambda: 1_795_000_000.123,
             monotonic=lambda: self.monotonic,
-            sleep=self._sleep,
+            sleep=self.sleep,
         )
         self.base = f"http://127.0.0.1:{await self.server.start()}"
         self.session = aiohttp.ClientSession()
@@ -103,17 +98,6 @@ class Api:
 
     async def _refuse_url(self, url: str) -> object | None:
         return await refuse_url(url, EgressPolicy(), _addresses)
-
-    async def _changed(self, instance: str, revision: int) -> None:
-        self.changes.append((instance, revision))
-
-    async def _send_test(self, webhook: Webhook, event: bytes) -> WebhookTest:
-        self.sent.append((webhook, event))
-        return self.trial
-
-    async def _sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        await asyncio.sleep(0)
 
 
 async def _addresses(host: str) -> list[str]:

@@ -17,6 +17,7 @@ import pytest
 from yarl import URL
 
 from tests.api.conftest import KEY, TOKENS, migrated, store
+from tests.api.told import Told
 from worker.api.auth import Authentication, Failures
 from worker.api.saving import Saving
 from worker.api.webhooks import WebhookApi
@@ -24,8 +25,6 @@ from worker.console.app import console
 from worker.console.ports import Backlog, BrokerAway, Ended, OnLine, Parts
 from worker.domain.explain import explain
 from worker.domain.history import Batch, Row
-from worker.domain.webhook import Webhook
-from worker.domain.webhook_test import WebhookTest
 from worker.history.asking import Asking
 from worker.history.store import HistoryStore
 from worker.stores.history.store import history_store
@@ -115,7 +114,7 @@ class Visitor:
 
 
 @dataclass
-class Console:
+class Console(Told):
     """A running API with its console, and what the rest of the worker was asked."""
 
     store: Any
@@ -123,10 +122,6 @@ class Console:
     elsewhere: str | None = None
     backlog: Backlog | BrokerAway = field(default_factory=lambda: Backlog(12, 3, 2, 2, 1.5))
     now: float = NOW
-    changes: list[tuple[str, int]] = field(default_factory=list)
-    slept: list[float] = field(default_factory=list)
-    sent: list[tuple[Webhook, bytes]] = field(default_factory=list)
-    trial: WebhookTest = field(default_factory=lambda: WebhookTest(200, 12.34, b"thanks"))
     resend: Any = None
     replays: Any = None
     body: Any = None
@@ -145,10 +140,10 @@ class Console:
             self.store,
             KEY,
             refuse_url=_refused,
-            changed=self._changed,
-            send_test=self._send_test,
+            changed=self.changed,
+            send_test=self.send_test,
             token_owner=self._owner,
-            sleep=self._sleep,
+            sleep=self.sleep,
             mounted={"/console": self._console},
         )
         self.base = f"http://127.0.0.1:{await self.server.start()}"
@@ -174,9 +169,9 @@ class Console:
         parts = Parts(
             store=self.store,
             elsewhere=self.elsewhere,
-            saving=Saving(self.store, _refused, self._changed),
-            changed=self._changed,
-            send_test=self._send_test,
+            saving=Saving(self.store, _refused, self.changed),
+            changed=self.changed,
+            send_test=self.send_test,
             explain=lambda content, webhooks, _: explain(content, webhooks, None, self.now),
             resend=self.resend,
             replays=self.replays,
@@ -200,16 +195,6 @@ class Console:
 
     async def _owner(self, token: str) -> str | None:
         return self.tokens.get(token)
-
-    async def _changed(self, instance: str, revision: int) -> None:
-        self.changes.append((instance, revision))
-
-    async def _send_test(self, webhook: Webhook, event: bytes) -> WebhookTest:
-        self.sent.append((webhook, event))
-        return self.trial
-
-    async def _sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
 
 
 async def _refused(url: str) -> object | None:
