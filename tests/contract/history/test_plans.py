@@ -39,6 +39,7 @@ def page(after: Cursor | None = None, **asked: Any) -> Ask:
 
 QUESTIONS: dict[str, tuple[Ask, int]] = {
     "trends of a page of webhooks": (lambda history: history.trends(LIST, NOON), 2 * 1440 + PAGE * 20),
+    "trends of webhooks beside a busy one": (lambda history: history.trends(LIST[1:], NOON), PAGE * 20),
     "health": (lambda history: history.health(BUSY, NOON), 2 * 1440),
     "an hour's newest rows": (lambda history: history.tallies(None, NOON - DAY, PAGE), MOST),
     "an owner's": (lambda history: history.tallies(BUSY, NOON - DAY, PAGE), MOST),
@@ -151,5 +152,5 @@ async def test_a_page_reads_a_pages_worth(filled: Postgresql | Sqlite) -> None:
     finally:
         await history.close()
     assert {name: found for name, found in read.items() if sum(found.values()) > QUESTIONS[name][1]} == {}
-    for name in ("trends of a page of webhooks", "health"):
+    for name in ("trends of a page of webhooks", "trends of webhooks beside a busy one", "health"):
         assert read[name].keys() <= {"webhook_history_minutes", "webhook_history_lasts"}, read[name]
