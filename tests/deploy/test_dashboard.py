@@ -138,7 +138,9 @@ async def scraped(
 ) -> AsyncIterator[tuple[Worker, Prometheus]]:
     for name in ("acme", "flaky", "refuses"):
         await webhooks(Webhook(name, receiver.url(f"/{name}")))
-    daemon = await worker(METRICS_INSTANCES="acme", WEBHOOK_RETRY_INITIAL_DELAY_SECONDS="1", ARCHIVE="true")
+    daemon = await worker(
+        ORDER="true", METRICS_INSTANCES="acme", WEBHOOK_RETRY_INITIAL_DELAY_SECONDS="1", ARCHIVE="true"
+    )
     prometheus = Prometheus([f"127.0.0.1:{daemon.metrics_port}"], rules=[RULES])
     try:
         await asyncio.to_thread(prometheus.start)

@@ -38,6 +38,10 @@ class Names:
         return f"{self.prefix}.dead"
 
     @property
+    def ordered(self) -> str:
+        return f"{self.prefix}.ordered"
+
+    @property
     def config(self) -> str:
         return f"{self.prefix}.config"
 
@@ -165,7 +169,9 @@ class Amqp:
     async def delete(self, names: Names) -> None:
         """All queues and exchanges of a test; those that do not exist are no error."""
         channel = await self._underlay()
-        queues = [names.events, names.retries, names.dead, names.history, names.archive, *map(names.retry, RETRY_STEPS)]
+        ordered = [names.ordered, *(f"{names.ordered}.{number}" for number in range(1, 4))]
+        beside = [names.history, names.archive, *ordered]
+        queues = [names.events, names.retries, names.dead, *beside, *map(names.retry, RETRY_STEPS)]
         await asyncio.gather(*(channel.queue_delete(queue) for queue in queues))
         await asyncio.gather(*(channel.exchange_delete(name) for name in (names.exchange, names.config)))
 

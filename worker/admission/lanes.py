@@ -10,7 +10,7 @@ from worker.admission.rate import TokenBucket
 from worker.delivery.ports import Turn
 from worker.domain.backoff import Schedule
 from worker.domain.routing import Delivery
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import UNORDERED, Webhook
 
 FIRST_LIMIT = 4
 """Attempts at once that a new endpoint gets before it has shown anything."""
@@ -191,7 +191,11 @@ class Lane:
         self.limit_rate(share, now)
 
     def limit_rate(self, share: float, now: float) -> None:
-        """Bring the token bucket in step with the webhook; `share` is this process's part of the rate."""
+        """Bring the token bucket in step with the webhook; `share` is this process's part of the rate.
+
+        What is delivered in order comes from one process alone.
+        """
+        share = share if self.webhook.order == UNORDERED else 1.0
         limit = self.webhook.rate_limit
         if limit is None:
             self.bucket = None

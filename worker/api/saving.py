@@ -56,6 +56,8 @@ class Saving:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         now: Clock = time.time,
         enabling: Enabling = leave,
+        *,
+        orders: bool = False,
     ) -> None:
         self._store = store
         self._enabling = enabling
@@ -63,6 +65,7 @@ class Saving:
         self._changed = changed
         self._random_bytes = random_bytes
         self._now = now
+        self._orders = orders
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def save(self, asked: Asked) -> Saved:
@@ -102,7 +105,7 @@ class Saving:
         problems = _masks_left(fields)
         webhook: Webhook | None = None
         try:
-            webhook = set_from(fields, existing, self._now())
+            webhook = set_from(fields, existing, self._now(), orders=self._orders)
         except InvalidWebhook as error:
             webhook, remaining = _switched_off(fields, error.problems)
             problems += remaining

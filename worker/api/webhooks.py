@@ -45,7 +45,7 @@ class WebhookApi:
 
     `api_key` (AUTHENTICATION_API_KEY) reaches everything and must not be empty. With `token_owner` an instance's
     own token is accepted too, and reaches that instance only. Without `history` none is kept. `mounted`: what else is
-    served, by its path.
+    served, by its path. `orders`: whether the workers deliver in order (ORDER).
     """
 
     def __init__(
@@ -65,13 +65,15 @@ class WebhookApi:
         replays: Replays | None = None,
         body: Body | None = None,
         mounted: Mapping[str, Mount] | None = None,
+        orders: bool = False,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._host = host
         self._port = port
-        saving = Saving(store, refuse_url, changed, enabling=replays.enabling if replays else leave)
+        enabling = replays.enabling if replays else leave
+        saving = Saving(store, refuse_url, changed, enabling=enabling, orders=orders)
         self._handlers = Handlers(store, saving, changed, send_test, explain or _without_operators(now), now, history)
         self._history = HistoryHandlers(history, resend, now, body)
         self._replays = ReplayHandlers(replays, now)

@@ -29,6 +29,10 @@ CLOSE_SECONDS = 1.0
 """Seconds to close it: behind a memory alarm RabbitMQ reads nothing from a publisher, Connection.Close included."""
 
 
+ORDER_TYPE = "order"
+"""The message type of what replicas tell each other about ordered delivery over the same exchange."""
+
+
 class Change(msgspec.Struct, frozen=True):
     """One instance's webhooks have changed; `revision` is the store's count of its changes."""
 
@@ -74,6 +78,8 @@ class ChangeListener:
         self._channel, self._tag = channel, answer.consumer_tag or ""
 
     async def _heard(self, message: DeliveredMessage) -> None:
+        if message.header.properties.message_type == ORDER_TYPE:
+            return
         try:
             change = _decode(message.body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

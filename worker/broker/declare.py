@@ -45,6 +45,29 @@ async def declare(connection: AbstractConnection, topology: Topology, *, bind: b
         ) from None
 
 
+async def declare_ordered(connection: AbstractConnection, topology: Topology, *, declares: bool) -> None:
+    """The queue of ordered webhooks, bound as that of first attempts is. Raises TopologyMismatch."""
+    queue = topology.ordered
+    assert queue is not None
+    await declare_one(connection, queue, declares=declares)
+    if declares:
+        channel = await open_channel(connection)
+        await declare_exchange(channel, topology.config_exchange, "fanout")
+        await declare_exchange(channel, topology.exchange)
+        await bind_queue(channel, queue.name, topology.exchange)
+        await channel.close()
+
+
+async def unbind_ordered(connection: AbstractConnection, topology: Topology, queue: str) -> bool:
+    """With ORDER=false again: whether the queue of ordered webhooks is there. From now on it gets nothing new."""
+    if not await queue_exists(connection, queue):
+        return False
+    channel = await open_channel(connection)
+    await unbind_queue(channel, queue, topology.exchange)
+    await channel.close()
+    return True
+
+
 async def declare_one(connection: AbstractConnection, queue: Queue, *, declares: bool) -> None:
     """A queue beside those of deliveries. Without `declares` only checked. Raises TopologyMismatch."""
     channel = await open_channel(connection)

@@ -34,7 +34,8 @@ class Queue:
 class Topology:
     """What the worker declares. `events` is the queue of first attempts.
 
-    `history` is declared on a connection of its own, so that nothing about it stops a delivery; None: there is none.
+    `history` and `ordered` are declared on connections of their own, so that nothing about them stops a delivery; None:
+    there is none.
     """
 
     exchange: str
@@ -45,13 +46,13 @@ class Topology:
     delays: dict[int, str]
     queues: tuple[Queue, ...]
     history: Queue | None = None
+    ordered: Queue | None = None
 
     @property
     def whole(self) -> "Topology":
-        """The same with the history's queue among the others: for those who look at all of it."""
-        if self.history is None or self.history in self.queues:
-            return self
-        return replace(self, queues=(*self.queues, self.history))
+        """The same with history's and the ordered queue among the others: for those who look at all of it."""
+        further = [one for one in (self.history, self.ordered) if one is not None and one not in self.queues]
+        return replace(self, queues=(*self.queues, *further)) if further else self
 
     def retry_queue(self, delay: int) -> str:
         """Where a delivery waits `delay` seconds; 0 is the queue of those that are due."""
@@ -63,7 +64,9 @@ def config_exchange(prefix: str) -> str:
     return f"{prefix}.config"
 
 
-def topology(prefix: str, exchange: str, steps: Iterable[int], *, history: bool = False) -> Topology:
+def topology(
+    prefix: str, exchange: str, steps: Iterable[int], *, history: bool = False, ordered: bool = False
+) -> Topology:
     """All names under one prefix (`webhooks`); `steps` are the delays in whole seconds."""
     retries, dead = f"{prefix}.retries", f"{prefix}.dead"
     delays = {step: f"{prefix}.retry.{step}s" for step in steps}
@@ -81,6 +84,7 @@ def topology(prefix: str, exchange: str, steps: Iterable[int], *, history: bool 
             *(Queue(name, _quorum(ttl=step, expired_to=retries)) for step, name in delays.items()),
         ),
         history=history_queue(prefix) if history else None,
+        ordered=ordered_queue(prefix) if ordered else None,
     )
 
 
@@ -104,6 +108,19 @@ def archive_queue(prefix: str, hours: int, max_bytes: int) -> Queue:
 
 def archive_name(prefix: str) -> str:
     return f"{prefix}.archive"
+
+
+_SINGLE: Arguments = {"x-single-active-consumer": True}
+
+
+def ordered_queue(prefix: str) -> Queue:
+    """Bound as `events` is. A message that was taken again and again becomes a dead letter."""
+    return Queue(f"{prefix}.ordered", _quorum(delivery_limit=DELIVERY_LIMIT, expired_to=f"{prefix}.dead") | _SINGLE)
+
+
+def siding_queue(prefix: str, number: int) -> Queue:
+    """Without any bound: what is refused would let the next one pass."""
+    return Queue(f"{prefix}.ordered.{number}", _quorum(delivery_limit=BROWSE_LIMIT) | _SINGLE)
 
 
 def _quorum(*, delivery_limit: int = 0, ttl: int = 0, expired_to: str = "") -> Arguments:

@@ -38,6 +38,10 @@ class Choosing:
         """Whether somebody wants to know what is in an event."""
         return webhooks.looks_into or self._operators.looks_into
 
+    def puts_in_order(self, webhooks: Subscriptions) -> bool:
+        """Whether somebody wants events in order."""
+        return webhooks.ordered or self._operators.ordered
+
     def look(self, event: Event, addressed: Sequence[Webhook], webhooks: Subscriptions) -> Look:
         """In any thread. Never raises."""
         return look(event, (webhooks.plan, self._operators.plan), addressed)

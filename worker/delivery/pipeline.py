@@ -32,7 +32,7 @@ from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, Par
 from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.routing import Delivery, addressees, route
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import UNORDERED, Webhook
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class Pipeline:
         clocks: Clocks,
         duplicates: Duplicates | None = None,
         operators_notices: NoticeReceiver | None = None,
+        *,
+        leaves_out_ordered: bool = False,
     ) -> None:
         self._policy = policy
         self._webhooks = ports.webhooks
@@ -59,6 +61,7 @@ class Pipeline:
         self._pulses = ports.pulses
         self._now, self._monotonic = clocks
         self._duplicates = duplicates
+        self._leaves_out_ordered = leaves_out_ordered
         self._known = KnownWebhooks(policy, ports.webhooks, clocks.now, operators_notices)
         self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
         self._attempter = Attempter(policy, ports, failures, clocks)
@@ -157,6 +160,12 @@ class Pipeline:
         wanted = deliveries.past.webhook_id
         if wanted is None:
             addressed = addressees(webhooks, self._webhooks.global_webhook, None)
+            if self._leaves_out_ordered and self._choosing.puts_in_order(webhooks):
+                unordered = [webhook for webhook in addressed if webhook.order == UNORDERED]
+                if addressed and not unordered:
+                    deliveries.closed()  # all of it is the ordered side's
+                    return
+                addressed = unordered
         else:
             addressed = self._known.addressed(webhooks, wanted)
         if not addressed and wanted is None:

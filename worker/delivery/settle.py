@@ -128,6 +128,18 @@ class Settler:
         elif self._successes is not None:
             self._successes.add(success(delivery, attempt, now))
 
+    def tried_in_place(self, deliveries: OpenDeliveries, delivery: Delivery, attempt: Attempt) -> Past:
+        """A failed attempt whose delivery stays here for the next one: nothing is published or acked.
+
+        Returns its past from now on. Never blocks, never raises.
+        """
+        result = attempt.result
+        assert result is not None
+        status = status_of(result)
+        past = delivery.past.failed(status, result.error, self._entry(status or result.label))
+        self._record(_Settlement(deliveries, attempt.outcome, past, delivery.event, delivery, attempt))
+        return past
+
     def without_attempt(self, deliveries: OpenDeliveries, outcome: Outcome, delivery: Delivery) -> None:
         """The outcome of a delivery that was not attempted this time."""
         self._settle(_Settlement(deliveries, outcome, delivery.past, delivery.event, delivery))

@@ -10,7 +10,7 @@ from worker.broker.connection import BROKER_ERRORS, close, in_words
 from worker.broker.consuming.plan import evolution_queues as known_names
 from worker.broker.consuming.plan import go_queues
 from worker.broker.topology import Topology, archive_name
-from worker.doctor import evolution, evolution_go, history, own, version
+from worker.doctor import evolution, evolution_go, history, order, own, version
 from worker.doctor.archive import stream
 from worker.doctor.asking.archive import ArchiveSeen, archive_seen
 from worker.doctor.asking.management import (
@@ -188,6 +188,7 @@ class BrokerExamination:
             history.shared(view, topology, settings.history_database_uri),
             own.dead_letters(view, topology),
             own.leftovers(view, topology, commands),
+            order.order(view, topology, commands, settings.worker_queue_prefix),
             *self._theirs(theirs, of_go, view.version, instances),
         ]
         if view.bindings is not None:

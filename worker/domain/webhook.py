@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from worker.domain.evolution_go import ALL
 
 DEFAULT_ID = "default"
+UNORDERED = "none"
+"""The `order` of a webhook whose events are sent as they come."""
+
 GLOBAL_ID = "global"
 """The operator's webhook, which hears every instance. Reserved: no instance can store this id."""
 
@@ -44,11 +47,12 @@ class Webhook:
     secrets (`whsec_...`), newest first; two sign side by side during rotation, the old one until `old_secret_until`
     (Unix seconds; None: until it is taken away). `client_certificate` (with its key) and `ca` are PEM. `ignore` to
     `latest_only` are what docs/filters.md explains: `filter` is its JSON text, `ttl_seconds` has canonical names.
-    Notices about the webhook go to `alert_url`. What may hold a secret never appears in a repr. `failing_since` (Unix
-    milliseconds) is bookkeeping about the receiver; excluded from equality, so that recording a failure is no change of
-    configuration. So is `disabled_at`, since when it has been disabled; `paused_at` is its twin (both Unix
-    milliseconds). `instance_id`, Evolution's own id of the instance, is excluded too; it is there when Evolution's
-    database is the source.
+    Notices about the webhook go to `alert_url`. `order`: what is delivered in the order in which it came, each `chat`
+    or the whole `instance`, or `none`; `order_block_seconds`: for how long a bad event may hold up those behind it.
+    What may hold a secret never appears in a repr. `failing_since` (Unix milliseconds) is bookkeeping about the
+    receiver; excluded from equality, so that recording a failure is no change of configuration. So is `disabled_at`,
+    since when it has been disabled; `paused_at` is its twin (both Unix milliseconds). `instance_id`, Evolution's own
+    id of the instance, is excluded too; it is there when Evolution's database is the source.
 
     Only what deliveries use stands here, with the defaults. What people may write is declared in
     webhooks/declaration.py; tests/webhooks/test_declaration.py names a field that stands in one of the two alone.
@@ -79,6 +83,8 @@ class Webhook:
     ttl_seconds: tuple[tuple[str, float], ...] = ()
     latest_only: frozenset[str] = frozenset()
     alert_url: str | None = field(default=None, repr=False)
+    order: str = UNORDERED
+    order_block_seconds: int = 300
     disabled_reason: str | None = None
     disabled_at: int | None = field(default=None, compare=False)
     paused_at: int | None = None

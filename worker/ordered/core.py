@@ -47,6 +47,8 @@ class Core:
         self._numbers = count()
         self._recent = Recent() if recent is None else recent
         self._taken = 0
+        self.over = False
+        """Its connection has ended: nothing may be told to it any more."""
         self._stalled = False
 
     # What came from the queue.
@@ -165,6 +167,12 @@ class Core:
     def waiting(self) -> int:
         """Deliveries that were taken and have not ended, those of sidings included."""
         return self._taken + sum(len(siding.items) for siding in self.sidings)
+
+    @property
+    def oldest_wait(self) -> float:
+        """Seconds for which the oldest delivery that came from the queue has waited here; 0 without any."""
+        since = [line.waits_since() for line in self._lines.values() if line.fresh]
+        return self._monotonic() - min(since) if since else 0.0
 
     # What Sidings asks for.
 

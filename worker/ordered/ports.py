@@ -64,6 +64,16 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """One message of a siding: its stamp, and what is known of its event without reading it."""
+
+    stamp: Stamp
+    id: str
+    key: str
+    block_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement:
     """Heard by every replica. `number` is that of the tick that was published with it."""
 

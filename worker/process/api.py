@@ -95,6 +95,7 @@ async def serve_api(
         token_owner=token_owner,
         mounted=_mounted(settings, store, shared, ages, options),
         **shared,
+        orders=settings.order,
     )
     stack.push_async_callback(api.close)
     try:

@@ -56,7 +56,7 @@ def mount(
     parts = Parts(
         store=store,
         elsewhere=kind.elsewhere(settings) if kind.elsewhere else None,
-        saving=Saving(store, refuse_url, changed, enabling=replays.enabling),
+        saving=Saving(store, refuse_url, changed, enabling=replays.enabling, orders=settings.order),
         changed=changed,
         send_test=send_test,
         explain=explain,

@@ -19,11 +19,13 @@ from worker.delivery.notifier import Notifier
 from worker.domain.backoff import Schedule
 from worker.domain.webhook import Webhook
 from worker.history.teller import Teller
+from worker.ordered.flow import OrderedFlow
 from worker.process import gauges, wiring
 from worker.process.api import announce_change, announcer, serve_api, until_ready
 from worker.process.health import serve_health
 from worker.process.history import WorkersHistory, insist
 from worker.process.lifecycle import Lifecycle, calm_garbage_collection
+from worker.process.ordered import WorkersOrder
 from worker.process.own_troubles import own_troubles
 from worker.process.replaying import SHARE_BESIDE_DELIVERIES, Replayer
 from worker.process.sources import webhook_source
@@ -105,20 +107,21 @@ class Worker:
 
     def _build_broker_side(self, retries: Schedule) -> None:
         settings, queues, tracing = self._settings, self._queues, self._tracing
-        self._states = ConnectionStates(("consuming", "publishing"), self._telemetry)
+        names = ("consuming", "publishing", "ordered") if settings.order else ("consuming", "publishing")
+        self._states, self._blocked = ConnectionStates(names, self._telemetry), False
         self._plan = plan = wiring.consumption_plan(settings, queues)
         self._changes = ChangeListener(queues.config_exchange, self._webhooks.invalidate)
         self._publisher = Publisher(
             queues,
             plan.prepare,
             self._states.listener("publishing"),
-            self._telemetry.broker_blocked.set,
+            self._blocked_changed,
             tracing.headers,
         )
         self._notifier = Notifier(self._publisher, wiring.operators_notices(settings), time.time)
         sender = wiring.sender(settings)
         self._stack.push_async_callback(sender.close)
-        self._pipeline = wiring.pipeline(
+        self._pipeline, flow = wiring.pipeline(
             settings,
             retries,
             tracing,
@@ -131,6 +134,7 @@ class Worker:
             history=self._history.recording if self._history else None,
             pulses=self._history.pulses if self._history else None,
         )
+        self._order = self._build_order(flow)
         self._consumers = Consumers(
             tracing.handler(self._pipeline.take),
             self._prepare,
@@ -139,6 +143,17 @@ class Worker:
             self._states.listener("consuming"),
             lambda: self._changes.healthy,
         )
+
+    def _build_order(self, flow: OrderedFlow) -> WorkersOrder:
+        listener = self._states.listener("ordered") if self._settings.order else None
+        order = WorkersOrder(self._settings, flow, self._publisher, self._plan.prepare, lambda: self._blocked, listener)
+        if self._settings.order:
+            order.measure(self._telemetry)
+        return order
+
+    def _blocked_changed(self, blocked: bool) -> None:
+        self._blocked = blocked
+        self._telemetry.broker_blocked.set(blocked)
 
     async def start(self) -> None:
         """Serve health first, so that a probe hears why it is not ready; then consume."""
@@ -171,6 +186,7 @@ class Worker:
                 cuts=client is self._consumers,
             )
             await self._background(name, supervisor.run())
+        await self._background("order", self._order.run())
         await self._background("queue depths", self._census.watch())
         await self._start_history()
         await self._start_replays()
@@ -210,7 +226,8 @@ class Worker:
         """Take nothing more, finish what is under way, send its acks; WORKER_DRAIN_SECONDS at the most."""
         self._telemetry.draining.set(1)
         await self._consumers.stop()
-        await self._pipeline.drain(self._settings.worker_drain_seconds)
+        seconds = self._settings.worker_drain_seconds
+        await asyncio.gather(self._order.drain(seconds), self._pipeline.drain(seconds))
         await self._failures.finished()
         await self._notifier.finished(NOTICE_SECONDS)
         await self._consumers.flushed()
@@ -227,6 +244,7 @@ class Worker:
     async def _prepare(self, connection: AbstractConnection) -> None:
         """On each new connection: changes may have been missed while there was none."""
         await self._plan.prepare(connection)
+        await self._order.look_for_leftovers(connection, self._queues)
         await self._changes.listen(connection)
         self._webhooks.invalidate_all()
         if self._ahead is not None:

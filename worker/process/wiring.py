@@ -34,6 +34,7 @@ from worker.http.webhook_test import WebhookTester
 from worker.lookup.ahead import ReadAhead
 from worker.lookup.cache import Cache
 from worker.lookup.receivers import StoredReceivers
+from worker.ordered.flow import OrderedFlow
 from worker.process.sources import WebhookSource
 from worker.settings import traces as settings_traces
 from worker.settings.settings import Settings
@@ -55,7 +56,8 @@ def retry_schedule(settings: Settings) -> Schedule:
 
 def queue_topology(settings: Settings, retries: Schedule) -> Topology:
     prefix, exchange = settings.worker_queue_prefix, settings.rabbitmq_exchange_name
-    return topology(prefix, exchange, retries.steps, history=settings.history != "off")
+    history = settings.history != "off"
+    return topology(prefix, exchange, retries.steps, history=history, ordered=settings.order)
 
 
 def policy(settings: Settings, retries: Schedule) -> Policy:
@@ -204,8 +206,8 @@ def pipeline(
     failures: FailureWatch,
     history: History | None,
     pulses: ports.Pulses | None,
-) -> Pipeline:
-    """The way of an event, traced where traces are on."""
+) -> tuple[Pipeline, OrderedFlow]:
+    """The way of an event, traced where traces are on; and that of ordered webhooks."""
     outside = Ports(
         webhooks,
         tracing.admission(admission),
@@ -216,9 +218,14 @@ def pipeline(
         pulses,
         tracing.posts(sender.posts),
     )
-    duplicates = Duplicates() if settings.rabbitmq_instance_exchanges else None
-    clocks = Clocks(time.time, time.monotonic)
-    return Pipeline(policy(settings, retries), outside, failures, clocks, duplicates, operators_notices(settings))
+    rules, clocks = policy(settings, retries), Clocks(time.time, time.monotonic)
+
+    def duplicates() -> Duplicates | None:
+        return Duplicates() if settings.rabbitmq_instance_exchanges else None
+
+    notices = operators_notices(settings)
+    unordered = Pipeline(rules, outside, failures, clocks, duplicates(), notices, leaves_out_ordered=settings.order)
+    return unordered, OrderedFlow(rules, outside, failures, clocks, duplicates())
 
 
 def operators_notices(settings: Settings) -> NoticeReceiver | None:

@@ -84,6 +84,13 @@ class Settings(BaseModel):
     )
     rabbitmq_declare: Flag = setting(True, "`false`: only check that queues and exchanges exist.")
 
+    order: Flag = setting(
+        False, "Deliver webhooks with `order` in order, from a queue of their own ([order](order.md))."
+    )
+    order_sidings: Annotated[int, Read(number(int, 1, 10_000))] = setting(
+        500, "Most endpoints with `order` that can be down at once without holding up the others."
+    )
+
     worker_queue_prefix: OwnPrefix = setting("webhooks", "First part of the names of all our queues.")
     worker_concurrency: Slots = setting(500, "Attempts at once in this process; also the prefetch.")
     worker_endpoint_concurrency: Slots = setting(20, "Attempts at once to one endpoint.")
@@ -251,6 +258,10 @@ class Settings(BaseModel):
                 raise ValueError("empty unless RABBITMQ_SOURCE is queues")
             case "rabbitmq_instance_queues" if len(value) > MOST_INSTANCES:
                 raise ValueError(f"at most {MOST_INSTANCES} ids: for more, AMQP_GLOBAL_ENABLED=true in Evolution Go")
+            case "order" if value and others.get("rabbitmq_source") == "queues":
+                raise ValueError(
+                    "false while RABBITMQ_SOURCE is queues: those hold one kind of event each, in no order"
+                )
             case "webhook_file" if not value and source == "file":
                 raise ValueError("a path while WEBHOOK_SOURCE is file")
             case "evolution_webhook_file" if value and source not in ("evolution", None):

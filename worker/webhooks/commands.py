@@ -50,14 +50,19 @@ async def set_webhook(
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     now: Clock = time.time,
     enabling: Enabling = leave,
+    *,
+    orders: bool = False,
 ) -> SetResult:
-    """Creates or changes one webhook. Raises InvalidWebhook, StoreUnavailable, and what `enabling` raises."""
+    """Creates or changes one webhook. `orders`: whether the workers deliver in order (ORDER).
+
+    Raises InvalidWebhook, StoreUnavailable, and what `enabling` raises.
+    """
     generated = arguments.typed.get("secret") == GENERATE
     secret = new_secret(random_bytes) if generated else None
     typed = arguments.typed | ({"secret": secret} if generated else {})
 
     async def made(existing: Webhook | None) -> Webhook:
-        return _webhook(arguments, typed, existing, now())
+        return _webhook(arguments, typed, existing, now(), orders=orders)
 
     changed = await change(store, Endpoint(arguments.instance, arguments.webhook_id), made, enabling)
     assert changed is not None  # `made` always makes one
@@ -95,13 +100,15 @@ async def delete_webhooks(store: WritableStore, instance: str, webhook_id: str |
     return await store.delete(instance, webhook_id)
 
 
-def _webhook(arguments: SetArguments, typed: Mapping[str, object], existing: Webhook | None, now: float) -> Webhook:
+def _webhook(
+    arguments: SetArguments, typed: Mapping[str, object], existing: Webhook | None, now: float, *, orders: bool
+) -> Webhook:
     """Raises InvalidWebhook with what is wrong with the typed texts, too."""
     fields, problems = _given(typed)
     address = {"instance": arguments.instance, "id": arguments.webhook_id}
     try:
         merged = {**address, **(fields_of(existing) if existing else {}), **fields}
-        webhook = set_from(merged, existing, now)
+        webhook = set_from(merged, existing, now, orders=orders)
     except InvalidWebhook as error:
         raise InvalidWebhook((*error.problems, *problems)) from None
     if problems:

@@ -306,6 +306,17 @@ FIELDS: tuple[Field, ...] = (
         about="where notices about this webhook go: http:// or https://; an incoming webhook of Slack or Discord, too",
         example="https://hooks.slack.com/services/T0/B0/X0",
     ),
+    Field(
+        name="order",
+        kind=Choice(("none", "chat", "instance")),
+        help="deliver each chat's events, or all of the instance's, in the order in which they came",
+    ),
+    Field(
+        name="order_block_seconds",
+        kind=Whole(1, 86_400),
+        help="for how long an event that the receiver answers with failures may hold up those behind it; '' for 300",
+        about="for how long an event that the receiver answers with failures may hold up those behind it",
+    ),
 )
 """In the order of files, of problems, and of the command line's help."""
 

@@ -14,7 +14,7 @@ from worker.basics.depth import is_deeper
 from worker.domain.choosing.document import TOP_KEYS, filter_in, unknown_tops
 from worker.domain.choosing.problem import MOST_PROBLEMS, in_json
 from worker.domain.request import NOT_OVERRIDABLE
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import UNORDERED, Webhook
 from worker.webhooks.accepted import EXPIRING, PLAIN, model, problems_within
 from worker.webhooks.certificates import end_of
 from worker.webhooks.declaration import BY_NAME, CONTENT, FIELDS
@@ -65,13 +65,22 @@ def webhook_from(fields: Mapping[str, object], words: Collection[str] = ()) -> W
 
 
 def set_from(
-    fields: Mapping[str, object], existing: Webhook | None, now: float, words: Collection[str] = ()
+    fields: Mapping[str, object],
+    existing: Webhook | None,
+    now: float,
+    words: Collection[str] = (),
+    *,
+    orders: bool = False,
 ) -> Webhook:
     """As `webhook_from`, of a webhook that somebody sets at `now` (Unix time) in the place of `existing`.
 
-    What was stored passes though its time is over: a change of another field must not fail of it.
+    What was stored passes though its time is over: a change of another field must not fail of it. `orders`: whether
+    the workers deliver in order (ORDER).
     """
     webhook = webhook_from(fields, frozenset(words) | (existing.events if existing else frozenset()))
+    problem = _order_problem(webhook, existing, orders=orders)
+    if problem is not None:
+        raise InvalidWebhook((Problem("order", problem),))
     given = webhook.client_certificate
     if given is not None and not (existing and existing.client_certificate == given):
         end = end_of(given)
@@ -87,6 +96,18 @@ def _since(webhook: Webhook, existing: Webhook | None, now: int) -> Webhook:
         return replace(webhook, paused_at=paused)
     disabled = existing.disabled_at if existing and not existing.enabled else now
     return replace(webhook, paused_at=paused, disabled_at=disabled)
+
+
+def _order_problem(webhook: Webhook, existing: Webhook | None, *, orders: bool) -> str | None:
+    """Why it cannot have this order, or not any more."""
+    if existing is not None and existing.order != webhook.order:
+        return (
+            f"is {existing.order!r}, and cannot be changed while the webhook is there: events on their way would be "
+            "lost or turned round. Set another webhook with an `id` of its own, then delete this one"
+        )
+    if existing is None and webhook.order != UNORDERED and not orders:
+        return "needs workers that deliver in order: set ORDER=true there and here"
+    return None
 
 
 def fields_of(webhook: Webhook) -> dict[str, object]:

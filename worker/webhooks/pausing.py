@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from worker.domain.webhook import Endpoint, Webhook
+from worker.domain.webhook import UNORDERED, Endpoint, Webhook
 from worker.webhooks.changing import Changed, Make, change
 from worker.webhooks.store import WritableStore
 
@@ -15,13 +15,19 @@ class AlreadySo(Exception):
     """It is paused already, or not paused; the text says which."""
 
 
+class InOrder(AlreadySo):
+    """Its events come in order, which a replay after the pause would not keep."""
+
+
 async def pause(store: WritableStore, endpoint: Endpoint, now_ms: int) -> Changed:
-    """Raises NoSuchWebhook, AlreadySo, StoreUnavailable."""
+    """Raises NoSuchWebhook, AlreadySo (InOrder is one), StoreUnavailable."""
 
     async def made(existing: Webhook | None) -> Webhook:
         webhook = _there(existing)
         if webhook.paused_at is not None:
             raise AlreadySo("it is paused already")
+        if webhook.order != UNORDERED:
+            raise InOrder("it is delivered in order, which the replay after a pause would not keep: disable it instead")
         return replace(webhook, paused_at=now_ms)
 
     return await _changed(store, endpoint, made)

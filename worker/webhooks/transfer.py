@@ -63,8 +63,10 @@ def whole(webhook: Webhook) -> Candidate:
     return Candidate(webhook.instance, webhook.id, fields_of(webhook))
 
 
-async def plan(store: ListableStore, candidates: Iterable[Candidate], now: Clock = time.time) -> Plan:
-    """Compares; writes nothing. Raises StoreUnavailable."""
+async def plan(
+    store: ListableStore, candidates: Iterable[Candidate], now: Clock = time.time, *, orders: bool = False
+) -> Plan:
+    """Compares; writes nothing. `orders`: whether the workers deliver in order (ORDER). Raises StoreUnavailable."""
     here = {item.webhook.endpoint: item.webhook for item in await everything(store)}
     create: list[Change] = []
     change: list[Change] = []
@@ -79,7 +81,7 @@ async def plan(store: ListableStore, candidates: Iterable[Candidate], now: Clock
             continue
         seen[endpoint] = candidate
         try:
-            found = await _difference(candidate, here.get(endpoint), now())
+            found = await _difference(candidate, here.get(endpoint), now(), orders=orders)
         except InvalidWebhook as error:
             refused.append((endpoint, str(error)))
             continue
@@ -95,6 +97,8 @@ async def carry_out(
     planned: Plan,
     now: Clock = time.time,
     enabling: changing.Enabling = changing.leave,
+    *,
+    orders: bool = False,
 ) -> list[tuple[str, int]]:
     """Writes what was planned; each instance with its new revision. Raises StoreUnavailable; it can be repeated.
 
@@ -102,7 +106,7 @@ async def carry_out(
     """
     revisions = []
     for one in (*planned.create, *planned.change):
-        make = partial(_laid_over, one.candidate, now())
+        make = partial(_laid_over, one.candidate, now(), orders=orders)
         changed = await changing.change(store, one.webhook.endpoint, make, enabling)
         if changed is not None:
             revisions.append((changed.webhook.instance, changed.written.revision))
@@ -125,16 +129,16 @@ async def readable_and_not(store: ListableStore) -> tuple[list[Stored], tuple[st
     return found, unreadable
 
 
-async def _laid_over(candidate: Candidate, now: float, existing: Webhook | None) -> Webhook:
+async def _laid_over(candidate: Candidate, now: float, existing: Webhook | None, *, orders: bool) -> Webhook:
     """Raises InvalidWebhook."""
     before = fields_of(existing) if existing else {}
     merged = {"instance": candidate.instance, "id": candidate.id, **before, **candidate.fields}
-    return set_from(merged, existing, now, candidate.words)
+    return set_from(merged, existing, now, candidate.words, orders=orders)
 
 
-async def _difference(candidate: Candidate, existing: Webhook | None, now: float) -> Change | None:
+async def _difference(candidate: Candidate, existing: Webhook | None, now: float, *, orders: bool) -> Change | None:
     """None: it is here, just so. Raises InvalidWebhook."""
-    webhook = await _laid_over(candidate, now, existing)
+    webhook = await _laid_over(candidate, now, existing, orders=orders)
     if existing is None:
         return Change(candidate, webhook, ())
     before, after = fields_of(existing), fields_of(webhook)

@@ -89,6 +89,8 @@ class InstanceExchanges:
         try:
             await declare_exchange(channel, name, passive=self._passive)
             await bind_queue(channel, self._topology.events, name)
+            if self._topology.ordered is not None:
+                await bind_queue(channel, self._topology.ordered.name, name)
             await channel.close()
         except ChannelClosed as error:
             return str(error)

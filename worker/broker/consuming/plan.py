@@ -8,7 +8,7 @@ from aio_pika.abc import AbstractConnection
 
 from worker.broker.consuming.consumers import Groups
 from worker.broker.consuming.consumption import Consumer
-from worker.broker.declare import declare, queue_exists, verify
+from worker.broker.declare import declare, declare_ordered, queue_exists, verify
 from worker.broker.topology import Topology
 from worker.domain.evolution_go import KINDS, queue_of
 from worker.domain.names import KNOWN, queue_spellings
@@ -41,6 +41,9 @@ class ConsumptionPlan:
         """Everything before the first event. Raises TopologyMismatch."""
         make_sure = declare if self._declares else verify
         await make_sure(connection, self._topology, bind=self.binds_exchange)
+        if self._topology.ordered is not None:
+            # Before the first event, too: from then on what is for ordered webhooks is left to that queue.
+            await declare_ordered(connection, self._topology, declares=self._declares)
 
     @property
     def instances(self) -> frozenset[str]:

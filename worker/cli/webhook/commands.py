@@ -75,7 +75,7 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
     arguments = SetArguments(options.instance, options.id, **typed)
     try:
         async with opened_store(settings) as store:
-            result = await set_webhook(store, arguments)
+            result = await set_webhook(store, arguments, orders=settings.order)
     except InvalidWebhook as error:
         for problem in error.problems:
             complain(str(problem))

@@ -44,8 +44,8 @@ async def _import(options: argparse.Namespace, settings: Settings) -> int:
     except ValueError as error:
         return complain(f"{options.kind}: {error}")
     async with opened_store(settings) as store:
-        plan = await transfer.plan(store, candidates)
-        written = await transfer.carry_out(store, plan) if options.apply else []
+        plan = await transfer.plan(store, candidates, orders=settings.order)
+        written = await transfer.carry_out(store, plan, orders=settings.order) if options.apply else []
     _report(options, plan)
     if written:
         await announce(settings, *written)

@@ -11,7 +11,7 @@ from worker.domain.choosing.compiled import Clause
 from worker.domain.choosing.document import filter_in
 from worker.domain.choosing.plan import ChatOfEvent, Plan, plan_for
 from worker.domain.event import Event
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import UNORDERED, Webhook
 
 WebhookPlan = Plan[str]
 """By the webhooks' ids."""
@@ -20,11 +20,13 @@ WebhookPlan = Plan[str]
 class Subscriptions(tuple[Webhook, ...]):
     """The webhooks of one instance, or the operator's. Made by `subscriptions`.
 
-    `looks_into`: one of them wants to know what is in an event. False for nearly all, which costs no memory each.
+    `looks_into`: one of them wants to know what is in an event. `ordered`: one of them wants its events in order. False
+    for nearly all, which costs no memory each.
     """
 
     plan: WebhookPlan | None = None
     looks_into: bool = False
+    ordered: bool = False
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -43,6 +45,8 @@ def subscriptions(webhooks: Iterable[Webhook]) -> Subscriptions:
             break
     if made.plan is not None or any(webhook.latest_only for webhook in made):
         made.looks_into = True
+    if any(webhook.order != UNORDERED for webhook in made):
+        made.ordered = True
     return made
 
 

@@ -8,10 +8,10 @@ that is being written in place is not read half. A version that is broken, or go
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from worker.domain.webhook import Endpoint, Webhook
+from worker.domain.webhook import UNORDERED, Endpoint, Webhook
 from worker.stores.file.format import LARGEST, BrokenFile, parse
 from worker.stores.paging import page
 from worker.webhooks.store import Changed, Page, Stored, StoreUnavailable
@@ -113,6 +113,7 @@ class FileStore:
                 status = os.fstat(file.fileno())
                 content = file.read(LARGEST + 1)
             webhooks = self._parse(content)
+            _refuse_order(webhooks)
         except OSError as error:
             raise self._unavailable(f"cannot be read: {error.strerror or error}") from None
         except BrokenFile as error:
@@ -129,6 +130,15 @@ class FileStore:
 
     def _unavailable(self, problem: str) -> StoreUnavailable:
         return StoreUnavailable(f"{self._setting} {self._path}: {problem}")
+
+
+def _refuse_order(webhooks: Iterable[Webhook]) -> None:
+    """Raises BrokenFile. A new version of a file would change the order of a webhook while its events are on their way,
+    on each replica at another moment: they would be lost or turned round."""
+    for webhook in webhooks:
+        if webhook.order != UNORDERED:
+            name = f"webhook {webhook.id!r} of {webhook.instance!r}"
+            raise BrokenFile([f"{name}: order needs webhooks in the worker's own table (WEBHOOK_SOURCE=own)"])
 
 
 def _of(status: os.stat_result) -> Identity:

@@ -32,6 +32,8 @@ STEPS: tuple[Step, ...] = (
     AddColumn("alert_url"),
     AddColumn("disabled_at"),
     AddColumn("paused_at"),
+    AddColumn("order"),
+    AddColumn("order_block_seconds"),
 )
 """Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
 

@@ -1,0 +1,133 @@
+"""A chat's messages arrive as they were said: through failures, outages and the death of a replica."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from tests.conftest import StartWorker
+from tests.e2e.conftest import PublishEvents, PutWebhooks
+from tests.support.amqp import Amqp, Names
+from tests.support.receiver import Receiver
+from tests.support.waiting import eventually
+from worker.domain.webhook import RateLimit, Webhook
+
+ORDER = {"ORDER": "true", "BREAKER_FAILURES": "2", "BREAKER_OPEN_SECONDS": "5", "EGRESS_ALLOW": "127.0.0.0/8"}
+CHATS = ("5511@s.whatsapp.net", "5522@s.whatsapp.net")
+
+
+def message(number: int, chat: str = CHATS[0]) -> bytes:
+    data = {"key": {"remoteJid": chat, "id": f"{chat}-{number}"}, "number": number}
+    return json.dumps({"event": "messages.upsert", "instance": "acme", "data": data}, separators=(",", ":")).encode()
+
+
+def firsts(receiver: Receiver, path: str, chat: str = CHATS[0]) -> list[int]:
+    """The numbers of a chat's messages in the order of their first arrival."""
+    bodies = [request.json()["data"] for request in receiver.at(path)]
+    return list(dict.fromkeys(data["number"] for data in bodies if data["key"]["remoteJid"] == chat))
+
+
+async def all_of(receiver: Receiver, path: str, count: int, chat: str = CHATS[0], seconds: float = 40.0) -> None:
+    async def ask() -> list[int]:
+        return firsts(receiver, path, chat)
+
+    wanted = list(range(1, count + 1))
+    await eventually(ask, lambda got: got == wanted or len(got) == count, seconds, f"all of {path}")
+    assert firsts(receiver, path, chat) == wanted
+
+
+async def test_a_message_that_fails_holds_its_chat_alone(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/bot"), order="chat"), Webhook("acme", receiver.url("/log"), id="log"))
+    receiver.answer("/bot", 200, 500, 500)
+    daemon = await worker(**ORDER)
+    await publish(*(message(number) for number in range(1, 6)))
+    await publish(*(message(number, CHATS[1]) for number in range(1, 6)))
+    await all_of(receiver, "/bot", 5)
+    await all_of(receiver, "/bot", 5, CHATS[1])
+    posts = [request.header("webhook-attempt") for request in receiver.at("/bot")]
+    assert sorted(posts, reverse=True)[:2] in (["3", "2"], ["2", "2"]), "in place, each attempt charged"
+    assert len(receiver.at("/log")) == 10, "the unordered webhook gets each event once"
+    await daemon.wait_metric("deliveries_total", 20, outcome="Delivered")
+    assert await daemon.metric("deliveries_started_total") == 20
+    assert await amqp.depth(names.retries) == 0
+
+
+async def test_a_receiver_that_is_down_gets_everything_in_order_when_it_is_back(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver
+) -> None:
+    await webhooks(
+        Webhook("acme", receiver.url("/bot"), order="chat"),
+        Webhook("acme", receiver.url("/well"), id="well", order="instance"),
+    )
+    receiver.always("/bot", 503)
+    daemon = await worker(**ORDER)
+    await publish(*(message(number) for number in range(1, 31)))
+    await all_of(receiver, "/well", 30)
+    await daemon.wait_metric("ordered_sidings", 1)
+    receiver.always("/bot", 200)
+    before = len(receiver.at("/bot"))
+    await publish(message(31))
+    await eventually_well(receiver, "/bot", before, 31)
+
+
+async def eventually_well(receiver: Receiver, path: str, before: int, count: int) -> None:
+    """All that came since then, in order."""
+
+    async def ask() -> list[int]:
+        numbers = [request.json()["data"]["number"] for request in receiver.at(path)[before:]]
+        return list(dict.fromkeys(numbers))
+
+    got = await eventually(ask, lambda numbers: len(numbers) == count, 60.0, "all of it")
+    assert got == list(range(1, count + 1))
+
+
+async def test_when_the_active_replica_is_killed_the_other_goes_on_in_order(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/bot"), order="chat", rate_limit=RateLimit(40, 1)))
+    first = await worker(**ORDER)
+    await first.wait_metric("ordered_active", 1)
+    second = await worker(**ORDER)
+    await publish(*(message(number) for number in range(1, 61)))
+    await receiver.wait_for(15, path="/bot")
+    await first.kill()
+    killed = asyncio.get_running_loop().time()
+    await second.wait_metric("ordered_active", 1, timeout=10.0)
+    assert asyncio.get_running_loop().time() - killed < 8.0
+    await all_of(receiver, "/bot", 60)
+    assert len(receiver.at("/bot")) <= 62, "what was under way comes again, and nothing else"
+
+
+async def test_an_event_that_is_answered_with_failures_is_given_up_after_its_time(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/bot"), order="chat", order_block_seconds=2))
+    receiver.always("/bot", 500)
+    await worker(**{**ORDER, "BREAKER_FAILURES": "1000"})
+    await publish(message(1))
+    await amqp.wait_depth(names.dead, 1, timeout=30.0)
+    receiver.always("/bot", 200)
+    await publish(message(2))
+    await all_of(receiver, "/bot", 2)
+
+
+async def test_switched_off_again_what_is_there_is_still_delivered_in_order_and_what_is_new_as_it_comes(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
+) -> None:
+    await webhooks(Webhook("acme", receiver.url("/bot"), order="chat"))
+    receiver.always("/bot", 503)
+    first = await worker(**ORDER)
+    await publish(*(message(number) for number in range(1, 11)))
+    await first.wait_metric("ordered_sidings", 1, timeout=30.0)
+    await first.stop()
+    receiver.always("/bot", 200)
+    before = len(receiver.at("/bot"))
+    second = await worker(**{**ORDER, "ORDER": "false"})
+    await second.wait_for_line("ORDER is false", "served until it is empty")
+    await eventually_well(receiver, "/bot", before, 10)
+    await publish(message(11))
+    await receiver.wait_for(before + 11, path="/bot")
+    await second.wait_metric("deliveries_total", 11, outcome="Delivered")
+    assert await amqp.depth(names.ordered) == 0

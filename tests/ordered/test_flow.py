@@ -1,0 +1,245 @@
+"""Ordered deliveries over fakes of everything outside: the real core, lanes aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from tests.delivery.conftest import calm
+from tests.delivery.fakes import (
+    Clock,
+    FakeAdmission,
+    FakeHistory,
+    FakeMessage,
+    FakePublisher,
+    FakeReceivers,
+    FakeRecorder,
+    FakeSender,
+    FakeWebhooks,
+)
+from tests.ordered.alone import Alone
+from worker.basics.clock import Clocks
+from worker.delivery.failure_watch import FailureWatch
+from worker.delivery.ports import Ports
+from worker.domain.backoff import schedule
+from worker.domain.outcome import Parked, ParkReason
+from worker.domain.policy import Policy
+from worker.domain.verdict import Answered, Failure, Unanswered
+from worker.domain.webhook import Webhook
+from worker.ordered import intake
+from worker.ordered.flow import OrderedFlow
+from worker.ordered.line import Mode
+from worker.ordered.ports import Item, NotNow
+
+URL = "https://bot.example/in"
+BOT = Webhook("acme", URL, order="chat")
+CHAT = "5511@s.whatsapp.net"
+
+
+class Bridge(Alone):
+    """Alone, with deliveries handled by the flow."""
+
+    def __init__(self, flow: OrderedFlow) -> None:
+        self.flow = flow
+        super().__init__()
+
+    def attempt(self, item: Item) -> NotNow | None:
+        return self.flow.attempt(self.core, item)
+
+    def give_up(self, item: Item) -> None:
+        self.flow.give_up(self.core, item)
+
+    def settle(self, item: Item) -> None:
+        self.flow.settle(item)
+
+
+class Rig:
+    def __init__(self, *webhooks: Webhook) -> None:
+        self.clock = Clock()
+        self.webhooks, self.admission, self.sender = FakeWebhooks(*webhooks), FakeAdmission(), FakeSender()
+        self.publisher, self.recorder, self.history = FakePublisher(), FakeRecorder(), FakeHistory()
+        ports = Ports(self.webhooks, self.admission, self.sender, self.publisher, self.recorder, self.history)
+        clocks = Clocks(self.clock, lambda: self.alone.now)
+        watch = FailureWatch(FakeReceivers(), self.clock)
+        self.flow = OrderedFlow(Policy(schedule(2, 5, 3, 21600)), ports, watch, clocks)
+        self.alone = Bridge(self.flow)
+        self.alone.become_active()
+
+    async def take(self, *messages: FakeMessage) -> None:
+        for message in messages:
+            self.flow.took(self.alone.core, message)
+        await calm()
+
+    async def pass_time(self, seconds: float) -> None:
+        self.alone.pass_time(seconds)
+        await calm()
+
+    @property
+    def posted(self) -> Sequence[int]:
+        return [json.loads(request.body)["data"]["number"] for request, _ in self.sender.sent]
+
+
+def message(number: int, chat: str = CHAT, instance: str = "acme") -> FakeMessage:
+    event = {"event": "messages.upsert", "instance": instance, "data": {"key": {"remoteJid": chat}, "number": number}}
+    return FakeMessage(json.dumps(event, separators=(",", ":")).encode(), queue="webhooks.ordered")
+
+
+async def test_a_chats_events_are_sent_one_after_the_other_and_acked() -> None:
+    rig = Rig(BOT)
+    rig.sender.release.clear()
+    taken = [message(number) for number in (1, 2, 3)]
+    await rig.take(*taken)
+    assert rig.posted == [1]
+    rig.sender.release.set()
+    await calm()
+    await calm()
+    assert rig.posted == [1, 2, 3]
+    assert [one.ends for one in taken] == [["ack"]] * 3
+    assert rig.recorder.outcomes == ["Delivered ok"] * 3
+    assert rig.recorder.started_count == 3
+
+
+async def test_chats_do_not_wait_for_each_other_and_an_instance_in_order_is_one_line() -> None:
+    for order, posted in (("chat", [1, 2]), ("instance", [1])):
+        rig = Rig(Webhook("acme", URL, order=order))
+        rig.sender.release.clear()
+        await rig.take(message(1), message(2, "5522@s.whatsapp.net"))
+        assert rig.posted == posted
+
+
+async def test_what_is_for_no_ordered_webhook_is_acked_at_once_and_counted_nowhere() -> None:
+    rig = Rig(Webhook("acme", URL))
+    one = message(1)
+    await rig.take(one)
+    assert one.ends == ["ack"]
+    assert (rig.posted, rig.recorder.records, rig.recorder.started_count) == ([], [], 0)
+
+
+async def test_a_message_for_two_ordered_webhooks_is_acked_when_both_have_it() -> None:
+    rig = Rig(BOT, Webhook("acme", "https://slow.example/in", id="slow", order="instance"))
+    rig.sender.hanging.add("https://slow.example/in")
+    one = message(1)
+    await rig.take(one)
+    assert len(rig.posted) == 2
+    assert one.ends == []
+
+
+async def test_a_failure_is_tried_again_in_place_and_charged() -> None:
+    rig = Rig(BOT)
+    rig.sender.answers[URL] = Answered(500)
+    taken = [message(1), message(2)]
+    await rig.take(*taken)
+    for wait in (1.0, 2.0, 4.0):  # more than WEBHOOK_RETRY_MAX_ATTEMPTS, which does not count here
+        await rig.pass_time(wait)
+    rig.sender.answers.clear()
+    await rig.pass_time(8.0)
+    assert rig.posted == [1, 1, 1, 1, 1, 2]
+    attempts = [dict(request.headers)["webhook-attempt"] for request, _ in rig.sender.sent]
+    assert attempts == ["1", "2", "3", "4", "5", "1"]
+    assert rig.publisher.tries == 0, "no delay queue"
+    assert [one.ends for one in taken] == [["ack"], ["ack"]]
+    assert len(rig.history.rows) == 6
+
+
+async def test_an_event_that_is_answered_with_failures_for_its_time_becomes_a_dead_letter_and_its_chat_goes_on() -> (
+    None
+):
+    rig = Rig(Webhook("acme", URL, order="chat", order_block_seconds=2))
+    rig.sender.answers[URL] = Answered(500)
+    one = message(1)
+    await rig.take(one, message(2))
+    await rig.pass_time(1.0)
+    assert one.ends == []
+    await rig.pass_time(2.0)
+    [letter] = rig.publisher.published
+    assert (letter.queue, letter.facts["reason"]) == ("dead", "attempts_exhausted")
+    assert one.ends == ["ack"]
+    assert rig.posted[-1] == 2
+
+
+@pytest.mark.parametrize("answer", [Unanswered(Failure.CONNECT, "refused"), Answered(503, retry_after=1.0)])
+async def test_what_is_no_answer_to_the_event_is_never_its_fault(answer: Answered | Unanswered) -> None:
+    rig = Rig(Webhook("acme", URL, order="chat", order_block_seconds=2))
+    rig.sender.answers[URL] = answer
+    await rig.take(message(1))
+    await rig.pass_time(50.0)
+    assert rig.publisher.published == []
+
+
+async def test_a_status_that_is_never_retried_ends_the_delivery_at_once() -> None:
+    rig = Rig(BOT)
+    rig.sender.answers[URL] = Answered(404)
+    one = message(1)
+    await rig.take(one)
+    assert [letter.facts["reason"] for letter in rig.publisher.published] == ["rejected"]
+    assert one.ends == ["ack"]
+
+
+async def test_an_event_waits_until_the_store_can_say_for_whom_it_is_and_those_behind_it_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "AGAIN_SECONDS", 0.0)
+    rig = Rig()
+    rig.webhooks.down = True
+    taken = [message(1), message(2)]
+    await rig.take(taken[0])
+    rig.webhooks.known["acme"] = (BOT,)
+    await rig.take(taken[1])
+    assert rig.posted == [], "the second one does not pass the first"
+    rig.webhooks.down = False
+    await calm()
+    await calm()
+    assert rig.posted == [1, 2]
+
+
+async def test_the_webhook_counts_as_it_is_at_the_attempt() -> None:
+    rig = Rig(BOT)
+    rig.sender.answers[URL] = Answered(500)
+    taken = [message(1), message(2)]
+    await rig.take(*taken)
+    rig.webhooks.known["acme"] = (Webhook("acme", "https://new.example/in", order="chat"),)
+    await rig.pass_time(1.0)
+    assert [request.url for request, _ in rig.sender.sent] == [URL, "https://new.example/in", "https://new.example/in"]
+    rig.webhooks.known["acme"] = ()
+    gone = message(3)
+    rig.flow.took(rig.alone.core, gone)
+    await calm()
+    assert gone.ends == ["ack"]
+
+
+async def test_an_open_circuit_moves_the_endpoint_into_a_siding_and_what_comes_back_is_sent_in_order() -> None:
+    rig = Rig(BOT)
+    rig.admission.refusal = Parked(ParkReason.CIRCUIT_OPEN, 5)
+    taken = [message(1), message(2)]
+    await rig.take(*taken)
+    assert rig.alone.core.line(BOT.endpoint).mode is Mode.MOVING
+    rig.alone.confirm()
+    assert rig.posted == []
+
+
+async def test_an_event_that_is_too_old_is_given_up_without_an_attempt() -> None:
+    rig = Rig(BOT)
+    rig.sender.answers[URL] = Answered(500)
+    one = message(1)
+    await rig.take(one)
+    rig.clock.now += 86_401
+    await rig.pass_time(1.0)
+    assert [letter.facts["reason"] for letter in rig.publisher.published] == ["expired"]
+    assert one.ends == ["ack"]
+    assert rig.posted == [1]
+
+
+async def test_what_an_ended_connection_had_under_way_tells_the_core_nothing() -> None:
+    rig = Rig(BOT)
+    rig.sender.release.clear()
+    one = message(1)
+    await rig.take(one)
+    rig.alone.core.over = True
+    one.lost = True
+    rig.flow.forget(rig.alone.core)
+    rig.sender.release.set()
+    await calm()
+    assert one.ends == []
+    assert rig.recorder.records == []

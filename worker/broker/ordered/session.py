@@ -1,0 +1,309 @@
+"""Ordered delivery on one connection: does what the core decides, and tells it what happened."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
+
+from aio_pika.abc import AbstractConnection
+from aiormq.channel import Channel
+
+from worker.basics.clock import Clock
+from worker.basics.tasks import Tasks
+from worker.broker.connection import BROKER_ERRORS, as_broker_errors, in_words
+from worker.broker.consuming.inbox import Inbox
+from worker.broker.consuming.taken_message import TakenMessage
+from worker.broker.declare import declare_one, open_channel, queue_exists
+from worker.broker.ordered.channel import OrderedChannel
+from worker.broker.ordered.replicas import Hearing, Telling
+from worker.broker.ordered.siding_outbox import SidingOutbox
+from worker.broker.ordered.stamps import NotOurs, stamped, stored_in
+from worker.broker.past_headers import headers_of
+from worker.broker.topology import siding_queue
+from worker.domain.past import Past
+from worker.ordered.core import Core
+from worker.ordered.ports import Announcement, Item, Kind, NotNow, Stamp, Stored
+from worker.ordered.recent import Recent
+from worker.ordered.rules import BEAT_SECONDS, Rules
+
+log = logging.getLogger(__name__)
+
+SIDING_PREFETCH = 20
+"""The label, and the heads of the chats that are attempted at once when the receiver is back. Trade-off: few, as the
+bodies of all sidings in use are in memory."""
+
+DRAIN_SECONDS = 5.0
+
+
+class Deliveries(Protocol):
+    """What handles events. Each call gets the core that the message came by."""
+
+    def took(self, core: Core, message: TakenMessage) -> None:
+        """From the queue: an event of any instance. For each ordered webhook of it `core.took` is called, in the order
+        of these calls; the message is acked when the last is settled, at once if there is none."""
+
+    def stored(self, core: Core, message: TakenMessage, stored: Stored) -> Item:
+        """From a siding."""
+
+    def attempt(self, core: Core, item: Item) -> NotNow | None: ...
+    def give_up(self, core: Core, item: Item) -> None: ...
+    def settle(self, item: Item) -> None: ...
+    def content(self, item: Item) -> tuple[bytes, Past]:
+        """What is published to a siding: the event's bytes, and the delivery's past."""
+
+    def forget(self, core: Core) -> None:
+        """Its connection has ended: attempts are cut, nothing is told to it any more."""
+
+
+class OrderedSession:
+    """Acts of one connection (ordered.ports). `publishing`: the worker's connection for publishes; `blocked`: whether
+    RabbitMQ takes none."""
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        prefix: str,
+        deliveries: Deliveries,
+        publishing: Callable[[], AbstractConnection | None],
+        blocked: Callable[[], bool],
+        rules: Rules,
+        new_epoch: Callable[[int], int],
+        recent: Recent,
+        *,
+        declares: bool,
+        monotonic: Clock = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._prefix = prefix
+        self._deliveries = deliveries
+        self._publishing = publishing
+        self._blocked = blocked
+        self._rules = rules
+        self._declares = declares
+        self._monotonic = monotonic
+        self.core = Core(self, rules, new_epoch, monotonic, recent)
+        exchange, self._queue = f"{prefix}.config", f"{prefix}.ordered"
+        self._hearing = Hearing(exchange, self.core.heard)
+        self._telling = Telling(exchange, self._queue, publishing, self.core.tick_confirmed)
+        self._inbox = Inbox(self._from_queue)
+        self._main: OrderedChannel | None = None
+        self._sidings: dict[int, asyncio.Task[OrderedChannel]] = {}
+        self._outboxes: dict[int, SidingOutbox] = {}
+        self._turns: dict[int, asyncio.Task[None]] = {}
+        self._tasks = Tasks()
+        self._opening = asyncio.Lock()
+        self._ending = asyncio.Event()
+        self._beaten = asyncio.Event()
+        self._ended = False
+
+    # What the client calls.
+
+    async def open(self) -> None:
+        """Consumes; the announcements first, so that none is missed."""
+        await self._hearing.listen(self._connection)
+        channel = await open_channel(self._connection)
+        self._main = OrderedChannel(channel, self._queue, self._inbox.put, self._ending.set)
+        await self._main.consume(self._rules.prefetch)
+
+    async def run(self) -> None:
+        """Until it gives way, or the connection is lost."""
+        while not self._ending.is_set():
+            self.core.beat()
+            self._beaten.set()
+            self._beaten.clear()
+            if self._blocked():
+                self._tasks.start(self._ask())
+            try:
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._ending.wait()
+            except TimeoutError:
+                continue
+
+    async def drain(self, seconds: float) -> None:
+        """Begins nothing, waits for what is under way, sends the acks, and closes the channels."""
+        self.core.drain()
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.core.resting and not self._ending.is_set():
+                    await self._beaten.wait()
+            async with asyncio.timeout(DRAIN_SECONDS):
+                with as_broker_errors():
+                    await self._leave()
+        except BROKER_ERRORS as error:
+            log.warning("ordered deliveries end without their last acks: %s", in_words(error))
+        self._ending.set()
+
+    async def end(self) -> None:
+        """The connection is lost or closes: nothing of it counts any more."""
+        self._ended = self.core.over = True
+        self._ending.set()
+        self._deliveries.forget(self.core)
+        self._inbox.clear()
+        if self._main is not None:
+            self._main.lost()
+        for opening in self._sidings.values():
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                opening.result().lost()
+        await self._tasks.end()
+        for outbox in self._outboxes.values():
+            try:
+                await outbox.close()
+            except BROKER_ERRORS as error:
+                log.debug("closing: %s", in_words(error))
+
+    async def _leave(self) -> None:
+        channels = [opening.result() for opening in self._sidings.values() if opening.done()]
+        for channel in (*([self._main] if self._main else []), *channels):
+            await channel.acks_stored()
+            await channel.close()
+
+    # What comes.
+
+    def _from_queue(self, message: TakenMessage) -> None:
+        if self._ended:
+            return
+        if message.exchange == "" and not message.body:
+            self.core.first_came()  # a tick
+            message.ack()
+        else:
+            self._deliveries.took(self.core, message)
+
+    def _from_siding(self, number: int, message: TakenMessage) -> None:
+        if self._ended:
+            return
+        try:
+            stored = stored_in(message.headers)
+        except NotOurs as error:
+            log.warning("siding %d: %s; left where it is", number, error)
+            return
+        item = self._deliveries.stored(self.core, message, stored) if stored.stamp.kind is Kind.EVENT else None
+        self.core.came(number, stored.stamp, item, message)
+
+    # Acts: deliveries.
+
+    def attempt(self, item: Item) -> NotNow | None:
+        return self._deliveries.attempt(self.core, item)
+
+    def give_up(self, item: Item) -> None:
+        self._deliveries.give_up(self.core, item)
+
+    def settle(self, item: Item) -> None:
+        self._deliveries.settle(item)
+
+    # Acts: sidings.
+
+    def find_sidings(self) -> None:
+        self._do(self._find_sidings())
+
+    async def _find_sidings(self) -> None:
+        number = 0
+        while await queue_exists(self._connection, siding_queue(self._prefix, number + 1).name):
+            number += 1
+        self.core.found(number)
+
+    def open_siding(self, number: int) -> None:
+        before = self._turns.get(number)
+        opening = asyncio.get_running_loop().create_task(self._opened(number, before))
+        self._sidings[number] = opening
+        opening.add_done_callback(self._opening_ended)
+
+    async def _opened(self, number: int, before: asyncio.Task[None] | None) -> OrderedChannel:
+        if before is not None:
+            await asyncio.wait({before})
+        # One after the other: aiormq loses a connection on which many channels are opened and closed at once.
+        async with self._opening:
+            return await self._consumed(number)
+
+    async def _consumed(self, number: int) -> OrderedChannel:
+        with as_broker_errors():
+            await declare_one(self._connection, siding_queue(self._prefix, number), declares=self._declares)
+            name = siding_queue(self._prefix, number).name
+            take = partial(self._from_siding, number)
+            channel = OrderedChannel(await open_channel(self._connection), name, take, self._ending.set)
+            await channel.consume(SIDING_PREFETCH)
+        return channel
+
+    def _opening_ended(self, opening: asyncio.Task[OrderedChannel]) -> None:
+        if not opening.cancelled() and opening.exception() is not None:
+            log.warning("a siding could not be opened: %s", in_words(opening.exception()))
+            self._ending.set()
+
+    def close_siding(self, number: int) -> None:
+        self._turns[number] = asyncio.get_running_loop().create_task(self._closed(self._sidings.pop(number)))
+
+    async def _closed(self, opening: asyncio.Task[OrderedChannel]) -> None:
+        try:
+            await (await opening).close()
+        except BROKER_ERRORS as error:
+            log.info("a siding's channel was closed already: %s", in_words(error))
+            self._ending.set()
+
+    def reopen_siding(self, number: int) -> None:
+        self.close_siding(number)
+        self.open_siding(number)
+
+    def drop(self, number: int, token: object) -> None:  # noqa: ARG002 - its message knows its channel
+        assert isinstance(token, TakenMessage)
+        token.ack()
+
+    def wait_for_acks(self, number: int) -> None:
+        self._do(self._wait_for_acks(number, self._sidings[number]))
+
+    async def _wait_for_acks(self, number: int, opening: asyncio.Task[OrderedChannel]) -> None:
+        await (await opening).acks_stored()
+        self.core.acks_stored(number)
+
+    def publish(self, number: int, stamp: Stamp, item: Item | None) -> None:
+        outbox = self._outboxes.get(number)
+        if outbox is None:
+            confirmed, failed = partial(self.core.confirmed, number), partial(self.core.publish_failed, number)
+            name = siding_queue(self._prefix, number).name
+            opened = partial(self._publish_channel, number)
+            outbox = self._outboxes[number] = SidingOutbox(name, opened, confirmed, failed)
+        if item is None:
+            outbox.publish(stamp.serial, b"", stamped(stamp, None))
+        else:
+            body, past = self._deliveries.content(item)
+            outbox.publish(stamp.serial, body, headers_of(past) | stamped(stamp, item))
+
+    async def _publish_channel(self, number: int) -> Channel:
+        if number in self._sidings:
+            await asyncio.wait({self._sidings[number]})  # it declares the queue
+        connection = self._publishing()
+        if connection is None:
+            raise ConnectionError("no connection to publish on")
+        return await open_channel(connection, confirms=True)
+
+    # Acts: the other replicas.
+
+    def announce(self, announcement: Announcement) -> None:
+        self._tasks.start(self._telling.announce(announcement))
+
+    def tick(self, number: int) -> None:
+        self._tasks.start(self._telling.tick(number))
+
+    def give_way(self) -> None:
+        log.warning("ordered deliveries are another replica's now: connecting anew")
+        self._ending.set()
+
+    async def _ask(self) -> None:
+        asked_at = self._monotonic()
+        try:
+            await self._hearing.ask()
+        except BROKER_ERRORS as error:
+            log.debug("RabbitMQ did not answer: %s", in_words(error))
+        else:
+            self.core.answered(asked_at)
+
+    def _do(self, work: Awaitable[None]) -> None:
+        async def done() -> None:
+            try:
+                with as_broker_errors():
+                    await work
+            except BROKER_ERRORS as error:
+                log.info("ordered deliveries: %s", in_words(error))
+                self._ending.set()
+
+        self._tasks.start(done())

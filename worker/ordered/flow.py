@@ -1,0 +1,303 @@
+"""Ordered deliveries: attempted when the core says so, by the same lanes, rules and records as all others."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+from worker.basics.clock import Clocks
+from worker.basics.tasks import Tasks
+from worker.delivery.attempt import Attempt, Attempter
+from worker.delivery.choosing import Choosing
+from worker.delivery.duplicates import Duplicates
+from worker.delivery.failure_watch import FailureWatch
+from worker.delivery.open_deliveries import OpenDeliveries, read
+from worker.delivery.ports import ConfigUnavailable, Message, Ports
+from worker.delivery.settle import Settler
+from worker.domain.choosing.subscriptions import Subscriptions
+from worker.domain.event import Event, InvalidEvent
+from worker.domain.outcome import (
+    DeadLettered,
+    DeadReason,
+    Delivered,
+    Outcome,
+    Parked,
+    ParkReason,
+    Retried,
+    Skipped,
+    SkipReason,
+)
+from worker.domain.past import Past
+from worker.domain.policy import Policy
+from worker.domain.routing import Delivery, addressees, route
+from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Result
+from worker.domain.webhook import Webhook
+from worker.ordered.core import Core
+from worker.ordered.intake import Intake
+from worker.ordered.ports import Item, NotNow, Stored
+from worker.ordered.role import State
+from worker.ordered.token import Ending, OrderedToken
+
+log = logging.getLogger(__name__)
+
+_LONGEST_NOT_NOW = 5.0
+"""Seconds: what a lane parks for longer is asked again by then, as it waits in place."""
+
+_PAUSED = NotNow(_LONGEST_NOT_NOW, down=True)
+"""What was taken before its webhook was paused stays, in a siding."""
+
+_SECONDS = {
+    ParkReason.CIRCUIT_OPEN: 2.0,
+    ParkReason.ENDPOINT_BUSY: 0.25,
+    ParkReason.RATE_LIMITED: 0.25,
+}
+
+
+class OrderedFlow:
+    """Handles the events of ordered webhooks (broker.ordered's Deliveries), through the lanes of all deliveries."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        ports: Ports,
+        failures: FailureWatch,
+        clocks: Clocks,
+        duplicates: Duplicates | None = None,
+    ) -> None:
+        self._policy = policy
+        self._webhooks = ports.webhooks
+        self._admission = ports.admission
+        self._now = clocks.now
+        self._monotonic = clocks.monotonic
+        self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
+        self._attempter = Attempter(policy, ports, failures, clocks)
+        self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
+        self._attempts: dict[int, Tasks] = {}
+        self._cutting = Tasks()
+        self._intake = Intake(
+            ports.webhooks,
+            ports.recorder,
+            self._settler,
+            self._choosing,
+            clocks,
+            asyncio.sleep,
+            duplicates=duplicates,
+            dead_when_disabled=policy.dead_when_disabled,
+        )
+
+    # What comes.
+
+    def took(self, core: Core, message: Message) -> None:
+        """Never raises. After a fault of the worker the message stays un-acked, and goes back with its channel."""
+        try:
+            self._intake.took(core, message)
+        except Exception:
+            log.exception("an ordered event failed unexpectedly")
+
+    def stored(self, core: Core, message: Message, stored: Stored) -> Item:  # noqa: ARG002 - another may ask it
+        past, _ = read(message, self._now())
+        deliveries = OpenDeliveries(message, past)
+        assert stored.stamp.endpoint is not None
+        return Item(
+            stored.id,
+            stored.stamp.endpoint,
+            stored.key,
+            OrderedToken(deliveries, past),
+            size=len(message.body),
+            again=message.redelivered,
+            block_seconds=stored.block_seconds,
+        )
+
+    def settle(self, item: Item) -> None:
+        _token(item).deliveries.closed()
+
+    def content(self, item: Item) -> tuple[bytes, Past]:
+        token = _token(item)
+        return token.message.body, token.past
+
+    def forget(self, core: Core) -> None:
+        """Its attempts are cut: another replica makes them again."""
+        self._intake.forget(core)
+        tasks = self._attempts.pop(id(core), None)
+        if tasks is not None:
+            self._cutting.start(tasks.end())
+
+    # Attempts.
+
+    def attempt(self, core: Core, item: Item) -> NotNow | None:
+        known = self._webhooks.cached(item.endpoint.instance or self._instance(item))
+        if known is None:
+            self._begin(core, self._attempt_later(core, item))
+            return None
+        return self._offer(core, item, known)
+
+    def give_up(self, core: Core, item: Item) -> None:
+        token = _token(item)
+        error = token.past.last_error or "it was answered with failures"
+        self._end(core, item, DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, error))
+
+    async def _attempt_later(self, core: Core, item: Item) -> None:
+        try:
+            known = await self._webhooks.find(item.endpoint.instance or self._instance(item))
+        except ConfigUnavailable:
+            self._put_off(core, item, NotNow(1.0))
+            return
+        not_now = self._offer(core, item, known)
+        if not_now is not None:
+            self._put_off(core, item, not_now)
+
+    def _offer(self, core: Core, item: Item, known: Subscriptions) -> NotNow | None:
+        """To its lane, with its webhook as it is now."""
+        token = _token(item)
+        routed = self._routed(token, item, known)
+        outlived = routed if not isinstance(routed, Delivery) else self._outlived(routed, token)
+        if outlived is not None:
+            self._end_soon(core, item, outlived)
+            return None
+        assert isinstance(routed, Delivery)
+        if routed.webhook.paused_at is not None:
+            return _PAUSED
+        token.delivery = routed
+        admitted = self._admission.admit(routed, _Turn(self, core, item, routed))
+        return _not_now(admitted) if isinstance(admitted, Parked) else None
+
+    def _routed(self, token: OrderedToken, item: Item, known: Subscriptions) -> Delivery | Skipped | DeadLettered:
+        found = addressees(known, self._webhooks.global_webhook, item.endpoint.webhook_id)
+        if not found:
+            return Skipped(SkipReason.WEBHOOK_GONE)
+        before = token.delivery
+        if before is not None and (before.webhook is found[0] or before.webhook == found[0]):
+            return before if before.past is token.past else _with_past(before, token.past)
+        return self._route(token, found[0], known)
+
+    def _route(self, token: OrderedToken, webhook: Webhook, known: Subscriptions) -> Delivery | Skipped | DeadLettered:
+        event = self._event(token)
+        if isinstance(event, InvalidEvent):
+            return DeadLettered(DeadReason.INVALID_EVENT, str(event))
+        seen = self._choosing.look(event, [webhook], known) if self._choosing.looks_into(known) else None
+        if seen is not None and webhook.id in seen.refused:
+            return Skipped(SkipReason.FILTERED)
+        dead = self._policy.dead_when_disabled
+        routed = route(event, token.past, webhook, known, dead_when_disabled=dead)
+        if isinstance(routed, Delivery):
+            token.latest = self._choosing.taken(token.deliveries, routed, seen)
+        return routed
+
+    def _event(self, token: OrderedToken) -> Event | InvalidEvent:
+        return token.delivery.event if token.delivery is not None else read(token.message, self._now())[1]
+
+    def _instance(self, item: Item) -> str:
+        """Of an event of the global webhook, whose endpoint names none."""
+        return item.key.partition("\0")[0]
+
+    def _outlived(self, delivery: Delivery, token: OrderedToken) -> Outcome | None:
+        outlived = self._choosing.outlived(delivery, token.latest)
+        if outlived is not None or not self._policy.expired(self._now() - delivery.past.first_seen):
+            return outlived
+        return DeadLettered(
+            DeadReason.EXPIRED, delivery.past.last_error or "its receiver took nothing in all that time"
+        )
+
+    def turn_came(self, core: Core, item: Item, delivery: Delivery) -> None:
+        self._begin(core, self._post(core, item, delivery))
+
+    def turn_passed(self, core: Core, item: Item, parked: Parked) -> None:
+        asyncio.get_running_loop().call_soon(self._put_off, core, item, _not_now(parked))
+
+    async def _post(self, core: Core, item: Item, delivery: Delivery) -> None:
+        if not core.role.may_act(self._monotonic()):
+            self._admission.released(delivery)
+            self._put_off(core, item, NotNow(0.25))
+            return
+        attempt = await self._attempter.attempt(delivery, len(_token(item).message.body))
+        if self._counts(core):
+            self._judged(core, item, delivery, attempt)
+
+    def _judged(self, core: Core, item: Item, delivery: Delivery, attempt: Attempt) -> None:
+        match attempt.outcome:
+            case Retried() | DeadLettered(reason=DeadReason.ATTEMPTS_EXHAUSTED):
+                _token(item).past = self._settler.tried_in_place(_token(item).deliveries, delivery, attempt)
+                core.failed(item, answered=_was_answered(attempt.result))
+            case Parked():
+                self._put_off(core, item, NotNow(1.0))
+            case Delivered() | Skipped() | DeadLettered():
+                ending = self._ending(core, item, attempt.outcome)
+                self._settler.attempted(OpenDeliveries(ending, delivery.past), delivery, attempt)
+
+    # The end.
+
+    def _end_soon(self, core: Core, item: Item, outcome: Outcome) -> None:
+        """Not at once: the core is still in the call that asked for the attempt."""
+        asyncio.get_running_loop().call_soon(self._end, core, item, outcome)
+
+    def _end(self, core: Core, item: Item, outcome: Outcome) -> None:
+        if not self._counts(core):
+            return
+        token = _token(item)
+        deliveries = OpenDeliveries(self._ending(core, item, outcome), token.past)
+        if token.delivery is not None:
+            self._settler.without_attempt(deliveries, outcome, _with_past(token.delivery, token.past))
+        else:
+            event = self._event(token)
+            known = event if isinstance(event, Event) else None
+            self._settler.without_delivery(deliveries, outcome, known, item.endpoint.webhook_id)
+
+    def _ending(self, core: Core, item: Item, outcome: Outcome) -> Ending:
+        succeeded = isinstance(outcome, Delivered)
+        ended = partial(self._ended, core, item, succeeded=succeeded)
+        return Ending(_token(item).message, ended, partial(self._put_off, core, item, NotNow(1.0)))
+
+    def _ended(self, core: Core, item: Item, *, succeeded: bool) -> None:
+        if self._counts(core):
+            core.ended(item, succeeded=succeeded)
+
+    def _put_off(self, core: Core, item: Item, not_now: NotNow) -> None:
+        if self._counts(core):
+            core.put_off(item, not_now)
+
+    def _counts(self, core: Core) -> bool:
+        return core.role.state is not State.GONE and not core.over
+
+    def _begin(self, core: Core, work: Coroutine[Any, Any, None]) -> None:
+        self._attempts.setdefault(id(core), Tasks()).start(work)
+
+    async def finished(self, seconds: float) -> None:
+        """Waits for the last dead letters."""
+        await self._settler.finished(seconds)
+
+
+class _Turn:
+    """A turn of one ordered delivery (delivery.ports.Turn)."""
+
+    __slots__ = ("_core", "_delivery", "_flow", "_item")
+
+    def __init__(self, flow: OrderedFlow, core: Core, item: Item, delivery: Delivery) -> None:
+        self._flow, self._core, self._item, self._delivery = flow, core, item, delivery
+
+    def start(self) -> None:
+        self._flow.turn_came(self._core, self._item, self._delivery)
+
+    def park(self, parked: Parked) -> None:
+        self._flow.turn_passed(self._core, self._item, parked)
+
+
+def _token(item: Item) -> OrderedToken:
+    assert isinstance(item.token, OrderedToken)
+    return item.token
+
+
+def _with_past(delivery: Delivery, past: Past) -> Delivery:
+    return Delivery(delivery.id, delivery.event, delivery.webhook, delivery.target, delivery.destination, past)
+
+
+def _not_now(parked: Parked) -> NotNow:
+    seconds = _SECONDS.get(parked.reason, min(float(max(parked.delay, 1)), _LONGEST_NOT_NOW))
+    return NotNow(seconds, down=parked.reason is ParkReason.CIRCUIT_OPEN)
+
+
+def _was_answered(result: Result | None) -> bool:
+    """With a status that says no, and names no time to wait for."""
+    if not isinstance(result, Answered):
+        return False
+    return not (result.status in HONOURS_RETRY_AFTER and result.retry_after is not None)

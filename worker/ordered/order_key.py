@@ -1,0 +1,23 @@
+"""By what a webhook's events are put in order."""
+
+from worker.domain.choosing.plan import ChatOfEvent
+from worker.domain.choosing.quick_chat import LARGE_BYTES, quick_chat
+from worker.domain.event import Event
+from worker.domain.webhook import Webhook
+
+_read_all = ChatOfEvent()
+
+
+def order_key(event: Event, webhook: Webhook) -> str:
+    """Instance and canonical chat, or the instance (`order`). An event about no chat is in order among its like."""
+    if webhook.order == "instance":
+        return event.instance
+    return f"{event.instance}\0{_chat(event)}"
+
+
+def _chat(event: Event) -> str:
+    found = quick_chat(event.fields)
+    if found is None and len(event.fields.get("data", b"")) > LARGE_BYTES:
+        chat = _read_all(event.fields)
+        found = None if chat is None else chat.jid
+    return found or ""
