@@ -19,7 +19,10 @@ from worker.webhooks.scalars import Choice, Name, Text, Url
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "webhooks.example.toml"
 
-NOTED = {"disabled_reason", "disabled_at", "paused_at", "instance_id", "failing_since"}
+NOTED = {
+    *("disabled_reason", "disabled_at", "paused_at", "instance_id", "failing_since"),
+    *("order_next", "order_switch_at"),
+}
 """Attributes of Webhook that the worker notes down itself, and nobody sets."""
 
 FIRST_COLUMNS = {
@@ -38,7 +41,7 @@ def test_every_attribute_of_a_webhook_is_declared_once_and_nothing_else_is() -> 
 
 
 def test_every_column_that_came_later_has_its_step() -> None:
-    added = Counter(step.name for step in STEPS if isinstance(step, AddColumn))
+    added = Counter(step.name for step in STEPS if isinstance(step, AddColumn) and not step.of_revisions)
     assert added == Counter(set(COLUMNS) - FIRST_COLUMNS)
 
 

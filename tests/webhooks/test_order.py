@@ -29,9 +29,36 @@ def test_a_new_webhook_may_have_an_order_where_workers_deliver_in_order() -> Non
 @pytest.mark.parametrize(
     ("before", "after"), [(PLAIN, ORDERED), (ORDERED, PLAIN), (ORDERED, replace(ORDERED, order="instance"))]
 )
-def test_the_order_of_a_webhook_cannot_be_changed(before: Webhook, after: Webhook) -> None:
-    with pytest.raises(InvalidWebhook, match=f"order: is {before.order!r}, and cannot be changed"):
-        set_from(given(after), before, 0.0, orders=True)
+def test_another_order_of_a_webhook_begins_a_switch(before: Webhook, after: Webhook) -> None:
+    switched = set_from(given(after), before, 7.0, orders=True)
+    assert switched == replace(before, order_next=after.order, order_switch_at=7000)
+    assert (switched.sent_in_order, switched.sent_as_they_come) == (True, True), "both sides send meanwhile"
+    with pytest.raises(InvalidWebhook, match="order: needs workers that deliver in order"):
+        set_from(given(after), before, 7.0)
+
+
+def test_a_switch_under_way_goes_on_whatever_else_is_changed_and_only_ends_where_it_was_to_end() -> None:
+    switching = replace(PLAIN, order_next="chat", order_switch_at=7000)
+    for again in (PLAIN, ORDERED):
+        changed = set_from({**given(again), "url": "https://new.example/in"}, switching, 9.0, orders=True)
+        assert changed == replace(switching, url="https://new.example/in")
+    with pytest.raises(InvalidWebhook, match="order: is being switched to 'chat': try again when this has ended"):
+        set_from(given(replace(PLAIN, order="instance")), switching, 9.0, orders=True)
+
+
+@pytest.mark.parametrize(
+    ("order", "following", "in_order", "as_they_come"),
+    [
+        ("none", None, False, True),
+        ("chat", None, True, False),
+        ("none", "chat", True, True),
+        ("chat", "none", True, True),
+        ("chat", "instance", True, True),
+    ],
+)
+def test_which_side_sends(order: str, following: str | None, in_order: bool, as_they_come: bool) -> None:
+    webhook = replace(PLAIN, order=order, order_next=following)
+    assert (webhook.sent_in_order, webhook.sent_as_they_come) == (in_order, as_they_come)
 
 
 def test_an_ordered_webhook_can_be_changed_otherwise_even_where_order_is_off() -> None:

@@ -57,4 +57,6 @@ def _object(found: Shown, stored: Stored | None) -> Shown:
         "disabled_reason": found["disabled_reason"],
         "disabled_at": found["disabled_at"],
         "paused_at": found["paused_at"],
+        "order_next": found["order_next"],
+        "order_switch_at": found["order_switch_at"],
     }

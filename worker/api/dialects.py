@@ -29,6 +29,7 @@ FIELDS = {field.requested: field.spellings for field in declaration.FIELDS}
 
 READ_ONLY = frozenset(
     {"createdAt", "updatedAt", "instanceId", "disabled_reason", "disabled_at", "paused_at", "warnings"}
+    | {"order_next", "order_switch_at"}
 )
 """What answers hold beside those: so that what `find` answered can be sent back."""
 

@@ -58,14 +58,30 @@ async def declare_ordered(connection: AbstractConnection, topology: Topology, *,
         await channel.close()
 
 
-async def unbind_ordered(connection: AbstractConnection, topology: Topology, queue: str) -> bool:
-    """With ORDER=false again: whether the queue of ordered webhooks is there. From now on it gets nothing new."""
-    if not await queue_exists(connection, queue):
-        return False
+async def note_bound(connection: AbstractConnection, topology: Topology) -> None:
+    """From now on whatever is taken from the queue of first attempts is, or was, in the ordered queue as well."""
+    channel = await open_channel(connection)
+    await declare_exchange(channel, topology.bound_exchange, "fanout")
+    await channel.close()
+
+
+async def is_bound(connection: AbstractConnection, topology: Topology) -> bool:
+    """Whether that was noted."""
+    return await _exists(connection, exchange=topology.bound_exchange)
+
+
+async def forget_bound(connection: AbstractConnection, topology: Topology) -> None:
+    """The ordered queue will be unbound: until then both sides send."""
+    channel = await open_channel(connection)
+    await channel.exchange_delete(topology.bound_exchange)
+    await channel.close()
+
+
+async def unbind_ordered(connection: AbstractConnection, topology: Topology, queue: str) -> None:
+    """It gets nothing new from now on."""
     channel = await open_channel(connection)
     await unbind_queue(channel, queue, topology.exchange)
     await channel.close()
-    return True
 
 
 async def declare_one(connection: AbstractConnection, queue: Queue, *, declares: bool) -> None:

@@ -49,6 +49,12 @@ class Topology:
     ordered: Queue | None = None
 
     @property
+    def bound_exchange(self) -> str:
+        """There once the ordered queue has got all that is in the queue of first attempts: an exchange without any use
+        but to be there."""
+        return f"{self.events.removesuffix('.events')}.ordered.bound"
+
+    @property
     def whole(self) -> "Topology":
         """The same with history's and the ordered queue among the others: for those who look at all of it."""
         further = [one for one in (self.history, self.ordered) if one is not None and one not in self.queues]

@@ -7,7 +7,7 @@ their own. Whatever happens, each delivery is given to the Settler exactly once.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,7 @@ from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, Par
 from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.routing import Delivery, addressees, route
-from worker.domain.webhook import UNORDERED, Webhook
+from worker.domain.webhook import Webhook
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,9 @@ class Pipeline:
         duplicates: Duplicates | None = None,
         operators_notices: NoticeReceiver | None = None,
         *,
-        leaves_out_ordered: bool = False,
+        aside: Callable[[Message], bool] | None = None,
     ) -> None:
+        """`aside` takes messages that are no events, or says that it does not."""
         self._policy = policy
         self._webhooks = ports.webhooks
         self._admission = ports.admission
@@ -61,7 +62,9 @@ class Pipeline:
         self._pulses = ports.pulses
         self._now, self._monotonic = clocks
         self._duplicates = duplicates
-        self._leaves_out_ordered = leaves_out_ordered
+        self._aside = aside
+        self.leaves_out_ordered = False
+        """Whether all that comes for webhooks with an order is the ordered side's to send."""
         self._known = KnownWebhooks(policy, ports.webhooks, clocks.now, operators_notices)
         self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
         self._attempter = Attempter(policy, ports, failures, clocks)
@@ -111,6 +114,8 @@ class Pipeline:
         deliveries = OpenDeliveries(message, past)
         deliveries.late = late
         if isinstance(event, InvalidEvent):
+            if self._aside is not None and self._aside(message):
+                return
             self._end(deliveries, DeadLettered(DeadReason.INVALID_EVENT, str(event)))
             return
         # What the worker published to a queue by its name was received before; Evolution Go publishes like that, too.
@@ -160,8 +165,8 @@ class Pipeline:
         wanted = deliveries.past.webhook_id
         if wanted is None:
             addressed = addressees(webhooks, self._webhooks.global_webhook, None)
-            if self._leaves_out_ordered and self._choosing.puts_in_order(webhooks):
-                unordered = [webhook for webhook in addressed if webhook.order == UNORDERED]
+            if self.leaves_out_ordered and self._choosing.puts_in_order(webhooks):
+                unordered = [webhook for webhook in addressed if webhook.sent_as_they_come]
                 if addressed and not unordered:
                     deliveries.closed()  # all of it is the ordered side's
                     return

@@ -49,6 +49,8 @@ class Webhook:
     `latest_only` are what docs/filters.md explains: `filter` is its JSON text, `ttl_seconds` has canonical names.
     Notices about the webhook go to `alert_url`. `order`: what is delivered in the order in which it came, each `chat`
     or the whole `instance`, or `none`; `order_block_seconds`: for how long a bad event may hold up those behind it.
+    `order_next`: its `order` is being switched to this since `order_switch_at` (Unix milliseconds), which names the
+    switch: meanwhile its events are sent in no order.
     What may hold a secret never appears in a repr. `failing_since` (Unix milliseconds) is bookkeeping about the
     receiver; excluded from equality, so that recording a failure is no change of configuration. So is `disabled_at`,
     since when it has been disabled; `paused_at` is its twin (both Unix milliseconds). `instance_id`, Evolution's own
@@ -85,12 +87,24 @@ class Webhook:
     alert_url: str | None = field(default=None, repr=False)
     order: str = UNORDERED
     order_block_seconds: int = 300
+    order_next: str | None = None
+    order_switch_at: int | None = None
     disabled_reason: str | None = None
     disabled_at: int | None = field(default=None, compare=False)
     paused_at: int | None = None
     instance_id: str | None = field(default=None, compare=False)
     old_secret_until: int | None = None
     failing_since: int | None = field(default=None, compare=False)
+
+    @property
+    def sent_in_order(self) -> bool:
+        """Whether the ordered side sends its events; both sides do while `order` is being switched."""
+        return self.order != UNORDERED or self.order_next not in (None, UNORDERED)
+
+    @property
+    def sent_as_they_come(self) -> bool:
+        """Whether the unordered side sends its events."""
+        return self.order == UNORDERED or self.order_next is not None
 
     @property
     def endpoint(self) -> Endpoint:

@@ -4,7 +4,7 @@ Pure: no I/O, no tasks, no clock of its own. The driver tells what happened and 
 docs/decisions/0031-order.md has the states and why no interleaving of replicas inverts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
@@ -167,6 +167,16 @@ class Core:
     def waiting(self) -> int:
         """Deliveries that were taken and have not ended, those of sidings included."""
         return self._taken + sum(len(siding.items) for siding in self.sidings)
+
+    def taken_of(self, endpoint: Endpoint) -> tuple[Item, ...]:
+        """What came from the queue for it, and neither has ended nor is in a siding."""
+        line = self._lines.get(endpoint)
+        return tuple(line.fresh) if line is not None else ()
+
+    def holds_any(self, items: Sequence[Item]) -> bool:
+        """Whether one of these, which `taken_of` gave, is still there."""
+        line = self._lines.get(items[0].endpoint) if items else None
+        return line is not None and any(item in line.fresh for item in items)
 
     @property
     def oldest_wait(self) -> float:

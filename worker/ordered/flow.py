@@ -37,6 +37,7 @@ from worker.ordered.core import Core
 from worker.ordered.intake import Intake
 from worker.ordered.ports import Item, NotNow, Stored
 from worker.ordered.role import State
+from worker.ordered.switching import Switching
 from worker.ordered.token import Ending, OrderedToken
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class OrderedFlow:
         failures: FailureWatch,
         clocks: Clocks,
         duplicates: Duplicates | None = None,
+        switching: Switching | None = None,
     ) -> None:
         self._policy = policy
         self._webhooks = ports.webhooks
@@ -76,6 +78,7 @@ class OrderedFlow:
         self._attempts: dict[int, Tasks] = {}
         self._cutting = Tasks()
         self._intake = Intake(
+            policy,
             ports.webhooks,
             ports.recorder,
             self._settler,
@@ -83,7 +86,7 @@ class OrderedFlow:
             clocks,
             asyncio.sleep,
             duplicates=duplicates,
-            dead_when_disabled=policy.dead_when_disabled,
+            switching=switching,
         )
 
     # What comes.
@@ -118,7 +121,6 @@ class OrderedFlow:
 
     def forget(self, core: Core) -> None:
         """Its attempts are cut: another replica makes them again."""
-        self._intake.forget(core)
         tasks = self._attempts.pop(id(core), None)
         if tasks is not None:
             self._cutting.start(tasks.end())

@@ -1,12 +1,13 @@
 """Events from the ordered queue become deliveries, one instance's after each other, whatever a lookup takes."""
 
-from collections import deque
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from worker.basics.clock import Clocks
 from worker.basics.tasks import Tasks
 from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
+from worker.delivery.known import KnownWebhooks, LookupTurn
 from worker.delivery.open_deliveries import OpenDeliveries, read
 from worker.delivery.ports import ConfigUnavailable, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
@@ -14,12 +15,16 @@ from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.outcome import DeadLettered, Skipped, SkipReason
 from worker.domain.past import Past
+from worker.domain.policy import Policy
 from worker.domain.routing import Delivery, addressees, route
-from worker.domain.webhook import UNORDERED, Webhook
+from worker.domain.webhook import Webhook
 from worker.ordered.core import Core
 from worker.ordered.order_key import order_key
 from worker.ordered.ports import Item
+from worker.ordered.switching import Marker, Switching, marker_in
 from worker.ordered.token import OrderedToken
+
+log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
 """Before the store is asked again that could not answer."""
@@ -34,6 +39,7 @@ class Intake:
 
     def __init__(
         self,
+        policy: Policy,
         webhooks: Webhooks,
         recorder: Recorder,
         settler: Settler,
@@ -42,7 +48,7 @@ class Intake:
         sleep: Callable[[float], Awaitable[None]],
         *,
         duplicates: Duplicates | None,
-        dead_when_disabled: bool,
+        switching: Switching | None = None,
     ) -> None:
         self._webhooks = webhooks
         self._recorder = recorder
@@ -51,8 +57,9 @@ class Intake:
         self._now, self._monotonic = clocks
         self._sleep = sleep
         self._duplicates = duplicates
-        self._dead_when_disabled = dead_when_disabled
-        self._waiting: dict[str, deque[tuple[Core, Message, Past, Event]]] = {}
+        self._switching = switching
+        self._dead_when_disabled = policy.dead_when_disabled
+        self._known = KnownWebhooks(policy, webhooks, clocks.now)
         self._asking = Tasks()
 
     def took(self, core: Core, message: Message) -> None:
@@ -60,50 +67,64 @@ class Intake:
         past, event = read(message, self._now())
         if isinstance(event, InvalidEvent):
             core.first_came()
-            message.ack()  # it is a dead letter of the unordered side's
+            self._aside(core, message)
             return
         if self._duplicates is not None and self._duplicates.seen(past, message.exchange, self._monotonic()):
             core.first_came()
             message.ack()
             return
-        waiting = self._waiting.get(event.instance)
-        known = None if waiting else self._webhooks.cached(event.instance)
-        if known is not None:
+        known = self._webhooks.cached(event.instance)
+        if known is not None and not self._known.is_awaited(event.instance):
             self._fan_out(core, message, past, event, known)
             return
         core.first_came()
-        if waiting is not None:
-            waiting.append((core, message, past, event))
-            return
-        self._waiting[event.instance] = deque([(core, message, past, event)])
-        self._asking.start(self._ask(event.instance))
+        self._asking.start(self._look_up(core, message, past, event, self._known.turn(event.instance)))
 
-    def forget(self, core: Core) -> None:
-        """Nothing that came by this connection counts any more."""
-        for waiting in self._waiting.values():
-            kept = [one for one in waiting if one[0] is not core]
-            waiting.clear()
-            waiting.extend(kept)
+    async def _look_up(self, core: Core, message: Message, past: Past, event: Event, turn: LookupTurn) -> None:
+        with turn:
+            await turn.come()
+            found = await self._found(core, event.instance)
+            if found is not None:
+                self._fan_out(core, message, past, event, found)
 
-    async def _ask(self, instance: str) -> None:
-        waiting = self._waiting[instance]
-        try:
-            while waiting:
-                try:
-                    known = await self._webhooks.find(instance)
-                except ConfigUnavailable:
-                    await self._sleep(AGAIN_SECONDS)
-                    continue
-                while waiting:
-                    self._fan_out(*waiting.popleft(), known)
-        finally:
-            del self._waiting[instance]
+    def _aside(self, core: Core, message: Message) -> None:
+        """A marker, or what the unordered side makes a dead letter of."""
+        marker = marker_in(message.body) if self._switching is not None else None
+        if marker is None:
+            message.ack()
+        else:
+            self._asking.start(self._marker(core, message, marker, self._known.turn(marker.instance)))
+
+    async def _marker(self, core: Core, message: Message, marker: Marker, turn: LookupTurn) -> None:
+        """It ends when all that was taken before it for its webhook has ended, or is in a siding."""
+        assert self._switching is not None
+        with turn:
+            await turn.come()
+            before = core.taken_of(marker.endpoint)
+        while not core.over:
+            try:
+                if not core.holds_any(before):
+                    await self._switching.ended(marker)
+                    message.ack()
+                    return
+            except ConfigUnavailable as error:
+                log.info("a switch of order ends later: %s", error)
+            await self._sleep(AGAIN_SECONDS)
+
+    async def _found(self, core: Core, instance: str) -> Subscriptions | None:
+        """None: the connection has ended meanwhile, and the events of it go to another replica."""
+        while not core.over:
+            try:
+                return await self._webhooks.find(instance)
+            except ConfigUnavailable:
+                await self._sleep(AGAIN_SECONDS)
+        return None
 
     def _fan_out(self, core: Core, message: Message, past: Past, event: Event, webhooks: Subscriptions) -> None:
         if core.over:
             return
         known = addressees(webhooks, self._webhooks.global_webhook, None)
-        addressed = [webhook for webhook in known if webhook.order != UNORDERED]
+        addressed = [webhook for webhook in known if webhook.sent_in_order]
         core.first_came()
         if not addressed:
             message.ack()
@@ -112,6 +133,8 @@ class Intake:
         deliveries = OpenDeliveries(message, past)
         deliveries.opened(len(addressed))
         for webhook in addressed:
+            if webhook.order_next is not None and self._switching is not None:
+                self._switching.seen(webhook)
             self._recorder.started()
             if seen is not None and webhook.id in seen.refused:
                 self._settler.without_delivery(deliveries, Skipped(SkipReason.FILTERED), event, webhook.id)

@@ -3,14 +3,15 @@
 from worker.domain.choosing.plan import ChatOfEvent
 from worker.domain.choosing.quick_chat import LARGE_BYTES, quick_chat
 from worker.domain.event import Event
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import UNORDERED, Webhook
 
 _read_all = ChatOfEvent()
 
 
 def order_key(event: Event, webhook: Webhook) -> str:
     """Instance and canonical chat, or the instance (`order`). An event about no chat is in order among its like."""
-    if webhook.order == "instance":
+    following = webhook.order_next
+    if (webhook.order if following in (None, UNORDERED) else following) == "instance":
         return event.instance
     return f"{event.instance}\0{_chat(event)}"
 

@@ -36,7 +36,7 @@ class Role:
         self.lease = Lease()
         self.draining = False
         self.highest = 0  # epoch that was heard
-        self._heard_at = now
+        self._heard_at = -inf  # so that it ticks at once: nobody may be active
         self._ticked_at = -inf
         self._number = 0
         self._waited_from: float | None = None

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 BEAT_SECONDS = 0.25
 """How often `beat` is called."""
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 0.5
 """The active replica announces itself, and publishes a tick to the queue, this often."""
 
-LEASE_SECONDS = 2.5
+LEASE_SECONDS = 1.75
 """From the sending of the last tick that was confirmed and whose announcement was heard back."""
 
-TAKEOVER_SECONDS = 3.0
+TAKEOVER_SECONDS = 2.25
 """A new active replica does nothing for so long after its announcement was heard: longer than any lease that began
 before it."""
 
-SILENCE_SECONDS = 2.0
+SILENCE_SECONDS = 1.25
 """Without an announcement for so long a standby publishes ticks: whoever is active now learns of it by one."""
 
 LEASE_PATIENCE_SECONDS = 10.0

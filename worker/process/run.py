@@ -20,12 +20,13 @@ from worker.domain.backoff import Schedule
 from worker.domain.webhook import Webhook
 from worker.history.teller import Teller
 from worker.ordered.flow import OrderedFlow
+from worker.ordered.switching import Switching
 from worker.process import gauges, wiring
 from worker.process.api import announce_change, announcer, serve_api, until_ready
 from worker.process.health import serve_health
 from worker.process.history import WorkersHistory, insist
 from worker.process.lifecycle import Lifecycle, calm_garbage_collection
-from worker.process.ordered import WorkersOrder
+from worker.process.ordered import Finisher, Markers, WorkersOrder
 from worker.process.own_troubles import own_troubles
 from worker.process.replaying import SHARE_BESIDE_DELIVERIES, Replayer
 from worker.process.sources import webhook_source
@@ -121,6 +122,7 @@ class Worker:
         self._notifier = Notifier(self._publisher, wiring.operators_notices(settings), time.time)
         sender = wiring.sender(settings)
         self._stack.push_async_callback(sender.close)
+        self._switching = self._build_switching(retries)
         self._pipeline, flow = wiring.pipeline(
             settings,
             retries,
@@ -133,6 +135,7 @@ class Worker:
             failures=self._failures,
             history=self._history.recording if self._history else None,
             pulses=self._history.pulses if self._history else None,
+            switching=self._switching,
         )
         self._order = self._build_order(flow)
         self._consumers = Consumers(
@@ -146,10 +149,30 @@ class Worker:
 
     def _build_order(self, flow: OrderedFlow) -> WorkersOrder:
         listener = self._states.listener("ordered") if self._settings.order else None
-        order = WorkersOrder(self._settings, flow, self._publisher, self._plan.prepare, lambda: self._blocked, listener)
+        order = WorkersOrder(
+            self._settings,
+            self._queues,
+            flow,
+            self._switching,
+            self._publisher,
+            self._plan.prepare,
+            lambda: self._blocked,
+            self._ordered_complete,
+            listener,
+        )
         if self._settings.order:
             order.measure(self._telemetry)
         return order
+
+    def _build_switching(self, retries: Schedule) -> Switching:
+        settings = self._settings
+        markers = Markers(self._publisher, self._queues, settings.worker_queue_prefix)
+        finisher = Finisher(self._source.writable, self._changed)
+        ttl = settings.cache_ttl_seconds
+        return Switching(markers, finisher.finish, markers.arrived, retries, ttl, time.monotonic)
+
+    def _ordered_complete(self, complete: bool) -> None:
+        self._pipeline.leaves_out_ordered = complete
 
     def _blocked_changed(self, blocked: bool) -> None:
         self._blocked = blocked
@@ -244,7 +267,7 @@ class Worker:
     async def _prepare(self, connection: AbstractConnection) -> None:
         """On each new connection: changes may have been missed while there was none."""
         await self._plan.prepare(connection)
-        await self._order.look_for_leftovers(connection, self._queues)
+        await self._order.prepared(connection)
         await self._changes.listen(connection)
         self._webhooks.invalidate_all()
         if self._ahead is not None:

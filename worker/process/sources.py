@@ -71,6 +71,10 @@ class SourceKind:
         return settings.database_connection_uri if self.in_database else None
 
 
+_CLOCKS_SECONDS = 30.0
+"""By which the clocks of two replicas may differ."""
+
+
 def source_kind(settings: Settings) -> SourceKind:
     """The kind that WEBHOOK_SOURCE names."""
     return KINDS[settings.webhook_source]
@@ -85,7 +89,8 @@ def own_store(settings: Settings) -> SqlStore:
     """The worker's own table, whatever WEBHOOK_SOURCE says. Raises StoreUnavailable without its driver."""
     require_driver(settings.database_connection_uri)
     sealer = Sealer(settings.webhook_secret_key)
-    return SqlStore(settings.database_connection_uri, lambda: int(time.time() * 1000), sealer)
+    forgotten = 2 * settings.cache_ttl_seconds + _CLOCKS_SECONDS
+    return SqlStore(settings.database_connection_uri, lambda: int(time.time() * 1000), sealer, forgotten)
 
 
 async def evolution_candidates(uri: str) -> tuple[list[Candidate], tuple[str, ...]]:

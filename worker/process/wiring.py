@@ -35,6 +35,7 @@ from worker.lookup.ahead import ReadAhead
 from worker.lookup.cache import Cache
 from worker.lookup.receivers import StoredReceivers
 from worker.ordered.flow import OrderedFlow
+from worker.ordered.switching import Switching
 from worker.process.sources import WebhookSource
 from worker.settings import traces as settings_traces
 from worker.settings.settings import Settings
@@ -206,6 +207,7 @@ def pipeline(
     failures: FailureWatch,
     history: History | None,
     pulses: ports.Pulses | None,
+    switching: Switching,
 ) -> tuple[Pipeline, OrderedFlow]:
     """The way of an event, traced where traces are on; and that of ordered webhooks."""
     outside = Ports(
@@ -224,8 +226,8 @@ def pipeline(
         return Duplicates() if settings.rabbitmq_instance_exchanges else None
 
     notices = operators_notices(settings)
-    unordered = Pipeline(rules, outside, failures, clocks, duplicates(), notices, leaves_out_ordered=settings.order)
-    return unordered, OrderedFlow(rules, outside, failures, clocks, duplicates())
+    unordered = Pipeline(rules, outside, failures, clocks, duplicates(), notices, aside=switching.passes_on)
+    return unordered, OrderedFlow(rules, outside, failures, clocks, duplicates(), switching)
 
 
 def operators_notices(settings: Settings) -> NoticeReceiver | None:

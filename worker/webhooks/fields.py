@@ -78,9 +78,7 @@ def set_from(
     the workers deliver in order (ORDER).
     """
     webhook = webhook_from(fields, frozenset(words) | (existing.events if existing else frozenset()))
-    problem = _order_problem(webhook, existing, orders=orders)
-    if problem is not None:
-        raise InvalidWebhook((Problem("order", problem),))
+    webhook = _in_order(webhook, existing, int(now * 1000), orders=orders)
     given = webhook.client_certificate
     if given is not None and not (existing and existing.client_certificate == given):
         end = end_of(given)
@@ -98,16 +96,29 @@ def _since(webhook: Webhook, existing: Webhook | None, now: int) -> Webhook:
     return replace(webhook, paused_at=paused, disabled_at=disabled)
 
 
-def _order_problem(webhook: Webhook, existing: Webhook | None, *, orders: bool) -> str | None:
-    """Why it cannot have this order, or not any more."""
-    if existing is not None and existing.order != webhook.order:
-        return (
-            f"is {existing.order!r}, and cannot be changed while the webhook is there: events on their way would be "
-            "lost or turned round. Set another webhook with an `id` of its own, then delete this one"
-        )
-    if existing is None and webhook.order != UNORDERED and not orders:
-        return "needs workers that deliver in order: set ORDER=true there and here"
-    return None
+def _in_order(webhook: Webhook, existing: Webhook | None, now: int, *, orders: bool) -> Webhook:
+    """Another `order` of a webhook that is there is a switch in steps (ordered/switching.py). Raises InvalidWebhook."""
+    if existing is None:
+        if webhook.order != UNORDERED and not orders:
+            raise _order_refused(_NEEDS_ORDER)
+        return webhook
+    under_way = existing.order_next
+    if under_way is not None:
+        if webhook.order not in (existing.order, under_way):
+            raise _order_refused(f"is being switched to {under_way!r}: try again when this has ended")
+        return replace(webhook, order=existing.order, order_next=under_way, order_switch_at=existing.order_switch_at)
+    if webhook.order == existing.order:
+        return webhook
+    if not orders:
+        raise _order_refused(_NEEDS_ORDER)
+    return replace(webhook, order=existing.order, order_next=webhook.order, order_switch_at=now)
+
+
+_NEEDS_ORDER = "needs workers that deliver in order: set ORDER=true there and here"
+
+
+def _order_refused(message: str) -> InvalidWebhook:
+    return InvalidWebhook((Problem("order", message),))
 
 
 def fields_of(webhook: Webhook) -> dict[str, object]:

@@ -24,6 +24,8 @@ _FIRST = (
     "disabled_reason",
     "disabled_at",
     "paused_at",
+    "order_next",
+    "order_switch_at",
     "url",
     "by_events",
     "events",
@@ -33,12 +35,16 @@ _FIRST = (
 """What people look for first. All other fields follow in the order of their declaration."""
 
 
+_MOMENTS = ("disabled_at", "paused_at", "order_switch_at")
+
+
 def shown(webhook: Webhook) -> Shown:
     """Every field, in the names that `set` takes, without secrets."""
     until = webhook.old_secret_until
     found: Shown = {field.name: field.shown_in(webhook) for field in FIELDS}
     found["disabled_reason"] = webhook.disabled_reason
-    found |= {name: _moment(getattr(webhook, name)) for name in ("disabled_at", "paused_at")}
+    found["order_next"] = webhook.order_next
+    found |= {name: _moment(getattr(webhook, name)) for name in _MOMENTS}
     found["old_secret_until"] = None if until is None else iso(until)
     return {name: found[name] for name in dict.fromkeys((*_FIRST, "old_secret_until", *found))}
 

@@ -28,6 +28,10 @@ class StoreReadOnly(StoreUnavailable):
     """Webhooks are changed elsewhere; the text names WEBHOOK_SOURCE and says where."""
 
 
+class OrderLeft(StoreUnavailable):
+    """A webhook of this id was deleted a moment ago and had another order; the text says when it can be set."""
+
+
 class RowUnreadable(StoreUnavailable):
     """One instance's row cannot be read; the store itself works."""
 

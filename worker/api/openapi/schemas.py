@@ -79,6 +79,8 @@ _V2_PROPERTIES: Json = {
     "disabled_reason": _nullable(_TEXT),
     "disabled_at": _nullable(_TEXT),
     "paused_at": _nullable(_TEXT),
+    "order_next": {**_nullable(_TEXT), "description": "its `order` is being switched to this"},
+    "order_switch_at": _nullable(_TEXT),
 }
 _V1: Json = {spelling.v1: _shown(BY_NAME[name]) for name, spelling in RESPELLED.items()}
 _NOTES: Json = {

@@ -88,9 +88,9 @@ class InstanceExchanges:
         channel = await open_channel(connection)
         try:
             await declare_exchange(channel, name, passive=self._passive)
-            await bind_queue(channel, self._topology.events, name)
             if self._topology.ordered is not None:
-                await bind_queue(channel, self._topology.ordered.name, name)
+                await bind_queue(channel, self._topology.ordered.name, name)  # first: see ConsumptionPlan.prepare
+            await bind_queue(channel, self._topology.events, name)
             await channel.close()
         except ChannelClosed as error:
             return str(error)

@@ -8,7 +8,7 @@ from aio_pika.abc import AbstractConnection
 
 from worker.broker.consuming.consumers import Groups
 from worker.broker.consuming.consumption import Consumer
-from worker.broker.declare import declare, declare_ordered, queue_exists, verify
+from worker.broker.declare import declare, declare_ordered, note_bound, queue_exists, verify
 from worker.broker.topology import Topology
 from worker.domain.evolution_go import KINDS, queue_of
 from worker.domain.names import KNOWN, queue_spellings
@@ -40,10 +40,15 @@ class ConsumptionPlan:
     async def prepare(self, connection: AbstractConnection) -> None:
         """Everything before the first event. Raises TopologyMismatch."""
         make_sure = declare if self._declares else verify
+        if self._topology.ordered is None:
+            await make_sure(connection, self._topology, bind=self.binds_exchange)
+            return
+        fresh = self._declares and not await queue_exists(connection, self._topology.events)
+        # First, so that it gets every event that the other queue gets.
+        await declare_ordered(connection, self._topology, declares=self._declares)
         await make_sure(connection, self._topology, bind=self.binds_exchange)
-        if self._topology.ordered is not None:
-            # Before the first event, too: from then on what is for ordered webhooks is left to that queue.
-            await declare_ordered(connection, self._topology, declares=self._declares)
+        if fresh:
+            await note_bound(connection, self._topology)
 
     @property
     def instances(self) -> frozenset[str]:

@@ -26,6 +26,7 @@ from worker.domain.past import Past
 from worker.ordered.core import Core
 from worker.ordered.ports import Announcement, Item, Kind, NotNow, Stamp, Stored
 from worker.ordered.recent import Recent
+from worker.ordered.role import State
 from worker.ordered.rules import BEAT_SECONDS, Rules
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,14 @@ SIDING_PREFETCH = 20
 bodies of all sidings in use are in memory."""
 
 DRAIN_SECONDS = 5.0
+
+_IN_WORDS = {
+    State.STANDBY: "standing by",
+    State.WAITING: "taking over",
+    State.ASKING: "asking the sidings",
+    State.ACTIVE: "active",
+    State.GONE: "giving way",
+}
 
 
 class Deliveries(Protocol):
@@ -109,8 +118,12 @@ class OrderedSession:
 
     async def run(self) -> None:
         """Until it gives way, or the connection is lost."""
+        state = self.core.role.state
         while not self._ending.is_set():
             self.core.beat()
+            if self.core.role.state is not state:
+                state = self.core.role.state
+                log.info("ordered deliveries: this replica is %s", _IN_WORDS[state])
             self._beaten.set()
             self._beaten.clear()
             if self._blocked():

@@ -11,7 +11,7 @@ from worker.domain.choosing.compiled import Clause
 from worker.domain.choosing.document import filter_in
 from worker.domain.choosing.plan import ChatOfEvent, Plan, plan_for
 from worker.domain.event import Event
-from worker.domain.webhook import UNORDERED, Webhook
+from worker.domain.webhook import Webhook
 
 WebhookPlan = Plan[str]
 """By the webhooks' ids."""
@@ -45,7 +45,7 @@ def subscriptions(webhooks: Iterable[Webhook]) -> Subscriptions:
             break
     if made.plan is not None or any(webhook.latest_only for webhook in made):
         made.looks_into = True
-    if any(webhook.order != UNORDERED for webhook in made):
+    if any(webhook.sent_in_order for webhook in made):
         made.ordered = True
     return made
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Table, inspect, text
 from sqlalchemy.schema import CreateColumn
 
 from worker.stores.own.schema import REVISIONS, SCHEMA, WEBHOOKS
@@ -15,15 +15,15 @@ def _take(step: Step, connection: Connection) -> None:
         case CreateTables():
             for table in (WEBHOOKS, REVISIONS):
                 table.create(connection, checkfirst=True)
-        case AddColumn(name):
-            _add_column(connection, name)
+        case AddColumn(name, of_revisions):
+            _add_column(connection, REVISIONS if of_revisions else WEBHOOKS, name)
 
 
-def _add_column(connection: Connection, name: str) -> None:
-    if any(column["name"] == name for column in inspect(connection).get_columns(WEBHOOKS.name, schema_of(connection))):
+def _add_column(connection: Connection, table: Table, name: str) -> None:
+    if any(column["name"] == name for column in inspect(connection).get_columns(table.name, schema_of(connection))):
         return  # a table made by now, or a migration that crashed after this
-    column = CreateColumn(WEBHOOKS.c[name]).compile(dialect=connection.dialect)
-    connection.execute(text(f"ALTER TABLE {qualified(connection, WEBHOOKS.name)} ADD COLUMN {column}"))
+    column = CreateColumn(table.c[name]).compile(dialect=connection.dialect)
+    connection.execute(text(f"ALTER TABLE {qualified(connection, table.name)} ADD COLUMN {column}"))
 
 
 MIGRATIONS = Migrations(

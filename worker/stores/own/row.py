@@ -9,12 +9,12 @@ from worker.webhooks import kind
 from worker.webhooks.declaration import FIELDS
 from worker.webhooks.store import RowDamaged, RowSealed, Stored
 
-SINCE = ("disabled_at", "paused_at")
+SINCE = ("disabled_at", "paused_at", "order_switch_at")
 """Unix milliseconds; NULL: it is not."""
 
 _STORED = ("revision", "created_at", "updated_at")
 
-COLUMNS = (*(field.name for field in FIELDS), "disabled_reason", *_STORED, "failing_since", *SINCE)
+COLUMNS = (*(field.name for field in FIELDS), "disabled_reason", *_STORED, "failing_since", *SINCE, "order_next")
 """In this order in every SELECT: the declared fields, then what the worker itself notes down."""
 
 SEALED = tuple(field.name for field in FIELDS if field.secret)
@@ -25,7 +25,7 @@ PLAIN = Sealer("")
 _NEVER_NULL = tuple((field.name, field.kind.read) for field in FIELDS if field.since_first)
 _MAYBE_NULL = (
     *((field.name, field.kind.read) for field in FIELDS if not field.since_first),
-    ("disabled_reason", kind.text),
+    *((name, kind.text) for name in ("disabled_reason", "order_next")),
     *((name, kind.whole) for name in ("failing_since", *SINCE)),
 )
 _IN_PAIRS = tuple((field.name, field.beside) for field in FIELDS if field.beside)
@@ -38,8 +38,8 @@ def to_row(webhook: Webhook, sealer: Sealer = PLAIN) -> dict[str, str | int | No
         value = field.value_in(webhook)
         stored = None if value is None else field.kind.stored(value)
         row[field.name] = sealer.seal(stored) if field.secret and isinstance(stored, str) else stored
-    since = {"disabled_at": webhook.disabled_at, "paused_at": webhook.paused_at}
-    return {**row, "disabled_reason": webhook.disabled_reason, **since}
+    since = {name: getattr(webhook, name) for name in SINCE}
+    return {**row, "disabled_reason": webhook.disabled_reason, "order_next": webhook.order_next, **since}
 
 
 def from_row(values: Sequence[object], sealer: Sealer = PLAIN) -> Stored:

@@ -35,6 +35,8 @@ WEBHOOKS = Table(
     Column("failing_since", BigInteger),
     Column("disabled_at", BigInteger),
     Column("paused_at", BigInteger),
+    Column("order_next", LONG),
+    Column("order_switch_at", BigInteger),
     mysql_engine=_INNODB,
     mariadb_engine=_INNODB,
 )
@@ -44,9 +46,12 @@ REVISIONS = Table(
     _METADATA,
     Column("instance", Name(LONGEST_INSTANCE), primary_key=True),
     Column("revision", BigInteger, nullable=False),
+    Column("order_left", LONG),
     mysql_engine=_INNODB,
     mariadb_engine=_INNODB,
 )
-"""One row an instance, kept when its webhooks go, so that revisions never fall; also the writers' lock."""
+"""One row an instance, kept when its webhooks go, so that revisions never fall; also the writers' lock.
+
+`order_left`: the order of webhooks that were deleted lately (see deleted.py)."""
 
 SCHEMA = version_table("webhook_schema")

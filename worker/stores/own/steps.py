@@ -10,9 +10,10 @@ class CreateTables:
 
 @dataclass(frozen=True, slots=True)
 class AddColumn:
-    """A column of `webhooks`, as schema.py has it; it holds NULL in the rows that are there."""
+    """A column of `webhooks` (or of the revisions), as schema.py has it; it holds NULL in the rows that are there."""
 
     name: str
+    of_revisions: bool = False
 
 
 Step = CreateTables | AddColumn
@@ -34,6 +35,9 @@ STEPS: tuple[Step, ...] = (
     AddColumn("paused_at"),
     AddColumn("order"),
     AddColumn("order_block_seconds"),
+    AddColumn("order_next"),
+    AddColumn("order_switch_at"),
+    AddColumn("order_left", of_revisions=True),
 )
 """Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
 

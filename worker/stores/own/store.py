@@ -34,7 +34,15 @@ class SqlStore:
     Raises ValueError for a URI that is none.
     """
 
-    def __init__(self, uri: str | Database, now_ms: Callable[[], int], sealer: Sealer = PLAIN) -> None:
+    def __init__(
+        self,
+        uri: str | Database,
+        now_ms: Callable[[], int],
+        sealer: Sealer = PLAIN,
+        forgotten_seconds: float = 150.0,
+    ) -> None:
+        """`forgotten_seconds`: after its deletion no replica knows a webhook any more."""
+        self._forgotten_seconds = forgotten_seconds
         self._database = parse(uri)
         self._sealer = sealer
         self._now_ms = now_ms
@@ -109,7 +117,7 @@ class SqlStore:
             if self._made is None:
                 from worker.stores.own.table import WebhookTable  # noqa: PLC0415 - see sqlite_reader.py
 
-                self._made = WebhookTable(self._database, self._now_ms, self._sealer)
+                self._made = WebhookTable(self._database, self._now_ms, self._sealer, self._forgotten_seconds)
             return self._made
 
     def _load(self, instance: str) -> tuple[Webhook, ...]:

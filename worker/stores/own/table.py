@@ -8,6 +8,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from worker.domain.webhook import Endpoint, Webhook
 from worker.stores.database import Database
 from worker.stores.engine import engine_of, errors_mapped
+from worker.stores.own.deleted import note_orders_left, orders_left, refuse_another_order, worn
 from worker.stores.own.migrations import applied_version, migrate
 from worker.stores.own.row import COLUMNS, PLAIN, SEALED, from_row, to_row
 from worker.stores.own.schema import REVISIONS, WEBHOOKS
@@ -17,12 +18,17 @@ from worker.webhooks.store import Deleted, Page, Renewed, Stored, Written
 Row = dict[str, str | int | None]
 
 _SELECT = select(*(WEBHOOKS.c[name] for name in COLUMNS))
+_ORDERS = select(WEBHOOKS.c.id, WEBHOOKS.c.order, WEBHOOKS.c.order_next)
 
 
 class WebhookTable:
     """Blocking calls, from any thread. `now_ms` gives Unix milliseconds. Each raises StoreUnavailable."""
 
-    def __init__(self, database: Database, now_ms: Callable[[], int], sealer: Sealer = PLAIN) -> None:
+    def __init__(
+        self, database: Database, now_ms: Callable[[], int], sealer: Sealer = PLAIN, forgotten_seconds: float = 150.0
+    ) -> None:
+        """`forgotten_seconds`: after its deletion no replica knows a webhook any more."""
+        self._forgotten_ms = int(forgotten_seconds * 1000)
         self._database = database
         self._sealer = sealer
         self._now_ms = now_ms
@@ -73,43 +79,51 @@ class WebhookTable:
     def put(self, webhook: Webhook) -> Written:
         with errors_mapped(self._database), self._engine.begin() as connection:
             revision = _next_revision(connection, webhook.instance)
-            row = self._row(webhook, revision)
+            now = self._now_ms()
+            row = self._row(webhook, revision, now)
             created = not self._update(connection, row)
             if created:
-                self._insert(connection, row)
+                self._insert(connection, row, webhook, now)
         return Written(revision, created)
 
     def put_if_unchanged(self, webhook: Webhook, seen: int) -> Written | None:
         with errors_mapped(self._database), self._engine.connect() as connection:
             revision = _next_revision(connection, webhook.instance)
-            row = self._row(webhook, revision)
+            now = self._now_ms()
+            row = self._row(webhook, revision, now)
             if seen and not self._update(connection, row, WEBHOOKS.c.revision == seen):
                 return None  # without commit: the revision stays
             if not seen:
                 if connection.execute(_SELECT.where(_is(webhook.endpoint))).first() is not None:
                     return None
-                self._insert(connection, row)
+                self._insert(connection, row, webhook, now)
             connection.commit()
         return Written(revision, created=not seen)
 
-    def _row(self, webhook: Webhook, revision: int) -> Row:
-        now = self._now_ms()
+    def _row(self, webhook: Webhook, revision: int, now: int) -> Row:
         return {**to_row(webhook, self._sealer), "revision": revision, "updated_at": now, "failing_since": None}
 
     def _update(self, connection: Connection, row: Row, *conditions: ColumnElement[bool]) -> bool:
         which = (WEBHOOKS.c.instance == row["instance"], WEBHOOKS.c.id == row["id"], *conditions)
         return bool(connection.execute(update(WEBHOOKS).where(*which).values(row)).rowcount)
 
-    def _insert(self, connection: Connection, row: Row) -> None:
+    def _insert(self, connection: Connection, row: Row, webhook: Webhook, now: int) -> None:
+        since = now - self._forgotten_ms
+        refuse_another_order(webhook, orders_left(connection, webhook.instance, since), since)
         connection.execute(insert(WEBHOOKS).values({**row, "created_at": row["updated_at"]}))
 
     def delete(self, instance: str, webhook_id: str | None) -> Deleted | None:
         which = WEBHOOKS.c.instance == instance if webhook_id is None else _is(Endpoint(instance, webhook_id))
         with errors_mapped(self._database), self._engine.connect() as connection:
             revision = _next_revision(connection, instance)
+            orders = connection.execute(_ORDERS.where(which)).all()
             count = connection.execute(delete(WEBHOOKS).where(which)).rowcount
             if not count:
                 return None  # without commit: the revision stays
+            now = self._now_ms()
+            gone = {row.id: (now, worn(row.order, row.order_next)) for row in orders}
+            left = orders_left(connection, instance, now - self._forgotten_ms)
+            note_orders_left(connection, instance, left | gone)
             connection.commit()
         return Deleted(revision, count)
 
