@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.delivery.conftest import MakeRig, Rig, calm
@@ -227,3 +229,29 @@ async def test_a_410_disables_the_webhook_and_the_global_one(rig: MakeRig) -> No
         (EVERYBODYS, "the receiver answered 410"),
     ]
     assert found.receivers.told == ["disable at once: the receiver answered 410"] * 2
+
+
+def message() -> FakeMessage:
+    return FakeMessage(event("messages.upsert", "acme"))
+
+
+async def test_what_is_for_webhooks_with_an_order_is_left_to_the_ordered_side_once_that_gets_everything(
+    rig: MakeRig,
+) -> None:
+    bot, log = (
+        Webhook("acme", "https://h.example/bot", order="chat"),
+        Webhook("acme", "https://h.example/log", id="log"),
+    )
+    one = rig(bot, log)
+    await one.take(message())
+    assert len(one.sender.sent) == 2, "it gets not everything yet"
+    one.pipeline.leaves_out_ordered = True
+    await one.take(message())
+    assert [request.url for request, _ in one.sender.sent[2:]] == ["https://h.example/log"]
+    one.webhooks.known["acme"] = (replace(bot, order_next="none"),)
+    await one.take(message())
+    assert one.sender.sent[-1][0].url == "https://h.example/bot", "while it is switched both sides send"
+    one.webhooks.known["acme"] = (bot,)
+    left = message()
+    await one.take(left)
+    assert (left.ends, len(one.sender.sent)) == (["ack"], 4)

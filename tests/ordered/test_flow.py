@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -21,17 +22,21 @@ from tests.delivery.fakes import (
 )
 from tests.ordered.alone import Alone
 from worker.basics.clock import Clocks
+from worker.broker.past_headers import headers_of
+from worker.delivery.choosing import Choosing
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.ports import Ports
 from worker.domain.backoff import schedule
 from worker.domain.outcome import Parked, ParkReason
+from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.verdict import Answered, Failure, Unanswered
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import GLOBAL_ID, Endpoint, Webhook
 from worker.ordered import intake
 from worker.ordered.flow import OrderedFlow
 from worker.ordered.line import Mode
 from worker.ordered.ports import Item, NotNow
+from worker.ordered.switching import Marker, Stage, Switching, body_of
 
 URL = "https://bot.example/in"
 BOT = Webhook("acme", URL, order="chat")
@@ -56,14 +61,14 @@ class Bridge(Alone):
 
 
 class Rig:
-    def __init__(self, *webhooks: Webhook) -> None:
+    def __init__(self, *webhooks: Webhook, switching: Switching | None = None) -> None:
         self.clock = Clock()
         self.webhooks, self.admission, self.sender = FakeWebhooks(*webhooks), FakeAdmission(), FakeSender()
         self.publisher, self.recorder, self.history = FakePublisher(), FakeRecorder(), FakeHistory()
         ports = Ports(self.webhooks, self.admission, self.sender, self.publisher, self.recorder, self.history)
         clocks = Clocks(self.clock, lambda: self.alone.now)
         watch = FailureWatch(FakeReceivers(), self.clock)
-        self.flow = OrderedFlow(Policy(schedule(2, 5, 3, 21600)), ports, watch, clocks)
+        self.flow = OrderedFlow(Policy(schedule(2, 5, 3, 21600)), ports, watch, clocks, switching=switching)
         self.alone = Bridge(self.flow)
         self.alone.become_active()
 
@@ -243,3 +248,101 @@ async def test_what_an_ended_connection_had_under_way_tells_the_core_nothing() -
     await calm()
     assert one.ends == []
     assert rig.recorder.records == []
+
+
+async def test_what_comes_while_its_webhook_is_paused_is_kept_out_of_the_way_of_others() -> None:
+    rig = Rig(replace(BOT, paused_at=1))
+    taken = [message(1), message(2)]
+    await rig.take(*taken)
+    assert rig.posted == []
+    assert rig.recorder.records == [], "not skipped"
+    assert rig.alone.core.line(BOT.endpoint).mode is Mode.MOVING, "into a siding"
+
+
+async def test_the_age_of_what_was_kept_counts_from_the_resume() -> None:
+    rig = Rig(BOT)
+    rig.sender.answers[URL] = Answered(500)
+    await rig.take(message(1), message(2))
+    rig.sender.answers.clear()
+    rig.clock.now += 200_000
+    rig.webhooks.known["acme"] = (replace(BOT, resumed_at=int(rig.clock.now * 1000)),)
+    await rig.pass_time(1.0)
+    assert rig.posted == [1, 1, 2]
+    assert rig.publisher.published == [], "older than WEBHOOK_RETRY_MAX_AGE_SECONDS, and not given up"
+
+
+async def test_what_a_replay_published_goes_to_its_one_webhook_in_order_behind_what_came_before() -> None:
+    other = Webhook("acme", "https://other.example/in", id="other", order="chat")
+    rig = Rig(BOT, other)
+    past = Past(
+        "e1", rig.clock.now - 90_000, "evolution_exchange", "messages.upsert", "default", replayed=rig.clock.now
+    )
+    rig.sender.release.clear()
+    replayed = message(1)
+    replayed.headers = headers_of(past)
+    await rig.take(message(2), replayed)
+    assert rig.posted == [2, 2], "one for each"
+    rig.sender.release.set()
+    await calm()
+    await calm()
+    assert rig.posted == [2, 2, 1]
+    assert rig.recorder.started_count == 2, "it was counted when it came first"
+    rig.webhooks.known["acme"] = (other,)
+    gone = message(3)
+    gone.headers = headers_of(past)
+    await rig.take(gone)
+    assert gone.ends == ["ack"]
+    assert rig.recorder.outcomes[-1] == "Skipped webhook_gone"
+
+
+async def test_the_global_webhook_is_in_order_by_instance_and_chat() -> None:
+    rig = Rig()
+    rig.webhooks.known["acme"] = rig.webhooks.known["other"] = ()
+    rig.webhooks.global_webhook = Webhook("", URL, id=GLOBAL_ID, order="chat")
+    rig.flow._choosing = rig.flow._intake._choosing = Choosing(rig.webhooks.global_webhook, rig.clock)
+    rig.sender.release.clear()
+    await rig.take(message(1), message(2), message(3, instance="other"))
+    assert rig.posted == [1, 3]
+
+
+class Ends(Switching):
+    """Notes the markers that end."""
+
+    def __init__(self) -> None:
+        self.ends: list[Endpoint] = []
+        self.begun: list[Webhook] = []
+
+    def seen(self, webhook: Webhook) -> None:
+        self.begun.append(webhook)
+
+    async def ended(self, marker: Marker) -> None:
+        self.ends.append(marker.endpoint)
+
+
+async def test_a_switch_ends_behind_all_that_was_taken_before_its_marker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "AGAIN_SECONDS", 0.0)
+    switching, webhook = Ends(), replace(BOT, order="none", order_next="chat", order_switch_at=7)
+    rig = Rig(webhook, switching=switching)
+    rig.sender.release.clear()
+    marker = FakeMessage(body_of(Marker(Stage.IN_ORDERED, "acme", "default", 7)), queue="webhooks.ordered")
+    await rig.take(message(1), marker, message(2))
+    assert (rig.posted, switching.begun) == ([1], [webhook, webhook])
+    assert (switching.ends, marker.ends) == ([], [])
+    rig.sender.release.set()
+    await calm()
+    await calm()
+    assert (switching.ends, marker.ends) == ([webhook.endpoint], ["ack"])
+
+
+async def test_a_marker_of_a_connection_that_has_ended_goes_back_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "AGAIN_SECONDS", 0.0)
+    switching = Ends()
+    rig = Rig(BOT, switching=switching)
+    rig.sender.release.clear()
+    marker = FakeMessage(body_of(Marker(Stage.IN_ORDERED, "acme", "default", 7)), queue="webhooks.ordered")
+    await rig.take(message(1), marker)
+    rig.alone.core.over = True
+    rig.sender.release.set()
+    await calm()
+    await calm()
+    assert (switching.ends, marker.ends) == ([], [])

@@ -118,3 +118,21 @@ def test_a_filter_on_what_no_known_event_has_is_warned_of() -> None:
     assert [text.partition(",")[0] for text in found] == [
         'WEBHOOK_GLOBAL_FILTER: no event known here has "dta" at its top'
     ]
+
+
+def test_its_order_needs_workers_that_deliver_in_order() -> None:
+    for order, (now, following) in {
+        "none": ("none", None),
+        "switching": ("none", "chat"),
+        "chat": ("chat", None),
+        "instance": ("instance", None),
+    }.items():
+        found = globals_of({"ORDER": "true", "WEBHOOK_GLOBAL_ORDER": order})
+        assert (found.order, found.order_next) == (now, following)
+    with pytest.raises(SettingsError, match=r"WEBHOOK_GLOBAL_ORDER.*none while ORDER is false"):
+        globals_of({"WEBHOOK_GLOBAL_ORDER": "chat"})
+
+
+def test_order_is_refused_where_events_come_by_evolutions_own_queues() -> None:
+    with pytest.raises(SettingsError, match=r"ORDER.*RABBITMQ_SOURCE is queues: those hold one kind of event each"):
+        load({"ORDER": "true", "RABBITMQ_SOURCE": "queues"}, None)

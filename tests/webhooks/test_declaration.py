@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "config" / "webhooks.example.toml"
 
 NOTED = {
     *("disabled_reason", "disabled_at", "paused_at", "instance_id", "failing_since"),
-    *("order_next", "order_switch_at"),
+    *("order_next", "order_switch_at", "resumed_at"),
 }
 """Attributes of Webhook that the worker notes down itself, and nobody sets."""
 

@@ -7,9 +7,9 @@ import pytest
 
 from worker.domain.webhook import Webhook
 from worker.stores.file.store import FileStore
-from worker.webhooks.changing import Changed, Make
+from worker.stores.own.store import SqlStore
 from worker.webhooks.fields import InvalidWebhook, fields_of, set_from
-from worker.webhooks.pausing import InOrder, pause
+from worker.webhooks.pausing import AlreadySo, pause, resume
 from worker.webhooks.store import StoreUnavailable
 
 PLAIN = Webhook("acme", "https://bot.example/in")
@@ -74,11 +74,20 @@ async def test_a_file_cannot_have_one(tmp_path: Path) -> None:
     await FileStore(path).check()
 
 
-async def test_an_ordered_webhook_is_not_paused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def change(store: object, endpoint: object, make: Make) -> Changed | None:
-        await make(ORDERED)
-        return None
+def test_a_paused_one_keeps_its_order() -> None:
+    with pytest.raises(InvalidWebhook, match="order: cannot be changed while the webhook is paused: resume it first"):
+        set_from(given(PLAIN), replace(ORDERED, paused_at=1), 7.0, orders=True)
 
-    monkeypatch.setattr("worker.webhooks.pausing.change", change)
-    with pytest.raises(InOrder, match="in order"):
-        await pause(None, ORDERED.endpoint, 0)  # type: ignore[arg-type]
+
+async def test_during_a_switch_nothing_is_paused(tmp_path: Path) -> None:
+    store = SqlStore(f"sqlite:///{tmp_path}/webhooks.db", lambda: 7000)
+    await store.migrate()
+    await store.put(replace(ORDERED, order_next="none", order_switch_at=7000))
+    with pytest.raises(AlreadySo, match="its order is being switched"):
+        await pause(store, ORDERED.endpoint, 7001)
+    await store.put(ORDERED)
+    assert (await pause(store, ORDERED.endpoint, 7001)).webhook.paused_at == 7001
+    resumed = (await resume(store, ORDERED.endpoint, 7002)).webhook
+    assert resumed == replace(ORDERED, resumed_at=7002)
+    assert set_from(given(resumed), resumed, 9.0) == resumed, "another change keeps it"
+    await store.close()

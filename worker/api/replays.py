@@ -90,7 +90,8 @@ class ReplayHandlers:
             raise invalid([Problem("accept_gap", "must be true or false")])
         with _refusals(endpoint.instance, endpoint.webhook_id):
             job = await self._known().resume(endpoint, accept_gap=accept_gap)
-        answer = {"instance": endpoint.instance, "id": endpoint.webhook_id, "paused_at": None, "replay": shown(job)}
+        replay = None if job is None else shown(job)
+        answer = {"instance": endpoint.instance, "id": endpoint.webhook_id, "paused_at": None, "replay": replay}
         return json_answer(answer, 202)
 
     def _known(self) -> Replays:

@@ -2,8 +2,9 @@
 
 import re
 
-CONNECTIONS = 4
-"""Of one `run`: consuming, publishing, recording history and writing it. `api` has one, as has each command."""
+CONNECTIONS = 5
+"""Of one `run`: consuming, publishing, recording history, writing it, and with ORDER consuming in order. `api` has one,
+as has each command."""
 
 _LIMIT = re.compile(r"\blimit\b.*\breached\b|\breached\b.*\blimit\b", re.DOTALL)
 

@@ -92,6 +92,8 @@ class ReplayPages:
             return self._desk.show(request, "resume_gap.html", values, 409)
         except (AlreadySo, NoSuchWebhook) as error:
             raise web.HTTPConflict(reason=_reason(error)) from None
+        if job is None:
+            raise seen("/webhook", {"instance": endpoint.instance, "id": endpoint.webhook_id, "done": "resumed"})
         raise seen("/replay", {"id": job.id})
 
     async def _page(self, request: web.Request, given: Mapping[str, str], problems: Mapping[str, str]) -> web.Response:

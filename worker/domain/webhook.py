@@ -50,7 +50,8 @@ class Webhook:
     Notices about the webhook go to `alert_url`. `order`: what is delivered in the order in which it came, each `chat`
     or the whole `instance`, or `none`; `order_block_seconds`: for how long a bad event may hold up those behind it.
     `order_next`: its `order` is being switched to this since `order_switch_at` (Unix milliseconds), which names the
-    switch: meanwhile its events are sent in no order.
+    switch: meanwhile its events are sent in no order. An ordered webhook
+    keeps what comes while it is paused: from `resumed_at` on (Unix milliseconds) the age of that counts.
     What may hold a secret never appears in a repr. `failing_since` (Unix milliseconds) is bookkeeping about the
     receiver; excluded from equality, so that recording a failure is no change of configuration. So is `disabled_at`,
     since when it has been disabled; `paused_at` is its twin (both Unix milliseconds). `instance_id`, Evolution's own
@@ -89,6 +90,7 @@ class Webhook:
     order_block_seconds: int = 300
     order_next: str | None = None
     order_switch_at: int | None = None
+    resumed_at: int | None = None
     disabled_reason: str | None = None
     disabled_at: int | None = field(default=None, compare=False)
     paused_at: int | None = None

@@ -46,7 +46,7 @@ _LONGEST_NOT_NOW = 5.0
 """Seconds: what a lane parks for longer is asked again by then, as it waits in place."""
 
 _PAUSED = NotNow(_LONGEST_NOT_NOW, down=True)
-"""What was taken before its webhook was paused stays, in a siding."""
+"""What comes while its webhook is paused waits for the resume, in a siding."""
 
 _SECONDS = {
     ParkReason.CIRCUIT_OPEN: 2.0,
@@ -153,13 +153,13 @@ class OrderedFlow:
         """To its lane, with its webhook as it is now."""
         token = _token(item)
         routed = self._routed(token, item, known)
+        if isinstance(routed, Delivery) and routed.webhook.paused_at is not None:
+            return _PAUSED
         outlived = routed if not isinstance(routed, Delivery) else self._outlived(routed, token)
         if outlived is not None:
             self._end_soon(core, item, outlived)
             return None
         assert isinstance(routed, Delivery)
-        if routed.webhook.paused_at is not None:
-            return _PAUSED
         token.delivery = routed
         admitted = self._admission.admit(routed, _Turn(self, core, item, routed))
         return _not_now(admitted) if isinstance(admitted, Parked) else None
@@ -195,7 +195,8 @@ class OrderedFlow:
 
     def _outlived(self, delivery: Delivery, token: OrderedToken) -> Outcome | None:
         outlived = self._choosing.outlived(delivery, token.latest)
-        if outlived is not None or not self._policy.expired(self._now() - delivery.past.first_seen):
+        since = max(delivery.past.set_out, (delivery.webhook.resumed_at or 0) / 1000)
+        if outlived is not None or not self._policy.expired(self._now() - since):
             return outlived
         return DeadLettered(
             DeadReason.EXPIRED, delivery.past.last_error or "its receiver took nothing in all that time"

@@ -123,11 +123,10 @@ class Intake:
     def _fan_out(self, core: Core, message: Message, past: Past, event: Event, webhooks: Subscriptions) -> None:
         if core.over:
             return
-        known = addressees(webhooks, self._webhooks.global_webhook, None)
-        addressed = [webhook for webhook in known if webhook.sent_in_order]
+        addressed = self._addressed(webhooks, past.webhook_id)
         core.first_came()
         if not addressed:
-            message.ack()
+            self._for_nobody(message, past, event)
             return
         seen = self._choosing.look(event, addressed, webhooks) if self._choosing.looks_into(webhooks) else None
         deliveries = OpenDeliveries(message, past)
@@ -135,7 +134,8 @@ class Intake:
         for webhook in addressed:
             if webhook.order_next is not None and self._switching is not None:
                 self._switching.seen(webhook)
-            self._recorder.started()
+            if past.webhook_id is None:
+                self._recorder.started()
             if seen is not None and webhook.id in seen.refused:
                 self._settler.without_delivery(deliveries, Skipped(SkipReason.FILTERED), event, webhook.id)
                 continue
@@ -147,16 +147,30 @@ class Intake:
             token.latest = self._choosing.taken(deliveries, routed, seen)
             core.took(_item(routed, token, message))
 
+    def _addressed(self, webhooks: Subscriptions, wanted: str | None) -> Sequence[Webhook]:
+        """Those with an order; of what a replay has published, the one that it was published for."""
+        known = addressees(webhooks, self._webhooks.global_webhook, wanted)
+        return known if wanted is not None else [webhook for webhook in known if webhook.sent_in_order]
+
+    def _for_nobody(self, message: Message, past: Past, event: Event) -> None:
+        if past.webhook_id is None:
+            message.ack()
+        else:
+            gone = Skipped(SkipReason.WEBHOOK_GONE)
+            self._settler.without_delivery(OpenDeliveries(message, past), gone, event, past.webhook_id)
+
     def _routed(
         self, event: Event, past: Past, webhook: Webhook, neighbours: Sequence[Webhook]
     ) -> Delivery | Skipped | DeadLettered:
+        if webhook.paused_at is not None:
+            past = past.for_webhook(webhook.id)  # kept, not skipped: it waits in the webhook's siding
         return route(event, past, webhook, neighbours, dead_when_disabled=self._dead_when_disabled)
 
 
 def _item(delivery: Delivery, token: OrderedToken, message: Message) -> Item:
-    webhook = delivery.webhook
+    webhook, replayed = delivery.webhook, delivery.past.replayed
     return Item(
-        delivery.id,
+        delivery.id if replayed is None else f"{delivery.id} {replayed}",  # no copy of what had ended before
         webhook.endpoint,
         order_key(delivery.event, webhook),
         token,

@@ -7,13 +7,14 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from worker.basics.clock import Clocks
 from worker.broker.archive.reading import Archive
 from worker.broker.connection import BROKER_ERRORS, connected, in_words
 from worker.broker.past_headers import headers_of
 from worker.broker.publishing.publisher import Publisher
-from worker.broker.topology import archive_name, topology
+from worker.broker.topology import archive_name, ordered_queue, topology
 from worker.delivery.choosing import Choosing
 from worker.delivery.ports import PublishFailed
 from worker.domain.history import Batch, Row
@@ -120,7 +121,8 @@ class Replayer:
 
         return Outside(
             jobs=store,
-            opened=self._opened,
+            opened=partial(self._opened, in_order=False),
+            opened_in_order=partial(self._opened, in_order=True) if settings.order else None,
             load=self._load,
             operators=operators,
             look=Choosing(operators, time.time).look,
@@ -132,14 +134,15 @@ class Replayer:
         )
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[tuple[Archive, Publish]]:
+    async def _opened(self, *, in_order: bool) -> AsyncIterator[tuple[Archive, Publish]]:
         """One connection to read on, one to publish on: during an alarm RabbitMQ reads nothing from the latter."""
         settings, prefix = self._settings, self._settings.worker_queue_prefix
         queues = topology(prefix, settings.rabbitmq_exchange_name, ())
         publisher = Publisher.of_a_command(queues)
+        queue = ordered_queue(prefix).name if in_order else queues.retries
 
         async def publish(body: bytes, past: Past) -> object:
-            return await publisher.publish(queues.retries, body, headers_of(past))
+            return await publisher.publish(queue, body, headers_of(past))
 
         name = "evolution-webhook-worker replay"
         async with connected(settings.rabbitmq_uri, name) as reads, connected(settings.rabbitmq_uri, name) as writes:

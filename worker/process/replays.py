@@ -69,29 +69,38 @@ class Replays:
 
     async def pause(self, endpoint: Endpoint) -> Changed:
         """Raises CannotReplay, NoSuchWebhook, AlreadySo, StoreReadOnly."""
-        await self._refuse()
+        found = await find(self._webhooks, endpoint)
+        if not pausing.keeps_events(found.webhook if found else None):
+            await self._refuse()
         now = _ms()
         changed = await pausing.pause(self._webhooks, endpoint, now)
         await self._changed(endpoint.instance, changed.written.revision)
         await self._report(paused(endpoint.instance, endpoint.webhook_id, now, now))
         return changed
 
-    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Job:
-        """Raises CannotReplay, also for a gap that was not accepted, NoSuchWebhook, AlreadySo, StoreReadOnly.
+    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Job | None:
+        """None: what came meanwhile has waited in order, and nothing is replayed.
 
-        The job is made first: a process that dies in between leaves a paused webhook, and no gap.
+        Raises CannotReplay, also for a gap that was not accepted, NoSuchWebhook, AlreadySo, StoreReadOnly. The job is
+        made first: a process that dies in between leaves a paused webhook, and no gap.
         """
-        await self._refuse()
         found = await find(self._webhooks, endpoint)
         since = pausing.paused_since(found.webhook if found else None)
+        if pausing.keeps_events(found.webhook if found else None):
+            await self._resumed(endpoint, since, _ms())
+            return None
+        await self._refuse()
         gone = None if accept_gap else await self._gone(since)
         if gone is not None:
             raise CannotReplay(f"{gone}; with --accept-gap (accept_gap=true) it is resumed with what is left")
         job = await self._added(self._missed(endpoint, since))
-        changed = await pausing.resume(self._webhooks, endpoint)
+        await self._resumed(endpoint, since, None)
+        return job
+
+    async def _resumed(self, endpoint: Endpoint, since: int, resumed_at: int | None) -> None:
+        changed = await pausing.resume(self._webhooks, endpoint, resumed_at)
         await self._changed(endpoint.instance, changed.written.revision)
         await self._report(paused(endpoint.instance, endpoint.webhook_id, since, _ms(), resumed=True))
-        return job
 
     async def _report(self, seen: Seen) -> None:
         """For the notices: of all replicas one tells it. The webhook is paused, or resumed, all the same."""

@@ -25,7 +25,7 @@ from worker.domain.explain import Explained, explain
 from worker.domain.notices.receivers import NoticeReceiver, operator
 from worker.domain.policy import Policy
 from worker.domain.record import LookupResult
-from worker.domain.webhook import GLOBAL_ID, Webhook
+from worker.domain.webhook import GLOBAL_ID, UNORDERED, Webhook
 from worker.http.egress import EgressPolicy
 from worker.http.proxy import EgressProxy, NoProxy
 from worker.http.sender import Sender
@@ -85,6 +85,8 @@ def global_webhook(settings: Settings) -> Webhook | None:
         by_events=settings.webhook_global_webhook_by_events,
         client_certificate=settings.webhook_global_client_certificate_file or None,
         ca=settings.webhook_global_ca_file or None,
+        order=UNORDERED if settings.webhook_global_order == "switching" else settings.webhook_global_order,
+        order_next="chat" if settings.webhook_global_order == "switching" else None,
         **_global_choices(settings),
     )
 

@@ -18,16 +18,20 @@ Publish = Callable[[bytes, Past], Awaitable[object]]
 """To `retries`; returns once it is confirmed. Raises PublishFailed."""
 
 
+Opened = Callable[[], AbstractAsyncContextManager[tuple[Archive, Publish]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What a replay needs of others. `opened` gives the archive, and how to publish, on a connection for one run.
 
+    `opened_in_order`: the same for a webhook with an order, which gets it in order among itself; None: as `opened`.
     `moments` are the history's rows of some deliveries; `note` writes rows; `skipped` counts the deliveries of a
     webhook that were skipped since then (Unix ms). `load`, `moments`, `note` and `skipped` may raise StoreUnavailable.
     """
 
     jobs: JobStore
-    opened: Callable[[], AbstractAsyncContextManager[tuple[Archive, Publish]]]
+    opened: Opened
     load: Callable[[str], Awaitable[Sequence[Webhook]]]
     operators: Webhook | None
     look: Callable[[Event, Sequence[Webhook], Subscriptions], Look]
@@ -36,3 +40,4 @@ class Outside:
     skipped: Callable[[str, str, Sequence[str], int], Awaitable[int]]
     clocks: Clocks
     max_age: float
+    opened_in_order: Opened | None = None

@@ -36,8 +36,9 @@ class Runner:
         """Returns the job as it ended, or FAILED. Raises JobLost, JobStopped, NotNow, StoreUnavailable,
         PublishFailed, ArchiveStalled and what a broken connection raises: then it goes on later."""
         try:
-            await self._selection.reload()
-            async with self._outside.opened() as (archive, publish):
+            webhook = await self._selection.reload()
+            opened = self._outside.opened_in_order if webhook.sent_in_order else None
+            async with (opened or self._outside.opened)() as (archive, publish):
                 times = await self._begun(archive)
                 reader = Reader(archive, self._leased, self._selection, self._outside.clocks)
                 if self._job.asked.kind is Kind.REPLAY and self._job.counts is None:

@@ -138,6 +138,9 @@ class Settings(BaseModel):
     webhook_global_ca_file: OwnAuthorities = setting(
         "", "PEM file with the only authorities that its receiver's certificate may come from.", repr=False
     )
+    webhook_global_order: Annotated[Literal["none", "switching", "chat", "instance"], Word] = setting(
+        "none", "Deliver what the global webhook gets in order; change it by way of `switching` ([order](order.md))."
+    )
     webhook_global_ignore: Annotated[Any, Read(chosen("ignore"))] = chosen_setting(
         "ignore", "Kinds of events that it does not get: `groups`, `status`, ... ([filters](filters.md))."
     )
@@ -262,6 +265,8 @@ class Settings(BaseModel):
                 raise ValueError(
                     "false while RABBITMQ_SOURCE is queues: those hold one kind of event each, in no order"
                 )
+            case "webhook_global_order" if value != "none" and not others.get("order"):
+                raise ValueError("none while ORDER is false: no worker delivers in order")
             case "webhook_file" if not value and source == "file":
                 raise ValueError("a path while WEBHOOK_SOURCE is file")
             case "evolution_webhook_file" if value and source not in ("evolution", None):

@@ -90,10 +90,11 @@ def set_from(
 def _since(webhook: Webhook, existing: Webhook | None, now: int) -> Webhook:
     """A webhook that is paused stays so, and keeps since when it is disabled."""
     paused = existing.paused_at if existing else None
+    resumed = existing.resumed_at if existing else None
     if webhook.enabled:
-        return replace(webhook, paused_at=paused)
+        return replace(webhook, paused_at=paused, resumed_at=resumed)
     disabled = existing.disabled_at if existing and not existing.enabled else now
-    return replace(webhook, paused_at=paused, disabled_at=disabled)
+    return replace(webhook, paused_at=paused, resumed_at=resumed, disabled_at=disabled)
 
 
 def _in_order(webhook: Webhook, existing: Webhook | None, now: int, *, orders: bool) -> Webhook:
@@ -111,6 +112,8 @@ def _in_order(webhook: Webhook, existing: Webhook | None, now: int, *, orders: b
         return webhook
     if not orders:
         raise _order_refused(_NEEDS_ORDER)
+    if existing.paused_at is not None:
+        raise _order_refused("cannot be changed while the webhook is paused: resume it first")
     return replace(webhook, order=existing.order, order_next=webhook.order, order_switch_at=now)
 
 

@@ -1,4 +1,5 @@
-"""Pause and resume of one webhook: a mark in its row. What it misses meanwhile is the archive's to give back."""
+"""Pause and resume of one webhook: a mark in its row. What it misses meanwhile is the archive's to give back,
+but with an `order`: then its events wait in their siding."""
 
 from dataclasses import replace
 
@@ -15,32 +16,33 @@ class AlreadySo(Exception):
     """It is paused already, or not paused; the text says which."""
 
 
-class InOrder(AlreadySo):
-    """Its events come in order, which a replay after the pause would not keep."""
-
-
 async def pause(store: WritableStore, endpoint: Endpoint, now_ms: int) -> Changed:
-    """Raises NoSuchWebhook, AlreadySo (InOrder is one), StoreUnavailable."""
+    """Raises NoSuchWebhook, AlreadySo StoreUnavailable."""
 
     async def made(existing: Webhook | None) -> Webhook:
         webhook = _there(existing)
         if webhook.paused_at is not None:
             raise AlreadySo("it is paused already")
-        if webhook.order != UNORDERED:
-            raise InOrder("it is delivered in order, which the replay after a pause would not keep: disable it instead")
+        if webhook.order_next is not None:
+            raise AlreadySo("its order is being switched: try again when this has ended")
         return replace(webhook, paused_at=now_ms)
 
     return await _changed(store, endpoint, made)
 
 
-async def resume(store: WritableStore, endpoint: Endpoint) -> Changed:
-    """Raises NoSuchWebhook, AlreadySo, StoreUnavailable."""
+async def resume(store: WritableStore, endpoint: Endpoint, now_ms: int | None = None) -> Changed:
+    """`now_ms`: of one that keeps its events itself. Raises NoSuchWebhook, AlreadySo, StoreUnavailable."""
 
     async def made(existing: Webhook | None) -> Webhook:
         paused_since(existing)
-        return replace(_there(existing), paused_at=None)
+        return replace(_there(existing), paused_at=None, resumed_at=now_ms)
 
     return await _changed(store, endpoint, made)
+
+
+def keeps_events(webhook: Webhook | None) -> bool:
+    """Whether what comes during a pause waits for its end in order, so that nothing is to be replayed."""
+    return webhook is not None and webhook.order != UNORDERED
 
 
 def paused_since(webhook: Webhook | None) -> int:

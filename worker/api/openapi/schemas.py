@@ -233,7 +233,7 @@ SCHEMAS: Json = {
     "Stopping": _object({"id": _TEXT, "stopping": _FLAG}, "id", "stopping"),
     "Paused": _object({"instance": _TEXT, "id": _TEXT, "paused_at": _TEXT}, "instance", "id", "paused_at"),
     "Resumed": _object(
-        {"instance": _TEXT, "id": _TEXT, "paused_at": {"type": "null"}, "replay": _REPLAY},
+        {"instance": _TEXT, "id": _TEXT, "paused_at": {"type": "null"}, "replay": _nullable(_REPLAY)},
         *("instance", "id", "paused_at", "replay"),
     ),
     "Event": _object({"event": {**_TEXT, "minLength": 1}, "instance": {**_TEXT, "minLength": 1}}, "event", "instance"),

@@ -57,7 +57,8 @@ async def _resumed(options: argparse.Namespace, replays: "Replays", endpoint: En
 
     job = await replays.resume(endpoint, accept_gap=options.accept_gap)
     if options.json:
-        say_json(shown(job))
+        say_json(None if job is None else shown(job))
     else:
-        say(f"{endpoint.webhook_id} of {endpoint.instance} is resumed; {job.id} sends what came meanwhile")
+        what = "what waited meanwhile is sent in order" if job is None else f"{job.id} sends what came meanwhile"
+        say(f"{endpoint.webhook_id} of {endpoint.instance} is resumed; {what}")
     return DONE

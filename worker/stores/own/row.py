@@ -9,7 +9,7 @@ from worker.webhooks import kind
 from worker.webhooks.declaration import FIELDS
 from worker.webhooks.store import RowDamaged, RowSealed, Stored
 
-SINCE = ("disabled_at", "paused_at", "order_switch_at")
+SINCE = ("disabled_at", "paused_at", "order_switch_at", "resumed_at")
 """Unix milliseconds; NULL: it is not."""
 
 _STORED = ("revision", "created_at", "updated_at")

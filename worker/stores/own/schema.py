@@ -37,6 +37,7 @@ WEBHOOKS = Table(
     Column("paused_at", BigInteger),
     Column("order_next", LONG),
     Column("order_switch_at", BigInteger),
+    Column("resumed_at", BigInteger),
     mysql_engine=_INNODB,
     mariadb_engine=_INNODB,
 )

@@ -37,6 +37,7 @@ STEPS: tuple[Step, ...] = (
     AddColumn("order_block_seconds"),
     AddColumn("order_next"),
     AddColumn("order_switch_at"),
+    AddColumn("resumed_at"),
     AddColumn("order_left", of_revisions=True),
 )
 """Append only. Each can be repeated after a crash in its middle: MySQL commits every DDL statement."""
