@@ -80,6 +80,7 @@ class Alone:
 
     def deliver(self, number: int, prefetch: int = 100) -> None:
         unacked = self._unacked.get(number)
+        prefetch = min(prefetch, self.core.sidings[number].prefetch) if unacked is not None else 0
         while unacked is not None and self.sidings[number] and len(unacked) < prefetch:
             message = self.sidings[number].popleft()
             unacked.append(message)

@@ -237,10 +237,11 @@ class Replica:
         channel = self.sidings[number] = Channel()
         core = self.core
         assert core is not None
+        prefetch = min(8, core.sidings[number].prefetch)
 
         def consume() -> None:
             heard = partial(self._from_siding, core, channel, number)
-            channel.consumer = self.world.siding(number).consume(8, heard)
+            channel.consumer = self.world.siding(number).consume(prefetch, heard)
 
         channel.up.append(consume)
 

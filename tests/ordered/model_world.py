@@ -48,6 +48,7 @@ class World:
             most_sidings=choose((1, 2, 3)),
             most_bytes=choose((8, 1000)),
             unacked_seconds=choose((6.0, 300.0)),
+            most_siding_bytes=choose((1, 4, 1000)),
         )
         self.queue = Queue()
         self.sidings: list[Queue] = []

@@ -22,7 +22,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.alone = Alone(Rules(prefetch=PREFETCH, most_sidings=2, unacked_seconds=15.0))
+        self.alone = Alone(Rules(prefetch=PREFETCH, most_sidings=2, unacked_seconds=15.0, most_siding_bytes=4))
         self.alone.become_active()
         self._taken: Counter[tuple[str, str]] = Counter()
         self._ended: dict[tuple[str, str], set[int]] = defaultdict(set)

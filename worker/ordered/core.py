@@ -179,6 +179,11 @@ class Core:
         return line is not None and any(item in line.fresh for item in items)
 
     @property
+    def bytes(self) -> int:
+        """Of the bodies of those."""
+        return sum(line.bytes for line in self._lines.values()) + sum(siding.bytes for siding in self.sidings)
+
+    @property
     def oldest_wait(self) -> float:
         """Seconds for which the oldest delivery that came from the queue has waited here; 0 without any."""
         since = [line.waits_since() for line in self._lines.values() if line.fresh]
@@ -247,7 +252,7 @@ class Core:
         self._recent.add(item.id)
         line.left(item)
         if item.siding:
-            del self.sidings[item.siding].items[item]
+            self.sidings[item.siding].left(item)
         else:
             self._taken -= 1
         self._acts.settle(item)

@@ -6,6 +6,7 @@ from worker.ordered.line import Mode
 from worker.ordered.moving import Moving
 from worker.ordered.ports import Acts, Item, Kind, Stamp
 from worker.ordered.role import Role, State
+from worker.ordered.room import Room
 from worker.ordered.rules import Rules
 from worker.ordered.siding import Siding, Stage
 from worker.ordered.sidings import Lines, Sidings
@@ -21,6 +22,7 @@ class Reading:
         self._sidings = sidings
         self._moving = moving
         self._lines = lines
+        self._room = Room(rules, sidings)
 
     def found(self, count: int, now: float) -> None:
         """There are so many: each is asked."""
@@ -107,7 +109,7 @@ class Reading:
             return
         item.siding, item.taken_at = siding.number, now
         item.again = item.again or not ours
-        siding.items[item] = None
+        siding.took(item)
         if self._role.state is State.ACTIVE and self._sidings.line_of(siding).sidings[0] is siding:
             self._lines.feed(self._sidings.line_of(siding), item, now)
 
@@ -134,15 +136,17 @@ class Reading:
                 self._acts.drop(siding.number, token)
             siding.late.clear()
         if self._role.state is State.ACTIVE:
+            self._room.look(now)
             for siding in [siding for siding in self._sidings.used() if siding.labels]:
                 self._keep_fresh(siding, now)
                 self._moving.append(self._sidings.line_of(siding), now)
                 self._moving.close(self._sidings.line_of(siding), now)
 
     def _keep_fresh(self, siding: Siding, now: float) -> None:
-        """RabbitMQ lets nothing be un-acked for too long: the channel is closed and opened again, between attempts."""
+        """RabbitMQ lets nothing be un-acked for too long, and the prefetch may be another one now: the channel is closed
+        and opened again, between attempts."""
         line = self._sidings.line_of(siding)
-        if now - siding.labelled_at < self._rules.unacked_seconds:
+        if now - siding.labelled_at < self._rules.unacked_seconds and not siding.resized:
             return
         siding.reopening = True
         if line.sidings[0] is siding:

@@ -41,14 +41,26 @@ WINDOW_EVENTS = 200
 """Publishes into one siding without their confirm."""
 
 
+FULL_PREFETCH = 20
+"""Messages that a siding is given at a time: its label, and the heads of the chats that are attempted at once when the
+receiver is back."""
+
+LABEL_AND_HEAD, LABEL_ALONE = 2, 1
+"""The same for one of too many large ones: an event at a time, or none, until others have made room."""
+
+ROOM_SECONDS = 5.0
+"""So long at least a siding keeps what it is given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`prefetch` in messages, `most_bytes` of bodies that are un-acked outside sidings.
+    """`prefetch` in messages, `most_bytes` of bodies that are un-acked outside sidings, `most_siding_bytes` in them.
 
     `unacked_seconds`: no label of a siding is un-acked for longer, as RabbitMQ's consumer_timeout is half an hour.
     """
 
     prefetch: int = 1000
     most_sidings: int = 500
-    most_bytes: int = 256 * 1024**2
+    most_bytes: int = 64 * 1024**2
+    most_siding_bytes: int = 64 * 1024**2
     unacked_seconds: float = 300.0

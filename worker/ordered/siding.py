@@ -7,6 +7,7 @@ from enum import Enum
 
 from worker.domain.webhook import Endpoint
 from worker.ordered.ports import Item, Kind, Stamp
+from worker.ordered.rules import FULL_PREFETCH
 
 
 class Stage(Enum):
@@ -31,23 +32,28 @@ class Siding:
     it, by serial. `control`: its last label or marker of this epoch (`said`: confirmed), `wanted`: one to be published.
     `labels`: the label, un-acked; several if it came again. `candidates`: the uses that labels named, before one is
     known to count. `waits`: how often its acks are being waited for. `late`: what is to be dropped as soon as this
-    replica may act.
+    replica may act. `bytes` of its `items`; `prefetch`: messages that it is given at a time, `resized`: not yet so many
+    (room.py); `head_bytes` of the event that stood first when that was decided.
     """
 
     __slots__ = (
+        "bytes",
         "came",
         "candidates",
         "confirmed",
         "control",
         "endpoint",
+        "head_bytes",
         "items",
         "labelled_at",
         "labels",
         "late",
         "number",
+        "prefetch",
         "published",
         "read_through",
         "reopening",
+        "resized",
         "said",
         "stage",
         "unconfirmed",
@@ -78,6 +84,26 @@ class Siding:
         self.wanted: Kind | None = None
         self.late: list[object] = []
         self.void: set[int] = set()
+        self.bytes = 0
+        self.head_bytes = 0
+        self.prefetch = FULL_PREFETCH
+        self.resized = False
+
+    def took(self, item: Item) -> None:
+        """One of its events has come."""
+        self.items[item] = None
+        self.bytes += item.size
+
+    def left(self, item: Item) -> None:
+        """One of its events has ended."""
+        del self.items[item]
+        self.bytes -= item.size
+
+    def resize(self, prefetch: int) -> None:
+        """It is to be opened again with another prefetch."""
+        self.prefetch, self.resized = prefetch, True
+        if self.items:
+            self.head_bytes = next(iter(self.items)).size
 
     def stamp(self, kind: Kind, epoch: int) -> Stamp:
         """Of the next message that is published to it."""
@@ -128,10 +154,14 @@ class Siding:
         self.labels.clear()
         self.items.clear()
         self.late.clear()
+        self.bytes = 0
+        self.prefetch, self.resized = FULL_PREFETCH, False
 
     def reopened(self) -> None:
         """Its channel was closed: all that is un-acked comes again."""
         self.items.clear()
+        self.bytes = 0
+        self.resized = False
         self.late.clear()
         self.labels.clear()
         self.came = 0

@@ -31,6 +31,12 @@ LETTER_SECONDS = 5.0
 """At the end, for the confirms of the last dead letters."""
 
 
+def rules(settings: Settings) -> Rules:
+    """A quarter of WORKER_MAX_BYTES is for the queue, another for the sidings; the unordered side has the half."""
+    quarter = settings.worker_max_bytes // 4
+    return Rules(most_sidings=settings.order_sidings, most_bytes=quarter, most_siding_bytes=quarter)
+
+
 class WorkersOrder:
     """`prepare` makes all queues exist; `blocked`: whether RabbitMQ takes no publishes now. `complete` hears whether
     the ordered queue gets all that the other one gets."""
@@ -60,7 +66,7 @@ class WorkersOrder:
             prepare,
             lambda: publisher.connection,
             blocked,
-            Rules(most_sidings=settings.order_sidings, most_bytes=settings.worker_max_bytes),
+            rules(settings),
             declares=settings.rabbitmq_declare,
             on_state=on_state or (lambda _: None),
         )
@@ -95,6 +101,7 @@ class WorkersOrder:
         gauge("ordered_active", "1 while this replica delivers in order.", lambda: client.active)
         gauge("ordered_sidings", "Sidings in use; of the active replica.", lambda: client.sidings)
         gauge("ordered_waiting", "Ordered deliveries in hand; of the active replica.", lambda: client.waiting)
+        gauge("ordered_bytes", "Bytes of those.", lambda: client.held_bytes)
         gauge("order_wait_seconds", "Wait of the oldest one that is in no siding.", lambda: client.oldest_wait)
 
 

@@ -142,7 +142,7 @@ class Worker:
             tracing.handler(self._pipeline.take),
             self._prepare,
             plan.groups,
-            settings.worker_max_bytes,
+            settings.worker_max_bytes // 2 if settings.order else settings.worker_max_bytes,
             self._states.listener("consuming"),
             lambda: self._changes.healthy,
         )

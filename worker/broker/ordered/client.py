@@ -116,6 +116,11 @@ class OrderedClient:
         return 0 if self._session is None else self._session.core.waiting
 
     @property
+    def held_bytes(self) -> int:
+        """Of the bodies of those."""
+        return 0 if self._session is None else self._session.core.bytes
+
+    @property
     def oldest_wait(self) -> float:
         """Seconds, of what is in no siding."""
         return 0.0 if self._session is None else self._session.core.oldest_wait

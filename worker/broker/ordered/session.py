@@ -31,10 +31,6 @@ from worker.ordered.rules import BEAT_SECONDS, Rules
 
 log = logging.getLogger(__name__)
 
-SIDING_PREFETCH = 20
-"""The label, and the heads of the chats that are attempted at once when the receiver is back. Trade-off: few, as the
-bodies of all sidings in use are in memory."""
-
 DRAIN_SECONDS = 5.0
 
 _IN_WORDS = {
@@ -218,24 +214,25 @@ class OrderedSession:
 
     def open_siding(self, number: int) -> None:
         before = self._turns.get(number)
-        opening = asyncio.get_running_loop().create_task(self._opened(number, before))
+        prefetch = self.core.sidings[number].prefetch
+        opening = asyncio.get_running_loop().create_task(self._opened(number, prefetch, before))
         self._sidings[number] = opening
         opening.add_done_callback(self._opening_ended)
 
-    async def _opened(self, number: int, before: asyncio.Task[None] | None) -> OrderedChannel:
+    async def _opened(self, number: int, prefetch: int, before: asyncio.Task[None] | None) -> OrderedChannel:
         if before is not None:
             await asyncio.wait({before})
         # One after the other: aiormq loses a connection on which many channels are opened and closed at once.
         async with self._opening:
-            return await self._consumed(number)
+            return await self._consumed(number, prefetch)
 
-    async def _consumed(self, number: int) -> OrderedChannel:
+    async def _consumed(self, number: int, prefetch: int) -> OrderedChannel:
         with as_broker_errors():
             await declare_one(self._connection, siding_queue(self._prefix, number), declares=self._declares)
             name = siding_queue(self._prefix, number).name
             take = partial(self._from_siding, number)
             channel = OrderedChannel(await open_channel(self._connection), name, take, self._ending.set)
-            await channel.consume(SIDING_PREFETCH)
+            await channel.consume(prefetch)
         return channel
 
     def _opening_ended(self, opening: asyncio.Task[OrderedChannel]) -> None:
