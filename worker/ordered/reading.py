@@ -143,7 +143,7 @@ class Reading:
                 self._moving.close(self._sidings.line_of(siding), now)
 
     def _keep_fresh(self, siding: Siding, now: float) -> None:
-        """RabbitMQ lets nothing be un-acked for too long, and the prefetch may be another one now: the channel is closed
+        """RabbitMQ lets nothing be un-acked for too long, and the prefetch may be another now: the channel is closed
         and opened again, between attempts."""
         line = self._sidings.line_of(siding)
         if now - siding.labelled_at < self._rules.unacked_seconds and not siding.resized:
