@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer on a Debian-like machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo console run bench chaos outage rolling walks replays soak fuzz picture dist lock format clean conformance
+.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo console run bench chaos outage rolling walks order replays soak fuzz picture dist lock format clean conformance
 
 # The first of these that is new enough; `make PYTHON=/path/to/python3.12 setup` decides otherwise.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -96,6 +96,9 @@ rolling: test-setup ## ten rolling updates under load
 picture: test-setup ## the dashboard's queries on a lively run, drawn for the README; the console's screens for docs/
 	@$(BIN)/python -m tests.proof.picture
 	@$(BIN)/python -m tests.proof.console --for-docs
+
+order: test-setup ## replicas that deliver in order: killed at armed points, stopped, cut off, updated, switched
+	@$(BIN)/python -m tests.proof.order crashes
 
 walks: setup ## thousands of random walks of the ordered side: none inverts, and sabotaged ones do
 	@$(BIN)/python -m tests.proof.order

@@ -60,6 +60,9 @@ class SimpleDeliveries:
         assert (stored.id, stored.key) == (item.id, item.key)
         return item
 
+    def first_seen(self, item: Item) -> float:
+        return 0.0
+
     def _item(self, message: TakenMessage) -> Item:
         event = json.loads(message.body)
         name = f"{event['endpoint']}/{event['number']}"

@@ -313,6 +313,12 @@ def test_a_history_database_in_a_secret_of_ones_own_is_every_pods() -> None:
     assert "HISTORY" not in environment(pods(render(file))[0])
 
 
+def test_order_is_off_unless_given_and_then_on_in_every_pod_that_delivers_or_sets_webhooks() -> None:
+    assert not any("ORDER" in environment(pod) for pod in pods(render(SCALED)))
+    for pod in pods(render(SCALED | {"order": {"enabled": True, "sidings": 9}})):
+        assert (environment(pod)["ORDER"], environment(pod)["ORDER_SIDINGS"]) == ("true", "9")
+
+
 def test_the_archive_is_the_workers_default_unless_given() -> None:
     for pod in pods(render(PRODUCTION)):
         assert not {"ARCHIVE", "ARCHIVE_HOURS", "ARCHIVE_MAX_BYTES"} & environment(pod).keys()

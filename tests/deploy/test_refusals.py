@@ -33,6 +33,7 @@ EVOLUTIONS: Values = {"database": {"kind": "postgresql"}, "secrets": {"databaseU
         ({"egressAllow": ["example.com"]}, "egressAllow"),
         ({"history": {"separateDatabase": True}}, "needs secrets.historyDatabaseUri"),
         (PRODUCTION | {"secrets": {"existingSecret": "s", "historyDatabaseUri": "mysql://h/d"}}, "into that Secret"),
+        ({"order": {"enabled": True}, "settings": {"RABBITMQ_SOURCE": "queues"}}, "one kind of event each"),
         ({"historyWriter": {"enabled": True}}, "with SQLite, which is for one pod"),
         (SCALED | {"history": {"keep": "off"}, "historyWriter": {"enabled": True}}, "there is nothing to write"),
         (SCALED | {"historyWriter": {"resources": {"limits": {"memory": "1Mi"}}}}, "historyWriter.resources"),

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 from tests.doctor.builders import COMMANDS, EXCHANGE, TOPOLOGY, bound, queue, view
 from worker.broker.topology import ordered_queue
+from worker.doctor.check import in_order
 from worker.doctor.finding import Finding
 from worker.doctor.order import order
 from worker.doctor.view import BrokerView
+from worker.domain.webhook import Webhook
+from worker.settings.settings import load
 
 ORDERED = replace(TOPOLOGY, ordered=ordered_queue("webhooks"))
 BOUND = [bound("webhooks.ordered", "#")]
@@ -26,6 +29,13 @@ def test_without_order_and_its_queue_there_is_nothing_to_say() -> None:
 def test_all_is_well() -> None:
     found = judged(view(queue("webhooks.ordered", consumers=2), bindings=BOUND))
     assert found == Finding("ok", "order", "2 replicas on webhooks.ordered, one of them active")
+    seen = replace(view(queue("webhooks.ordered", consumers=2), bindings=BOUND), active="10.0.0.7:4711")
+    found = judged(seen)
+    assert found is not None
+    assert found.what.endswith("the one at 10.0.0.7:4711 is active")
+    early = judged(replace(seen, complete=False))
+    assert early is not None
+    assert (early.level, "not complete yet" in early.what) == ("advice", True)
 
 
 def test_a_missing_binding_and_a_missing_consumer_are_problems() -> None:
@@ -41,7 +51,8 @@ def test_receivers_that_are_down_are_named_by_their_sidings() -> None:
     sidings = [queue("webhooks.ordered.1", 40), queue("webhooks.ordered.2"), queue("webhooks.ordered.3", 2)]
     found = judged(view(queue("webhooks.ordered", consumers=1), *sidings, bindings=BOUND))
     assert found is not None
-    assert found.what == "2 receivers down: about 42 events wait in webhooks.ordered.1, webhooks.ordered.3"
+    where = "webhooks.ordered.1, webhooks.ordered.3"
+    assert found.what == f"2 receivers down: about 42 events wait in {where}; one of them active"
 
 
 def test_what_is_left_after_order_was_switched_off_is_to_be_served_and_then_deleted() -> None:
@@ -52,3 +63,15 @@ def test_what_is_left_after_order_was_switched_off_is_to_be_served_and_then_dele
     assert empty is not None
     assert empty.level == "advice"
     assert "webhooks.ordered.1" in empty.fix
+
+
+def test_check_counts_the_webhooks_with_an_order_and_complains_where_nobody_keeps_it() -> None:
+    plain = Webhook("acme", "https://bot.example/in")
+    chat, switching = replace(plain, order="chat"), replace(plain, id="b", order_next="chat", order_switch_at=1)
+    wanted, _ = load({"ORDER": "true"}, None)
+    assert in_order(wanted, [plain]) is None
+    assert in_order(wanted, [plain, chat, switching]) == ("order (2 webhooks, 1 of them being switched)", None)
+    name, problem = in_order(load({}, None)[0], [chat]) or ("", None)
+    assert name == "order (1 webhooks)"
+    assert problem is not None
+    assert "set ORDER=true" in problem

@@ -173,7 +173,9 @@ class Amqp:
         beside = [names.history, names.archive, *ordered]
         queues = [names.events, names.retries, names.dead, *beside, *map(names.retry, RETRY_STEPS)]
         await asyncio.gather(*(channel.queue_delete(queue) for queue in queues))
-        await asyncio.gather(*(channel.exchange_delete(name) for name in (names.exchange, names.config)))
+        await asyncio.gather(
+            *(channel.exchange_delete(name) for name in (names.exchange, names.config, f"{names.ordered}.bound"))
+        )
 
     async def _publish(self, exchange: str, key: str, body: bytes, properties: Basic.Properties) -> None:
         channel = await self._underlay()

@@ -8,7 +8,7 @@ import pytest
 from worker.domain.webhook import Webhook
 from worker.stores.file.store import FileStore
 from worker.stores.own.store import SqlStore
-from worker.webhooks.fields import InvalidWebhook, fields_of, set_from
+from worker.webhooks.fields import InvalidWebhook, fields_of, set_from, warnings
 from worker.webhooks.pausing import AlreadySo, pause, resume
 from worker.webhooks.store import StoreUnavailable
 
@@ -33,6 +33,7 @@ def test_another_order_of_a_webhook_begins_a_switch(before: Webhook, after: Webh
     switched = set_from(given(after), before, 7.0, orders=True)
     assert switched == replace(before, order_next=after.order, order_switch_at=7000)
     assert (switched.sent_in_order, switched.sent_as_they_come) == (True, True), "both sides send meanwhile"
+    assert any(f"is being switched to {after.order!r}" in text for text in warnings(switched))
     with pytest.raises(InvalidWebhook, match="order: needs workers that deliver in order"):
         set_from(given(after), before, 7.0)
 

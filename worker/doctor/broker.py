@@ -9,6 +9,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from worker.broker.connection import BROKER_ERRORS, close, in_words
 from worker.broker.consuming.plan import evolution_queues as known_names
 from worker.broker.consuming.plan import go_queues
+from worker.broker.declare import is_bound
 from worker.broker.topology import Topology, archive_name
 from worker.doctor import evolution, evolution_go, history, order, own, version
 from worker.doctor.archive import stream
@@ -53,6 +54,7 @@ class BrokerExamination:
         self._bindings: list[Binding] | None = None
         self._nodes: list[Node] | None = None
         self._flags: dict[str, str] | None = None
+        self._active: str | None = None
         self.reading: Reading | None = None
         self.archive: ArchiveSeen | None = None
 
@@ -119,6 +121,8 @@ class BrokerExamination:
                 self._queues = await management.queues()
                 self._bindings = await management.bindings()
                 self._nodes, self._flags = await management.nodes(), await management.feature_flags()
+                if self._topology.ordered is not None:
+                    self._active = await management.active_consumer(self._topology.ordered.name)
         except ManagementUnavailable as error:
             self._queues, self._bindings = [], None
             fix = ENABLE
@@ -150,7 +154,8 @@ class BrokerExamination:
                 seen.policy_name,
                 seen.exclusive,
             )
-        return BrokerView(server_version(connection), queues, self._bindings)
+        complete = self._topology.ordered is None or await is_bound(connection, self._topology)
+        return BrokerView(server_version(connection), queues, self._bindings, self._active, complete)
 
     async def _archive(self, connection: AbstractConnection, view: BrokerView) -> ArchiveSeen:
         name = archive_name(self._settings.worker_queue_prefix)

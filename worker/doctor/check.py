@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractConnection
 from worker.basics.address import Address
 from worker.broker.connection import BROKER_ERRORS, close, connect, in_words
 from worker.broker.consuming.plan import ConsumptionPlan
-from worker.broker.declare import lacks_room, mismatch, missing, no_room
+from worker.broker.declare import is_bound, lacks_room, mismatch, missing, no_room
 from worker.broker.topology import Topology, archive_name
 from worker.doctor import history, notices
 from worker.doctor.archive import stream
@@ -76,6 +76,8 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
     if seen.problem is None:
         yield "webhooks", _unsendable(settings, seen)
         yield await _egress(settings, seen.webhooks)
+        if (line := in_order(settings, seen.webhooks or ())) is not None:
+            yield line
     if seen.problem is None and settings.history != "off":  # often the same database, or the same folder
         yield f"history ({settings.history_database_uri.shown})", await history.problem(settings)
     if (untold := notices.untold(settings, seen.webhooks or ())) is not None:
@@ -161,6 +163,17 @@ def _unsendable(settings: Settings, seen: StoreSeen) -> str | None:
     return f"{len(problems)} cannot be sent to: {'; '.join(problems[:EXAMPLES])}{more}" if problems else None
 
 
+def in_order(settings: Settings, webhooks: Sequence[Webhook]) -> Line | None:
+    """Webhooks whose order nobody keeps; None: there is none with an order."""
+    asking = [webhook for webhook in webhooks if webhook.sent_in_order]
+    if not asking:
+        return None
+    switching = sum(webhook.order_next is not None for webhook in asking)
+    more = f", {switching} of them being switched" if switching else ""
+    name = f"order ({len(asking)} webhooks{more})"
+    return name, None if settings.order else "ORDER is false, so they get their events as they come: set ORDER=true"
+
+
 async def _egress(settings: Settings, webhooks: list[Webhook] | None) -> Line:
     """Webhooks that get nothing because of the egress rules; receivers inside the cluster are common."""
     operators = wiring.global_webhook(settings)
@@ -196,6 +209,9 @@ async def _broker(settings: Settings, connection: AbstractConnection) -> AsyncIt
         name = archive_name(settings.worker_queue_prefix)
         kept = await archive_seen(connection, name, time.time() - settings.archive_hours * 3600)
         yield f"archive{'' if kept.exists else ' (made at the next start)'}", stream.problem(kept, settings, name)
+    if settings.order and not seen.absent:
+        complete = await is_bound(connection, topology)
+        yield f"ordered queue{'' if complete else ' (not complete yet: both sides send)'}", None
     if not plan.binds_exchange:
         found = await plan.present(connection)
         missing_all = "none exists: see RABBITMQ_PREFIX_KEY, and RABBITMQ_GLOBAL_ENABLED in Evolution"

@@ -1,4 +1,4 @@
-"""Ordered delivery: its queue is bound and served, and what waits in sidings."""
+"""Ordered delivery: its queue is bound and served, by whom, and what waits in sidings."""
 
 import re
 
@@ -25,11 +25,17 @@ def order(view: BrokerView, topology: Topology, commands: Commands, prefix: str)
     if not queue.consumers:
         what = f"nobody consumes {name}: {many(queue.messages or 0, 'event')} wait there"
         return Finding("problem", _NAME, what, "start a worker with ORDER=true")
+    if not view.complete:
+        what = "the ordered queue is not complete yet: webhooks with an `order` get events from both sides"
+        return Finding("advice", _NAME, what, "leave workers with ORDER=true running: a marker passes the backlog")
+    who = "one of them active" if view.active is None else f"the one at {view.active} is active"
     waiting = [siding for siding in _sidings(view, name) if siding.messages]
     if not waiting:
-        return Finding("ok", _NAME, f"{many(queue.consumers, 'replica')} on {name}, one of them active")
+        return Finding("ok", _NAME, f"{many(queue.consumers, 'replica')} on {name}, {who}")
     events = sum(siding.messages or 0 for siding in waiting)
-    what = f"{many(len(waiting), 'receiver')} down: about {many(events, 'event')} wait in {some(_names(waiting))}"
+    what = (
+        f"{many(len(waiting), 'receiver')} down: about {many(events, 'event')} wait in {some(_names(waiting))}; {who}"
+    )
     return Finding("ok", _NAME, what)
 
 

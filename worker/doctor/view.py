@@ -12,11 +12,17 @@ UNDEFINED = "undefined"
 
 @dataclass(frozen=True, slots=True)
 class BrokerView:
-    """`bindings` None: they could not be looked at, and `queues` are only those whose names are known."""
+    """`bindings` None: they could not be looked at, and `queues` are only those whose names are known.
+
+    `active`: the address of the process that delivers in order; None: none, or not seen. `complete`: whether the
+    ordered queue gets all that is in the queue of first attempts.
+    """
 
     version: str
     queues: Mapping[str, QueueFacts]
     bindings: Sequence[Binding] | None = None
+    active: str | None = None
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,10 @@ class OrderedFlow:
         token = _token(item)
         return token.message.body, token.past
 
+    def first_seen(self, item: Item) -> float:
+        """Unix time in seconds."""
+        return _token(item).past.first_seen
+
     def forget(self, core: Core) -> None:
         """Its attempts are cut: another replica makes them again."""
         tasks = self._attempts.pop(id(core), None)

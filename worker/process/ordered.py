@@ -102,6 +102,8 @@ class WorkersOrder:
         gauge("ordered_sidings", "Sidings in use; of the active replica.", lambda: client.sidings)
         gauge("ordered_waiting", "Ordered deliveries in hand; of the active replica.", lambda: client.waiting)
         gauge("ordered_bytes", "Bytes of those.", lambda: client.held_bytes)
+        oldest = "Age of the oldest event at the head of a siding."
+        gauge("ordered_siding_oldest_seconds", oldest, lambda: client.oldest_sided(time.time()))
         gauge("order_wait_seconds", "Wait of the oldest one that is in no siding.", lambda: client.oldest_wait)
 
 

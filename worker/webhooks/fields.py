@@ -143,6 +143,11 @@ def warnings(webhook: Webhook) -> tuple[str, ...]:
             "webhook_base64 is stored only: Evolution embeds media while its own webhook of the instance is "
             "enabled with base64"
         )
+    if webhook.order_next is not None:
+        found.append(
+            f"order: is being switched to {webhook.order_next!r}, which takes some minutes from the instance's next event "
+            "on; until then each event is sent twice, with the same webhook-id"
+        )
     return (*found, *(f"filter: {text}" for text in filter_warnings(webhook.filter)))
 
 

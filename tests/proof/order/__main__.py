@@ -1,5 +1,7 @@
 """`python -m tests.proof.order [WALKS]`: thousands of random walks of the ordered side, and of sabotaged ones.
 
+`python -m tests.proof.order crashes [WHICH]`: real replicas that are killed, stopped and cut off (crashes.py).
+
 Last result: 8,000 walks of two replicas, 1,000 of three and 500 with twenty faults each: no inversion, and no event
 left behind. Without the lease, with a count in place of the marker, or with a cancel in place of the closed channel,
 one walk in a hundred or so finds an inversion.
@@ -7,10 +9,13 @@ one walk in a hundred or so finds an inversion.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+import pytest
 
 from tests.ordered.model_world import World
 from worker.ordered.lease import Lease
@@ -53,5 +58,13 @@ def main(count: int) -> int:
     return 0 if not any(map(any, sound)) and all(caught) else 1
 
 
+def crashes(which: Sequence[str]) -> int:
+    folder = Path(__file__).parent
+    chosen = ["-k", which[0]] if which else []
+    return int(pytest.main(["-q", "--durations=0", *chosen, str(folder / "crashes.py")]))
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["crashes"]:
+        sys.exit(crashes(sys.argv[2:]))
     sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000))

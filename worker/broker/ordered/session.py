@@ -58,6 +58,9 @@ class Deliveries(Protocol):
     def content(self, item: Item) -> tuple[bytes, Past]:
         """What is published to a siding: the event's bytes, and the delivery's past."""
 
+    def first_seen(self, item: Item) -> float:
+        """Unix time in seconds."""
+
     def forget(self, core: Core) -> None:
         """Its connection has ended: attempts are cut, nothing is told to it any more."""
 

@@ -164,6 +164,16 @@ class Management:
                 if item["source"] and item["destination_type"] == "queue"
             ]
 
+    async def active_consumer(self, queue: str) -> str | None:
+        """The address of the process whose consumer is a queue's single active one; None: there is none."""
+        columns = "queue.name,active,channel_details.peer_host,channel_details.peer_port"
+        answer, _ = await self._get(f"/consumers/{self._vhost}?columns={columns}")
+        with self._as_expected():
+            for item in answer:
+                if item["queue"]["name"] == queue and item.get("active"):
+                    return f"{item['channel_details']['peer_host']}:{item['channel_details']['peer_port']}"
+        return None
+
     async def nodes(self) -> list[Node] | None:
         """None: this user may not see them; the tag `monitoring` is needed."""
         answer = await self._unless_refused("/nodes?columns=name,running,disk_free,disk_free_limit")

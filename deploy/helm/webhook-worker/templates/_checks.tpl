@@ -9,6 +9,7 @@
 {{- include "worker.checkApi" . -}}
 {{- include "worker.checkSettings" . -}}
 {{- include "worker.checkReplay" . -}}
+{{- include "worker.checkOrder" . -}}
 {{- include "worker.checkLabels" . -}}
 {{- include "worker.checkResources" . -}}
 {{- include "worker.checkNetworks" . -}}
@@ -108,6 +109,13 @@
 {{- if not $v.archive.enabled }}{{ fail "settings.DISABLED_WEBHOOK is replay, which sends from the archive: archive.enabled" }}{{ end -}}
 {{- if ne (include "worker.source" .) "own" }}{{ fail "settings.DISABLED_WEBHOOK is replay, which needs settings.WEBHOOK_SOURCE: own" }}{{ end -}}
 {{- if ne ($v.history.keep | default (dig "HISTORY" "all" $settings)) "all" }}{{ fail "settings.DISABLED_WEBHOOK is replay, which needs all of the history: history.keep" }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "worker.checkOrder" -}}
+{{- $v := .Values }}{{ $settings := $v.settings | default dict -}}
+{{- if and $v.order.enabled (eq (dig "RABBITMQ_SOURCE" "" $settings | toString) "queues") -}}
+{{- fail "order.enabled, but settings.RABBITMQ_SOURCE is queues: those hold one kind of event each, in no order" -}}
 {{- end -}}
 {{- end }}
 

@@ -48,6 +48,12 @@ Each takes (dict "root" $ "component" "worker" | "api" | "history" | "migrate").
 {{- with $v.archive.maxBytes }}
 - {name: ARCHIVE_MAX_BYTES, value: {{ . | quote }}}
 {{- end }}
+{{- if $v.order.enabled }}
+- {name: ORDER, value: "true"}
+{{- end }}
+{{- if not (kindIs "invalid" $v.order.sidings) }}
+- {name: ORDER_SIDINGS, value: {{ int64 $v.order.sidings | quote }}}
+{{- end }}
 {{- if and (eq .component "worker") $v.historyWriter.enabled }}
 - {name: HISTORY_WRITER, value: "false"}
 {{- end }}
