@@ -145,8 +145,8 @@ def warnings(webhook: Webhook) -> tuple[str, ...]:
         )
     if webhook.order_next is not None:
         found.append(
-            f"order: is being switched to {webhook.order_next!r}, which takes some minutes from the instance's next event "
-            "on; until then each event is sent twice, with the same webhook-id"
+            f"order: is being switched to {webhook.order_next!r}, which takes some minutes from the instance's next "
+            "event on; until then each event is sent twice, with the same webhook-id"
         )
     return (*found, *(f"filter: {text}" for text in filter_warnings(webhook.filter)))
 
