@@ -170,16 +170,6 @@ async def until(fact: Callable[[], bool], what: str, seconds: float = 20.0) -> N
     await eventually(ask, bool, seconds, what)
 
 
-async def test_the_one_that_is_active_delivers_in_order(
-    replica: MakeReplica, receivers: Receivers, amqp: Amqp, names: Names
-) -> None:
-    first = replica()
-    await until(lambda: first.client.active, "one is active, by its own ticks")
-    await publish(amqp, names, WELL, *range(1, 51))
-    await until(lambda: len(receivers.ended) == 50, "all are delivered")
-    assert receivers.firsts(WELL) == list(range(1, 51))
-
-
 async def test_a_dead_endpoint_waits_in_a_siding_and_comes_back_in_order_while_others_go_on(
     replica: MakeReplica, receivers: Receivers, amqp: Amqp, names: Names
 ) -> None:
@@ -218,7 +208,7 @@ async def _takeover(replica: MakeReplica, receivers: Receivers, amqp: Amqp, name
     await first.kill(proxy)
     killed = loop.time()
     await until(lambda: second.client.active, "the other one is active")
-    assert loop.time() - killed < 7.5
+    assert loop.time() - killed < 5.0
     assert second.client.sidings == 1
     receivers.down.clear()
     await until(lambda: receivers.firsts(DEAD) == list(range(1, 16)), f"all in order: {receivers.firsts(DEAD)}")

@@ -95,39 +95,6 @@ async def test_when_the_active_replica_is_killed_the_other_goes_on_in_order(
     await first.kill()
     killed = asyncio.get_running_loop().time()
     await second.wait_metric("ordered_active", 1, timeout=10.0)
-    assert asyncio.get_running_loop().time() - killed < 8.0
+    assert asyncio.get_running_loop().time() - killed < 5.0
     await all_of(receiver, "/bot", 60)
     assert len(receiver.at("/bot")) <= 62, "what was under way comes again, and nothing else"
-
-
-async def test_an_event_that_is_answered_with_failures_is_given_up_after_its_time(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
-) -> None:
-    await webhooks(Webhook("acme", receiver.url("/bot"), order="chat", order_block_seconds=2))
-    receiver.always("/bot", 500)
-    await worker(**{**ORDER, "BREAKER_FAILURES": "1000"})
-    await publish(message(1))
-    await amqp.wait_depth(names.dead, 1, timeout=30.0)
-    receiver.always("/bot", 200)
-    await publish(message(2))
-    await all_of(receiver, "/bot", 2)
-
-
-async def test_switched_off_again_what_is_there_is_still_delivered_in_order_and_what_is_new_as_it_comes(
-    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
-) -> None:
-    await webhooks(Webhook("acme", receiver.url("/bot"), order="chat"))
-    receiver.always("/bot", 503)
-    first = await worker(**ORDER)
-    await publish(*(message(number) for number in range(1, 11)))
-    await first.wait_metric("ordered_sidings", 1, timeout=30.0)
-    await first.stop()
-    receiver.always("/bot", 200)
-    before = len(receiver.at("/bot"))
-    second = await worker(**{**ORDER, "ORDER": "false"})
-    await second.wait_for_line("ORDER is false", "served until it is empty")
-    await eventually_well(receiver, "/bot", before, 10)
-    await publish(message(11))
-    await receiver.wait_for(before + 11, path="/bot")
-    await second.wait_metric("deliveries_total", 11, outcome="Delivered")
-    assert await amqp.depth(names.ordered) == 0

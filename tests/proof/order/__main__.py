@@ -1,6 +1,7 @@
 """`python -m tests.proof.order [WALKS]`: thousands of random walks of the ordered side, and of sabotaged ones.
 
-`python -m tests.proof.order crashes [WHICH]`: real replicas that are killed, stopped and cut off (crashes.py).
+`python -m tests.proof.order crashes [WHICH]`: real replicas that are killed, stopped and cut off.
+`python -m tests.proof.order cluster [WHICH]`: three nodes of RabbitMQ whose links break under them.
 
 Last result: 8,000 walks of two replicas, 1,000 of three and 500 with twenty faults each: no inversion, and no event
 left behind. Without the lease, with a count in place of the marker, or with a cancel in place of the closed channel,
@@ -58,13 +59,12 @@ def main(count: int) -> int:
     return 0 if not any(map(any, sound)) and all(caught) else 1
 
 
-def crashes(which: Sequence[str]) -> int:
-    folder = Path(__file__).parent
+def real(file: str, which: Sequence[str]) -> int:
     chosen = ["-k", which[0]] if which else []
-    return int(pytest.main(["-q", "--durations=0", *chosen, str(folder / "crashes.py")]))
+    return int(pytest.main(["-q", "--durations=0", *chosen, str(Path(__file__).with_name(file))]))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["crashes"]:
-        sys.exit(crashes(sys.argv[2:]))
+    if sys.argv[1:2] in (["crashes"], ["cluster"]):
+        sys.exit(real(f"{sys.argv[1]}.py", sys.argv[2:]))
     sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000))
