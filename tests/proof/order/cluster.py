@@ -22,6 +22,8 @@ from worker.domain.webhook import RateLimit, Webhook
 
 __all__ = ["webhooks"]
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
