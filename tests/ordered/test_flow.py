@@ -32,7 +32,7 @@ from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.verdict import Answered, Failure, Unanswered
 from worker.domain.webhook import GLOBAL_ID, Endpoint, Webhook
-from worker.ordered import intake
+from worker.ordered import intake, unknown
 from worker.ordered.flow import OrderedFlow
 from worker.ordered.line import Mode
 from worker.ordered.ports import Item, NotNow
@@ -185,7 +185,8 @@ async def test_a_status_that_is_never_retried_ends_the_delivery_at_once() -> Non
 async def test_an_event_waits_until_the_store_can_say_for_whom_it_is_and_those_behind_it_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(intake, "AGAIN_SECONDS", 0.0)
+    for module in (intake, unknown):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
     rig = Rig()
     rig.webhooks.down = True
     taken = [message(1), message(2)]
@@ -320,7 +321,8 @@ class Ends(Switching):
 
 
 async def test_a_switch_ends_behind_all_that_was_taken_before_its_marker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "AGAIN_SECONDS", 0.0)
+    for module in (intake, unknown):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
     switching, webhook = Ends(), replace(BOT, order="none", order_next="chat", order_switch_at=7)
     rig = Rig(webhook, switching=switching)
     rig.sender.release.clear()
@@ -335,7 +337,8 @@ async def test_a_switch_ends_behind_all_that_was_taken_before_its_marker(monkeyp
 
 
 async def test_a_marker_of_a_connection_that_has_ended_goes_back_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "AGAIN_SECONDS", 0.0)
+    for module in (intake, unknown):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
     switching = Ends()
     rig = Rig(BOT, switching=switching)
     rig.sender.release.clear()

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from worker.basics.clock import Clocks
 from worker.basics.tasks import Tasks
 from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
-from worker.delivery.known import KnownWebhooks, LookupTurn
 from worker.delivery.open_deliveries import OpenDeliveries, read
 from worker.delivery.ports import ConfigUnavailable, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
@@ -23,11 +23,9 @@ from worker.ordered.order_key import order_key
 from worker.ordered.ports import Item
 from worker.ordered.switching import Marker, Switching, marker_in
 from worker.ordered.token import OrderedToken
+from worker.ordered.unknown import AGAIN_SECONDS, Lines
 
 log = logging.getLogger(__name__)
-
-AGAIN_SECONDS = 1.0
-"""Before the store is asked again that could not answer."""
 
 
 class Intake:
@@ -59,8 +57,8 @@ class Intake:
         self._duplicates = duplicates
         self._switching = switching
         self._dead_when_disabled = policy.dead_when_disabled
-        self._known = KnownWebhooks(policy, webhooks, clocks.now)
-        self._asking = Tasks()
+        self._lines = Lines(webhooks, sleep)
+        self._ending = Tasks()
 
     def took(self, core: Core, message: Message) -> None:
         """In the order of the queue."""
@@ -74,18 +72,11 @@ class Intake:
             message.ack()
             return
         known = self._webhooks.cached(event.instance)
-        if known is not None and not self._known.is_awaited(event.instance):
+        if known is not None and not self._lines.awaits(event.instance):
             self._fan_out(core, message, past, event, known)
             return
         core.first_came()
-        self._asking.start(self._look_up(core, message, past, event, self._known.turn(event.instance)))
-
-    async def _look_up(self, core: Core, message: Message, past: Past, event: Event, turn: LookupTurn) -> None:
-        with turn:
-            await turn.come()
-            found = await self._found(core, event.instance)
-            if found is not None:
-                self._fan_out(core, message, past, event, found)
+        self._lines.wait(event.instance, core, partial(self._fan_out, core, message, past, event))
 
     def _aside(self, core: Core, message: Message) -> None:
         """A marker, or what the unordered side makes a dead letter of."""
@@ -93,14 +84,15 @@ class Intake:
         if marker is None:
             message.ack()
         else:
-            self._asking.start(self._marker(core, message, marker, self._known.turn(marker.instance)))
+            self._lines.wait(marker.instance, core, lambda _: self._marker(core, message, marker))
 
-    async def _marker(self, core: Core, message: Message, marker: Marker, turn: LookupTurn) -> None:
+    def _marker(self, core: Core, message: Message, marker: Marker) -> None:
         """It ends when all that was taken before it for its webhook has ended, or is in a siding."""
+        before = core.taken_of(marker.endpoint)
+        self._ending.start(self._end_switch(core, message, marker, before))
+
+    async def _end_switch(self, core: Core, message: Message, marker: Marker, before: Sequence[Item]) -> None:
         assert self._switching is not None
-        with turn:
-            await turn.come()
-            before = core.taken_of(marker.endpoint)
         while not core.over:
             try:
                 if not core.holds_any(before):
@@ -110,15 +102,6 @@ class Intake:
             except ConfigUnavailable as error:
                 log.info("a switch of order ends later: %s", error)
             await self._sleep(AGAIN_SECONDS)
-
-    async def _found(self, core: Core, instance: str) -> Subscriptions | None:
-        """None: the connection has ended meanwhile, and the events of it go to another replica."""
-        while not core.over:
-            try:
-                return await self._webhooks.find(instance)
-            except ConfigUnavailable:
-                await self._sleep(AGAIN_SECONDS)
-        return None
 
     def _fan_out(self, core: Core, message: Message, past: Past, event: Event, webhooks: Subscriptions) -> None:
         if core.over:

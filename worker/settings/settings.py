@@ -261,12 +261,6 @@ class Settings(BaseModel):
                 raise ValueError("empty unless RABBITMQ_SOURCE is queues")
             case "rabbitmq_instance_queues" if len(value) > MOST_INSTANCES:
                 raise ValueError(f"at most {MOST_INSTANCES} ids: for more, AMQP_GLOBAL_ENABLED=true in Evolution Go")
-            case "order" if value and others.get("rabbitmq_source") == "queues":
-                raise ValueError(
-                    "false while RABBITMQ_SOURCE is queues: those hold one kind of event each, in no order"
-                )
-            case "webhook_global_order" if value != "none" and not others.get("order"):
-                raise ValueError("none while ORDER is false: no worker delivers in order")
             case "webhook_file" if not value and source == "file":
                 raise ValueError("a path while WEBHOOK_SOURCE is file")
             case "evolution_webhook_file" if value and source not in ("evolution", None):
@@ -287,6 +281,16 @@ class Settings(BaseModel):
                 raise ValueError("true while DISABLED_WEBHOOK is replay")
             case "webhook_retry_max_delay_seconds" if value < others.get(_INITIAL, 0):
                 raise ValueError("at least WEBHOOK_RETRY_INITIAL_DELAY_SECONDS")
+        return value
+
+    @pydantic.field_validator("order", "webhook_global_order")
+    @classmethod
+    def _orders(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        others = info.data
+        if info.field_name == "order" and value and others.get("rabbitmq_source") == "queues":
+            raise ValueError("false while RABBITMQ_SOURCE is queues: those hold one kind of event each, in no order")
+        if info.field_name == "webhook_global_order" and value != "none" and not others.get("order"):
+            raise ValueError("none while ORDER is false: no worker delivers in order")
         return value
 
 
