@@ -156,6 +156,12 @@ class Alone:
     def give_way(self) -> None:
         self.gave_way = True
 
+    def serials_in(self, number: int) -> list[tuple[int, str]]:
+        """The serials and ids of those."""
+        messages = [*self._unacked.get(number, ()), *self.sidings[number]]
+        found = [(message.stamp.serial, message.item) for message in messages if message.stamp.kind is Kind.EVENT]
+        return [(serial, item.id) for serial, item in found if item is not None]
+
     def events_in(self, number: int) -> list[str]:
         """The ids of a siding's events, un-acked ones first."""
         messages = [*self._unacked.get(number, ()), *self.sidings[number]]

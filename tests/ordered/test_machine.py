@@ -24,6 +24,12 @@ class OrderMachine(RuleBasedStateMachine):
         super().__init__()
         self.alone = Alone(Rules(prefetch=PREFETCH, most_sidings=2, unacked_seconds=15.0, most_siding_bytes=4))
         self.alone.become_active()
+        self._failures: Counter[str] = Counter()
+        self._failed_at: dict[str, float] = {}
+        self._answered_since: dict[str, float] = {}
+        self._succeeded_at: dict[tuple[str, str], float] = {}
+        self._judged: set[int] = set()
+        self._seen: set[int] = set()
         self._taken: Counter[tuple[str, str]] = Counter()
         self._ended: dict[tuple[str, str], set[int]] = defaultdict(set)
 
@@ -44,10 +50,16 @@ class OrderMachine(RuleBasedStateMachine):
     def an_attempt_ends(self, data: st.DataObject, how: str) -> None:
         item = data.draw(st.sampled_from(self.alone.attempts))
         if how == "succeeds":
-            self._ends(item)
-            self.alone.succeed(item)
+            self._succeeds(item)
         else:
-            self.alone.fail(item, answered=how == "is refused")
+            self._fails(item, answered=how == "is refused")
+
+    @precondition(lambda self: self.alone.attempts)
+    @rule()
+    def all_attempts_of_an_endpoint_are_refused(self) -> None:
+        endpoint = self.alone.attempts[0].endpoint
+        for item in [item for item in self.alone.attempts if item.endpoint == endpoint]:
+            self._fails(item, answered=True)
 
     @precondition(lambda self: self.alone.letters)
     @rule()
@@ -76,6 +88,11 @@ class OrderMachine(RuleBasedStateMachine):
     @rule()
     def the_broker_confirms(self) -> None:
         self.alone.confirm()
+
+    @precondition(lambda self: len(self.alone.unconfirmed) > 1)
+    @rule()
+    def the_broker_confirms_the_last_one_first(self) -> None:
+        self.alone.core.confirmed(*self.alone.unconfirmed.pop())
 
     @rule()
     def the_broker_does_all(self) -> None:
@@ -120,18 +137,54 @@ class OrderMachine(RuleBasedStateMachine):
         assert set(self.alone.settled) <= ended | stored
 
     @invariant()
+    def what_is_settled_by_a_siding_is_there_for_certain_with_all_before_it(self) -> None:
+        ended = {f"{a}/{b}/{number}" for (a, b), numbers in self._ended.items() for number in numbers}
+        unconfirmed = set(self.alone.unconfirmed)
+        certain = set[str]()
+        for number in self.alone.sidings:
+            for serial, name in self.alone.serials_in(number):
+                if (number, serial) in unconfirmed:
+                    break
+                certain.add(name)
+        assert set(self.alone.settled) <= ended | certain
+
+    @invariant()
+    def a_failed_one_is_tried_again_in_its_time(self) -> None:
+        for item in self.alone.attempts:
+            if id(item) not in self._seen and item.id in self._failed_at and not self._let_through(item):
+                waited = self.alone.now - self._failed_at[item.id]
+                assert waited >= min(2 ** (self._failures[item.id] - 1), 60), (item.id, waited)
+        self._seen = {id(item) for item in self.alone.attempts}
+
+    @invariant()
+    def only_a_bad_event_is_given_up(self) -> None:
+        for item in self.alone.letters:
+            if id(item) in self._judged:
+                continue
+            self._judged.add(id(item))
+            key, since = self._key(item), self._answered_since[item.id]
+            assert self.alone.now - since >= BLOCK_SECONDS
+            others = [other for other in self._taken if other[0] == key[0] and other != key]
+            alone = all(len(self._ended[other]) == self._taken[other] for other in others)
+            assert alone or any(self._succeeded_at.get(other, -1.0) >= since for other in others), item.id
+
+    @invariant()
     def what_waits_is_bounded(self) -> None:
         assert len(self.alone.unconfirmed) <= 2 * (WINDOW_EVENTS + 2)
         assert not self.alone.gave_way
 
     def teardown(self) -> None:
-        """The receivers are well again: no key starves."""
+        """The receivers are well but for one event, which is refused: no key starves, and that one is given up."""
         self.alone.down.clear()
-        for _ in range(200):
+        bad: str | None = None
+        for _ in range(400):
             self.alone.broker_does_all()
             for item in list(self.alone.attempts):
-                self._ends(item)
-                self.alone.succeed(item)
+                bad = bad or item.id
+                if item.id == bad:
+                    self._fails(item, answered=True)
+                else:
+                    self._succeeds(item)
             for item in list(self.alone.letters):
                 self._ends(item)
                 self.alone.bury(item)
@@ -139,7 +192,28 @@ class OrderMachine(RuleBasedStateMachine):
                 break
             self.alone.pass_time(1.0)
             self.one_attempt_a_key_and_never_before_an_earlier_one_has_ended()
+            self.a_failed_one_is_tried_again_in_its_time()
         assert {key: len(ended) for key, ended in self._ended.items() if ended} == dict(self._taken)
+
+    def _succeeds(self, item: Item) -> None:
+        self._ends(item)
+        self._succeeded_at[self._key(item)] = self.alone.now
+        self.alone.succeed(item)
+
+    def _fails(self, item: Item, *, answered: bool) -> None:
+        self._failures[item.id] += 1
+        self._failed_at[item.id] = self.alone.now
+        if answered:
+            self._answered_since.setdefault(item.id, self.alone.now)
+        else:
+            self._answered_since.pop(item.id, None)
+        self.alone.fail(item, answered=answered)
+
+    def _let_through(self, item: Item) -> bool:
+        """Another event of its endpoint was answered with failures for so long that this one is to tell whether the
+        endpoint is well: at once."""
+        since = [at for name, at in self._answered_since.items() if name.startswith(f"{item.endpoint.webhook_id}/")]
+        return any(self.alone.now - at >= BLOCK_SECONDS for at in since)
 
     def _ends(self, item: Item) -> None:
         self._ended[self._key(item)].add(int(item.id.rpartition("/")[2]))
