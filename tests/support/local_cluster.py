@@ -14,8 +14,9 @@ NODES = 3
 class ClusterNode(LocalBroker):
     """One of them. The first one's port mapper serves all."""
 
-    def __init__(self, first: ClusterNode | None = None) -> None:
+    def __init__(self, handling: str, first: ClusterNode | None = None) -> None:
         super().__init__()
+        self._handling = handling
         self._first = first
         if first is not None:
             self._epmd_port = first._epmd_port
@@ -26,9 +27,8 @@ class ClusterNode(LocalBroker):
         cookie.chmod(0o600)
         cookie.write_text(COOKIE)
         cookie.chmod(0o400)
-        # As an operator of a cluster has it: a node that sees no majority stops serving, and comes back by itself.
-        handling = CONFIG.replace("[{rabbit, [", "[{rabbit, [{cluster_partition_handling, pause_minority},", 1)
-        (folder / "advanced.config").write_text(handling)
+        handling = f"[{{rabbit, [{{cluster_partition_handling, {self._handling}}},"
+        (folder / "advanced.config").write_text(CONFIG.replace("[{rabbit, [", handling, 1))
         return folder
 
     def _launch(self, folder: Path) -> None:
@@ -40,11 +40,15 @@ class ClusterNode(LocalBroker):
 
 
 class LocalCluster:
-    """Blocking calls. `nodes` are all up; `close()`, or leaving the `with`, ends them and removes their data."""
+    """Blocking calls. `nodes` are all up; `close()`, or leaving the `with`, ends them and removes their data.
 
-    def __init__(self) -> None:
-        first = ClusterNode()
-        self.nodes = [first, *(ClusterNode(first) for _ in range(NODES - 1))]
+    `handling` is RabbitMQ's cluster_partition_handling: with `pause_minority` a node that sees no majority stops serving
+    and comes back by itself, with `ignore` it goes on and tells its clients nothing.
+    """
+
+    def __init__(self, handling: str) -> None:
+        first = ClusterNode(handling)
+        self.nodes = [first, *(ClusterNode(handling, first) for _ in range(NODES - 1))]
 
     def __enter__(self) -> LocalCluster:
         try:

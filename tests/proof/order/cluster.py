@@ -25,10 +25,15 @@ __all__ = ["webhooks"]
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster() as cluster:
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
+    """A new one for each test: one that has broken apart may stay so."""
+    with LocalCluster(request.param) as cluster:
         yield cluster
+
+
+goes_on = pytest.mark.parametrize("cluster", ["ignore"], indirect=True)
+pauses = pytest.mark.parametrize("cluster", ["pause_minority"], indirect=True)
 
 
 @pytest.fixture
@@ -62,6 +67,7 @@ async def stage(
     await stage.close()
 
 
+@goes_on
 async def test_links_that_drop_for_a_moment(stage: Stage, cluster: LocalCluster) -> None:
     for _ in range(4):
         await stage.say(15)
@@ -70,6 +76,7 @@ async def test_links_that_drop_for_a_moment(stage: Stage, cluster: LocalCluster)
     await stage.all_in_order(180.0)
 
 
+@goes_on
 async def test_links_that_drop_for_a_moment_while_a_receiver_is_down(stage: Stage, cluster: LocalCluster) -> None:
     stage.book.status = 503
     await stage.say(15)
@@ -81,6 +88,7 @@ async def test_links_that_drop_for_a_moment_while_a_receiver_is_down(stage: Stag
     await stage.all_in_order(180.0)
 
 
+@pauses
 async def test_links_that_drop_for_ten_seconds(stage: Stage, cluster: LocalCluster) -> None:
     await stage.say(15)
     await stage.delivered(5)
