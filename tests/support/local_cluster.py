@@ -42,8 +42,8 @@ class ClusterNode(LocalBroker):
 class LocalCluster:
     """Blocking calls. `nodes` are all up; `close()`, or leaving the `with`, ends them and removes their data.
 
-    `handling` is RabbitMQ's cluster_partition_handling: with `pause_minority` a node that sees no majority stops serving
-    and comes back by itself, with `ignore` it goes on and tells its clients nothing.
+    `handling` is RabbitMQ's cluster_partition_handling: with `pause_minority` a node that sees no majority stops
+    serving and comes back by itself, with `ignore` it goes on and tells its clients nothing.
     """
 
     def __init__(self, handling: str) -> None:
