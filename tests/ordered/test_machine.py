@@ -89,11 +89,6 @@ class OrderMachine(RuleBasedStateMachine):
     def the_broker_confirms(self) -> None:
         self.alone.confirm()
 
-    @precondition(lambda self: len(self.alone.unconfirmed) > 1)
-    @rule()
-    def the_broker_confirms_the_last_one_first(self) -> None:
-        self.alone.core.confirmed(*self.alone.unconfirmed.pop())
-
     @rule()
     def the_broker_does_all(self) -> None:
         self.alone.broker_does_all()
