@@ -34,6 +34,8 @@ class Alone:
         self.emptied: list[int] = []
         self.reopened: list[int] = []
         self.gave_way = False
+        self.delivered: set[tuple[int, int]] = set()
+        """Siding and serial of what was delivered once: it has arrived, whatever becomes of its confirm."""
         self._unacked: dict[int, list[InSiding]] = {}
         self._said: list[Announcement] = []
         self._asked = False
@@ -84,6 +86,7 @@ class Alone:
         while unacked is not None and self.sidings[number] and len(unacked) < prefetch:
             message = self.sidings[number].popleft()
             unacked.append(message)
+            self.delivered.add((number, message.stamp.serial))
             item = message.item and _copy(message.item, (number, message))
             self.core.came(number, message.stamp, item or None, (number, message))
             unacked = self._unacked.get(number)

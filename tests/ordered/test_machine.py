@@ -108,7 +108,8 @@ class OrderMachine(RuleBasedStateMachine):
     def publishing_to_a_siding_breaks(self, arrives: bool) -> None:
         """What was under way has arrived, or nothing of it."""
         number = self.alone.unconfirmed[0][0]
-        lost = {serial for siding, serial in self.alone.unconfirmed if siding == number}
+        under_way = {one for one in self.alone.unconfirmed if one[0] == number}
+        lost = {serial for _, serial in under_way - self.alone.delivered}
         self.alone.unconfirmed = [under_way for under_way in self.alone.unconfirmed if under_way[0] != number]
         if not arrives:
             kept = [message for message in self.alone.sidings[number] if message.stamp.serial not in lost]
