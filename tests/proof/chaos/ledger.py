@@ -7,10 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 from typing import Any
 
 from tests.proof.chaos.history import Attempt, History, Span, may_be_forgotten
-from tests.proof.chaos.subscriptions import FINAL, GLOBAL, Subscription
+from tests.proof.chaos.inversions import Arrival, Said, inversions
+from tests.proof.chaos.subscriptions import FINAL, GLOBAL, UNORDERED, Subscription, chat_of, data_of
 from tests.support.events import event
 from worker.domain.webhook import DEFAULT_ID
 
@@ -23,12 +25,14 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """One numbered event, as it was published."""
+    """One numbered event, as it was published: at `at` in monotonic seconds, by the producer's `connection`."""
 
     number: int
     instance: str
     kind: str
     body: bytes
+    at: float = 0.0
+    connection: int = 0
 
 
 @dataclass(slots=True)
@@ -51,18 +55,20 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One message of the dead-letter queue. `webhook` None: the letter stands for the whole event."""
+    """One message of the dead-letter queue. `webhook` None: the letter stands for the whole event. `since`: when the
+    delivery was given up, in monotonic seconds (-inf: nobody can say)."""
 
     number: int | None
     webhook: str | None
     reason: str | None
+    since: float = -inf
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Of one run. `events` were confirmed; `deliveries` is what they fan out to (an event without any: one skip).
 
-    `repeats` are 2xx answers beyond the first one of a delivery. The last five are violations.
+    `repeats` are 2xx answers beyond the first one of a delivery. The last six are violations.
     """
 
     events: int = 0
@@ -74,6 +80,7 @@ class Figures:
     posts: int = 0
     repeats: int = 0
     lost: int = 0
+    inversions: int = 0
     unknown: int = 0
     wrong_url: int = 0
     history: int = 0
@@ -96,7 +103,7 @@ class Ledger:
         self.posts: list[Post] = []
         self.letters: list[DeadLetter] = []
         self.issued: dict[int, Issued] = {}
-        self.confirmed: set[int] = set()
+        self.confirmed: dict[int, float] = {}
         self.reasons = ALLOWED_REASONS
         self.history: History | None = None
         self.kills: list[float] = []
@@ -105,11 +112,14 @@ class Ledger:
         self._base = base
         self._most_attempts = most_attempts
 
-    def issue(self, instance: str, kind: str) -> Issued:
+    def issue(self, instance: str, kind: str, at: float = 0.0, connection: int = 0) -> Issued:
         number = len(self.issued) + 1
-        issued = Issued(number, instance, kind, event(kind, instance, {"number": number}))
+        issued = Issued(number, instance, kind, event(kind, instance, data_of(number, kind)), at, connection)
         self.issued[number] = issued
         return issued
+
+    def confirm(self, issued: Issued, at: float = 0.0) -> None:
+        self.confirmed[issued.number] = at
 
     def fan_out(self, issued: Issued) -> list[Subscription]:
         """Whom the configuration sends it to; everybody else is skipped."""
@@ -138,6 +148,7 @@ class Ledger:
             posts=len(self.posts),
             repeats=successes.total() - len(successes),
             lost=violations.pop("lost", 0),
+            inversions=violations.pop("inversion", 0),
             unknown=violations.pop("unknown event", 0),
             wrong_url=violations.pop("wrong URL", 0),
             history=violations.pop("no history", 0),
@@ -182,6 +193,7 @@ class Ledger:
 
     def _violations(self) -> Iterator[tuple[str, str]]:
         yield from self._losses()
+        yield from self._inversions()
         yield from self._wrong_posts()
         yield from self._wrong_repeats()
         yield from self._wrong_letters()
@@ -192,6 +204,34 @@ class Ledger:
             for one in self.fan_out(issued):
                 if self._end(issued, one) == "lost":
                     yield "lost", f"event {issued.number} ({issued.kind} of {issued.instance}) for {one.path}"
+
+    def _inversions(self) -> Iterator[tuple[str, str]]:
+        """For each order key: an event came before what was published before it had ended."""
+        for one in self._cast:
+            keys: dict[str, list[Said]] = defaultdict(list)
+            for issued in self.issued.values() if one.order != UNORDERED else ():
+                if one in self.fan_out(issued):
+                    keys[chat_of(issued.number, issued.kind) if one.order == "chat" else ""].append(
+                        self._said(issued, one)
+                    )
+            for key, said in keys.items():
+                yield from (("inversion", f"{one.path}, {key or 'no chat'}: {found}") for found in inversions(said))
+
+    def _said(self, issued: Issued, one: Subscription) -> Said:
+        posts = self._posts_by_target().get((one.post_path(issued.kind), issued.number), ())
+        dead = [
+            letter.since
+            for letter in self.letters
+            if letter.number == issued.number and letter.webhook in (None, one.id)
+        ]
+        return Said(
+            issued.number,
+            issued.at,
+            self.confirmed.get(issued.number),
+            issued.connection,
+            [Arrival(post.at, post.answered, post.status) for post in posts],
+            min(dead, default=None),
+        )
 
     def _wrong_posts(self) -> Iterator[tuple[str, str]]:
         for post in self.posts:
@@ -204,7 +244,7 @@ class Ledger:
                 yield "wrong URL", f"{post.path} got event {issued.number} ({issued.kind} of {issued.instance})"
             elif json.loads(post.body) != self._body(issued, found):
                 yield "wrong body", f"{post.path} got {post.body[:200]!r}"
-            elif not 1 <= int(post.attempt or 0) <= self._most_attempts:
+            elif not 1 <= int(post.attempt or 0) <= (self._most_attempts if found.order == UNORDERED else inf):
                 yield "wrong attempt", f"{post.path} got event {issued.number} as attempt {post.attempt}"
 
     def _wrong_repeats(self) -> Iterator[tuple[str, str]]:

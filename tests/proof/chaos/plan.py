@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from tests.proof.chaos.faults import FAULTS, Fault
+from tests.proof.chaos.faults import FAULTS, ORDERED, Fault
 
 FAULTS_A_RUN = 3
+ORDERED_EVERY = 3
+"""One run of three has a fault more, which is aimed at ordered delivery. Ordered webhooks are in all of them."""
+
 PAUSE_SECONDS = (0.2, 1.5)
 """Between two faults."""
 
@@ -51,6 +54,9 @@ def plan(seed: int) -> Plan:
         if len(chosen) < FAULTS_A_RUN and fault is not first and _together(fault, chosen):
             chosen.append(fault)
     chance.shuffle(chosen)
+    if seed % ORDERED_EVERY == ORDERED_EVERY - 1:
+        of_it = random.Random(f"{seed}/ordered")
+        chosen.insert(of_it.randint(0, len(chosen)), of_it.choice(ORDERED))
     steps = (Step(fault, chance.uniform(*PAUSE_SECONDS), f"{seed}/{n}") for n, fault in enumerate(chosen))
     return Plan(seed, tuple(steps))
 

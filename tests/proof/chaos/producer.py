@@ -41,6 +41,7 @@ class Producer:
         self._random = chance
         self._steady = flow or Flow()
         self._amqp: Amqp | None = None
+        self._connection = 0
         self._connecting = asyncio.Lock()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -74,7 +75,8 @@ class Producer:
 
     async def publish(self, instance: str, kind: str) -> Issued:
         amqp = await self._connected()
-        issued = self._ledger.issue(instance, kind)
+        now = asyncio.get_running_loop().time
+        issued = self._ledger.issue(instance, kind, now(), self._connection)
         try:
             with as_broker_errors():
                 # Mandatory and with an id of its own: an event that reaches no queue counts as unconfirmed.
@@ -84,7 +86,7 @@ class Producer:
         except BROKER_ERRORS:
             self._lost(amqp)
         else:
-            self._ledger.confirmed.add(issued.number)
+            self._ledger.confirm(issued, now())
         return issued
 
     async def close(self) -> None:
@@ -98,6 +100,7 @@ class Producer:
     async def _connected(self) -> Amqp:
         async with self._connecting:
             while self._amqp is None:
+                self._connection += 1
                 self._amqp = await self._connect()
             return self._amqp
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 
-from tests.proof.chaos.faults import FAULTS
+from tests.proof.chaos.faults import FAULTS, ORDERED
 from tests.proof.chaos.ledger import Figures
 from tests.proof.chaos.run import Report
 
@@ -39,7 +39,7 @@ def summary(reports: Sequence[Report]) -> Iterable[str]:
     yield ""
     met = Counter(step.fault.name for report in reports for step in report.plan.steps)
     missed = Counter(name for report in reports for name in report.missed)
-    for fault in (fault for fault in FAULTS if met[fault.name]):
+    for fault in (fault for fault in (*FAULTS, *ORDERED) if met[fault.name]):
         yield f"{met[fault.name] - missed[fault.name]:>5} times  {fault.name}"
     violated = [report.plan.seed for report in reports if report.problems]
     yield ""
@@ -52,7 +52,7 @@ def table(reports: Sequence[Report]) -> Iterable[str]:
     """Markdown: a row for each kind of fault, over the seeds that have one; each seed counts in up to three of them."""
     yield f"| {' | '.join(COLUMNS)} |"
     yield f"| --- {'| ---: ' * (len(COLUMNS) - 1)}|"
-    for kind in dict.fromkeys(fault.kind for fault in FAULTS):
+    for kind in dict.fromkeys(fault.kind for fault in (*FAULTS, *ORDERED)):
         chosen = [report for report in reports if _times(report, kind)]
         if chosen:
             yield _row(kind, sum(_times(report, kind) for report in chosen), chosen)
@@ -61,7 +61,7 @@ def table(reports: Sequence[Report]) -> Iterable[str]:
 
 COLUMNS = (
     *("faults", "times", "seeds", "events", "deliveries", "delivered", "dead", "skipped", "repeats, same id"),
-    *("lost", "unknown", "wrong URL", "history", "other"),
+    *("lost", "inversions", "unknown", "wrong URL", "history", "other"),
 )
 
 
@@ -80,6 +80,7 @@ def _row(name: str, times: int, reports: Sequence[Report]) -> str:
         "skipped",
         "repeats",
         "lost",
+        "inversions",
         "unknown",
         "wrong_url",
         "history",

@@ -14,18 +14,22 @@ from typing import Any
 import pytest
 
 from tests.history.fakes import row
-from tests.proof.chaos.faults import FAULTS
+from tests.proof.chaos.faults import FAULTS, ORDERED
 from tests.proof.chaos.history import ON_ITS_WAY_SECONDS, UNSENT_SECONDS, History, Span, history
 from tests.proof.chaos.history import told as rows_told
 from tests.proof.chaos.ledger import DeadLetter, Ledger, Post
 from tests.proof.chaos.plan import plan
 from tests.proof.chaos.report import table
 from tests.proof.chaos.run import Report, run
-from tests.proof.chaos.subscriptions import CAST
+from tests.proof.chaos.subscriptions import CAST, CHATS, KINDS, chat_of, data_of
+from tests.support.events import event
 from tests.support.local_broker import LocalBroker
+from worker.domain.event import parse
 from worker.domain.history import Batch, Row
 from worker.domain.silence.pulse import Pulse
+from worker.domain.webhook import Webhook
 from worker.history.batches import encode, encode_pulses
+from worker.ordered.order_key import order_key
 from worker.stores.history.store import history_store
 
 SEEDS = (60, 61, 63, 128)
@@ -58,7 +62,9 @@ async def test_nothing_is_lost_misdirected_or_repeated_under_another_id(
 
 def test_a_seed_is_always_the_same_plan_and_fifty_have_every_fault() -> None:
     assert [plan(seed) for seed in range(50)] == [plan(seed) for seed in range(50)]
-    assert {step.fault.name for seed in range(50) for step in plan(seed).steps} == {fault.name for fault in FAULTS}
+    assert {step.fault.name for seed in range(50) for step in plan(seed).steps} == {
+        fault.name for fault in (*FAULTS, *ORDERED)
+    }
     assert not any(plan(seed).postgresql for seed in SEEDS)
 
 
@@ -71,7 +77,7 @@ def ledger() -> Ledger:
     ledger = Ledger(CAST, BASE, 4)
     for instance in ("plain 0", "two", "refuses", "off"):
         issued = ledger.issue(instance, "messages.upsert")
-        ledger.confirmed.add(issued.number)
+        ledger.confirm(issued)
         for one in ledger.fan_out(issued):
             answer = one.behaviour(issued.number, 0)
             body = {**json.loads(issued.body), "destination": BASE + one.path}
@@ -225,6 +231,64 @@ def body_with(ledger: Ledger, **changes: object) -> bytes:
     return json.dumps({**json.loads(ledger.posts[0].body), **changes}).encode()
 
 
+def ordered(ledger: Ledger, *posts: tuple[int, float]) -> None:
+    """Four events of one chat for an ordered webhook, and POSTs of (which of them, when), each answered a second later.
+
+    Nothing else is in that ledger.
+    """
+    ledger.posts.clear()
+    ledger.letters.clear()
+    ledger.issued.clear()
+    ledger.confirmed.clear()
+    for number in range(1, 4 * CHATS + 1):
+        ledger.confirm(ledger.issue("poisoned", "messages.upsert", at=number), number + 0.5)
+    for which, at in posts:
+        issued = ledger.issued[1 + CHATS * which]
+        body = json.dumps({**json.loads(issued.body), "destination": f"{BASE}/poisoned"}).encode()
+        ledger.posts.append(Post("/poisoned", str(which), "9", body, 200, at, at + 1))
+
+
+def test_ordered_events_of_one_chat_must_come_one_after_the_other(ledger: Ledger) -> None:
+    ordered(ledger, (0, 10), (1, 11), (1, 11.5), (0, 11.6), (2, 12.0), (3, 14))
+    kinds = {problem.partition(":")[0] for problem in ledger.problems()}
+    assert kinds == {"lost"}, "of the other chats; an ordered webhook has as many attempts as it takes"
+    ordered(ledger, (0, 10), (1, 12), (2, 12.5), (3, 14))
+    (told,) = (problem for problem in ledger.problems() if problem.startswith("inversion"))
+    assert told == (
+        f"inversion: /poisoned, {chat_of(1, 'messages.upsert')}: event 7 came at 12.500, event 4 ended at 13.000"
+    )
+    assert (ledger.figures().inversions, ledger.figures().other) == (1, 0)
+    ordered(ledger, (0, 10), (1, 12.5), (2, 12))
+    ledger.letters.append(DeadLetter(4, "default", "attempts_exhausted", since=11.0))
+    assert ledger.figures().inversions == 1, "it was posted later, so it was not given up without an attempt"
+    ordered(ledger, (0, 10), (2, 12))
+    ledger.letters.append(DeadLetter(4, "default", "attempts_exhausted", since=11.0))
+    assert ledger.figures().inversions == 0
+
+
+def test_by_chat_or_by_instance_as_the_webhook_says(ledger: Ledger) -> None:
+    ordered(ledger)
+    for path in ("/order/chats", "/order/not", "/order/all/messages-upsert"):
+        first, second = (ledger.issue("order", "messages.upsert", at=20 + turn) for turn in range(2))
+        ledger.posts += [
+            Post(path, f"{path} {issued.number}", "1", issued.body, 200, 50.0 - issued.number, 50.5 - issued.number)
+            for issued in (first, second)
+        ]
+        assert ledger.figures().inversions == (path == "/order/all/messages-upsert")
+
+
+def test_the_chat_of_the_ledger_is_the_key_of_the_worker() -> None:
+    keys: dict[str, set[str]] = {}
+    for number in range(4 * CHATS):
+        for kind in KINDS:
+            parsed = parse(event(kind, "order", data_of(number, kind)))
+            webhook = Webhook("order", BASE, order="chat")
+            keys.setdefault(chat_of(number, kind), set()).add(order_key(parsed, webhook))
+    assert len(keys) == CHATS + 1
+    assert sorted(map(len, keys.values())) == [1] * (CHATS + 1)
+    assert len(set.union(*keys.values())) == CHATS + 1
+
+
 VIOLATIONS: dict[str, Callable[[Ledger], object]] = {
     "lost": lambda ledger: ledger.posts.pop(0),
     "lost: event 3": lambda ledger: ledger.letters.clear(),
@@ -277,7 +341,7 @@ def test_a_repeat_with_the_same_id_and_body_is_counted_and_no_violation(ledger: 
 
 
 def test_an_event_that_was_not_confirmed_may_be_delivered_or_not(ledger: Ledger) -> None:
-    ledger.confirmed.discard(1)
+    ledger.confirmed.pop(1)
     assert ledger.problems() == []
     ledger.posts.pop(0)
     assert ledger.problems() == []

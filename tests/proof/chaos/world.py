@@ -6,9 +6,12 @@ import asyncio
 import random
 import secrets
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from math import inf
 from pathlib import Path
 
 from tests.proof.chaos.database import Database
@@ -44,15 +47,23 @@ SETTINGS = {
     # So that the ledger can tell an event for a webhook that answered 410 from a lost one.
     "DISABLED_WEBHOOK": "dead",
     "WEBHOOK_GLOBAL_ENABLED": "true",
+    "ORDER": "true",
     **GLOBAL_SETTINGS,
 }
+SIDINGS = 3
+"""As many as there are ordered webhooks whose receivers can be down: a look for more would find none."""
+
 SETTLE_SECONDS = 60.0
 CALM_LOOKS = 3
 """A message between two queues is in neither for a moment: so many looks in a row must find nothing."""
 
+HELD = ("held_bytes", "ordered_waiting", "ordered_sidings")
 LOOK_SECONDS = 0.25
 CALM_LOOKS_AFTER_REFUSALS = 24
 """What a full queue refused is in no queue's figures until it is offered again (LocalBroker: after four seconds)."""
+
+CLOCK_SECONDS = 0.002
+"""A letter tells milliseconds."""
 
 DURABLE_SECONDS = 5.0
 """RabbitMQ writes the register of its quorum queues up to three seconds late (LocalBroker.wait_durable)."""
@@ -97,7 +108,8 @@ class World:
     @property
     def queues(self) -> tuple[str, ...]:
         """All that must be empty at the end."""
-        return (self.names.events, self.names.retries, *map(self.names.retry, DELAYS))
+        ordered = (self.names.ordered, *(f"{self.names.ordered}.{number}" for number in range(1, SIDINGS + 1)))
+        return (self.names.events, self.names.retries, *map(self.names.retry, DELAYS), *ordered)
 
     @asynccontextmanager
     async def amqp(self) -> AsyncIterator[Amqp]:
@@ -114,7 +126,9 @@ class World:
         """Before the broker is killed: all queues survive it."""
         recent = self.declared_at + DURABLE_SECONDS - asyncio.get_running_loop().time()
         await asyncio.sleep(max(0.0, recent))
-        await asyncio.to_thread(self.broker.wait_durable, *self.queues, self.names.dead, self.names.history)
+        async with self.amqp() as amqp:
+            there = [queue for queue in self.queues if await amqp.depth(queue) is not None]
+        await asyncio.to_thread(self.broker.wait_durable, *there, self.names.dead, self.names.history)
 
     def declared_now(self) -> None:
         self.declared_at = asyncio.get_running_loop().time()
@@ -167,8 +181,15 @@ class World:
         async with self.amqp() as amqp:
             for letter in await amqp.drain(self.names.dead):
                 headers = {key.removeprefix("x-delivery-"): value for key, value in letter.headers.items()}
-                reason, webhook = headers.get("reason"), headers.get("webhook")
-                self.ledger.letters.append(DeadLetter(number_in(letter.body), _text(webhook), _text(reason)))
+                reason, webhook, since = (_text(headers.get(name)) for name in ("reason", "webhook", "dead-since"))
+                self.ledger.letters.append(DeadLetter(number_in(letter.body), webhook, reason, self._moment(since)))
+
+    def _moment(self, text: str | None) -> float:
+        """Of a worker's wall clock, in monotonic seconds; -inf if nobody knows what that clock said."""
+        if text is None or self.plan.skewed:
+            return -inf
+        ago = time.time() - datetime.fromisoformat(text).timestamp()
+        return asyncio.get_running_loop().time() - ago - CLOCK_SECONDS
 
     async def collect_history(self) -> None:
         """Into the ledger: what is written, and what the last writer left in the queue."""
@@ -199,7 +220,7 @@ class World:
         for queue in self.queues:
             if await amqp.depth(queue):
                 return True
-        held = [await replica.worker.metric("held_bytes") for replica in self.replicas]
+        held = [await replica.worker.metric(name) for replica in self.replicas for name in HELD]
         return any(held)
 
 

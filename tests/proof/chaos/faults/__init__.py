@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tests.proof.chaos.faults import armed, broker, links, queues, replays, surroundings, workers
+from tests.proof.chaos.faults import armed, broker, links, ordered, queues, replays, surroundings, workers
 
 if TYPE_CHECKING:
     from tests.proof.chaos.world import World
@@ -82,4 +82,12 @@ FAULTS = (
     Fault("replay: paused and resumed", replays.paused_and_resumed, slow=True),
     Fault("replay: everything again, its process killed", replays.everything_again, slow=True),
     Fault("clock: jumps", surroundings.clock_jumps, jumps=True),
+)
+
+ORDERED = (
+    Fault("ordered: the active replica killed", ordered.active_killed),
+    Fault("ordered: the active replica frozen past its lease", ordered.active_frozen),
+    Fault("ordered: a receiver is down, the active replica killed", ordered.down_and_killed),
+    Fault("ordered: a receiver is down, the active replica killed while it comes back", ordered.killed_coming_back),
+    Fault("ordered: the active replica's link stalls", ordered.active_stalled),
 )
