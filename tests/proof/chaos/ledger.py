@@ -12,9 +12,9 @@ from typing import Any
 
 from tests.proof.chaos.history import Attempt, History, Span, may_be_forgotten
 from tests.proof.chaos.inversions import Arrival, Said, inversions
-from tests.proof.chaos.subscriptions import FINAL, GLOBAL, UNORDERED, Subscription, chat_of, data_of
+from tests.proof.chaos.subscriptions import FINAL, GLOBAL, Subscription, chat_of, data_of
 from tests.support.events import event
-from worker.domain.webhook import DEFAULT_ID
+from worker.domain.webhook import DEFAULT_ID, UNORDERED
 
 ALLOWED_REASONS = frozenset({*FINAL, "disabled", "attempts_exhausted"})
 """Why a letter of this cast may be dead: a receiver refused it, or could not be had for too long."""

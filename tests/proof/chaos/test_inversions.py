@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ def post(at: float, status: int | None = 200, took: float = 1.0) -> Arrival:
     return Arrival(at, None if status is None else at + took, status)
 
 
-def said(number: int, *arrivals: Arrival, **more: object) -> Said:
+def said(number: int, *arrivals: Arrival, **more: Any) -> Said:
     """Published at its number, confirmed half a second later."""
     return replace(Said(number, number, number + 0.5, arrivals=arrivals), **more)
 
