@@ -1,7 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer on a Debian-like machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo console run bench chaos outage rolling walks order replays soak fuzz picture dist lock format clean conformance
+.PHONY: help setup test-setup demo-setup check test test-debian image-test image-test-here demo console run bench chaos outage rolling walks order replays soak fuzz picture dist lock format clean conformance partitions
 
 # The first of these that is new enough; `make PYTHON=/path/to/python3.12 setup` decides otherwise.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -107,6 +107,9 @@ walks: setup ## thousands of random walks of the ordered side: none inverts, and
 replays: test-setup ## 100,000 events replayed through kill -9, then a webhook paused for an hour; two hours in all
 	@$(BIN)/python -m tests.proof.replay killed
 	@$(BIN)/python -m tests.proof.replay paused
+
+partitions: setup ## ordered delivery by several active replicas, simulated: the tables of docs/scale.md
+	@$(BIN)/python -m tests.proof.order.scale $(ARGS)
 
 soak: test-setup ## ten minutes of load and reconnects: memory, tasks and descriptors stay flat
 	@$(BIN)/python -m tests.proof.soak

@@ -1,12 +1,14 @@
 """`python -m tests.proof.order.scale`: where one active replica ends, and what comes then: the tables of docs/scale.md.
 
-    make partitions                                      # about a minute
+    make partitions                                      # two minutes
+    .venv/bin/python -m tests.proof.order.scale --deliver 200 --answer 100     # with your own costs, in us and ms
 
-Three tables, from the queueing model of partitions.py and the costs below: latency of one active replica as the load
-grows; what bounds several, and whether the simulation agrees; what a takeover holds up. Exit code 1 if an order was
-turned round, an event was left behind, or the simulation and the law do not agree.
+Three tables, from the queueing model of partitions.py: latency of one active replica as the load grows; what bounds
+several, and whether the simulation agrees; what a takeover holds up. Exit code 1 if an order was turned round, an event
+was left behind, or the simulation and the law do not agree.
 """
 
+import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +16,6 @@ from math import inf
 
 from tests.proof.order.partitions import ROUTER, Costs, Design, Outage, Run, Simulation, Traffic, bounds
 
-COSTS = Costs()
 SECONDS, WARM, MOST_EVENTS = 4.0, 0.25, 40_000
 """A run lasts for so long, or until so many events have come; the first quarter of it is not counted."""
 
@@ -47,12 +48,12 @@ class Disagreement(Exception):
 
 
 def main() -> int:
-    deliver, route = COSTS.deliver * 1e6, COSTS.route * 1e6
-    answer = COSTS.answer * 1000
+    costs = _costs(Costs())
+    deliver, route, answer = costs.deliver * 1e6, costs.route * 1e6, costs.answer * 1000
     print(f"Costs: a delivery {deliver:.0f} us, an event routed {route:.0f} us, an answer {answer:.0f} ms\n")
     try:
         for table in (one_replica, several, takeovers):
-            for line in table():
+            for line in table(costs):
                 print(line, flush=True)
             print()
     except Disagreement as error:
@@ -61,12 +62,30 @@ def main() -> int:
     return 0
 
 
-def one_replica() -> Lines:
-    least = min(bounds(ONE, ALIKE, COSTS).values())
+def _costs(usual: Costs) -> Costs:
+    options = argparse.ArgumentParser(prog="tests.proof.order.scale", description="Several active replicas, simulated.")
+    options.add_argument("--deliver", type=float, default=usual.deliver * 1e6, help="us of a core for a delivery")
+    options.add_argument("--skip", type=float, default=usual.skip * 1e6, help="us for an event that nobody wants")
+    options.add_argument("--route", type=float, default=usual.route * 1e6, help="us for an event that is routed")
+    options.add_argument("--answer", type=float, default=usual.answer * 1e3, help="ms until a receiver's answer")
+    given = options.parse_args()
+    times = given.deliver / (usual.deliver * 1e6)
+    return Costs(
+        take=usual.take * times,
+        post=usual.post * times,
+        settle=usual.settle * times,
+        skip=given.skip / 1e6,
+        route=given.route / 1e6,
+        answer=given.answer / 1e3,
+    )
+
+
+def one_replica(costs: Costs) -> Lines:
+    least = min(bounds(ONE, ALIKE, costs).values())
     yield "| events/s | of the bound | p50 ms | p99 ms | the core is busy |"
     yield "| ---: | ---: | ---: | ---: | ---: |"
     for share in (0.25, 0.5, 0.75, 0.9, 0.97, OVERLOAD):
-        run = simulated(ONE, ALIKE, share * least)
+        run = simulated(ONE, ALIKE, costs, share * least)
         late = run.latencies(WARM * run.seconds)
         waits = grows(run)
         p99 = f"{percentile(late, 99):.1f}" if share < 1 else f"{waits:,.0f} more wait each second"
@@ -76,21 +95,21 @@ def one_replica() -> Lines:
             raise Disagreement(f"{share:.0%} of the bound: {waits:,.0f} more wait each second")
 
 
-def several() -> Lines:
+def several(costs: Costs) -> Lines:
     loads = ", ".join(f"{load:.0%}" for load in LOADS)
     yield f"| events | active replicas | events/s at most | because of | p99 ms at {loads} of it |"
     yield "| --- | --- | ---: | --- | ---: |"
     for kind, traffic in TRAFFICS.items():
         for name, design in DESIGNS.items():
-            who, least = min(bounds(design, traffic, COSTS).items(), key=lambda item: item[1])
-            runs = [simulated(design, traffic, load * least) for load in LOADS]
+            who, least = min(bounds(design, traffic, costs).items(), key=lambda item: item[1])
+            runs = [simulated(design, traffic, costs, load * least) for load in LOADS]
             if any(grows(run) > 0.05 * least for run in runs):
                 raise Disagreement(f"{kind}, {name}: more and more wait below the bound of {least:,.0f}/s")
             p99 = ", ".join(f"{percentile(run.latencies(WARM * run.seconds), 99):.0f}" for run in runs)
             yield f"| {kind} | {name} | {least:,.0f} | {who} | {p99} |"
 
 
-def takeovers() -> Lines:
+def takeovers(costs: Costs) -> Lines:
     yield "| active replicas | dies | load | of the events meanwhile, later than 1 s | longest wait | caught up after |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
     cases: list[tuple[str, str, int | str]] = [
@@ -101,13 +120,11 @@ def takeovers() -> Lines:
     ]
     for name, who, core in cases:
         design = DESIGNS[name]
-        least = min(bounds(design, ALIKE, COSTS).values())
+        least = min(bounds(design, ALIKE, costs).values())
         for load in (0.5, 0.8):
-            outage = Outage(core, 1.0)
-            run = Simulation(design, replace(ALIKE, rate=load * least), COSTS, outages=(outage,)).run(
-                TAKEOVER_RUN * (1 if load < 0.6 else 2), to_the_end=True
-            )
-            yield f"| {name} | {who} | {load:.0%} | {_felt(run, outage)} |"
+            outage, seconds = Outage(core, 1.0), TAKEOVER_RUN * (1 if load < 0.6 else 2)
+            made = Simulation(design, replace(ALIKE, rate=load * least), costs, outages=(outage,))
+            yield f"| {name} | {who} | {load:.0%} | {_felt(made.run(seconds, to_the_end=True), outage)} |"
 
 
 def _felt(run: Run, outage: Outage) -> str:
@@ -120,9 +137,9 @@ def _felt(run: Run, outage: Outage) -> str:
     return f"{len(late) / meanwhile:.0%} | {longest:.1f} s | {after:.1f} s"
 
 
-def simulated(design: Design, traffic: Traffic, rate: float) -> Run:
+def simulated(design: Design, traffic: Traffic, costs: Costs, rate: float) -> Run:
     """Raises Disagreement when an order is turned round."""
-    run = Simulation(design, replace(traffic, rate=rate), COSTS).run(min(SECONDS, MOST_EVENTS / rate))
+    run = Simulation(design, replace(traffic, rate=rate), costs).run(min(SECONDS, MOST_EVENTS / rate))
     if run.inverted:
         raise Disagreement(f"{run.inverted} events came before the one before them had ended")
     return run

@@ -42,9 +42,10 @@ def test_a_death_loses_and_inverts_nothing_and_repeats_what_was_under_way(core: 
 def test_first_posts_of_a_chat_are_in_its_order() -> None:
     """By the events themselves, not by the model's own count."""
     run = simulated(ROUTED, FEW, 2.0, Outage(1, 0.5, 0.3), Outage(ROUTER, 1.0, 0.3))
-    posted = defaultdict(list)
+    posted: dict[tuple[int, int], list[float]] = defaultdict(list)
     for event in run.events:
         if event.wanted:
+            assert event.posted_at is not None
             posted[event.key].append(event.posted_at)
     assert all(times == sorted(times) for times in posted.values())
 
