@@ -27,6 +27,7 @@ from tests.proof.bench.latency import latency, visited
 from tests.proof.bench.ledger import LedgerError
 from tests.proof.bench.machine import machine
 from tests.proof.bench.memory import memory
+from tests.proof.bench.order import order
 from tests.proof.bench.pages import pages
 from tests.proof.bench.replay import replay
 from tests.proof.bench.retry_storm import retry_storm
@@ -44,6 +45,9 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "history": lambda rig, sizes: history(rig, rounds=sizes.rounds, count=sizes.count // 2),
     "choose": lambda rig, sizes: choose(rig, rounds=sizes.rounds, count=sizes.count),
     "replay": lambda rig, sizes: replay(rig, rounds=sizes.few_rounds, events=sizes.storm, seconds=sizes.seconds),
+    "order": lambda rig, sizes: order(
+        rig, rounds=sizes.rounds, few_rounds=sizes.few_rounds, count=sizes.count, seconds=sizes.seconds
+    ),
     "latency": lambda rig, sizes: latency(
         rig,
         rounds=sizes.few_rounds,

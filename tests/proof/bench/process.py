@@ -41,6 +41,10 @@ class Process:
         self._process.wait(60)
         self._output.close()
 
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+
     def wait_consuming(self) -> None:
         """Until the worker has said that both its connections are up."""
         while self.output().count("connected to RabbitMQ") < 2:

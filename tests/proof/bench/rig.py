@@ -83,9 +83,9 @@ class Rig:
         """`bench-0` .. `bench-<count - 1>`, all with the receiver that counts, signed."""
         self.set_webhooks({f"bench-{number}": self.nginx.url("/hook") for number in range(count)})
 
-    def set_webhooks(self, urls: dict[str, str]) -> None:
-        """Instance -> URL, otherwise as the webhook that `prepare` made."""
-        set_webhooks(self.folder / "webhooks.db", urls)
+    def set_webhooks(self, urls: dict[str, str], orders: dict[str, str] | None = None) -> None:
+        """Instance -> URL and `order`, otherwise as the webhook that `prepare` made."""
+        set_webhooks(self.folder / "webhooks.db", urls, orders)
 
     def fill(self, queue: str, bodies: Iterable[bytes]) -> None:
         """Publish into a queue that nobody consumes yet, and wait until they are all there."""
