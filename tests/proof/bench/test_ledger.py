@@ -7,7 +7,11 @@ import pytest
 
 from tests.proof.bench.ledger import Arrival, LedgerError, Receiver, check, percentile, rate
 from tests.proof.bench.noting import SECOND_SERIES
+from tests.proof.bench.ordering import BODY_BYTES, CHATS, INSTANCES, in_order, said
 from tests.proof.bench.sampling import event
+from worker.domain.event import parse
+from worker.domain.webhook import Webhook
+from worker.ordered.order_key import order_key
 
 
 def arrivals(*numbers: int) -> list[Arrival]:
@@ -73,3 +77,15 @@ def _post(url: str, number: int) -> bytes:
         for piece in (request[:20], request[20:300], request[300:]):
             connection.sendall(piece)
         return connection.recv(1000).partition(b"\r\n")[0]
+
+
+def test_events_in_order_are_of_a_hundred_chats_and_one_that_comes_too_late_is_told() -> None:
+    webhook = Webhook("bench-0", "http://127.0.0.1/", order="chat")
+    keys = [order_key(parse(said(number)), webhook) for number in range(3 * CHATS)]
+    assert len(set(keys)) == CHATS
+    assert keys[:CHATS] == keys[CHATS : 2 * CHATS]
+    assert {len(said(number, 12.5)) for number in range(CHATS)} == {BODY_BYTES}
+    assert len({key.partition("\0")[0] for key in keys}) == INSTANCES
+    in_order(arrivals(0, 1, CHATS + 1, CHATS, 2 * CHATS))
+    with pytest.raises(LedgerError, match=f"number 3 arrived after number {CHATS + 3} of the same chat"):
+        in_order(arrivals(1, CHATS + 3, 3))
