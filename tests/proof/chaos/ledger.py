@@ -207,15 +207,14 @@ class Ledger:
 
     def _inversions(self) -> Iterator[tuple[str, str]]:
         """For each order key: an event came before what was published before it had ended."""
-        for one in self._cast:
+        for one in (*self._cast, GLOBAL):
             keys: dict[str, list[Said]] = defaultdict(list)
             for issued in self.issued.values() if one.order != UNORDERED else ():
                 if one in self.fan_out(issued):
-                    keys[chat_of(issued.number, issued.kind) if one.order == "chat" else ""].append(
-                        self._said(issued, one)
-                    )
+                    chat = chat_of(issued.number, issued.kind) if one.order == "chat" else "all"
+                    keys[f"{issued.instance}, {chat or 'no chat'}"].append(self._said(issued, one))
             for key, said in keys.items():
-                yield from (("inversion", f"{one.path}, {key or 'no chat'}: {found}") for found in inversions(said))
+                yield from (("inversion", f"{one.path}, {key}: {found}") for found in inversions(said))
 
     def _said(self, issued: Issued, one: Subscription) -> Said:
         posts = self._posts_by_target().get((one.post_path(issued.kind), issued.number), ())

@@ -55,8 +55,8 @@ def plan(seed: int) -> Plan:
             chosen.append(fault)
     chance.shuffle(chosen)
     if seed % ORDERED_EVERY == ORDERED_EVERY - 1:
-        of_it = random.Random(f"{seed}/ordered")
-        chosen.insert(of_it.randint(0, len(chosen)), of_it.choice(ORDERED))
+        place = random.Random(f"{seed}/ordered").randint(0, len(chosen))
+        chosen.insert(place, ORDERED[seed // ORDERED_EVERY % len(ORDERED)])
     steps = (Step(fault, chance.uniform(*PAUSE_SECONDS), f"{seed}/{n}") for n, fault in enumerate(chosen))
     return Plan(seed, tuple(steps))
 

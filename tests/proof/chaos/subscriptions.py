@@ -83,8 +83,12 @@ class Subscription:
         )
 
 
-GLOBAL = Subscription("", "/global", steady, id="global", by_events=True, kinds=frozenset({"connection.update"}))
-GLOBAL_SETTINGS = {"WEBHOOK_GLOBAL_WEBHOOK_BY_EVENTS": "true", "WEBHOOK_EVENTS_CONNECTION_UPDATE": "true"}
+GLOBAL = Subscription("", "/global", id="global", by_events=True, kinds=frozenset({"connection.update"}), order="chat")
+GLOBAL_SETTINGS = {
+    "WEBHOOK_GLOBAL_WEBHOOK_BY_EVENTS": "true",
+    "WEBHOOK_EVENTS_CONNECTION_UPDATE": "true",
+    "WEBHOOK_GLOBAL_ORDER": GLOBAL.order,
+}
 
 OUTAGE = "outage"
 """The ordered webhook whose receiver goes down by a fault, and its path."""

@@ -254,9 +254,8 @@ def test_ordered_events_of_one_chat_must_come_one_after_the_other(ledger: Ledger
     assert kinds == {"lost"}, "of the other chats; an ordered webhook has as many attempts as it takes"
     ordered(ledger, (0, 10), (1, 12), (2, 12.5), (3, 14))
     (told,) = (problem for problem in ledger.problems() if problem.startswith("inversion"))
-    assert told == (
-        f"inversion: /poisoned, {chat_of(1, 'messages.upsert')}: event 7 came at 12.500, event 4 ended at 13.000"
-    )
+    chat = chat_of(1, "messages.upsert")
+    assert told == f"inversion: /poisoned, poisoned, {chat}: event 7 came at 12.500, event 4 ended at 13.000"
     assert (ledger.figures().inversions, ledger.figures().other) == (1, 0)
     ordered(ledger, (0, 10), (1, 12.5), (2, 12))
     ledger.letters.append(DeadLetter(4, "default", "attempts_exhausted", since=11.0))
@@ -275,6 +274,16 @@ def test_by_chat_or_by_instance_as_the_webhook_says(ledger: Ledger) -> None:
             for issued in (first, second)
         ]
         assert ledger.figures().inversions == (path == "/order/all/messages-upsert")
+
+
+@pytest.mark.parametrize(("other", "count"), [("plain 0", 1), ("plain 1", 0)])
+def test_the_global_webhook_is_in_order_by_instance_and_chat(ledger: Ledger, other: str, count: int) -> None:
+    issued = [
+        ledger.issue(instance, "connection.update", at=number) for number, instance in enumerate(("plain 0", other))
+    ]
+    for turn, one in enumerate(reversed(issued)):
+        ledger.posts.append(Post("/global/connection-update", f"{one.number}", "1", one.body, 200, turn, turn + 0.5))
+    assert ledger.figures().inversions == count
 
 
 def test_the_chat_of_the_ledger_is_the_key_of_the_worker() -> None:

@@ -90,4 +90,5 @@ ORDERED = (
     Fault("ordered: a receiver is down, the active replica killed", ordered.down_and_killed),
     Fault("ordered: a receiver is down, the active replica killed while it comes back", ordered.killed_coming_back),
     Fault("ordered: the active replica's link stalls", ordered.active_stalled),
+    Fault("ordered: paused and resumed", ordered.paused),
 )

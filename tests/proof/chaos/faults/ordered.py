@@ -7,6 +7,7 @@ import random
 import signal
 from typing import TYPE_CHECKING
 
+from tests.proof.chaos.faults.replays import done
 from tests.proof.chaos.subscriptions import OUTAGE, down, steady
 from tests.support.proxy import Way
 from tests.support.waiting import eventually
@@ -76,6 +77,22 @@ async def active_stalled(world: World, chance: random.Random) -> None:
     link.resume(*Way)
     await world.producer.burst(OUTAGE, 20)
     await replica.worker.wait_ready()
+
+
+async def paused(world: World, chance: random.Random) -> None:
+    """What comes meanwhile waits in a siding; whoever is active then has it, and it comes before what comes later."""
+    replica = await _active(world)
+    await done(replica, "webhook", "pause", OUTAGE)
+    try:
+        await world.producer.burst(OUTAGE, 12)
+        await asyncio.sleep(chance.uniform(0.5, 4))
+        if chance.random() < 0.5:
+            await (await _active(world)).kill_and_start(chance)
+        await world.producer.burst(OUTAGE, 12)
+    finally:
+        await done(replica, "webhook", "resume", OUTAGE)
+    await world.producer.burst(OUTAGE, 12)
+    await _active(world)
 
 
 async def _into_a_siding(world: World) -> None:

@@ -21,14 +21,14 @@ TRIES = 3
 async def paused_and_resumed(world: World, chance: random.Random) -> None:
     """What came meanwhile comes after the resume, whoever is killed in between: the ledger misses nothing."""
     replica = chance.choice(world.replicas)
-    await _done(replica, "webhook", "pause", PAUSED)
+    await done(replica, "webhook", "pause", PAUSED)
     try:
         await world.producer.burst(PAUSED, 12)
         await asyncio.sleep(chance.uniform(0.5, 4))
         if chance.random() < 0.5:
             await chance.choice(world.replicas).kill_and_start(chance)
     finally:
-        await _done(replica, "webhook", "resume", PAUSED)
+        await done(replica, "webhook", "resume", PAUSED)
     if chance.random() < 0.5:
         await chance.choice(world.replicas).kill_and_start(chance)
     await _all_ended(replica)
@@ -44,7 +44,7 @@ async def everything_again(world: World, chance: random.Random) -> None:
     await _all_ended(replica)
 
 
-async def _done(replica: Replica, *arguments: str) -> None:
+async def done(replica: Replica, *arguments: str) -> None:
     """The command, again if a fault before it is still felt."""
     said = ""
     for _ in range(TRIES):
