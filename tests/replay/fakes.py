@@ -49,7 +49,7 @@ class FakeArchive:
     async def begin(self, since: float) -> Begin | Nothing:
         offset = await self.offset_at(since, "end")
         if offset is None:
-            return Nothing("end")
+            return Nothing("end", self.count + 1)
         return Begin(offset, "end", None, truncated=self.head > 0 and offset == self.head)
 
     async def mark(self) -> str:

@@ -246,6 +246,22 @@ async def test_a_resume_looks_in_front_of_its_range_for_what_was_taken_late() ->
     assert around.sent == [*range(22, 40), 3, 7], "and of what came before nothing else"
 
 
+@pytest.mark.parametrize("everything", [False, True])
+async def test_a_range_behind_the_last_event_sends_nothing(everything: bool) -> None:
+    around = world(50)
+    quiet = Asked("acme", "default", MS - 600_000, MS - 60_000, everything=everything)
+    ended = await around.runner(Job("replay_1", quiet, MS)).run()
+    assert (ended.state, ended.counts, around.sent) == (State.DONE, Counts(), [])
+
+
+async def test_a_resume_after_a_quiet_pause_sends_what_came_out_of_a_backlog_and_nothing_else() -> None:
+    around = world(50)
+    assert (await around.runner(resume(MS - 600_000)).run()).sent == 0
+    around.shows("Skipped", "paused", 3, 7, at=MS - 500_000)
+    ended = await around.runner(resume(MS - 600_000)).run()
+    assert (ended.state, around.sent) == (State.DONE, [3, 7])
+
+
 async def test_a_resume_that_met_all_does_not_look_further() -> None:
     around = world(40)
     since = MS - HOUR + 20_000

@@ -42,9 +42,10 @@ class Begin(NamedTuple):
 
 
 class Nothing(NamedTuple):
-    """No event since that moment stands in front of the mark `end`."""
+    """No event since that moment stands in front of the mark `end`, which is at `offset`."""
 
     end: str
+    offset: int
 
 
 class Archive(Protocol):

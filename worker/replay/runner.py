@@ -68,8 +68,7 @@ class Runner:
         begin = await archive.begin(job.asked.since / 1000)
         if job.start is None:
             gone = begin.gone(job.asked.since) if isinstance(begin, Begin) else None
-            start = begin.offset if isinstance(begin, Begin) else await archive.first()
-            await self._leased.keep(replace(job, start=start, gone=gone))
+            await self._leased.keep(replace(job, start=begin.offset, gone=gone))
         if not (await self._selection.reload()).ttl_seconds:
             return Times(())
         return await Times.asked(archive, begin.end, job.asked.since, min(job.asked.until, self._leased.ms()))

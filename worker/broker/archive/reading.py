@@ -51,12 +51,12 @@ class Archive:
     async def begin(self, since: float) -> Begin | Nothing:
         """Where the events since then begin (Unix seconds), and what is known to be gone of them."""
         end = await self.mark()
-        first = await self._first_from("first", end)
-        if first is None:
-            return Nothing(end)
-        found = await self._first_from(datetime.fromtimestamp(since, UTC), end)
-        if found is None:
-            return Nothing(end)
+        first = await self._first_from("first", end, with_end=True)
+        found = await self._first_from(datetime.fromtimestamp(since, UTC), end, with_end=True)
+        assert first is not None  # at least the mark
+        assert found is not None
+        if found.mark is not None and found.mark.name == end:
+            return Nothing(end, found.offset)
         born = first.mark.at if first.mark is not None and first.mark.name == BIRTH else None
         at_head = found.offset == first.offset
         return Begin(found.offset, end, born if at_head else None, truncated=at_head and born is None)
@@ -75,7 +75,7 @@ class Archive:
 
     async def first(self) -> int:
         """The offset of the oldest message that is left."""
-        found = await self._first_from("first", await self.mark(), marks=True)
+        found = await self._first_from("first", await self.mark(), with_end=True)
         assert found is not None  # at least the mark
         return found.offset
 
@@ -98,9 +98,9 @@ class Archive:
             except TimeoutError:
                 return []
 
-    async def _first_from(self, offset: Offset, end: str, *, marks: bool = False) -> Seen | None:
-        """The first message from there on; None: there is none in front of the mark `end`."""
-        async with aclosing(self._read(offset, end, with_end=marks)) as messages:
+    async def _first_from(self, offset: Offset, end: str, *, with_end: bool = False) -> Seen | None:
+        """The first message from there on; None: there is none in front of the mark `end`, nor `with_end` that mark."""
+        async with aclosing(self._read(offset, end, with_end=with_end)) as messages:
             async for seen in messages:
                 return seen
         return None
