@@ -142,6 +142,13 @@ async def test_what_nobody_wanted_has_none(rig: MakeRig) -> None:
     assert told(found) == []
 
 
+async def test_what_a_replay_sent_has_one_also_where_nobody_wants_it(rig: MakeRig) -> None:
+    found = rig(replace(ACME, events=frozenset({"QRCODE_UPDATED"})))
+    past = Past(EVENT_ID, found.clock.now, "evolution_exchange", "messages.upsert", "default", replayed=found.clock.now)
+    await found.take(FakeMessage(MESSAGE, headers_of(past), exchange="", routing_key="webhooks.retries"))
+    assert [(row.outcome, row.reason, row.id) for row in found.history.rows] == [("Skipped", "event_not_enabled", ID)]
+
+
 async def test_an_end_before_routing_has_the_deliverys_id(rig: MakeRig) -> None:
     found = rig(replace(ACME, enabled=False))
     await found.take(FakeMessage(MESSAGE))

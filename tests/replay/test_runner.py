@@ -157,6 +157,31 @@ async def test_a_receiver_that_takes_nothing_holds_back_what_follows() -> None:
     assert (await running).sent == 50
 
 
+async def test_what_leaves_no_row_holds_back_what_follows_for_a_minute_and_what_is_parked_for_longer() -> None:
+    around = world(50)
+    around.delivers = False
+    running = asyncio.create_task(around.runner(job()).run())
+    for seconds, parks, sent in ((0, False, 1), (59, False, 1), (2, True, 2), (61, False, 2), (839, False, 2)):
+        around.now += seconds
+        await turns(around, sent * LEAST, running)
+        around.rows += [
+            Moment(delivery(number), int(around.now * 1000) + 1, "Parked", "circuit_open")
+            for number in around.sent[LEAST:]
+            if parks
+        ]
+    around.now += 1
+    await turns(around, 3 * LEAST, running)
+    running.cancel()
+
+
+async def turns(around: World, sent: int, running: asyncio.Task[Job]) -> None:
+    """As much as goes without the clock: `sent` are published then, and the job has not ended."""
+    for _ in range(500):
+        await asyncio.sleep(0)
+    assert around.sent == list(range(sent))
+    assert not running.done()
+
+
 async def test_a_stop_in_the_middle_ends_it_and_what_was_sent_stays_sent() -> None:
     around = world(50)
     around.archive.on_event = lambda offset: setattr(around, "stopped", bool(around.sent) and offset >= 20)

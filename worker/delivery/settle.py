@@ -79,7 +79,7 @@ class _Settlement:
         outcome, attempt = self.outcome, self.attempt if self.told is None else None
         self.told = outcome
         attempted = attempt is not None and attempt.seconds is not None
-        if is_kept(outcome, self.past.parkings, attempted=attempted, failures_only=history.failures_only):
+        if is_kept(outcome, self.past, attempted=attempted, failures_only=history.failures_only):
             size = len(self.deliveries.message.body)
             history.add(row_of(outcome, self.past, self.event, self.delivery, attempt, size, now))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from worker.domain.outcome import Delivered, Outcome, Parked, ParkReason, Skipped, SkipReason
+from worker.domain.past import Past
 
 KEPT_ANSWER_BYTES = 2048
 """Of a failed attempt's answer."""
@@ -16,11 +17,12 @@ UNWANTED = frozenset({SkipReason.EVENT_NOT_ENABLED, SkipReason.NO_WEBHOOK, SkipR
 """Most of all events end so. Nobody asks why: `webhook explain` says it of any event."""
 
 
-def is_kept(outcome: Outcome, parkings: int, *, attempted: bool, failures_only: bool) -> bool:
-    """Whether there is a row of this moment. `parkings`: how often the delivery was parked before.
+def is_kept(outcome: Outcome, past: Past, *, attempted: bool, failures_only: bool) -> bool:
+    """Whether there is a row of this moment. `past` is the delivery's until then.
 
     A delivery that is parked has not ended, but its first parking tells that its event has come. Handed back, it has
-    neither: the broker delivers it again.
+    neither: the broker delivers it again. What a replay sent has a row also where it is UNWANTED: the replay waits for
+    it.
     """
     if failures_only and isinstance(outcome, Delivered | Skipped):
         return False
@@ -28,9 +30,9 @@ def is_kept(outcome: Outcome, parkings: int, *, attempted: bool, failures_only: 
         return True
     match outcome:
         case Parked():
-            return parkings == 0 and outcome.reason is not ParkReason.HANDED_BACK
+            return past.parkings == 0 and outcome.reason is not ParkReason.HANDED_BACK
         case Skipped():
-            return outcome.reason not in UNWANTED
+            return outcome.reason not in UNWANTED or past.replayed is not None
     return True
 
 

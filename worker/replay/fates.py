@@ -75,6 +75,11 @@ class Fates:
             for moment in self._of.get(delivery_id, ())
         )
 
+    def is_parked(self, delivery_id: str) -> bool:
+        """Whether a worker has it, and waits for its receiver."""
+        moments = self._of.get(delivery_id, [])
+        return any(last.outcome == Parked.__name__ and last.reason != REPLAYED for last in moments[-1:])
+
     def tries(self, delivery_id: str) -> int:
         """Rows of the worker's own: each end or attempt. One more than before means that it has been taken since, by
         whatever clock."""

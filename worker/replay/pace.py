@@ -51,6 +51,14 @@ class Pace:
         if self._rate is not None:
             self._free_at = max(now, self._free_at) + len(new) / self._rate
 
+    def silent(self, now: float, seconds: float) -> list[str]:
+        """Those `ahead` that were published longer ago."""
+        return [each for each, at in self._ahead if now - at > seconds]
+
+    def given_up(self, ids: Collection[str]) -> None:
+        """Nobody will say that they were taken: they hold nothing back any more, and open nothing."""
+        self._ahead = deque(item for item in self._ahead if item[0] not in ids)
+
     def taken(self, ids: Collection[str], now: float) -> None:
         """Of those `ahead`, these have been taken. None of them: the window does not grow by asking."""
         before = len(self._ahead)

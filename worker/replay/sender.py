@@ -21,6 +21,13 @@ LOOK_SECONDS = 0.25
 """The longest rest between two questions whether there is room for more."""
 
 
+SILENT_SECONDS = 60.0
+"""Until an event is waited for no more of which the history says nothing: its row was lost, or no worker runs."""
+
+PARKED_SECONDS = 900.0
+"""As SILENT_SECONDS, of one that is parked: of its later parkings there is no row."""
+
+
 class Sender:
     """Of one job, on one connection. `times`: when archived events came."""
 
@@ -56,8 +63,12 @@ class Sender:
         ahead = self._pace.ahead
         fates = Fates(await self._outside.moments(ahead))
         taken = {each for each in ahead if fates.tries(each) > self._tries[each]}
-        self._pace.taken(taken, self._monotonic())
-        for each in taken:
+        now = self._monotonic()
+        self._pace.taken(taken, now)
+        parked = set(filter(fates.is_parked, self._pace.ahead))
+        silent = (set(self._pace.silent(now, SILENT_SECONDS)) - parked) | set(self._pace.silent(now, PARKED_SECONDS))
+        self._pace.given_up(silent)
+        for each in taken | silent:
             del self._tries[each]
 
     async def _published(self, chosen: Sequence[Candidate]) -> list[Candidate]:
