@@ -90,8 +90,12 @@ class World:
     job: Job | None = None
     lease: int = 0
     stopped: bool = False
+    others: bool = False
 
     # The job's store.
+
+    async def free_job(self, now: int) -> bool:
+        return self.others
 
     async def keep_job(self, held: Held, job: Job, lease: int) -> Held:
         if held.lease != self.lease:
@@ -168,7 +172,7 @@ class World:
             clocks=Clocks(lambda: self.now, lambda: self.now),
             max_age=86400.0,
         )
-        return Runner(outside, Held(self.job, self.lease))
+        return Runner(outside, Held(self.job, self.lease), takes_turns=True)
 
 
 class Killed(Exception):

@@ -206,6 +206,8 @@ def test_what_is_left_out_has_its_default() -> None:
         ("events", {"a": 1}),
         ("rate", 0),
         ("rate", -1),
+        ("rate", 0.09),
+        ("rate", 1e-310),
         ("rate", float("nan")),
         ("rate", float("inf")),
         ("rate", True),

@@ -11,7 +11,7 @@ from tests.replay.fakes import HOOK, HOUR, MS, NOW, Killed, World, delivery, job
 from worker.domain.past import Past
 from worker.domain.webhook import Webhook
 from worker.replay.fates import Moment
-from worker.replay.jobs import Asked, Counts, Job, JobLost, JobStopped, Kind, State
+from worker.replay.jobs import Asked, Counts, Job, JobLost, JobStopped, Kind, OthersWait, State
 from worker.replay.pace import LEAST
 from worker.replay.selection import NotNow
 from worker.webhooks.store import StoreUnavailable
@@ -172,6 +172,43 @@ async def test_what_leaves_no_row_holds_back_what_follows_for_a_minute_and_what_
     around.now += 1
     await turns(around, 3 * LEAST, running)
     running.cancel()
+
+
+async def test_a_receiver_that_takes_nothing_lets_other_jobs_go_on_and_is_not_flooded_by_its_own() -> None:
+    around = world(50)
+    around.delivers, around.others = False, True
+    for turn in range(3):
+        running = asyncio.create_task(around.runner(job() if turn == 0 else None).run())
+        await turns(around, LEAST, running)
+        around.now += 11
+        with pytest.raises(OthersWait):
+            await running
+    around.rows += [Moment(delivery(number), MS + 1, "Retried", "5xx") for number in around.sent]
+    around.delivers = True
+    assert (await around.runner().run()).sent == 50
+    assert around.sent == list(range(50))
+
+
+async def test_a_rate_holds_over_the_turns_of_others() -> None:
+    around = world(50)
+    around.others = True
+    running = asyncio.create_task(around.runner(job(rate=0.1)).run())
+    await turns(around, 1, running)
+    around.now += 10
+    await turns(around, 2, running)
+    around.now += 0.5
+    with pytest.raises(OthersWait) as given_way:
+        await running
+    assert given_way.value.seconds == 9.5
+
+
+async def test_a_resume_whose_range_has_not_ended_lets_other_jobs_go_on() -> None:
+    around = world(5)
+    running = asyncio.create_task(around.runner(resume(MS - HOUR, MS + 60_000)).run())
+    await turns(around, 5, running)
+    around.others, around.now = True, around.now + 11
+    with pytest.raises(OthersWait):
+        await running
 
 
 async def turns(around: World, sent: int, running: asyncio.Task[Job]) -> None:

@@ -23,7 +23,7 @@ from worker.domain.webhook import Webhook
 from worker.process import wiring
 from worker.process.history_store import store_of_history
 from worker.replay.archive import ArchiveStalled
-from worker.replay.jobs import Held, Job, JobLost, JobStopped, State
+from worker.replay.jobs import Held, Job, JobLost, JobStopped, OthersWait, State
 from worker.replay.leased import LEASE_SECONDS
 from worker.replay.outside import Outside, Publish
 from worker.replay.runner import Runner
@@ -67,28 +67,31 @@ class Replayer:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def one(self, job_id: str | None) -> Job | None:
-        """Runs a job that is free, or this one; None: there is none. Raises StoreUnavailable."""
+        """Runs a job that is free, or this one; None: there is none, or it goes on later. Raises StoreUnavailable."""
         held = await self._store.claim_job(_ms(), _lease(), job_id)
         if held is None:
             return None
         self.running = True
         try:
-            return await self._run(held)
+            return await self._run(held, takes_turns=job_id is None)
         except JobLost:
             return None  # as it was to end: whoever has it now ends it
         finally:
             self.running = False
 
-    async def _run(self, held: Held) -> Job | None:
+    async def _run(self, held: Held, *, takes_turns: bool) -> Job | None:
         job = held.job
-        runner = Runner(self._outside(), held, self._share)
+        runner = Runner(self._outside(), held, self._share, takes_turns=takes_turns)
         log.info("a replay begins, or goes on", extra={"job": job.id, "instance": job.asked.instance})
         try:
             ended = await runner.run()
         except JobStopped:
             ended = await runner.end(State.STOPPED, None)
+        except OthersWait as others:
+            await self._later(runner, None, others.seconds)
+            return None
         except LATER as error:
-            await self._later(runner, self._settings.rabbitmq_uri.clean(in_words(error)))
+            await self._later(runner, self._settings.rabbitmq_uri.clean(in_words(error)), AGAIN_SECONDS)
             return None
         except asyncio.CancelledError:
             with suppress(JobLost, JobStopped, StoreUnavailable):  # else its lease runs out
@@ -100,10 +103,12 @@ class Replayer:
         log.info("a replay has ended: %s", ended.state.value, extra={"job": job.id, "sent": ended.sent})
         return ended
 
-    async def _later(self, runner: Runner, why: str) -> None:
-        log.info("a replay waits: %s", why)
+    async def _later(self, runner: Runner, why: str | None, seconds: float) -> None:
+        """`why` None: it is another one's turn."""
+        if why is not None:
+            log.info("a replay waits: %s", why)
         try:
-            await runner.release(why, _ms() + int(AGAIN_SECONDS * 1000))
+            await runner.release(why, _ms() + int(seconds * 1000))
         except (JobLost, StoreUnavailable):
             return  # its lease runs out
         except JobStopped:

@@ -12,7 +12,7 @@ from worker.replay.jobs import Asked, Job, State
 from worker.webhooks.checks import single_event
 
 MOST_EVENTS = 100
-FASTEST = 100_000.0
+SLOWEST, FASTEST = 0.1, 100_000.0
 
 _TEXTS = ("instance", "webhook", "chat", "since", "until")
 _FLAGS = ("all", "accept_gap", "dry_run")
@@ -70,9 +70,9 @@ def _is_name(given: object) -> bool:
 def _rate(given: object, problems: dict[str, str]) -> float | None:
     if given is None:
         return None
-    if isinstance(given, int | float) and not isinstance(given, bool) and 0 < given <= FASTEST:
+    if isinstance(given, int | float) and not isinstance(given, bool) and SLOWEST <= given <= FASTEST:
         return float(given)
-    problems["rate"] = f"must be a number of events a second, above 0 and up to {FASTEST:g}"
+    problems["rate"] = f"must be a number of events a second, from {SLOWEST:g} to {FASTEST:g}"
     return None
 
 

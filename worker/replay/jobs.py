@@ -18,6 +18,9 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+MOST_OPEN = 10
+"""Replays of one webhook that have not ended. Resumes are not counted: none may be refused."""
+
 ENDED = frozenset({State.DONE, State.STOPPED, State.FAILED})
 
 
@@ -59,12 +62,22 @@ class Counts(msgspec.Struct, frozen=True):
     to_send: int = 0
 
 
+class Ahead(msgspec.Struct, frozen=True, array_like=True):
+    """An event that was published `at` (Unix ms) and not taken yet, as far as is known. `tries`: fates.Fates.tries
+    before that."""
+
+    id: str
+    tries: int
+    at: int
+
+
 class Job(msgspec.Struct, frozen=True):
     """`position`: the archive's offset from which on nothing has been sent; None: it has not begun to send.
 
     `counts` are those of the whole range, once it was counted; `sent` is what was published. `start`: where the range
     begins. `skipped`: events of a RESUME whose skipping the history shows, as far as they were met; `older`: it looks
-    for the others of them, in front of the range. `gone`: what is missing. `error`: why it FAILED, or waits.
+    for the others of them, in front of the range. `ahead`: the last of what its webhook may not have taken.
+    `gone`: what is missing. `error`: why it FAILED, or waits.
     """
 
     id: str
@@ -77,6 +90,7 @@ class Job(msgspec.Struct, frozen=True):
     sent: int = 0
     skipped: int = 0
     older: bool = False
+    ahead: tuple[Ahead, ...] = ()
     gone: str | None = None
     error: str | None = None
     ended_at: int | None = None
@@ -105,13 +119,22 @@ class JobStopped(Exception):
     """Somebody asked to stop it."""
 
 
+class OthersWait(Exception):
+    """It had its turn, and another job is free: it goes on later, not before `seconds` have passed."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class JobStore(Protocol):
     """Where jobs are kept: the history's database. Every call may raise StoreUnavailable.
 
     `owner`: of this instance alone; None is the operator.
     """
 
-    async def add_job(self, job: Job) -> None: ...
+    async def add_job(self, job: Job) -> None:
+        """Raises CannotReplay for a webhook that has MOST_OPEN."""
 
     async def job(self, job_id: str, owner: str | None) -> Job | None: ...
 
@@ -119,8 +142,12 @@ class JobStore(Protocol):
         """Newest first."""
 
     async def claim_job(self, now: int, lease: int, job_id: str | None = None) -> Held | None:
-        """The oldest job that nobody holds and whose webhook has no older one that has not ended; of `job_id`'s webhook
-        alone. One that only counts takes no turns. Of several processes, one gets it, until `lease`."""
+        """A job that nobody holds and whose webhook has no older one that has not ended; of `job_id`'s webhook alone.
+        One that only counts takes no turns. Of several jobs a RESUME that nobody has begun is first, then what was
+        given back longest ago. Of several processes, one gets it, until `lease`."""
+
+    async def free_job(self, now: int) -> bool:
+        """Whether `claim_job` would give one."""
 
     async def keep_job(self, held: Held, job: Job, lease: int) -> Held:
         """Writes how far it is. Raises JobLost, JobStopped."""

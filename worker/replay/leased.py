@@ -6,26 +6,40 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from worker.basics.clock import Clocks
-from worker.replay.jobs import Held, Job, JobStore, State
+from worker.replay.jobs import Held, Job, JobStore, OthersWait, State
 
 LEASE_SECONDS = 20.0
 """Of a job in the hands of a process: so long after its death another one goes on."""
 RENEW_SECONDS = 5.0
 """Between two looks at what was taken, and at whether the job is to stop."""
 
+TURN_SECONDS = 10.0
+"""After which a job that sends lets another one go on that is free."""
+
 
 class LeasedJob:
     """How far one job is, and until when it is this process's. `reload` has the webhook read anew with each renewal.
+    `takes_turns`: with the other jobs.
 
     Every write may raise JobLost, JobStopped (while the job has not ended) and StoreUnavailable.
     """
 
-    def __init__(self, jobs: JobStore, held: Held, clocks: Clocks, reload: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        held: Held,
+        clocks: Clocks,
+        reload: Callable[[], Awaitable[object]],
+        *,
+        takes_turns: bool = False,
+    ) -> None:
         self._jobs = jobs
         self._held = held
         self._now, self._monotonic = clocks
         self._reload = reload
         self._kept = float("-inf")
+        self._takes_turns = takes_turns
+        self._turn = self._monotonic()
 
     @property
     def job(self) -> Job:
@@ -50,9 +64,17 @@ class LeasedJob:
         await asyncio.sleep(max(0.0, seconds))
         await self.renewed()
 
+    async def give_way(self, rest: float) -> None:
+        """Raises OthersWait when it had its turn and another job is free; `rest`: until it may go on, in seconds."""
+        now = self._monotonic()
+        if self._takes_turns and now - self._turn > TURN_SECONDS:
+            self._turn = now
+            if await self._jobs.free_job(self.ms()):
+                raise OthersWait(rest)
+
     async def end(self, state: State, error: str | None) -> Job:
         """It ends so, for good."""
-        await self.keep(replace(self.job, state=state, error=error, ended_at=self.ms()))
+        await self.keep(replace(self.job, state=state, error=error, ahead=(), ended_at=self.ms()))
         return self.job
 
     async def release(self, why: str | None, free_at: int) -> None:

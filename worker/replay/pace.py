@@ -17,16 +17,17 @@ LATE_SECONDS = 6.0
 
 
 class Pace:
-    """`rate`: events a second, None: as fast as they are taken. Times are monotonic seconds.
+    """`rate`: events a second, None: as fast as they are taken. Times are monotonic seconds. `ahead`: what was
+    published before, and when.
 
     The window doubles while what is published is taken within two seconds, and halves when it takes six.
     """
 
-    def __init__(self, rate: float | None, now: float) -> None:
+    def __init__(self, rate: float | None, now: float, ahead: Iterable[tuple[str, float]] = ()) -> None:
         self._rate = rate
         self._free_at = now
         self._window = LEAST
-        self._ahead: deque[tuple[str, float]] = deque()
+        self._ahead: deque[tuple[str, float]] = deque(ahead)
 
     @property
     def ahead(self) -> list[str]:
@@ -43,7 +44,15 @@ class Pace:
         """Seconds until `count` more may be published; 0: now. Infinite ones mean: ask what was taken, then again."""
         if self._ahead and len(self._ahead) + count > self._window:
             return float("inf")
+        return self.rest(now)
+
+    def rest(self, now: float) -> float:
+        """Seconds until the rate allows more."""
         return max(0.0, self._free_at - now)
+
+    def newest(self, count: int) -> list[tuple[str, float]]:
+        """Of those `ahead`, and when they were published."""
+        return list(self._ahead)[-count:]
 
     def published(self, ids: Iterable[str], now: float) -> None:
         new = [(each, now) for each in ids]

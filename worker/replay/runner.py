@@ -25,16 +25,17 @@ COUNTED = 500
 
 
 class Runner:
-    """Runs one job that this process holds, to its end. `share`: of a processor, beside deliveries."""
+    """Runs one job that this process holds, to its end. `share`: of a processor, beside deliveries; `takes_turns`: with
+    other jobs, which it makes room for while it sends."""
 
-    def __init__(self, outside: Outside, held: Held, share: float = 1.0) -> None:
+    def __init__(self, outside: Outside, held: Held, share: float = 1.0, *, takes_turns: bool = False) -> None:
         self._outside = outside
         self._selection = CurrentSelection(outside, held.job.asked, share)
-        self._leased = LeasedJob(outside.jobs, held, outside.clocks, self._selection.reload)
+        self._leased = LeasedJob(outside.jobs, held, outside.clocks, self._selection.reload, takes_turns=takes_turns)
 
     async def run(self) -> Job:
-        """Returns the job as it ended, or FAILED. Raises JobLost, JobStopped, NotNow, StoreUnavailable,
-        PublishFailed, ArchiveStalled and what a broken connection raises: then it goes on later."""
+        """Returns the job as it ended, or FAILED. Raises JobLost, JobStopped, OthersWait, NotNow,
+        StoreUnavailable, PublishFailed, ArchiveStalled and what a broken connection raises: then it goes on later."""
         try:
             webhook = await self._selection.reload()
             opened = self._outside.opened_in_order if webhook.sent_in_order else None
@@ -101,6 +102,7 @@ class Runner:
             if left <= 0:
                 break
             await self._leased.rest(min(RENEW_SECONDS, left))
+            await sender.give_way()
         if self._job.asked.kind is Kind.RESUME:
             await self._send_older(reader, sender)
 
@@ -122,8 +124,10 @@ class Runner:
             met = sum(judged.was_skipped(each) for each in batch)
             chosen = [each for each in batch if judged.is_to_be_sent(each)]
             sent = await sender.send(chosen, judged)
-            job = self._job
-            await self._leased.keep(replace(job, position=after, sent=job.sent + sent, skipped=job.skipped + met))
+            job, ahead = self._job, sender.ahead()
+            done = replace(job, position=after, sent=job.sent + sent, skipped=job.skipped + met, ahead=ahead)
+            await self._leased.keep(done)
+            await sender.give_way()
 
     async def _judged(self, batch: Sequence[Candidate]) -> Judged:
         waits_since = int(self._leased.ms() - self._outside.max_age * 1000)

@@ -9,11 +9,11 @@ from worker.domain.history import REPLAYED, Row
 from worker.domain.outcome import DeadLettered, DeadReason, Parked
 from worker.domain.past import Past
 from worker.replay.fates import Fates
-from worker.replay.jobs import Job
+from worker.replay.jobs import Ahead, Job
 from worker.replay.judged import Judged
 from worker.replay.leased import LeasedJob
 from worker.replay.outside import Outside, Publish
-from worker.replay.pace import Pace
+from worker.replay.pace import LEAST, Pace
 from worker.replay.selection import Candidate
 from worker.replay.times import Times
 
@@ -37,16 +37,28 @@ class Sender:
         self._leased = leased
         self._times = times
         self._now, self._monotonic = outside.clocks
-        self._pace = Pace(leased.job.asked.rate, self._monotonic())
-        self._tries: dict[str, int] = {}
+        now, monotonic, job = self._now(), self._monotonic(), leased.job
+        before = [(each.id, monotonic - max(0.0, now - each.at / 1000)) for each in job.ahead]
+        self._pace = Pace(job.asked.rate, monotonic, before)
+        self._tries = {each.id: each.tries for each in job.ahead}
 
     def most(self) -> int:
         """How many may be sent together now."""
         return self._pace.batch
 
+    def ahead(self) -> tuple[Ahead, ...]:
+        """Of what may not have been taken, so much as holds back whoever goes on with the job."""
+        since = self._now() - self._monotonic()
+        newest = self._pace.newest(LEAST)
+        return tuple(Ahead(each, self._tries[each], int((since + at) * 1000)) for each, at in newest)
+
+    async def give_way(self) -> None:
+        """Raises OthersWait when it is another job's turn."""
+        await self._leased.give_way(self._pace.rest(self._monotonic()))
+
     async def send(self, chosen: Sequence[Candidate], judged: Judged) -> int:
         """Waits for room, publishes them and writes their rows; how many RabbitMQ has taken. Raises PublishFailed,
-        StoreUnavailable, JobLost, JobStopped and what a broken connection raises."""
+        StoreUnavailable, JobLost, JobStopped, OthersWait and what a broken connection raises."""
         await self._room(len(chosen))
         published = await self._published(chosen)
         self._tries |= {each.id: judged.tries(each) for each in published}
@@ -58,6 +70,7 @@ class Sender:
             if seconds == float("inf"):
                 await self._ask_what_was_taken()
             await self._leased.rest(min(seconds, LOOK_SECONDS))
+            await self.give_way()
 
     async def _ask_what_was_taken(self) -> None:
         ahead = self._pace.ahead

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tests.contract.history.conftest import NOON, NewHistory
 from worker.history.store import HistoryStore
-from worker.replay.jobs import Asked, Counts, Job, JobLost, JobStopped, State
+from worker.replay.jobs import Asked, CannotReplay, Counts, Job, JobLost, JobStopped, Kind, State
 from worker.stores.history.kinds import DAY_MS
 from worker.stores.history.store import Store
 
@@ -69,6 +69,36 @@ async def test_two_of_one_webhook_take_turns_in_the_order_in_which_they_were_ask
     second = await store.claim_job(NOON, NOON + LEASE)
     assert second is not None
     assert second.job.id == "replay_2"
+
+
+async def test_a_resume_is_first_and_what_was_given_back_stands_behind_what_nobody_has_begun(store: Store) -> None:
+    resume = Job("replay_9", Asked("beta", "default", NOON - 1000, NOON, Kind.RESUME), NOON + 9)
+    await added(store, job(1), job(2, webhook="other"), resume)
+    got: list[str] = []
+    for turn in range(5):
+        assert await store.free_job(NOON + turn)
+        held = await store.claim_job(NOON + turn, NOON + LEASE)
+        assert held is not None
+        got.append(held.job.id)
+        await store.keep_job(held, held.job, NOON + turn)
+    assert got == ["replay_9", "replay_1", "replay_2", "replay_9", "replay_1"]
+
+
+async def test_what_is_held_or_waits_for_another_of_its_webhook_is_not_free(store: Store) -> None:
+    await added(store, job(1), job(2))
+    assert await store.claim_job(NOON, NOON + LEASE) is not None
+    assert not await store.free_job(NOON)
+    assert await store.free_job(NOON + LEASE)
+
+
+async def test_the_eleventh_replay_of_a_webhook_is_refused_but_no_resume_is(store: Store) -> None:
+    await added(store, *(job(number) for number in range(10)))
+    with pytest.raises(CannotReplay, match="10 replays that have not ended"):
+        await store.add_job(job(11))
+    await added(store, job(12, webhook="other"))
+    await added(store, Job("replay_r", Asked("acme", "default", NOON - 1000, NOON, Kind.RESUME), NOON))
+    assert await store.stop_job("replay_3", None, NOON)
+    await added(store, job(11))
 
 
 async def test_whoever_wants_one_gets_what_stands_before_it_and_counting_takes_no_turns(store: Store) -> None:

@@ -6,7 +6,7 @@ from worker.api.answers import EVOLUTIONS, OURS
 from worker.domain.names import COUNTED
 from worker.history.asked import OUTCOMES
 from worker.history.shown import FIELDS
-from worker.replay.asking import FASTEST
+from worker.replay.asking import FASTEST, SLOWEST
 from worker.replay.asking import MOST_EVENTS as MOST_REPLAYED_EVENTS
 from worker.replay.jobs import Kind, State
 from worker.webhooks.declaration import ADDRESS, BY_NAME, CONTENT, RESPELLED, Field, Kept
@@ -178,7 +178,7 @@ _REPLAY_REQUEST: Json = _object(
         "since": {**_TEXT, "description": "RFC 3339, or an age as 90s, 30m, 2h, 3d"},
         "until": {**_TEXT, "description": "before that, written likewise; now if left out"},
         "all": {**_FLAG, "description": "also what was delivered"},
-        "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": FASTEST, "description": "events a second"},
+        "rate": {"type": "number", "minimum": SLOWEST, "maximum": FASTEST, "description": "events a second"},
         "accept_gap": {**_FLAG, "description": "go on although the archive has lost a part meanwhile"},
         "dry_run": {**_FLAG, "description": "only count"},
     },

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, insert, select, update
 
-from worker.replay.jobs import ENDED, Held, Job, JobLost, JobStopped, State
+from worker.replay.jobs import ENDED, MOST_OPEN, CannotReplay, Held, Job, JobLost, JobStopped, Kind, State
 from worker.stores.history.schema import JOBS
 from worker.stores.history.storable import is_name
 
@@ -26,6 +26,8 @@ class Jobs:
         asked = job.asked
         values = {"id": job.id, "instance": asked.instance, "webhook": asked.webhook, "created_at": job.created_at}
         with self._engine.begin() as connection:
+            if asked.kind is Kind.REPLAY:
+                _refuse_many(connection, asked.instance, asked.webhook)
             connection.execute(insert(JOBS).values(**values, leased=0, stop=0, state=job.state.value, job=_text(job)))
 
     def find(self, job_id: str, owner: str | None) -> Job | None:
@@ -43,17 +45,19 @@ class Jobs:
             return [_decode(str(text)) for text in connection.execute(ordered).scalars()]
 
     def claim(self, now: int, lease: int, job_id: str | None) -> Held | None:
-        """The oldest that is free; jobs of one webhook take turns in the order in which they were asked for, but for
-        those that only count. `job_id`: this one, or the one before it."""
+        """Jobs of one webhook take turns in the order in which they were asked for, but for those that only count.
+        `job_id`: this one, or the one before it."""
         with self._engine.begin() as connection:
-            waiting = select(_C.id, _C.instance, _C.webhook, _C.leased, _C.job).where(_C.state.in_(_OPEN))
-            rows = connection.execute(waiting.order_by(_C.created_at, _C.id)).all()
+            rows = _open(connection)
             wanted = {(row.instance, row.webhook) for row in rows if job_id in (None, row.id)}
-            for row in _next(rows):
-                is_wanted = (row.instance, row.webhook) in wanted and row.leased <= now
-                if is_wanted and _leased(connection, row.id, row.leased, lease):
-                    return Held(_decode(row.job), lease)
+            for row, job in sorted(_free(rows, now), key=_urgency):
+                if (row.instance, row.webhook) in wanted and _leased(connection, row.id, row.leased, lease):
+                    return Held(job, lease)
         return None
+
+    def is_any_free(self, now: int) -> bool:
+        with self._engine.connect() as connection:
+            return any(_free(_open(connection), now))
 
     def keep(self, held: Held, job: Job, lease: int) -> Held:
         lease = 0 if job.ended else lease
@@ -91,15 +95,35 @@ class Jobs:
             connection.execute(delete(JOBS).where(_C.created_at < before, _C.state.not_in(_OPEN)))
 
 
-def _next(rows: Iterable[Any]) -> Iterator[Any]:
-    """Those whose turn it is, in order."""
+def _open(connection: Connection) -> Sequence[Any]:
+    """In the order in which they were asked for."""
+    waiting = select(_C.id, _C.instance, _C.webhook, _C.leased, _C.job).where(_C.state.in_(_OPEN))
+    return connection.execute(waiting.order_by(_C.created_at, _C.id)).all()
+
+
+def _free(rows: Iterable[Any], now: int) -> Iterator[tuple[Any, Job]]:
+    """Those that nobody holds and whose turn it is among their webhook's."""
     busy: set[tuple[str, str]] = set()
     for row in rows:
-        if _decode(row.job).asked.dry_run:
-            yield row
-        elif (endpoint := (row.instance, row.webhook)) not in busy:
+        job, endpoint = _decode(row.job), (row.instance, row.webhook)
+        if (job.asked.dry_run or endpoint not in busy) and row.leased <= now:
+            yield row, job
+        if not job.asked.dry_run:
             busy.add(endpoint)
-            yield row
+
+
+def _urgency(free: tuple[Any, Job]) -> tuple[bool, int]:
+    """A RESUME that nobody has begun is first; then what was given back longest ago, so that all have their turn."""
+    row, job = free
+    return (row.leased > 0 or job.asked.kind is not Kind.RESUME, row.leased)
+
+
+def _refuse_many(connection: Connection, instance: str, webhook: str) -> None:
+    jobs = connection.execute(
+        select(_C.job).where(_C.instance == instance, _C.webhook == webhook, _C.state.in_(_OPEN))
+    ).scalars()
+    if sum(_decode(text).asked.kind is Kind.REPLAY for text in jobs) >= MOST_OPEN:
+        raise CannotReplay(f"the webhook has {MOST_OPEN} replays that have not ended: wait for them, or stop one")
 
 
 def _can_be(job_id: str, owner: str | None) -> bool:

@@ -97,6 +97,9 @@ class _Store:
     async def claim_job(self, now: int, lease: int, job_id: str | None = None) -> Held | None:
         return await self._run(lambda: self._tables().claim_job(now, lease, job_id))
 
+    async def free_job(self, now: int) -> bool:
+        return await self._run(lambda: self._tables().free_job(now))
+
     async def keep_job(self, held: Held, job: Job, lease: int) -> Held:
         return await self._run(lambda: self._tables().keep_job(held, job, lease))
 

@@ -122,6 +122,9 @@ class HistoryTables:
     def claim_job(self, now: int, lease: int, job_id: str | None) -> Held | None:
         return self._do(lambda: self._jobs.claim(now, lease, job_id))
 
+    def free_job(self, now: int) -> bool:
+        return self._do(lambda: self._jobs.is_any_free(now))
+
     def keep_job(self, held: Held, job: Job, lease: int) -> Held:
         return self._do(lambda: self._jobs.keep(held, job, lease))
 
