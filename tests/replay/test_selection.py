@@ -83,6 +83,20 @@ def test_of_those_the_asked_for_alone(asked: dict[str, object], one: Archived, c
     assert (selecting(**asked).of(one) is not None) is chosen
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"Message": {"base64": "A" * 70_000}, "Info": {"Chat": ANA}},
+        {"Info": {"Chat": ANA, "IsFromMe": False}, "Message": {"base64": "A" * 70_000}},
+        {"base64": "A" * 70_000, "key": {"remoteJid": "77@lid", "remoteJidAlt": ANA}},
+    ],
+)
+@pytest.mark.parametrize(("chat", "chosen"), [("5511999999999", True), ("5511888888888", False)])
+def test_a_chat_is_found_in_events_of_any_size(data: dict[str, object], chat: str, chosen: bool) -> None:
+    one = Archived(1, event("messages.upsert", data=data), "evolution", "messages.upsert", None)
+    assert (selecting(chat=chat).of(one) is not None) is chosen
+
+
 def test_an_event_that_came_over_two_exchanges_is_sent_once_and_again_when_it_starts_over() -> None:
     made = selecting()
     assert made.of(archived(exchange="evolution")) is not None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from worker.domain.choosing.jid import addresses_meant
-from worker.domain.choosing.quick_chat import quick_chat
+from worker.domain.choosing.plan import ChatOfEvent
 from worker.domain.choosing.subscriptions import Look, Subscriptions, subscriptions
 from worker.domain.event import Event, InvalidEvent, identity, parse
 from worker.domain.past import Past
@@ -48,6 +48,7 @@ class Selection:
         self._operators = operators
         self._look = look
         self._chats = None if asked.chat is None else frozenset(addresses_meant(asked.chat))
+        self._chat_of = ChatOfEvent()
         self._known = subscriptions(())
         self._webhook: Webhook | None = None
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -88,7 +89,12 @@ class Selection:
         asked = self._asked
         if event.instance != asked.instance or (asked.events and event.kind not in asked.events):
             return False
-        return self._chats is None or quick_chat(event.fields) in self._chats
+        return self._chats is None or self._is_of_chat(event, self._chats)
+
+    def _is_of_chat(self, event: Event, chats: frozenset[str]) -> bool:
+        """Under either of its names, and however large the event is: it was asked for."""
+        chat = self._chat_of(event.fields)
+        return chat is not None and (chat.jid in chats or chat.other in chats)
 
     def _refused(self, event: Event) -> bool:
         assert self._webhook is not None

@@ -75,6 +75,24 @@ def test_a_message_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     assert quick_chat({"data": hidden}) == "5511@s.whatsapp.net"
 
 
+def test_a_large_message_of_evolution_go_has_its_chat_in_front_too() -> None:
+    told = []
+    for event in (parse(message.body) for message in load(EVOLUTION_GO)):
+        data = bytes(event.fields.get("data", b""))
+        if data.startswith(b'{"Info":{'):
+            large = data[:-1] + b',"base64":"' + b"A" * LARGE_BYTES + b'"}'
+            told.append((quick_chat({"data": large}), whole(data)))
+    assert told
+    assert all(quick == slow is not None for quick, slow in told)
+
+
+@pytest.mark.parametrize("nested", ['{"a":"}\\""}', '{"a":{"b":{}}}', '"\\"}{"', "[{}]"])
+def test_what_stands_in_info_makes_no_other_chat_of_it(nested: str) -> None:
+    large = b'{"Info":{"Meta":%b,"Chat":"1-2@g.us"},"x":"%b"}' % (nested.encode(), b"A" * LARGE_BYTES)
+    assert quick_chat({"data": large}) in ("1-2@g.us", None)
+    assert whole(large) == "1-2@g.us"
+
+
 def test_of_a_large_event_only_the_front_is_looked_at() -> None:
     filling = b'"base64":"' + b"A" * LARGE_BYTES + b'"'
     assert quick_chat({"data": b'{"key":{"remoteJid":"1-2@g.us"},' + filling + b"}"}) == "1-2@g.us"

@@ -21,6 +21,10 @@ _BEGIN = b'{"key":{'
 _PLAIN = re.compile(
     rb'{"key":{"remoteJid":"([0-9A-Za-z_+-]{1,64}@(?:%b|g[.]us))"[,}]' % re.escape(PERSON.encode())
 ).match
+_INFO = re.compile(rb'{"Info":({(?:[^{}"]|"(?:[^"\\]|\\.)*"|{(?:[^{}"]|"(?:[^"\\]|\\.)*")*})*})', re.DOTALL).match
+"""Evolution Go's messages begin so; the objects within hold no others."""
+
+_INFO_BYTES = 8192
 _HEAD_BYTES = 512
 """Longer than any `key`: it has an id and at most four addresses."""
 
@@ -49,8 +53,13 @@ def quick_chat(fields: Mapping[str, msgspec.Raw | bytes]) -> str | None:
     jid = _in_front(bytes(view[:_HEAD_BYTES]))
     if jid is not None:
         return jid
-    if len(view) > LARGE_BYTES or b"@" not in bytes(view):  # every address has one
-        return None
+    if len(view) > LARGE_BYTES:
+        info = _INFO(bytes(view[:_INFO_BYTES]))
+        return None if info is None else _read({"data": b'{"Info":%b}' % info[1]})
+    return _read(fields) if b"@" in bytes(view) else None  # every address has one
+
+
+def _read(fields: Mapping[str, msgspec.Raw | bytes]) -> str | None:
     chat = _read_all(fields)
     return None if chat is None else chat.jid
 
