@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from tests.replay.fakes import HOOK, HOUR, MS, NOW, Killed, World, delivery, job, world
 from worker.domain.past import Past
 from worker.domain.webhook import Webhook
+from worker.replay import leased
 from worker.replay.fates import Moment
-from worker.replay.jobs import Asked, Counts, Job, JobLost, JobStopped, Kind, OthersWait, State
+from worker.replay.jobs import Asked, Counts, Held, Job, JobLost, JobStopped, Kind, OthersWait, State
 from worker.replay.pace import LEAST
 from worker.replay.selection import NotNow
 from worker.webhooks.store import StoreUnavailable
@@ -240,6 +242,52 @@ async def test_one_that_lost_its_lease_does_nothing_more() -> None:
     with pytest.raises(JobLost):
         await runner.end(State.DONE, None)
     assert len(around.sent) == sent < 50
+
+
+async def test_one_whose_lease_ran_out_while_it_asked_the_history_publishes_nothing() -> None:
+    around = world(50)
+    ask = around.moments
+
+    async def slow(ids: Sequence[str]) -> Sequence[Moment]:
+        if around.job is not None and around.job.state is State.SENDING:
+            around.now += 21
+            around.lease = 1  # somebody else's
+        return await ask(ids)
+
+    around.moments = slow  # type: ignore[method-assign]
+    with pytest.raises(JobLost):
+        await around.runner(job()).run()
+    assert around.sent == []
+
+
+@pytest.mark.parametrize("slow", ["begin", "mark", "offset_at", "events"])
+async def test_the_lease_is_renewed_while_the_archive_gives_nothing(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leased, "RENEW_SECONDS", 0.001)
+    around = world(5)
+    renewals = 0
+    renewed = asyncio.Event()
+    keep, real = around.keep_job, getattr(around.archive, slow)
+
+    async def counted(held: Held, one: Job, lease: int) -> Held:
+        nonlocal renewals
+        renewals += one == held.job
+        if renewals > 2:
+            renewed.set()
+        return await keep(held, one, lease)
+
+    async def waits(*given: object) -> object:
+        await renewed.wait()
+        return await real(*given)
+
+    async def waits_first(*given: object) -> AsyncIterator[object]:
+        await renewed.wait()
+        async for each in real(*given):
+            yield each
+
+    around.keep_job = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(around.archive, slow, waits_first if slow == "events" else waits)
+    async with asyncio.timeout(10):
+        assert (await around.runner(job()).run()).sent == 5
 
 
 @pytest.mark.parametrize(

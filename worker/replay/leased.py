@@ -1,11 +1,14 @@
 """A job in the hands of this process as long as its lease is renewed; after that another process goes on with it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from worker.basics.clock import Clocks
+from worker.basics.tasks import end
 from worker.replay.jobs import Held, Job, JobStore, OthersWait, State
 
 LEASE_SECONDS = 20.0
@@ -13,8 +16,13 @@ LEASE_SECONDS = 20.0
 RENEW_SECONDS = 5.0
 """Between two looks at what was taken, and at whether the job is to stop."""
 
+MARGIN_SECONDS = 12.0
+"""Of the lease, that must be left to publish: confirms take time, and clocks differ."""
+
 TURN_SECONDS = 10.0
 """After which a job that sends lets another one go on that is free."""
+
+T = TypeVar("T")
 
 
 class LeasedJob:
@@ -38,6 +46,7 @@ class LeasedJob:
         self._now, self._monotonic = clocks
         self._reload = reload
         self._kept = float("-inf")
+        self._keeping = asyncio.Lock()
         self._takes_turns = takes_turns
         self._turn = self._monotonic()
 
@@ -51,14 +60,36 @@ class LeasedJob:
 
     async def keep(self, job: Job) -> None:
         """This is how far it is; the lease begins anew."""
-        self._held = await self._jobs.keep_job(self._held, job, self.ms() + int(LEASE_SECONDS * 1000))
-        self._kept = self._monotonic()
+        async with self._keeping:
+            self._held = await self._jobs.keep_job(self._held, job, self.ms() + int(LEASE_SECONDS * 1000))
+            self._kept = self._monotonic()
 
     async def renewed(self) -> None:
         """Keeps it as it is, when that was done too long ago."""
         if self._monotonic() - self._kept > RENEW_SECONDS:
             await self._reload()
             await self.keep(self.job)
+
+    async def sure(self) -> None:
+        """Returns when the job is this process's, and stays so for MARGIN_SECONDS."""
+        if self._monotonic() - self._kept > LEASE_SECONDS - MARGIN_SECONDS:
+            await self.keep(self.job)
+
+    async def beside(self, working: Awaitable[T]) -> T:
+        """What comes of it; the lease is renewed meanwhile. Raises what it raises."""
+        task = asyncio.ensure_future(working)
+        try:
+            while not (await asyncio.wait((task,), timeout=RENEW_SECONDS))[0]:
+                await self.keep(self.job)
+            return task.result()
+        finally:
+            await end(task)
+
+    async def beside_each(self, steps: AsyncGenerator[T]) -> AsyncGenerator[T]:
+        """As `beside`, of each step."""
+        async with aclosing(steps):
+            while (step := await self.beside(anext(steps, None))) is not None:
+                yield step
 
     async def rest(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))

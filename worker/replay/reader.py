@@ -1,6 +1,6 @@
 """Reads the range of a job from the archive, a batch of candidates at a time, and sees what was lost in front of it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from msgspec.structs import replace
@@ -39,11 +39,11 @@ class Reader:
 
     async def first(self) -> int:
         """The offset of the oldest message that is left."""
-        return await self._archive.first()
+        return await self._leased.beside(self._archive.first())
 
     async def mark(self) -> str:
         """What was archived before is in front of it."""
-        return await self._archive.mark()
+        return await self._leased.beside(self._archive.mark())
 
     def unsettled(self) -> float:
         """Seconds until all of the range can be judged; 0 or less: now."""
@@ -56,17 +56,22 @@ class Reader:
     async def edge(self, end: str) -> int | None:
         """The offset at which the range ends, or what is too young to be judged begins; None: at the mark `end`."""
         edge = min(self._leased.job.asked.until / 1000 + CHUNK_SECONDS, self._now() - SETTLE_SECONDS)
-        return await self._archive.offset_at(edge, end)
+        return await self._leased.beside(self._archive.offset_at(edge, end))
 
     def start_over(self) -> None:
         """The range is read once more: none of its events has been met yet."""
         self._selection.start_over()
 
-    async def batches(
+    def batches(
         self, offset: int, end: str, before: int | None, size: Callable[[], int]
-    ) -> AsyncIterator[tuple[list[Candidate], int]]:
+    ) -> AsyncGenerator[tuple[list[Candidate], int]]:
         """Candidates in front of the offset `before` and of the mark `end`, and the offset behind them; `size` of them,
         which may change meanwhile. Raises GapFound, and what reading and choosing raise."""
+        return self._leased.beside_each(self._batches(offset, end, before, size))
+
+    async def _batches(
+        self, offset: int, end: str, before: int | None, size: Callable[[], int]
+    ) -> AsyncGenerator[tuple[list[Candidate], int]]:
         batch: list[Candidate] = []
         looked = 0
         following = offset

@@ -66,13 +66,14 @@ class Runner:
         """Finds where the range begins, once. That the archive has no more of it is said, and stops nothing: who
         resumes a webhook was asked before."""
         job = self._job
-        begin = await archive.begin(job.asked.since / 1000)
+        begin = await self._leased.beside(archive.begin(job.asked.since / 1000))
         if job.start is None:
             gone = begin.gone(job.asked.since) if isinstance(begin, Begin) else None
             await self._leased.keep(replace(job, start=begin.offset, gone=gone))
         if not (await self._selection.reload()).ttl_seconds:
             return Times(())
-        return await Times.asked(archive, begin.end, job.asked.since, min(job.asked.until, self._leased.ms()))
+        until = min(job.asked.until, self._leased.ms())
+        return await self._leased.beside(Times.asked(archive, begin.end, job.asked.since, until))
 
     async def _count(self, reader: Reader) -> None:
         await self._leased.keep(replace(self._job, state=State.COUNTING))

@@ -90,7 +90,8 @@ class Sender:
             return []
         now = self._now()
         publishing = (_taken(self._publish(each.archived.body, self._past(each, now))) for each in chosen)
-        answers = list(zip(chosen, await asyncio.gather(*publishing), strict=True))
+        await self._leased.sure()
+        answers = list(zip(chosen, await self._leased.beside(asyncio.gather(*publishing)), strict=True))
         published = [each for each, refusal in answers if refusal is None]
         self._pace.published([each.id for each in published], self._monotonic())
         await self._outside.note([_row(each, self._leased.job, int(now * 1000), refusal) for each, refusal in answers])
