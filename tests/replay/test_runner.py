@@ -191,6 +191,18 @@ async def test_a_receiver_that_takes_nothing_lets_other_jobs_go_on_and_is_not_fl
     assert around.sent == list(range(50))
 
 
+async def test_what_was_sent_by_another_while_it_waited_for_room_is_not_sent_again() -> None:
+    around = world(50)
+    around.delivers = False
+    running = asyncio.create_task(around.runner(job()).run())
+    await turns(around, LEAST, running)
+    around.shows("Delivered", "ok", *range(LEAST + 2), at=MS + 1)  # two of them were redriven by hand
+    around.now += 2
+    around.delivers = True
+    assert (await running).sent == 50 - 2
+    assert around.sent == [*range(LEAST), *range(LEAST + 2, 50)]
+
+
 async def test_a_rate_holds_over_the_turns_of_others() -> None:
     around = world(50)
     around.others = True

@@ -36,7 +36,10 @@ class Judged:
             return Fate.DELIVERED if self._sent(candidate) else Fate.MISSING
         return self._fates.of(candidate.id, self._waits_since)
 
-    def is_to_be_sent(self, candidate: Candidate) -> bool:
+    def to_be_sent(self, batch: Sequence[Candidate]) -> list[Candidate]:
+        return [each for each in batch if self._is_to_be_sent(each)]
+
+    def _is_to_be_sent(self, candidate: Candidate) -> bool:
         if self.fate(candidate) is not Fate.MISSING or self._sent(candidate):
             return False
         return not self._job.older or self.was_skipped(candidate)

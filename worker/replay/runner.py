@@ -23,6 +23,9 @@ from worker.replay.times import Times
 COUNTED = 500
 """Events whose fate is asked for together while counting."""
 
+STALE_SECONDS = 1.0
+"""After which what history said of a batch is asked anew: somebody may have redriven some of it meanwhile."""
+
 
 class Runner:
     """Runs one job that this process holds, to its end. `share`: of a processor, beside deliveries; `takes_turns`: with
@@ -122,9 +125,10 @@ class Runner:
         assert self._job.position is not None
         async for batch, after in reader.batches(self._job.position, end, before, sender.most):
             judged = await self._judged(batch)
+            if await sender.room(len(judged.to_be_sent(batch))) > STALE_SECONDS:
+                judged = await self._judged(batch)
             met = sum(judged.was_skipped(each) for each in batch)
-            chosen = [each for each in batch if judged.is_to_be_sent(each)]
-            sent = await sender.send(chosen, judged)
+            sent = await sender.send(judged.to_be_sent(batch), judged)
             job, ahead = self._job, sender.ahead()
             done = replace(job, position=after, sent=job.sent + sent, skipped=job.skipped + met, ahead=ahead)
             await self._leased.keep(done)

@@ -57,20 +57,22 @@ class Sender:
         await self._leased.give_way(self._pace.rest(self._monotonic()))
 
     async def send(self, chosen: Sequence[Candidate], judged: Judged) -> int:
-        """Waits for room, publishes them and writes their rows; how many RabbitMQ has taken. Raises PublishFailed,
-        StoreUnavailable, JobLost, JobStopped, OthersWait and what a broken connection raises."""
-        await self._room(len(chosen))
+        """Publishes them and writes their rows; how many RabbitMQ has taken. Raises PublishFailed, StoreUnavailable,
+        JobLost, JobStopped and what a broken connection raises."""
         published = await self._published(chosen)
         self._tries |= {each.id: judged.tries(each) for each in published}
         return len(published)
 
-    async def _room(self, count: int) -> None:
-        """Waits until so many more may be published."""
-        while (seconds := self._pace.wait(self._monotonic(), count)) > 0:
+    async def room(self, count: int) -> float:
+        """Waits until so many more may be published; for how many seconds. Raises StoreUnavailable, JobLost, JobStopped,
+        OthersWait."""
+        began = self._monotonic()
+        while count and (seconds := self._pace.wait(self._monotonic(), count)) > 0:
             if seconds == float("inf"):
                 await self._ask_what_was_taken()
             await self._leased.rest(min(seconds, LOOK_SECONDS))
             await self.give_way()
+        return self._monotonic() - began
 
     async def _ask_what_was_taken(self) -> None:
         ahead = self._pace.ahead
