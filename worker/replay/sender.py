@@ -64,8 +64,10 @@ class Sender:
         return len(published)
 
     async def room(self, count: int) -> float:
-        """Waits until so many more may be published; for how many seconds. Raises StoreUnavailable, JobLost, JobStopped,
-        OthersWait."""
+        """Waits until so many more may be published; for how many seconds.
+
+        Raises StoreUnavailable, JobLost, JobStopped, OthersWait.
+        """
         began = self._monotonic()
         while count and (seconds := self._pace.wait(self._monotonic(), count)) > 0:
             if seconds == float("inf"):
