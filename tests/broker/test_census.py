@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractConnection
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.waiting import Facts
+from worker.basics.tasks import end
 from worker.broker import census as module
 from worker.broker.census import Census, Depths
 from worker.broker.connection import close, connect
@@ -58,8 +59,7 @@ async def world(amqp: Amqp, names: Names, monkeypatch: pytest.MonkeyPatch) -> As
     world = World(queues)
     watching = asyncio.create_task(world.census.watch())
     yield world
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    await end(watching)
 
 
 async def test_what_waits_is_counted_and_the_rate_is_shared_with_at_least_oneself(
