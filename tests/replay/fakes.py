@@ -120,7 +120,7 @@ class World:
     async def note(self, rows: Sequence[Row]) -> None:
         if self.away is not None:
             raise self.away
-        self.rows += [Moment(row.id, row.at, row.outcome, row.reason) for row in rows]
+        self.rows += [Moment(row.id, row.at, row.outcome, row.reason, row.attempt, row.error) for row in rows]
 
     async def skipped(self, instance: str, webhook: str, reasons: Sequence[str], since: int) -> int:
         return len({row.id for row in self.rows if row.reason in reasons and row.at >= since})

@@ -27,8 +27,8 @@ MS = int(NOW * 1000)
 # Fates
 
 
-def moment(at: int, outcome: str, reason: str = "", delivery: str = "a") -> Moment:
-    return Moment(delivery, at, outcome, reason)
+def moment(at: int, outcome: str, reason: str = "", delivery: str = "a", attempt: int = 0) -> Moment:
+    return Moment(delivery, at, outcome, reason, attempt)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,29 @@ def moment(at: int, outcome: str, reason: str = "", delivery: str = "a") -> Mome
 def test_a_deliverys_fate_is_its_last_row_and_any_success(moments: list[Moment], fate: Fate) -> None:
     assert Fates(moments).of("a", waits_since=10) is fate
     assert Fates(reversed(moments)).of("a", waits_since=10) is fate, "rows come in any order"
+
+
+@pytest.mark.parametrize(
+    ("moments", "fate"),
+    [
+        ([moment(20, "DeadLettered", "rejected", attempt=8), moment(3000, "Retried", "5xx", attempt=7)], Fate.MISSING),
+        ([moment(20, "Skipped", "stale", attempt=1), moment(3000, "Parked", "circuit_open")], Fate.OVER),
+        ([moment(20, "DeadLettered", "x", attempt=8), moment(20_000, "Retried", "5xx", attempt=1)], Fate.WAITS),
+        ([moment(20, "DeadLettered", "x", attempt=8), moment(3000, "Parked", "replayed")], Fate.WAITS),
+        (
+            [
+                moment(20, "DeadLettered", "x", attempt=8),
+                moment(30, "Parked", "replayed"),
+                moment(3000, "Retried", "5xx", attempt=1),
+            ],
+            Fate.WAITS,
+        ),
+    ],
+)
+def test_an_end_that_a_slow_clock_dates_before_the_attempt_before_it_is_the_end(
+    moments: list[Moment], fate: Fate
+) -> None:
+    assert Fates(moments).of("a", waits_since=10) is fate
 
 
 REASON_WORDS = sorted({"replayed", *(reason.value for reasons in REASONS.values() for reason in reasons)})

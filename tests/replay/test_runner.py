@@ -65,6 +65,14 @@ async def test_all_of_it_means_also_what_was_delivered_but_nothing_twice() -> No
     assert len(around.sent) == 8, "the same job, begun once more"
 
 
+async def test_all_of_it_means_also_what_was_delivered_just_now_by_whatever_clock() -> None:
+    around = world(8)
+    around.shows("Delivered", "ok", *range(8), at=MS + 2000)
+    around.shows("Parked", "replayed", 3, at=MS + 1000)  # by another replay
+    ended = await around.runner(job(everything=True)).run()
+    assert (ended.sent, around.sent) == (8, list(range(8)))
+
+
 async def test_batches_grow_with_what_is_taken() -> None:
     around = world(200)
     kept = []

@@ -11,13 +11,25 @@ _WAITS = frozenset({Retried.__name__, Parked.__name__})
 _BY_CHOICE = frozenset({SkipReason.STALE.value, SkipReason.SUPERSEDED.value, SkipReason.DUPLICATE.value})
 
 
+CLOCKS_MS = 10_000
+"""By which two replicas' clocks may differ: so close rows are ordered by the attempt that they tell of."""
+
+
 class Moment(NamedTuple):
-    """A row of the history: `at` is Unix milliseconds."""
+    """A row of the history: `at` is Unix milliseconds, `attempt` its number. `by`: what a REPLAYED row says, see
+    published_by."""
 
     id: str
     at: int
     outcome: str
     reason: str
+    attempt: int = 0
+    by: str | None = None
+
+
+def published_by(job: str) -> str:
+    """What the row of an event says that this job has published."""
+    return f"published again by {job}"
 
 
 class Rows(Protocol):
@@ -54,7 +66,7 @@ class Fates:
             return Fate.MISSING
         if any(moment.outcome == Delivered.__name__ for moment in moments):
             return Fate.DELIVERED
-        last = moments[-1]
+        last = _last(moments)
         if last.outcome in _WAITS and last.at >= waits_since:
             return Fate.WAITS
         if last.outcome == Skipped.__name__ and last.reason in _BY_CHOICE:
@@ -62,11 +74,17 @@ class Fates:
         return Fate.MISSING
 
     def sent_since(self, delivery_id: str, since: int) -> bool:
-        """Whether it was published or delivered since then: by the job that asks, or beside it."""
+        """Whether it was published or delivered since then: by the job that asks, or beside it. By replicas'
+        clocks."""
         return any(
             moment.at >= since and (moment.outcome == Delivered.__name__ or moment.reason == REPLAYED)
             for moment in self._of.get(delivery_id, ())
         )
+
+    def sent_by(self, delivery_id: str, job: str) -> bool:
+        """Whether this job has published it."""
+        named = published_by(job)
+        return any(moment.by == named for moment in self._of.get(delivery_id, ()))
 
     def skipped_since(self, delivery_id: str, reasons: Iterable[str], since: int) -> bool:
         wanted = frozenset(reasons)
@@ -89,3 +107,22 @@ class Fates:
 
 
 _ENDS_OR_TRIES = frozenset({Delivered.__name__, Skipped.__name__, DeadLettered.__name__, Retried.__name__})
+
+
+def _last(moments: Sequence[Moment]) -> Moment:
+    """In order of time, but for an end that a slower clock dates before the attempt, or the wait, which it ended.
+
+    Not across a replay: with it a delivery begins anew.
+    """
+    last = moments[-1]
+    if last.outcome not in _WAITS:
+        return last
+    for earlier in reversed(moments):
+        if earlier.reason == REPLAYED or earlier.at < last.at - CLOCKS_MS:
+            break
+        if earlier.outcome in _ENDS and earlier.attempt > last.attempt:
+            return earlier
+    return last
+
+
+_ENDS = frozenset({Skipped.__name__, DeadLettered.__name__})

@@ -52,4 +52,7 @@ class Judged:
         return self._fates.tries(candidate.id)
 
     def _sent(self, candidate: Candidate) -> bool:
-        return self._fates.sent_since(candidate.id, self._job.created_at)
+        """With `everything` by the job itself: what was delivered just before it was asked for is to come again."""
+        if self._fates.sent_by(candidate.id, self._job.id):
+            return True
+        return not self._job.asked.everything and self._fates.sent_since(candidate.id, self._job.created_at)

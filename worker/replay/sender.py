@@ -8,7 +8,7 @@ from worker.domain.choosing.quick_chat import quick_chat
 from worker.domain.history import REPLAYED, Row
 from worker.domain.outcome import DeadLettered, DeadReason, Parked
 from worker.domain.past import Past
-from worker.replay.fates import Fates
+from worker.replay.fates import Fates, published_by
 from worker.replay.jobs import Ahead, Job
 from worker.replay.judged import Judged
 from worker.replay.leased import LeasedJob
@@ -125,7 +125,7 @@ async def _taken(publishing: Awaitable[object]) -> TooLarge | None:
 def _row(candidate: Candidate, job: Job, now: int, refusal: TooLarge | None) -> Row:
     """What the history shows of the asking: until the next row it is on its way, unless the broker refused it."""
     event = candidate.event
-    why = f"published again by {job.id}"
+    why = published_by(job.id)
     if refusal is not None:
         why = f"not published again by {job.id}: {refusal}; raise it, then replay once more"
     return Row(

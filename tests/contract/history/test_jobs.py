@@ -8,8 +8,9 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
-from tests.contract.history.conftest import NOON, NewHistory
+from tests.contract.history.conftest import DELIVERED, FAILED, NOON, NewHistory, batch
 from worker.history.store import HistoryStore
+from worker.replay.fates import Moment, published_by
 from worker.replay.jobs import Asked, CannotReplay, Counts, Job, JobLost, JobStopped, Kind, State
 from worker.stores.history.kinds import DAY_MS
 from worker.stores.history.store import Store
@@ -214,3 +215,14 @@ async def test_those_that_have_ended_go_when_the_history_of_their_time_goes(stor
     await store.keep_job(held, replace(held.job, state=State.DONE, ended_at=NOON), NOON)
     await store.tidy(NOON)
     assert [one.id for one in await store.jobs(None, 10)] == ["replay_3", "replay_2"]
+
+
+async def test_the_rows_of_deliveries_tell_their_attempt_and_which_replay_published_them(store: Store) -> None:
+    replayed = DELIVERED._replace(
+        at=NOON + 1, outcome="Parked", reason="replayed", attempt=0, error=published_by("replay_1")
+    )
+    await store.write([batch(FAILED._replace(attempt=7), replayed, DELIVERED._replace(id="msg_2"))])
+    assert await store.moments(["msg_1", "msg_3"]) == [
+        Moment("msg_1", NOON, "Retried", "5xx", 7),
+        Moment("msg_1", NOON + 1, "Parked", "replayed", 0, "published again by replay_1"),
+    ]

@@ -6,10 +6,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, TextClause, func, select, text
+from sqlalchemy import ColumnElement, Select, Table, TextClause, case, func, select, text
 
 from worker.domain.choosing.jid import addresses_meant
-from worker.domain.history import Row
+from worker.domain.history import REPLAYED, Row
 from worker.domain.notices.receivers import OPERATOR
 from worker.domain.outcome import Skipped
 from worker.history.store import Cursor, Kept, Question
@@ -48,8 +48,9 @@ def kept(columns: Sequence[Any]) -> Kept:
 
 
 def moments(history: Table, ids: Sequence[str]) -> Select[Any]:
-    """What happened to these deliveries, in order of time."""
-    columns = (history.c.id, history.c.at, history.c.outcome, history.c.reason)
+    """What happened to these deliveries, in order of time, as Moments."""
+    by = case((history.c.reason == REPLAYED, history.c.error), else_=None)
+    columns = (history.c.id, history.c.at, history.c.outcome, history.c.reason, history.c.attempt, by)
     return select(*columns).where(history.c.id.in_(ids)).order_by(history.c.at, history.c.number)
 
 
