@@ -265,5 +265,5 @@ async def test_a_delivery_is_shown_and_sent_again_from_the_archive(archived: Arc
     again = (await flow.receiver.wait_for(2))[1]
     assert (again.header("webhook-id"), again.header("webhook-replay")) == (delivery, "true")
     assert again.json()["data"] == first.json()["data"]
-    assert "(ARCHIVE)" in await commands.run("history", "show", delivery, "--body", code=1, ARCHIVE="false")
+    assert "ARCHIVE is false" in await commands.run("history", "show", delivery, "--body", code=1, ARCHIVE="false")
     await api.refusal("GET", "/history/msg_unknown/body", status=404)
