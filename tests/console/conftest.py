@@ -28,6 +28,7 @@ from worker.domain.history import Batch, Row
 from worker.history.asking import Asking
 from worker.history.store import HistoryStore
 from worker.stores.history.store import history_store
+from worker.webhooks.changing import leave
 
 __all__ = ["migrated", "store"]
 
@@ -169,7 +170,7 @@ class Console(Told):
         parts = Parts(
             store=self.store,
             elsewhere=self.elsewhere,
-            saving=Saving(self.store, _refused, self.changed),
+            saving=Saving(self.store, _refused, self.changed, enabling=leave),
             changed=self.changed,
             send_test=self.send_test,
             explain=lambda content, webhooks, _: explain(content, webhooks, None, self.now),

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.conftest import NewStore
 from worker.domain.webhook import Endpoint, Webhook
 from worker.webhooks import changing
-from worker.webhooks.changing import change
+from worker.webhooks.changing import change, leave
 from worker.webhooks.store import StoreUnavailable, WritableStore, Written
 
 ACME = Webhook("acme", "https://h.example/x")
@@ -57,7 +57,7 @@ async def test_what_others_changed_meanwhile_is_kept(store: WritableStore, new_s
             await other.disable(existing, "the receiver answered 410")
         return replace(existing, url="https://new.example/")
 
-    changed = await change(store, Endpoint("acme", "default"), make)
+    changed = await change(store, Endpoint("acme", "default"), make, leave)
     gone = {"enabled": False, "disabled_reason": "the receiver answered 410"}
     wanted = replace(ACME, url="https://new.example/", secrets=("whsec_of_another",), **gone)
     assert changed is not None
@@ -78,12 +78,13 @@ async def test_one_that_is_overtaken_all_the_time_gives_up_in_words(
         return ACME
 
     with pytest.raises(StoreUnavailable, match=r"webhook 'default' of 'acme' is changed by others all the time"):
-        await change(store, Endpoint("acme", "default"), make)
+        await change(store, Endpoint("acme", "default"), make, leave)
 
 
 WRITER = """
 import asyncio, sys
-from worker.webhooks.commands import SetArguments, set_webhook
+from tests.support.webhook_commands import set_webhook
+from worker.webhooks.commands import SetArguments
 from worker.stores.own.store import SqlStore
 
 async def main(uri, field):

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.contract.conftest import Clock
+from tests.support.webhook_commands import set_webhook
 from worker.domain.webhook import Webhook
 from worker.settings.settings import SettingsError, load
 from worker.stores.own.sealing import MARK, Sealer, Unreadable
 from worker.stores.own.store import SqlStore
-from worker.webhooks.commands import SetArguments, set_webhook
+from worker.webhooks.commands import SetArguments
 from worker.webhooks.store import RowDamaged, RowSealed
 
 OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (251, 2))

@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.support.tls import Authority
+from tests.support.webhook_commands import set_webhook
 from worker.basics.masking import MASK
 from worker.domain.webhook import Tls, Webhook
 from worker.stores.own.sealing import MARK, Sealer
 from worker.stores.own.store import SqlStore
-from worker.webhooks.commands import SetArguments, get_webhooks, set_webhook
+from worker.webhooks.commands import SetArguments, get_webhooks
 from worker.webhooks.fields import InvalidWebhook, webhook_from
 from worker.webhooks.transfer import Candidate, plan
 

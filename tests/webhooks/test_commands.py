@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.webhook_commands import set_webhook
 from worker.basics.masking import without_credentials
 from worker.domain.request import secret_key
 from worker.domain.webhook import RateLimit, Webhook
@@ -18,7 +19,6 @@ from worker.webhooks.commands import (
     delete_webhooks,
     get_webhooks,
     list_webhooks,
-    set_webhook,
 )
 from worker.webhooks.fields import InvalidWebhook
 from worker.webhooks.shown import choices_line, table

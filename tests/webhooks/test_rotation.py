@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.contract.conftest import Clock
+from tests.support.webhook_commands import set_webhook
 from worker.domain.request import secret_key, signature
 from worker.domain.webhook import Webhook
 from worker.stores.own.store import SqlStore
-from worker.webhooks.commands import SetArguments, set_webhook
+from worker.webhooks.commands import SetArguments
 from worker.webhooks.fields import InvalidWebhook, fields_of, webhook_from
 from worker.webhooks.rotation import rotate_secret, with_new_secret
 from worker.webhooks.shown import shown

@@ -11,13 +11,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.contract.conftest import Clock
+from tests.support.webhook_commands import carry_out, set_webhook
 from worker.domain.webhook import Endpoint, RateLimit, Webhook
 from worker.stores.evolution.http import fetch
 from worker.stores.own.store import SqlStore
-from worker.webhooks.commands import SetArguments, set_webhook
+from worker.webhooks.commands import SetArguments
 from worker.webhooks.fields import InvalidWebhook
 from worker.webhooks.store import StoreUnavailable
-from worker.webhooks.transfer import Candidate, carry_out, everything, plan, whole
+from worker.webhooks.transfer import Candidate, everything, plan, whole
 
 URL = "https://h.example/x"
 SECRET = "whsec_" + "A" * 43 + "="

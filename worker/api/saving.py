@@ -14,7 +14,7 @@ from worker.api.ports import Changed, RefuseUrl
 from worker.basics.clock import Clock
 from worker.domain.target import plain_url
 from worker.domain.webhook import Endpoint, Webhook
-from worker.webhooks.changing import Enabling, change, find, leave
+from worker.webhooks.changing import Enabling, change, find
 from worker.webhooks.declaration import CONTENT, FIELDS, Field, Kept
 from worker.webhooks.fields import (
     GENERATE,
@@ -55,8 +55,8 @@ class Saving:
         changed: Changed,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         now: Clock = time.time,
-        enabling: Enabling = leave,
         *,
+        enabling: Enabling,
         orders: bool = False,
     ) -> None:
         self._store = store

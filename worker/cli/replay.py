@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from worker.process.replaying import Replayer
     from worker.process.replays import Replays
     from worker.replay.jobs import Asked, Job
+    from worker.webhooks.changing import Enabling
     from worker.webhooks.store import WritableStore
 
 LOOK_SECONDS = 0.5
@@ -182,3 +183,15 @@ async def opened_replays(settings: Settings, store: "WritableStore") -> "AsyncIt
         yield replays
     finally:
         await replays.close()
+
+
+@asynccontextmanager
+async def heard_when_enabled(settings: Settings, store: "WritableStore") -> "AsyncIterator[Enabling]":
+    """For commands that may enable a webhook. Without DISABLED_WEBHOOK=replay no history is opened for that."""
+    from worker.webhooks.changing import leave  # noqa: PLC0415
+
+    if settings.disabled_webhook != "replay":
+        yield leave
+        return
+    async with opened_replays(settings, store) as replays:
+        yield replays.enabling

@@ -22,7 +22,7 @@ from worker.ordered.rules import Rules
 from worker.ordered.switching import Switching
 from worker.settings.settings import Settings
 from worker.telemetry.metrics import Metrics
-from worker.webhooks.changing import change
+from worker.webhooks.changing import change, leave
 from worker.webhooks.store import StoreUnavailable, WritableStore
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ class Finisher:
         if self._store is None:
             return
         try:
-            changed = await change(self._store, endpoint, made)
+            changed = await change(self._store, endpoint, made, leave)
         except StoreUnavailable as error:
             raise ConfigUnavailable(str(error)) from None
         if changed is not None:

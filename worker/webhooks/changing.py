@@ -30,7 +30,7 @@ class Changed:
     written: Written
 
 
-async def change(store: WritableStore, endpoint: Endpoint, make: Make, enabling: Enabling = leave) -> Changed | None:
+async def change(store: WritableStore, endpoint: Endpoint, make: Make, enabling: Enabling) -> Changed | None:
     """Changes one webhook, again if another writer was faster. None: `make` left it as it is.
 
     So no two writers undo each other's fields, on whatever replica. A webhook that stays disabled keeps the reason. A

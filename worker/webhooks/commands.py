@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from worker.basics.clock import Clock
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
-from worker.webhooks.changing import Enabling, change, leave
+from worker.webhooks.changing import Enabling, change
 from worker.webhooks.declaration import CONTENT
 from worker.webhooks.fields import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, set_from, warnings
 from worker.webhooks.kind import ProblemsWithin
@@ -49,8 +49,8 @@ async def set_webhook(
     arguments: SetArguments,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     now: Clock = time.time,
-    enabling: Enabling = leave,
     *,
+    enabling: Enabling,
     orders: bool = False,
 ) -> SetResult:
     """Creates or changes one webhook. `orders`: whether the workers deliver in order (ORDER).

@@ -4,7 +4,7 @@ but with an `order`: then its events wait in their siding."""
 from dataclasses import replace
 
 from worker.domain.webhook import UNORDERED, Endpoint, Webhook
-from worker.webhooks.changing import Changed, Make, change
+from worker.webhooks.changing import Changed, Make, change, leave
 from worker.webhooks.store import WritableStore
 
 
@@ -54,7 +54,7 @@ def paused_since(webhook: Webhook | None) -> int:
 
 
 async def _changed(store: WritableStore, endpoint: Endpoint, made: Make) -> Changed:
-    changed = await change(store, endpoint, made)
+    changed = await change(store, endpoint, made, leave)
     assert changed is not None  # `made` always makes one
     return changed
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from worker.basics.moments import iso
 from worker.domain.webhook import Endpoint, Webhook
-from worker.webhooks.changing import change
+from worker.webhooks.changing import change, leave
 from worker.webhooks.fields import new_secret
 from worker.webhooks.store import WritableStore
 
@@ -34,7 +34,7 @@ async def rotate_secret(
     async def rotated(existing: Webhook | None) -> Webhook | None:
         return with_new_secret(existing, secret, expire_old, now) if existing else None
 
-    changed = await change(store, Endpoint(instance, webhook_id), rotated)
+    changed = await change(store, Endpoint(instance, webhook_id), rotated, leave)
     if changed is None:
         return None
     until = changed.webhook.old_secret_until

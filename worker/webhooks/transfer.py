@@ -96,8 +96,8 @@ async def carry_out(
     store: WritableStore,
     planned: Plan,
     now: Clock = time.time,
-    enabling: changing.Enabling = changing.leave,
     *,
+    enabling: changing.Enabling,
     orders: bool = False,
 ) -> list[tuple[str, int]]:
     """Writes what was planned; each instance with its new revision. Raises StoreUnavailable; it can be repeated.

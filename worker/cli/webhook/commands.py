@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker.cli.common import DONE, WRONG, Subparsers, add_command, complain, count, say, say_json
 from worker.cli.history import health_of
+from worker.cli.replay import heard_when_enabled
 from worker.cli.store import announce, opened_store
 from worker.cli.webhook import explain, pause, secrets, test, transfer
 from worker.domain.webhook import DEFAULT_ID
@@ -74,8 +75,8 @@ async def _set(options: argparse.Namespace, settings: Settings) -> int:
         return WRONG
     arguments = SetArguments(options.instance, options.id, **typed)
     try:
-        async with opened_store(settings) as store:
-            result = await set_webhook(store, arguments, orders=settings.order)
+        async with opened_store(settings) as store, heard_when_enabled(settings, store) as enabling:
+            result = await set_webhook(store, arguments, enabling=enabling, orders=settings.order)
     except InvalidWebhook as error:
         for problem in error.problems:
             complain(str(problem))

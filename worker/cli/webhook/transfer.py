@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.cli.common import DONE, FAILED, Subparsers, add_command, complain, output, say, say_json
+from worker.cli.replay import heard_when_enabled
 from worker.cli.store import announce, opened_store
 from worker.settings.settings import Settings
 
@@ -43,9 +44,11 @@ async def _import(options: argparse.Namespace, settings: Settings) -> int:
         candidates, unreadable = await _candidates(options, settings)
     except ValueError as error:
         return complain(f"{options.kind}: {error}")
-    async with opened_store(settings) as store:
+    async with opened_store(settings) as store, heard_when_enabled(settings, store) as enabling:
         plan = await transfer.plan(store, candidates, orders=settings.order)
-        written = await transfer.carry_out(store, plan, orders=settings.order) if options.apply else []
+        written = (
+            await transfer.carry_out(store, plan, enabling=enabling, orders=settings.order) if options.apply else []
+        )
     _report(options, plan)
     if written:
         await announce(settings, *written)
