@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replace_past
 
 from tests.delivery.conftest import MakeRig, Rig, calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
-from worker.broker.past_headers import headers_of
+from worker.broker.past_headers import headers_of, past_in
 from worker.domain.event import identity
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.past import Past
@@ -64,6 +65,32 @@ async def test_an_instance_that_is_not_cached_is_asked_for_and_a_large_body_is_r
     found.pipeline.take(message)
     await found.pipeline.drain(5)
     assert (message.ends, found.recorder.outcomes) == (["ack"], ["Delivered ok"])
+
+
+# Paused
+
+
+@pytest.mark.parametrize("redriven", [False, True])
+async def test_what_was_parked_before_its_fan_out_is_parked_for_a_webhook_that_is_paused_by_now(
+    rig: MakeRig, redriven: bool
+) -> None:
+    """The archive may have lost it, so a resume could not bring it back."""
+    found = rig(replace(ACME, paused_at=1), AUDIT)
+    past = Past(identity(event(), None), found.clock.now, "evolution_exchange", "messages.upsert").parked()
+    if redriven:
+        past = replace_past(past, parkings=0, log=("2026-11-28T08:00:00Z redriven",))
+    message = FakeMessage(event(), headers_of(past), exchange="", routing_key="webhooks.retries")
+    await found.take(message)
+    assert sorted(found.recorder.outcomes) == ["Delivered ok", "Parked paused"]
+    kept = [past_in(published.headers) for published in found.publisher.published]
+    assert [one.webhook_id for one in kept if one is not None] == ["default"]
+    assert (found.posted, message.ends) == (["http://h/audit"], ["ack"])
+
+
+async def test_what_comes_for_the_first_time_is_skipped_while_paused(rig: MakeRig) -> None:
+    found = rig(replace(ACME, paused_at=1))
+    await found.take(FakeMessage(event()))
+    assert (found.recorder.outcomes, found.publisher.published) == (["Skipped paused"], [])
 
 
 # Skipped

@@ -236,7 +236,7 @@ class Pipeline:
     ) -> None:
         policy, past = self._policy, deliveries.past
         routed = route(event, past, webhook, neighbours, dead_when_disabled=policy.dead_when_disabled)
-        if past.webhook_id is not None and policy.holds(webhook):
+        if (webhook.paused_at is not None or not webhook.enabled) and past.returned and policy.holds(webhook):
             held = policy.held(self._now() - past.set_out)
             self._settler.without_delivery(deliveries, held, event, webhook.id)
         elif isinstance(routed, Delivery):

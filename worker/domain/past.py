@@ -41,6 +41,11 @@ class Past(msgspec.Struct, frozen=True):
         return self.first_seen if self.replayed is None else self.replayed
 
     @property
+    def returned(self) -> bool:
+        """Whether it was tried, parked or redriven before, even as a whole event: the archive may have lost it."""
+        return self.webhook_id is not None or self.parkings > 0 or bool(self.log)
+
+    @property
     def asked_for(self) -> bool:
         """Whether somebody asked for it although it had ended: nothing newer takes its place."""
         return self.replayed is not None or self.redriven

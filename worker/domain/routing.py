@@ -66,7 +66,7 @@ def route(
         return Skipped(SkipReason.DISABLED)
     if not webhook.wants(event.kind, event.categories):
         return Skipped(SkipReason.EVENT_NOT_ENABLED)
-    if webhook.paused_at is not None and past.webhook_id is None:
+    if webhook.paused_at is not None and not past.returned:
         return Skipped(SkipReason.PAUSED)  # the archive has it; what comes from `retries` it may have lost by now
     try:
         target = target_of(webhook.url, event.kind) if webhook.by_events else target_of(webhook.url)
