@@ -13,6 +13,7 @@ from worker.api.ports import BodyGone
 from worker.domain.webhook import Endpoint, Webhook
 from worker.history.store import HistoryStore
 from worker.replay.jobs import Asked, CannotReplay, Counts, Job, State
+from worker.replay.resumed import Resumed
 from worker.stores.own.store import SqlStore
 from worker.webhooks import pausing
 
@@ -28,6 +29,7 @@ class Kept:
     owners: list[str | None] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     refuses: str | None = None
+    lost: str | None = None
 
     async def ask(self, asked: Asked, owner: str | None) -> Job:
         if self.refuses:
@@ -52,12 +54,14 @@ class Kept:
     async def pause(self, endpoint: Endpoint) -> Any:
         return await pausing.pause(self.store, endpoint, NOW_MS)
 
-    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Job:
+    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Resumed:
         if self.refuses and not accept_gap:
             raise CannotReplay(self.refuses)
         await pausing.resume(self.store, endpoint)
         self.refuses = None
-        return await self.ask(Asked(endpoint.instance, endpoint.webhook_id, 0, NOW_MS), None)
+        if self.lost:
+            return Resumed(None, self.lost)
+        return Resumed(await self.ask(Asked(endpoint.instance, endpoint.webhook_id, 0, NOW_MS), None))
 
     async def enabling(self, webhook: Webhook) -> None: ...
 
@@ -161,6 +165,13 @@ async def test_a_webhook_is_paused_and_resumed_and_a_gap_is_told_first(scene: Sc
     (webhook,) = await store.load("acme")
     assert webhook.paused_at is None
     assert (await scene.visitor.post("/webhook/pause?instance=nobody&id=default")).status == 404
+
+
+async def test_a_resume_from_which_nothing_comes_says_so(scene: Scene, store: SqlStore) -> None:
+    await store.put(Webhook("acme", "https://h.example/", paused_at=NOW_MS))
+    scene.replays.lost = "ARCHIVE is false"
+    seen = await scene.visitor.post("/webhook/resume?instance=acme&id=default", {"accept_gap": "on"})
+    assert (seen.url.path, "was not kept and is not sent" in seen.words) == ("/console/webhook", True)
 
 
 async def test_a_body_is_shown_on_request_or_said_to_be_gone(

@@ -8,6 +8,7 @@ from worker.domain.history import Row
 from worker.domain.webhook import Endpoint, Webhook
 from worker.domain.webhook_test import WebhookTest
 from worker.replay.jobs import Asked, Job
+from worker.replay.resumed import Resumed
 from worker.webhooks.changing import Changed as ChangedWebhook
 
 
@@ -46,9 +47,7 @@ class Replays(Protocol):
     async def jobs(self, owner: str | None, limit: int) -> Sequence[Job]: ...
     async def stop(self, job_id: str, owner: str | None) -> bool: ...
     async def pause(self, endpoint: Endpoint) -> ChangedWebhook: ...
-    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Job | None:
-        """None: what came meanwhile has waited in order, and nothing is replayed."""
-
+    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Resumed: ...
     async def enabling(self, webhook: Webhook) -> None:
         """The webhook is about to be enabled."""
 

@@ -89,10 +89,10 @@ class ReplayHandlers:
         if accept_gap is None:
             raise invalid([Problem("accept_gap", "must be true or false")])
         with _refusals(endpoint.instance, endpoint.webhook_id):
-            job = await self._known().resume(endpoint, accept_gap=accept_gap)
-        replay = None if job is None else shown(job)
-        answer = {"instance": endpoint.instance, "id": endpoint.webhook_id, "paused_at": None, "replay": replay}
-        return json_answer(answer, 202)
+            resumed = await self._known().resume(endpoint, accept_gap=accept_gap)
+        job = None if resumed.job is None else shown(resumed.job)
+        answer = {"instance": endpoint.instance, "id": endpoint.webhook_id, "paused_at": None, "replay": job}
+        return json_answer({**answer, "lost": resumed.lost}, 202)
 
     def _known(self) -> Replays:
         if self._replays is None:

@@ -86,15 +86,16 @@ class ReplayPages:
         """POST /console/webhook/resume: a gap is told first, and accepted with `accept_gap`."""
         endpoint, accept = _endpoint(request), "accept_gap" in await read_form(request)
         try:
-            job = await self._known().resume(endpoint, accept_gap=accept)
+            resumed = await self._known().resume(endpoint, accept_gap=accept)
         except CannotReplay as error:
             values = {"endpoint": endpoint, "why": str(error), "accepted": accept}
             return self._desk.show(request, "resume_gap.html", values, 409)
         except (AlreadySo, NoSuchWebhook) as error:
             raise web.HTTPConflict(reason=_reason(error)) from None
-        if job is None:
-            raise seen("/webhook", {"instance": endpoint.instance, "id": endpoint.webhook_id, "done": "resumed"})
-        raise seen("/replay", {"id": job.id})
+        if resumed.job is None:
+            done = "lost" if resumed.lost else "resumed"
+            raise seen("/webhook", {"instance": endpoint.instance, "id": endpoint.webhook_id, "done": done})
+        raise seen("/replay", {"id": resumed.job.id})
 
     async def _page(self, request: web.Request, given: Mapping[str, str], problems: Mapping[str, str]) -> web.Response:
         away, jobs = None, []

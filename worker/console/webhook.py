@@ -34,6 +34,7 @@ OLD_SECRET = {"86400": "24 hours", "3600": "1 hour", "604800": "7 days", "0": "n
 DONE = {
     "saved": "It is saved, and in force on every replica.",
     "resumed": "It is resumed: what waited meanwhile is sent in order.",
+    "lost": "It is resumed. What came while it was paused was not kept and is not sent.",
     "paused": "It is paused: nothing is sent to it, and what comes meanwhile can be given back when it is resumed.",
 }
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from worker.basics.moments import iso
 from worker.broker.archive.reading import Archive
 from worker.broker.connection import BROKER_ERRORS, connected, in_words
 from worker.broker.declare import queue_exists
@@ -16,6 +17,7 @@ from worker.process import wiring
 from worker.process.history_store import store_of_history
 from worker.replay.archive import ArchiveStalled, Begin
 from worker.replay.jobs import Asked, CannotReplay, Job, Kind
+from worker.replay.resumed import NothingKept, Resumed
 from worker.replay.runner import new_id
 from worker.settings.settings import Settings
 from worker.webhooks import pausing
@@ -78,32 +80,42 @@ class Replays:
         await self._report(paused(endpoint.instance, endpoint.webhook_id, now, now))
         return changed
 
-    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Job | None:
-        """None: what came meanwhile has waited in order, and nothing is replayed.
+    async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Resumed:
+        """Raises CannotReplay, also for a gap that was not accepted, NoSuchWebhook, AlreadySo, StoreReadOnly.
 
-        Raises CannotReplay, also for a gap that was not accepted, NoSuchWebhook, AlreadySo, StoreReadOnly. The job is
-        made first: a process that dies in between leaves a paused webhook, and no gap.
+        The job is made first: a process that dies in between leaves a paused webhook, and no gap. Where nothing is kept
+        any more there is no job: a pause must have a way back.
         """
         found = await find(self._webhooks, endpoint)
         since = pausing.paused_since(found.webhook if found else None)
         if pausing.keeps_events(found.webhook if found else None):
             await self._resumed(endpoint, since, _ms())
-            return None
-        await self._refuse()
-        gone = None if accept_gap else await self._gone(since)
-        if gone is not None:
+            return Resumed(None)
+        lost = await self._lost(since)
+        gone = lost or (None if accept_gap else await self._gone(since))
+        if gone is not None and not accept_gap:
             raise CannotReplay(f"{gone}; with --accept-gap (accept_gap=true) it is resumed with what is left")
-        job = await self._added(self._missed(endpoint, since))
+        job = None if lost else await self._added(self._missed(endpoint, since))
         await self._resumed(endpoint, since, None)
-        return job
+        return Resumed(job, lost)
 
     async def _resumed(self, endpoint: Endpoint, since: int, resumed_at: int | None) -> None:
         changed = await pausing.resume(self._webhooks, endpoint, resumed_at)
         await self._changed(endpoint.instance, changed.written.revision)
         await self._report(paused(endpoint.instance, endpoint.webhook_id, since, _ms(), resumed=True))
 
+    async def _lost(self, since: int) -> str | None:
+        """Why nothing of the time since then (Unix ms) can be given back, ever; None: it can. Raises CannotReplay."""
+        try:
+            await self._refuse()
+        except NothingKept as error:
+            return f"{error}. What came since {iso(since / 1000, 'seconds')} and was not sent is lost"
+        return None
+
     async def _report(self, seen: Seen) -> None:
         """For the notices: of all replicas one tells it. The webhook is paused, or resumed, all the same."""
+        if self._settings.history == "off":
+            return
         try:
             await self._store.prepare()
             await self._store.report(seen)
@@ -147,7 +159,7 @@ class Replays:
         except BROKER_ERRORS as error:
             raise CannotReplay(f"RabbitMQ cannot be asked: {settings.rabbitmq_uri.clean(in_words(error))}") from None
         if not there:
-            raise CannotReplay(f"RabbitMQ has no {name}: a worker with ARCHIVE=true makes it, on RabbitMQ with streams")
+            raise NothingKept(f"RabbitMQ has no {name}: a worker with ARCHIVE=true makes it, on RabbitMQ with streams")
 
     async def _gone(self, since: int) -> str | None:
         """What the archive has not of the time since then (Unix ms); None: all is there."""
@@ -162,11 +174,11 @@ class Replays:
 
 
 def refuse(settings: Settings) -> None:
-    """Raises CannotReplay where the settings keep no archive, or no history that says what was delivered."""
+    """Raises NothingKept where the settings keep no archive, or no history that says what was delivered."""
     if not settings.archive:
-        raise CannotReplay("ARCHIVE is false: no events are kept")
+        raise NothingKept("ARCHIVE is false: no events are kept")
     if settings.history != "all":
-        raise CannotReplay(f"HISTORY is {settings.history}: only `all` shows what was delivered, and keeps the replays")
+        raise NothingKept(f"HISTORY is {settings.history}: only `all` shows what was delivered, and keeps the replays")
 
 
 def _refuse_webhook(found: Sequence[Webhook], asked: Asked) -> None:

@@ -233,8 +233,17 @@ SCHEMAS: Json = {
     "Stopping": _object({"id": _TEXT, "stopping": _FLAG}, "id", "stopping"),
     "Paused": _object({"instance": _TEXT, "id": _TEXT, "paused_at": _TEXT}, "instance", "id", "paused_at"),
     "Resumed": _object(
-        {"instance": _TEXT, "id": _TEXT, "paused_at": {"type": "null"}, "replay": _nullable(_REPLAY)},
-        *("instance", "id", "paused_at", "replay"),
+        {
+            "instance": _TEXT,
+            "id": _TEXT,
+            "paused_at": {"type": "null"},
+            "replay": _nullable(_REPLAY),
+            "lost": {
+                "type": ["string", "null"],
+                "description": "Why nothing of that time can be sent",
+            },
+        },
+        *("instance", "id", "paused_at", "replay", "lost"),
     ),
     "Event": _object({"event": {**_TEXT, "minLength": 1}, "instance": {**_TEXT, "minLength": 1}}, "event", "instance"),
     "Explanation": _object({"webhooks": {"type": "array", "items": _EXPLAINED}}, "webhooks"),

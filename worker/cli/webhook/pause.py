@@ -55,10 +55,12 @@ async def _paused(options: argparse.Namespace, replays: "Replays", endpoint: End
 async def _resumed(options: argparse.Namespace, replays: "Replays", endpoint: Endpoint) -> int:
     from worker.replay.asking import shown  # noqa: PLC0415
 
-    job = await replays.resume(endpoint, accept_gap=options.accept_gap)
+    resumed = await replays.resume(endpoint, accept_gap=options.accept_gap)
+    job, which = resumed.job, f"{endpoint.webhook_id} of {endpoint.instance} is resumed"
     if options.json:
-        say_json(None if job is None else shown(job))
+        say_json({"lost": resumed.lost} if job is None else shown(job))
+    elif job is not None:
+        say(f"{which}; {job.id} sends what came meanwhile")
     else:
-        what = "what waited meanwhile is sent in order" if job is None else f"{job.id} sends what came meanwhile"
-        say(f"{endpoint.webhook_id} of {endpoint.instance} is resumed; {what}")
+        say(f"{which}; {resumed.lost or 'what waited meanwhile is sent in order'}")
     return DONE
