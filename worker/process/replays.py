@@ -4,7 +4,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from aio_pika.abc import AbstractConnection
+
 from worker.basics.moments import iso
+from worker.broker.archive.keeping import bind
 from worker.broker.archive.reading import Archive
 from worker.broker.connection import BROKER_ERRORS, connected, in_words
 from worker.broker.declare import queue_exists
@@ -70,10 +73,10 @@ class Replays:
         return await self._store.stop_job(job_id, owner, _ms())
 
     async def pause(self, endpoint: Endpoint) -> Changed:
-        """Raises CannotReplay, NoSuchWebhook, AlreadySo, StoreReadOnly."""
+        """Raises CannotReplay, also where no event reaches the archive, NoSuchWebhook, AlreadySo, StoreReadOnly."""
         found = await find(self._webhooks, endpoint)
         if not pausing.keeps_events(found.webhook if found else None):
-            await self._refuse()
+            await self._refuse(fills_for=endpoint.instance)
         now = _ms()
         changed = await pausing.pause(self._webhooks, endpoint, now)
         await self._changed(endpoint.instance, changed.written.revision)
@@ -149,17 +152,31 @@ class Replays:
     def _refuse_settings(self) -> None:
         refuse(self._settings)
 
-    async def _refuse(self) -> None:
-        """Raises CannotReplay also where RabbitMQ has no archive."""
+    async def _refuse(self, *, fills_for: str | None = None) -> None:
+        """Raises CannotReplay also where RabbitMQ has no archive. `fills_for`: or no exchange that
+        fills it with this instance's events."""
         refuse(self._settings)
         settings, name = self._settings, archive_name(self._settings.worker_queue_prefix)
         try:
             async with connected(settings.rabbitmq_uri, NAME) as connection:
                 there = await queue_exists(connection, name)
+                filled = not there or fills_for is None or await self._filled(connection, name, fills_for)
         except BROKER_ERRORS as error:
             raise CannotReplay(f"RabbitMQ cannot be asked: {settings.rabbitmq_uri.clean(in_words(error))}") from None
         if not there:
             raise NothingKept(f"RabbitMQ has no {name}: a worker with ARCHIVE=true makes it, on RabbitMQ with streams")
+        if not filled:
+            exchange = settings.rabbitmq_exchange_name
+            raise CannotReplay(f"no event reaches {name}: RabbitMQ has no exchange {exchange} (RABBITMQ_EXCHANGE_NAME)")
+
+    async def _filled(self, connection: AbstractConnection, name: str, instance: str) -> bool:
+        """Binds the archive as the workers do, who may not have yet.
+
+        With RABBITMQ_DECLARE=false nobody can see the operator's binding, only that there is an exchange.
+        """
+        settings = self._settings
+        exchanges = [settings.rabbitmq_exchange_name, *([instance] if settings.rabbitmq_instance_exchanges else [])]
+        return any([await bind(connection, name, each, binds=settings.rabbitmq_declare) for each in exchanges])
 
     async def _gone(self, since: int) -> str | None:
         """What the archive has not of the time since then (Unix ms); None: all is there."""

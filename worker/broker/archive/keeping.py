@@ -84,9 +84,9 @@ class ArchiveKeeper:
         elif not self._is_stream and (await stream_arguments(connection, self._queue.name))[TYPE] != STREAM:
             return f"{self._queue.name} is no stream: delete it when nobody needs it, or ARCHIVE=false"
         self._is_stream = True  # asking costs refusals, which RabbitMQ logs
-        for exchange in (self._exchange, *await self._exchanges()):
-            await _bind(connection, self._queue.name, exchange)
-        return None
+        exchanges = (self._exchange, *await self._exchanges())
+        bound = [await bind(connection, self._queue.name, exchange) for exchange in exchanges]
+        return None if any(bound) else f"there is no exchange {self._exchange} to take events from"
 
 
 async def _create(connection: AbstractConnection, queue: Queue) -> None:
@@ -115,15 +115,21 @@ async def publish_mark(channel: Channel, queue: str, mark: Mark) -> None:
     await Outbox(channel).publish(queue, b"", headers_of(mark), f"{mark.name}.{mark.at}")
 
 
-async def _bind(connection: AbstractConnection, queue: str, exchange: str) -> None:
-    """An instance whose exchange is not there yet is bound later; each on a channel that a refusal closes."""
+async def bind(connection: AbstractConnection, queue: str, exchange: str, *, binds: bool = True) -> bool:
+    """False: the exchange is not there yet, and is bound later. `binds=False` only looks for it.
+
+    Each on a channel that a refusal closes.
+    """
     channel = await open_channel(connection)
     try:
         await declare_exchange(channel, exchange, passive=True)
-        await bind_queue(channel, queue, exchange)
+        if binds:
+            await bind_queue(channel, queue, exchange)
         await channel.close()
     except aiormq.exceptions.ChannelNotFoundEntity:
         log.debug("the exchange %r is not there yet", exchange)
+        return False
+    return True
 
 
 def refusal(error: BaseException) -> str:
