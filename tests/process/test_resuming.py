@@ -1,5 +1,6 @@
 """A pause has a way back also where nothing is kept any more; what is lost is told and must be accepted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,5 +48,30 @@ async def test_a_broker_that_is_away_is_no_loss_that_can_be_accepted(tmp_path: P
     with pytest.raises(CannotReplay, match="RabbitMQ cannot be asked"):
         await found.resume(DEFAULT, accept_gap=True)
     assert await store.load("acme") == (ACME,)
+    await found.close()
+    await store.close()
+
+
+async def test_a_second_pause_hides_no_gap_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one's replay waits while the webhook is paused again, and the archive goes on losing its beginning."""
+    found, store = await replays(tmp_path, DISABLED_WEBHOOK="replay")
+    assert ACME.paused_at is not None
+    first = ACME.paused_at - 7_200_000
+    asked_about: list[int] = []
+
+    async def archived(*_: object) -> None:
+        """RabbitMQ has all that is asked for."""
+
+    async def gone(since: int) -> str:
+        asked_about.append(since)
+        return "the archive begins later"
+
+    monkeypatch.setattr(found, "_refuse", archived)
+    monkeypatch.setattr(found, "_gone", gone)
+    await found.enabling(replace(ACME, id="other", disabled_at=first - 1))
+    await found.enabling(replace(ACME, disabled_at=first))
+    with pytest.raises(CannotReplay, match="the archive begins later; with --accept-gap"):
+        await found.resume(DEFAULT, accept_gap=False)
+    assert asked_about == [first]
     await found.close()
     await store.close()

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 REACH_SECONDS = 30.0
 """Beside the caches' age, in front of a pause and behind a resume: a replica's clock, and what it has in hand."""
 
+JOBS_LOOKED_AT = 1000
+"""Of an instance, the newest: for resumes that have not ended."""
+
 NAME = "evolution-webhook-worker replay"
 
 
@@ -95,7 +98,7 @@ class Replays:
             await self._resumed(endpoint, since, _ms())
             return Resumed(None)
         lost = await self._lost(since)
-        gone = lost or (None if accept_gap else await self._gone(since))
+        gone = lost or (None if accept_gap else await self._gone(await self._missed_since(endpoint, since)))
         if gone is not None and not accept_gap:
             raise CannotReplay(f"{gone}; with --accept-gap (accept_gap=true) it is resumed with what is left")
         job = None if lost else await self._added(self._missed(endpoint, since))
@@ -106,6 +109,14 @@ class Replays:
         changed = await pausing.resume(self._webhooks, endpoint, resumed_at)
         await self._changed(endpoint.instance, changed.written.revision)
         await self._report(paused(endpoint.instance, endpoint.webhook_id, since, _ms(), resumed=True))
+
+    async def _missed_since(self, endpoint: Endpoint, since: int) -> int:
+        """When the earliest pause began whose resume has not sent all yet, Unix ms: a later pause holds its job up."""
+        await self._store.prepare()
+        jobs = await self._store.jobs(endpoint.instance, JOBS_LOOKED_AT)
+        held = [job.asked for job in jobs if job.asked.kind is Kind.RESUME and not job.ended]
+        reach = int(self._reach * 1000)
+        return min([since, *(asked.since + reach for asked in held if asked.webhook == endpoint.webhook_id)])
 
     async def _lost(self, since: int) -> str | None:
         """Why nothing of the time since then (Unix ms) can be given back, ever; None: it can. Raises CannotReplay."""
