@@ -108,7 +108,7 @@ def resume() -> Json:
         "Resume a paused webhook",
         good("202", "It gets what comes from now on, and by a replay what came meanwhile", "Resumed"),
         "400 401 404 409 500 503",
-        description="409: it is not paused, or the archive has lost a part, or keeps nothing: `accept_gap=true` goes on. "
+        description="409: not paused, or the archive has lost a part or keeps nothing: `accept_gap=true` goes on. "
         "One with an `order` has kept what came meanwhile: `replay` is null.",
         parameters=[INSTANCE, WEBHOOK, query("accept_gap", "Although something is gone", {"type": "boolean"})],
     )
