@@ -16,8 +16,12 @@ from worker.stores.own.steps import SCHEMA_VERSION, STEPS, AddColumn
 from worker.webhooks.store import WritableStore
 
 ACME = Webhook("acme", "https://h.example/x")
-ADDED = [step.name for step in STEPS if isinstance(step, AddColumn)]
-"""Columns that version 1 did not have, in the order in which they came."""
+ADDED = [
+    ("webhook_revisions" if step.of_revisions else "webhooks", step.name)
+    for step in STEPS
+    if isinstance(step, AddColumn)
+]
+"""Table and name of each column that version 1 did not have, in the order in which they came."""
 
 
 async def since(store: WritableStore) -> int | None:
@@ -77,8 +81,9 @@ async def test_a_table_of_version_1_gets_the_column_and_keeps_its_rows(
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text("UPDATE webhook_schema SET version = 1"))
         if not crashed:
-            for column in map(engine.dialect.identifier_preparer.quote, ADDED):  # `ignore` is a word of MariaDB's
-                connection.execute(sqlalchemy.text(f"ALTER TABLE webhooks DROP COLUMN {column}"))
+            for table, column in ADDED:
+                quoted = engine.dialect.identifier_preparer.quote(column)  # `ignore` is a word of MariaDB's
+                connection.execute(sqlalchemy.text(f"ALTER TABLE {table} DROP COLUMN {quoted}"))
     engine.dispose()
     other = new_store()
     assert await other.migrate() == SCHEMA_VERSION
@@ -96,7 +101,7 @@ async def test_a_table_of_the_version_before_gets_the_last_column_and_keeps_the_
     engine = engine_of(parse(uri))
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text(f"UPDATE webhook_schema SET version = {SCHEMA_VERSION - 1}"))
-        connection.execute(sqlalchemy.text(f"ALTER TABLE webhooks DROP COLUMN {ADDED[-1]}"))
+        connection.execute(sqlalchemy.text("ALTER TABLE {} DROP COLUMN {}".format(*ADDED[-1])))
     engine.dispose()
     other = new_store()
     assert await other.migrate() == SCHEMA_VERSION

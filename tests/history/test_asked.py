@@ -77,7 +77,7 @@ def test_a_chat_is_asked_for_by_its_canonical_address() -> None:
         ("reason", "weather", "must be one of"),
         ("status", "5xx", "three digits"),
         ("status", "٢٠٠", "three digits"),
-        ("since", "yesterday", "an age (90s, 30m, 2h, 3d) or an ISO time"),
+        ("since", "yesterday", "an age (90s, 30m, 2h, 3d), a time of day or an ISO time"),
         ("until", "", "an age"),
         ("owner", "acme", "is no filter"),
         ("replica", "pod", "is no filter"),

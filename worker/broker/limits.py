@@ -19,7 +19,7 @@ def opening_refused(text: str) -> str:
     """Why RabbitMQ closes a connection that is about to open, with the remedy; `text` is what it says."""
     if limit_reached(text):
         return (
-            f"it is at a limit: {text}. Each replica needs {CONNECTIONS} connections, the API and each command one: "
-            "raise it (rabbitmqctl set_vhost_limits or set_user_limits, the hosted plan), or close others"
+            f"it is at a limit: {text}. Each replica needs {CONNECTIONS - 1} connections ({CONNECTIONS} with ORDER), "
+            "the API and each command one: raise it (rabbitmqctl set_vhost_limits or set_user_limits, the hosted plan), or close others"
         )
     return "its virtual host does not exist, or is not open to this user"

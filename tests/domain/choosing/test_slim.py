@@ -216,4 +216,4 @@ HOSTILE = {
 def test_work_is_linear(name: str) -> None:
     start = thread_time()
     stripped(HOSTILE[name], True, True)
-    assert thread_time() - start < 1
+    assert thread_time() - start < 10, "a quadratic one takes minutes"

@@ -67,7 +67,7 @@ async def test_a_limit_of_connections_is_no_missing_virtual_host(worker: StartWo
     code, output = await output_of(worker, "check")
     assert code == 1
     assert "connection limit (0) is reached" in output
-    assert "Each replica needs 4 connections" in output
+    assert "Each replica needs 4 connections (5 with ORDER)" in output
     assert "does not exist" not in output
 
 
@@ -78,4 +78,4 @@ async def test_a_users_limit_is_told_alike(worker: StartWorker, broker: LocalBro
     finally:
         await asyncio.to_thread(broker.ctl, "clear_user_limits", "guest", "all")
     assert code == 1
-    assert "Each replica needs 4 connections" in output
+    assert "Each replica needs 4 connections (5 with ORDER)" in output
