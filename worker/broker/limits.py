@@ -20,6 +20,7 @@ def opening_refused(text: str) -> str:
     if limit_reached(text):
         return (
             f"it is at a limit: {text}. Each replica needs {CONNECTIONS - 1} connections ({CONNECTIONS} with ORDER), "
-            "the API and each command one: raise it (rabbitmqctl set_vhost_limits or set_user_limits, the hosted plan), or close others"
+            "the API and each command one: "
+            "raise it (rabbitmqctl set_vhost_limits or set_user_limits, the hosted plan), or close others"
         )
     return "its virtual host does not exist, or is not open to this user"
