@@ -136,6 +136,8 @@ async def test_a_name_that_does_not_resolve_in_time_is_left_to_the_delivery(
         (b'{"webhook": {"url": "a", "url": "b"}}', "the key 'url' twice"),
         (b'{"a": NaN}', "NaN"),
         (b'{"a": -Infinity}', "-Infinity"),
+        (b'{"filter": {"$or": [{"data.n": NaN}]}}', "filter.$or[0].data.n: holds NaN, which is not JSON"),
+        (b'{"filter": {"data.a": 1, "data.a": 2}}', "filter.data.a: says the key 'data.a' twice"),
         (b'{"a": ' + b"9" * 5000 + b"}", "too many digits"),
         (b'{"url": "\xff"}', "not UTF-8: byte 10 is 0xff"),
         (b"\xef\xbb\xbf{}", "line 1 column 1"),

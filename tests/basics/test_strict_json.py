@@ -48,6 +48,21 @@ def test_what_parsers_disagree_on_is_refused(text: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"a": [0, {"b": NaN}]}', "a[1].b"),
+        ('{"a": 1, "b": {"c.d": ' + "9" * 5000 + "}}", "b.c.d"),
+        ("[1, -Infinity, NaN]", "[1]"),
+        ("NaN", ""),
+    ],
+)
+def test_what_is_no_value_is_refused_with_its_place(text: str, place: str) -> None:
+    with pytest.raises(NotStrict) as caught:
+        strict_json(text)
+    assert caught.value.place == place
+
+
+@pytest.mark.parametrize(
     ("text", "levels"),
     [("", 0), ("1", 0), ("[]", 1), ('{"a":[1,{"b":[]}]}', 4), ('"[["', 0), (r'["\"[[",{}]', 2), ("[[[", 3), ("]]", 0)],
 )

@@ -151,7 +151,7 @@ def test_each_is_typed_on_the_command_line(name: str, typed: Any, plain: object)
     [
         ("filter", "{", "is not JSON"),
         ("filter", '{"data":{"n":1,"n":2}}', "filter.data.n: is there twice"),
-        ("filter", '{"data.n":NaN}', "holds NaN"),
+        ("filter", '{"data.n":NaN}', "filter.data.n: holds NaN"),
         ("filter", "[" * 5000, "nested too deeply"),
         ("ttl_seconds", ["QRCODE_UPDATED"], "EVENT=SECONDS"),
         ("ttl_seconds", ["CALL=1", "call=2"], "names CALL twice"),

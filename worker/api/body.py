@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from worker.api.errors import ApiError
+from worker.basics.printable import printable
 from worker.basics.strict_json import NotStrict, strict_json
 
 LONGEST_BODY = 1024 * 1024
@@ -40,7 +41,8 @@ def parse(raw: bytes) -> object:
     except UnicodeDecodeError as error:
         raise _bad(f"is not UTF-8: byte {error.start + 1} is 0x{raw[error.start]:02x}") from None
     except NotStrict as error:
-        raise _bad(str(error)) from None
+        where = printable(error.place)[:200]
+        raise (ApiError(400, [[f"{where}: {error}"]]) if where else _bad(str(error))) from None
 
 
 def _bad(text: str) -> ApiError:

@@ -1,21 +1,34 @@
 """JSON text as its writer meant it: what RFC 8259's parsers disagree on is refused."""
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 from worker.basics.depth import MOST_LEVELS, levels_of_json
 
 
 class NotStrict(ValueError):
-    """The text says what is wrong, to follow the name of what was read: `holds NaN, which is not JSON`."""
+    """The text says what is wrong, to follow the name of what was read: `holds NaN, which is not JSON`.
+
+    `place`: where, as in `$or[1].data.n`; empty: in the whole.
+    """
+
+    def __init__(self, text: str, place: str = "") -> None:
+        super().__init__(text)
+        self.place = place
 
 
 class SaidTwice(NotStrict):
-    """`place`: where the key stands, as in `$or[1].data.n`."""
+    """A key of one object."""
 
     def __init__(self, key: str, place: str) -> None:
-        super().__init__(f"says the key {key!r:.100} twice")
-        self.place = place
+        super().__init__(f"says the key {key!r:.100} twice", place)
+
+
+class _Wrong:
+    """In place of a value that JSON does not have."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 def strict_json(text: str, most_keys: int | None = None) -> Any:
@@ -24,6 +37,7 @@ def strict_json(text: str, most_keys: int | None = None) -> Any:
     `most_keys`: of one object.
     """
     twice: list[tuple[dict[str, Any], str]] = []
+    wrong: list[_Wrong] = []
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if most_keys is not None and len(pairs) > most_keys:
@@ -33,28 +47,33 @@ def strict_json(text: str, most_keys: int | None = None) -> Any:
             twice.append((found, _second(pairs)))
         return found
 
-    value = _read(text, once)
+    def no_constant(name: str) -> _Wrong:
+        wrong.append(_Wrong(f"holds {name}, which is not JSON"))
+        return wrong[-1]
+
+    def integer(digits: str) -> int | _Wrong:
+        try:
+            return int(digits)
+        except ValueError:  # the interpreter's own bound on digits
+            wrong.append(_Wrong("holds a number with too many digits"))
+            return wrong[-1]
+
+    value = _read(text, object_pairs_hook=once, parse_constant=no_constant, parse_int=integer)
     if twice:
         holder, key = twice[-1]  # an earlier one may have gone with a value that the later one hides
         raise SaidTwice(key, f"{_way(value, holder)}.{key}".removeprefix("."))
+    if wrong:
+        raise NotStrict(wrong[0].text, _way(value, wrong[0]).removeprefix("."))
     return value
 
 
-def _read(text: str, once: Any) -> Any:
+def _read(text: str, **hooks: Any) -> Any:
     if levels_of_json(text) > MOST_LEVELS:
         raise NotStrict("is nested too deeply")
     try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=_no_constant)
+        return json.loads(text, **hooks)
     except json.JSONDecodeError as error:
         raise NotStrict(f"is not JSON: {error.msg}: line {error.lineno} column {error.colno}") from None
-    except NotStrict:
-        raise
-    except ValueError:  # the interpreter's own bound on digits
-        raise NotStrict("holds a number with too many digits") from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise NotStrict(f"holds {name}, which is not JSON")
 
 
 def _second(pairs: list[tuple[str, Any]]) -> str:
@@ -67,7 +86,7 @@ def _second(pairs: list[tuple[str, Any]]) -> str:
 
 
 def _way(value: object, holder: object) -> str:
-    """How one gets from the whole to an object in it."""
+    """How one gets from the whole to what is in it."""
     left: list[tuple[str, object]] = [("", value)]
     while left:
         place, item = left.pop()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from worker.basics.strict_json import SaidTwice, strict_json
+from worker.basics.strict_json import NotStrict, SaidTwice, strict_json
 from worker.domain.choosing.document import filter_in, read_filter
 from worker.domain.choosing.problem import Problem, printable
 from worker.domain.choosing.timely import LONGEST_TTL, MOST_EVENTS, read_ttl
@@ -46,6 +46,10 @@ class Filter(Kind):
             return strict_json(given or "{}")
         except SaidTwice as error:
             raise ProblemsWithin([Problem(f"filter.{printable(error.place)}", "is there twice")]) from None
+        except NotStrict as error:
+            if not error.place:
+                raise
+            raise ProblemsWithin([Problem(f"filter.{printable(error.place)}", str(error))]) from None
 
     def problems(self, plain: object) -> list[Problem]:
         return read_filter(plain)[1] or _unstorable(plain)
