@@ -18,6 +18,7 @@ from yarl import URL
 
 from tests.api.conftest import KEY, TOKENS, migrated, store
 from tests.api.told import Told
+from tests.history.fakes import row
 from worker.api.auth import Authentication, Failures
 from worker.api.saving import Saving
 from worker.api.webhooks import WebhookApi
@@ -251,25 +252,7 @@ async def served(make_console: MakeConsole, store: Any, history: HistoryStore) -
     return await make_console(store, history=Asking(history, lambda: None, lambda: NOW), last_events=last_events)
 
 
-ROW = Row(
-    at=int(NOW * 1000) - 60_000,
-    id="msg_1",
-    event_id="evt_1",
-    instance="acme",
-    webhook="default",
-    event="MESSAGES_UPSERT",
-    chat="5511999999999@s.whatsapp.net",
-    outcome="Delivered",
-    reason="ok",
-    attempt=1,
-    status=200,
-    ms=12,
-    error=None,
-    answer=None,
-    content_type=None,
-    size=800,
-    host="h.example:443",
-)
+ROW = row(int(NOW * 1000) - 60_000, event_id="evt_1", chat="5511999999999@s.whatsapp.net", host="h.example:443")
 FAILED = ROW._replace(id="msg_2", outcome="Retried", reason="5xx", status=503, error="answered 503", answer="no room")
 
 

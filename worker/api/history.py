@@ -32,9 +32,6 @@ class HistoryHandlers:
         """GET /history"""
         asking = self._known()
         query = request.query
-        twice = [Problem(name, "is given twice") for name in dict.fromkeys(query) if len(query.getall(name)) > 1]
-        if twice:
-            raise invalid(twice)
         filters = {name: text for name, text in query.items() if name not in ("after", "limit")}
         try:
             question = asked.question(filters, request[CALLER].instance, self._now())

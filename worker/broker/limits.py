@@ -2,9 +2,11 @@
 
 import re
 
-CONNECTIONS = 5
-"""Of one `run`: consuming, publishing, recording history, writing it, and with ORDER consuming in order. `api` has one,
-as has each command."""
+CONNECTIONS = 4
+"""Of one `run`: consuming, publishing, recording history, writing it. `api` has one, as has each command."""
+
+CONNECTIONS_WITH_ORDER = CONNECTIONS + 1
+"""One more, to consume in order."""
 
 _LIMIT = re.compile(r"\blimit\b.*\breached\b|\breached\b.*\blimit\b", re.DOTALL)
 
@@ -19,8 +21,8 @@ def opening_refused(text: str) -> str:
     """Why RabbitMQ closes a connection that is about to open, with the remedy; `text` is what it says."""
     if limit_reached(text):
         return (
-            f"it is at a limit: {text}. Each replica needs {CONNECTIONS - 1} connections ({CONNECTIONS} with ORDER), "
-            "the API and each command one: "
+            f"it is at a limit: {text}. Each replica needs {CONNECTIONS} connections "
+            f"({CONNECTIONS_WITH_ORDER} with ORDER), the API and each command one: "
             "raise it (rabbitmqctl set_vhost_limits or set_user_limits, the hosted plan), or close others"
         )
     return "its virtual host does not exist, or is not open to this user"

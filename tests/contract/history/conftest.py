@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import delete, text
 
+from tests.history.fakes import row
 from tests.support.mysql import DATABASE_SERVERS
 from worker.domain.history import Batch, Row
 from worker.history.store import HistoryStore
@@ -95,25 +96,7 @@ async def history(new_history: NewHistory) -> HistoryStore:
     return store
 
 
-DELIVERED = Row(
-    at=NOON,
-    id="msg_1",
-    event_id="evt_1",
-    instance="acme",
-    webhook="default",
-    event="MESSAGES_UPSERT",
-    chat="5511999999999@s.whatsapp.net",
-    outcome="Delivered",
-    reason="ok",
-    attempt=1,
-    status=200,
-    ms=12,
-    error=None,
-    answer=None,
-    content_type=None,
-    size=800,
-    host="h.example:443",
-)
+DELIVERED = row(NOON, event_id="evt_1", chat="5511999999999@s.whatsapp.net", host="h.example:443")
 FAILED = DELIVERED._replace(
     outcome="Retried",
     reason="5xx",

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from tests.history.fakes import row
 from worker.domain.history import Batch, Row
 from worker.history.batches import decode, encode
 from worker.history.recording import MOST_ROWS
@@ -43,28 +44,21 @@ def batches(count: int) -> Iterator[bytes]:
 def _row(number: int, chance: random.Random) -> Row:
     """Of 50 instances, any of 100,000 chats; 98 of 100 are delivered."""
     event_id = sha256(str(number).encode()).hexdigest()
-    row = Row(
-        at=NOW + number // 5,
+    delivered = row(
+        NOW + number // 5,
         id=f"msg_{event_id[:32]}",
         event_id=event_id,
         instance=f"instance {chance.randrange(50)}",
-        webhook="default",
         event=chance.choice(("MESSAGES_UPSERT", "MESSAGES_UPDATE", "PRESENCE_UPDATE", "SEND_MESSAGE")),
         chat=f"55119{chance.randrange(100_000):08d}@s.whatsapp.net",
-        outcome="Delivered",
-        reason="ok",
-        attempt=1,
-        status=200,
-        ms=12,
-        error=None,
-        answer=None,
-        content_type=None,
         size=840,
         host="receiver.example:443",
     )
     if chance.random() < 0.98:
-        return row
-    return row._replace(outcome="Retried", reason="5xx", status=503, error="the receiver answered 503", answer="down")
+        return delivered
+    return delivered._replace(
+        outcome="Retried", reason="5xx", status=503, error="the receiver answered 503", answer="down"
+    )
 
 
 if __name__ == "__main__":
