@@ -29,13 +29,13 @@ class Probe:
     def hook(self) -> Hook:
         return Hook(self._instance, self._receiver.url("/probe"))
 
-    async def delivered(self, alive: Callable[[], str | None]) -> None:
+    async def delivered(self, alive: Callable[[], Awaitable[str | None]]) -> None:
         """Until an event published from now on arrives. `alive` says why the sender has ended. Raises NoStart."""
         came = len(self._receiver.requests)
         try:
             async with asyncio.timeout(START_SECONDS):
                 while len(self._receiver.requests) == came:
-                    if (ended := alive()) is not None:
+                    if (ended := await alive()) is not None:
                         raise NoStart(ended)
                     await self._publish(event(instance=self._instance))
                     await asyncio.sleep(AGAIN_SECONDS)

@@ -62,10 +62,11 @@ class Command:
             self._signal(signal.SIGKILL)
             await self._wait(STOP_SECONDS)
 
-    def _ended(self) -> str | None:
+    async def _ended(self) -> str | None:
         assert self._process is not None
         if self._process.running:
             return None
+        await self._wait(STOP_SECONDS)  # its last lines may still be on their way
         last = " / ".join(self._process.lines[-LAST_LINES:])
         return f"it ended with {self._process.process.returncode}: {last}"
 
@@ -103,9 +104,13 @@ class Running:
             raise NoStart(f"{shlex.join(self._tell)}: {output.decode(errors='replace').strip()[-300:]}")
 
     async def start(self, settings: Mapping[str, str]) -> None:
-        await self._probe.delivered(lambda: None)
+        await self._probe.delivered(_runs)
 
     async def stop(self) -> None:
         raise NotImplementedError("a sender that runs already is not stopped: see Sender.restarts")
 
     kill = stop
+
+
+async def _runs() -> None:
+    """Whether it ends is seen by whoever started it."""
