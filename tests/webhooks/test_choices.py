@@ -154,6 +154,8 @@ def test_each_is_typed_on_the_command_line(name: str, typed: Any, plain: object)
         ("filter", '{"data.n":NaN}', "filter.data.n: holds NaN"),
         ("filter", "[" * 5000, "nested too deeply"),
         ("ttl_seconds", ["QRCODE_UPDATED"], "EVENT=SECONDS"),
+        ("ttl_seconds", ["CALL=1,CONTACTS_SET=nan"], 'ttl_seconds.CONTACTS_SET: .* not "CONTACTS_SET=nan"'),
+        ("ttl_seconds", ["CALL=-1", "CALL="], 'ttl_seconds.CALL: .*, not "CALL=-1"; ttl_seconds: .*, not "CALL"'),
         ("ttl_seconds", ["CALL=1", "call=2"], "names CALL twice"),
         ("ttl_seconds", [","], "nothing between its commas"),
         ("only_chats", ["groups", ",,"], "nothing between its commas"),
@@ -170,6 +172,15 @@ def test_a_path_that_no_known_event_has_is_warned_of() -> None:
     (warning,) = warnings(made(filter={"dta.n": 1, "$or": [{"data.n": 1}, {"dta.m": {"$exist": True}}]}))
     assert warning.startswith('filter: no event known here has "dta" at its top, so it is taken as absent; there are')
     assert warnings(made(filter={"instanceName": "acme", "data": {"n": 1}})) == ()
+
+
+def test_a_slip_in_a_message_type_is_warned_of() -> None:
+    """A WhatsApp newer than the worker may have the type, so it is not refused."""
+    types = ["imageMessage", "imageMesage", "audio", "text", "somethingElseAltogether"]
+    assert warnings(made(message_types=types)) == (
+        'message_types: "audio" is no message type known here: is audioMessage meant?',
+        'message_types: "imageMesage" is no message type known here: is imageMessage meant?',
+    )
 
 
 @pytest.mark.parametrize("stored", ['{"a":{"$regex":"x"}}', "[]", "{", 5, '{"$or":[]}'])

@@ -22,7 +22,7 @@ from worker.settings.history import default_database
 from worker.stores.database import Database
 from worker.stores.own.sealing import Sealer
 from worker.webhooks import certificates
-from worker.webhooks.fields import filter_warnings
+from worker.webhooks.fields import filter_warnings, type_warnings
 
 _YEAR = 31_536_000
 _INITIAL = "webhook_retry_initial_delay_seconds"
@@ -334,6 +334,9 @@ def load(environ: Mapping[str, str], config: Path | None) -> tuple[Settings, lis
         source.warnings.append("WEBHOOK_GLOBAL_ENABLED is true, but no WEBHOOK_EVENTS_<NAME>: it gets nothing")
     source.warnings += (
         f"WEBHOOK_GLOBAL_FILTER: {text}" for text in filter_warnings(settings.webhook_global_filter or None)
+    )
+    source.warnings += (
+        f"WEBHOOK_GLOBAL_MESSAGE_TYPES: {text}" for text in type_warnings(settings.webhook_global_message_types)
     )
     if settings.ops_webhook_secret and not settings.ops_webhook_url:
         source.warnings.append("OPS_WEBHOOK_SECRET is set, but no OPS_WEBHOOK_URL: it signs nothing")

@@ -9,11 +9,13 @@ import orjson
 
 from worker.basics.strict_json import NotStrict, SaidTwice, strict_json
 from worker.domain.choosing.document import filter_in, read_filter
-from worker.domain.choosing.problem import Problem, printable
+from worker.domain.choosing.problem import MOST_PROBLEMS, Problem, in_json, printable
 from worker.domain.choosing.timely import LONGEST_TTL, MOST_EVENTS, read_ttl
 from worker.domain.names import canonical
 from worker.webhooks import checks
 from worker.webhooks.kind import Damaged, Json, Kind, ProblemsWithin, json_text, parsed, parts, text
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,9 @@ class Seconds(Kind):
     def typed(self, given: Sequence[str]) -> dict[str, float]:
         """`QRCODE_UPDATED=60`, several with commas or the option again; '' is none."""
         pairs = [pair.partition("=") for pair in parts(given)]
-        if not all(re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", seconds.strip()) for _, _, seconds in pairs):
-            raise ValueError("must be given as EVENT=SECONDS")
+        wrong = [_no_pair(name, seconds) for name, _, seconds in pairs if not _SECONDS(seconds.strip())]
+        if wrong:
+            raise ProblemsWithin(wrong[:MOST_PROBLEMS])
         names = [canonical(name.strip()) for name, _, _ in pairs]
         for name in names:
             if names.count(name) > 1:
@@ -116,6 +119,11 @@ class Seconds(Kind):
     def schema(self) -> Json:
         seconds = {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_TTL}
         return {"type": "object", "additionalProperties": seconds, "maxProperties": MOST_EVENTS}
+
+
+def _no_pair(name: str, seconds: str) -> Problem:
+    place = printable(f"ttl_seconds.{name.strip()}") if seconds else "ttl_seconds"
+    return Problem(place, f"must be given as EVENT=SECONDS, not {in_json(f'{name}={seconds}' if seconds else name)}")
 
 
 def _no_event(name: str) -> list[Problem]:

@@ -4,7 +4,7 @@ Kept apart from request dialects: a dialect maps its own spelling onto the decla
 """
 
 import base64
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from worker.basics.depth import is_deeper
 from worker.domain.choosing.document import TOP_KEYS, filter_in, unknown_tops
+from worker.domain.choosing.message_types import nearest_type
 from worker.domain.choosing.problem import MOST_PROBLEMS, in_json
 from worker.domain.request import NOT_OVERRIDABLE
 from worker.domain.webhook import UNORDERED, Webhook
@@ -148,7 +149,14 @@ def warnings(webhook: Webhook) -> tuple[str, ...]:
             f"order: is being switched to {webhook.order_next!r}, which takes some minutes from the instance's next "
             "event on; until then each event is sent twice, with the same webhook-id"
         )
+    found += [f"message_types: {text}" for text in type_warnings(webhook.message_types)]
     return (*found, *(f"filter: {text}" for text in filter_warnings(webhook.filter)))
+
+
+def type_warnings(names: Iterable[str]) -> tuple[str, ...]:
+    """Message types that resemble a known one and are none."""
+    slips = [(name, near) for name in sorted(names) if (near := nearest_type(name)) is not None]
+    return tuple(f"{in_json(name)} is no message type known here: is {near} meant?" for name, near in slips)
 
 
 def filter_warnings(text: str | None) -> tuple[str, ...]:
