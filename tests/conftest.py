@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -28,6 +29,17 @@ SERVERS = frozenset({"broker", "driver", "postgres", "mariadb", "mysql", "postgr
 
 WITH_SERVERS = ("e2e", "deploy", "proof")
 """Folders whose tests start further ones themselves, or use programs that only `make test` installs."""
+
+
+def pytest_configure() -> None:
+    """Thousands of tests are a heap that the collector walks again and again, to find nothing in it: not while it is
+    made, and not afterwards. What a test leaves behind is still collected."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -212,7 +212,7 @@ async def connection(broker: LocalBroker) -> AsyncIterator[Any]:
     await close(connection)
 
 
-ROUNDS, COUNT = 5, 1600
+ROUNDS, COUNT = 2, 1600
 
 
 class Taker:
