@@ -9,6 +9,7 @@ from worker.api.ports import CannotResend
 from worker.console.deliveries import PAGE, ending
 from worker.domain.history import Row
 from worker.history.store import HistoryStore, Kept
+from worker.stores.history.reading import pages
 
 
 async def test_a_search_shows_rows_newest_first_and_counts_them(served: Console, history: HistoryStore) -> None:
@@ -35,6 +36,20 @@ async def test_pages_go_on_with_the_search(served: Console, history: HistoryStor
     assert older.startswith("/deliveries?instance=acme&after=")
     seen = await visitor.get(older)
     assert (seen.heading, "msg_51" in seen.text, "Newest" in seen.words) == ("2 delivered", True, True)
+
+
+async def test_a_search_that_stops_says_where_and_goes_on(
+    served: Console, history: HistoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_ROWS", 3)
+    far = ROW._replace(id="msg_far", at=ROW.at - 60_000, chat="120363@g.us")
+    others = [[ROW._replace(at=ROW.at - number), far._replace(at=ROW.at - number, event="CALL")] for number in range(4)]
+    await remember(history, far, *(row for pair in others for row in pair))
+    visitor = await served.operator()
+    seen = await visitor.get("/deliveries?chat=120363%40g.us&event=messages.upsert")
+    assert (seen.heading, "Searched back to 2026-11-28" in seen.words) == ("Nothing found yet", True)
+    further = seen.text.partition('">Look further back</a>')[0].rpartition('href="/console')[2].replace("&amp;", "&")
+    assert "msg_far" in (await visitor.get(further)).text
 
 
 async def test_a_wrong_filter_is_told_beside_its_field(served: Console) -> None:

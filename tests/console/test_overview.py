@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from tests.console.conftest import FAILED, HOSTILE, ROW, Console, MakeConsole, remember
-from worker.console.overview import MOST_FAILING, EndpointHour, Hour, answer, hour_of
+from worker.console.overview import MOST_FAILING, answer
 from worker.console.ports import Backlog, BrokerAway
-from worker.history.store import HistoryStore, Span, Tally
+from worker.history.store import HistoryStore, LastHour, Span
 
 QUIET = Backlog(0, 0, 0, 2, 0.0)
 
@@ -50,39 +50,34 @@ async def test_what_cannot_be_asked_is_said(served: Console, make_console: MakeC
     assert (seen.heading, "HISTORY is off" in seen.words) == ("It consumes", True)
 
 
+def hour(attempts: int = 0, delivered: int = 0, fail: int = 0, **rows: int) -> LastHour:
+    return LastHour(Span(attempts, delivered), None, (), fail, rows)
+
+
 @pytest.mark.parametrize(
     ("backlog", "hour", "heading"),
     [
-        (Backlog(9, 0, 0, 0), Hour(), "Nothing is delivered"),
-        (Backlog(9, 0, 0, 1, 300.0), Hour(span=Span(1, 1)), "It is behind"),
-        (QUIET, Hour(ours=(("self_fault", 1),)), "Something is ours"),
-        (QUIET, Hour(span=Span(2, 2)), "Delivering"),
-        (QUIET, Hour(span=Span(2, 0), failing=(EndpointHour("a", "b"),)), "Nothing gets through"),
-        (QUIET, Hour(span=Span(2, 1), failing=(EndpointHour("a", "b"),)), "Delivering, but 1 webhook fails"),
+        (Backlog(9, 0, 0, 0), hour(), "Nothing is delivered"),
+        (Backlog(9, 0, 0, 1, 300.0), hour(1, 1), "It is behind"),
+        (QUIET, hour(self_fault=1), "Something is ours"),
+        (QUIET, hour(2, 2), "Delivering"),
+        (QUIET, hour(2, 0, 1), "Nothing gets through"),
+        (QUIET, hour(2, 1, 1), "Delivering, but 1 webhook fails"),
+        (QUIET, hour(2, 1, 1200), "Delivering, but 1,200 webhooks fail"),
         (QUIET, None, "It consumes"),
-        (None, Hour(span=Span(2, 2)), "Delivering"),
+        (None, hour(2, 2), "Delivering"),
     ],
 )
-def test_the_worst_that_is_true_comes_first(backlog: Backlog | None, hour: Hour | None, heading: str) -> None:
+def test_the_worst_that_is_true_comes_first(backlog: Backlog | None, hour: LastHour | None, heading: str) -> None:
     assert answer(backlog, None, hour).word == heading
     assert answer(backlog, "away", hour).word == "RabbitMQ cannot be asked"
 
 
-def test_an_endpoint_fails_while_its_newest_attempt_failed() -> None:
-    def tally(webhook: str, outcome: str, last: int, rows: int = 1, reason: str = "5xx") -> Tally:
-        return Tally("acme", webhook, outcome, reason, rows, last)
-
-    hour = hour_of(
-        [
-            *(tally("recovered", *each) for each in (("Retried", 1, 5), ("Delivered", 2))),
-            *(tally("fails", *each) for each in (("Delivered", 1, 7), ("Retried", 2, 3), ("DeadLettered", 3))),
-            tally("waits", "Parked", 9, 1, "circuit_open"),
-            tally("skips", "Skipped", 9, 1, "disabled"),
-            tally("ours", "Parked", 9, 4, "self_fault"),
-            *(tally(f"dead-{number}", "Retried", 1) for number in range(MOST_FAILING)),
-        ]
-    )
-    assert [each.webhook for each in hour.failing][:2] == ["dead-0", "dead-1"]
-    assert (len(hour.failing), hour.more_failing, hour.ours) == (MOST_FAILING, 1, (("self_fault", 4),))
-    assert hour.span == Span(6 + 11 + MOST_FAILING, 8)
-    assert hour.last_success == 2
+async def test_those_that_fail_and_what_is_ours_are_counted(served: Console, history: HistoryStore) -> None:
+    failed = [FAILED._replace(webhook=f"dead-{number}") for number in range(MOST_FAILING + 1)]
+    ours = [FAILED._replace(outcome="Parked", reason="self_fault", ms=None, status=None)] * 3
+    await remember(history, ROW, *failed, *ours)
+    seen = await (await served.operator()).get()
+    assert seen.heading == "Something is ours"
+    assert "self_fault 3" in seen.words
+    assert (seen.words.count("acme / dead-"), "And 1 more." in seen.words) == (MOST_FAILING, True)

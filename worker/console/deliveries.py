@@ -43,6 +43,7 @@ class Deliveries:
             "problems": problems,
             "rows": page.items if page else (),
             "older": {**given, "after": written(page.following)} if page and page.following else None,
+            "looked_to": page.looked_to if page else None,
             "newest": given if "after" in request.query else None,
             "answer": answer(page, problems, away, given),
             "outcomes": OUTCOMES,
@@ -142,6 +143,8 @@ def answer(page: Page | None, problems: Mapping[str, str], away: str | None, giv
         return shown.State("bad", "The history cannot be asked", away)
     if page is None:
         return shown.State("warn", "Not searched", f"See the field{'s' if len(problems) > 1 else ''} below")
+    if not page.items and page.looked_to is not None:
+        return shown.State("off", "Nothing found yet", f"{_looked_back(page.looked_to)}; older ones may match")
     if not page.items:
         why = "No row means: the event never came, or no webhook wanted it" if given else "Nothing was delivered yet"
         return shown.State("off", "Nothing is there", why)
@@ -156,7 +159,15 @@ def _counted(page: Page) -> shown.State:
     tone = "bad" if counts["DeadLettered"] else "warn" if counts["Retried"] else "ok"
     rows = len(page.items)
     which = f"The newest {rows} rows that match" if page.following else f"All {rows} rows that match"
-    return shown.State(tone, said.capitalize(), which if rows > 1 else "The only row that matches")
+    if page.looked_to is not None:
+        which = f"{rows} rows that match. {_looked_back(page.looked_to)}" if rows > 1 else _looked_back(page.looked_to)
+    elif rows == 1:
+        which = "The only row that matches"
+    return shown.State(tone, said.capitalize(), which)
+
+
+def _looked_back(to: int) -> str:
+    return f"Searched back to {shown.moment(to, 0).exact}"
 
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}

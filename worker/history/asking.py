@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from worker.basics.clock import Clock
 from worker.domain.webhook import Endpoint
-from worker.history.store import Cursor, Health, HistoryStore, Kept, Page, Question, Tally, Trend
+from worker.history.store import Cursor, Health, HistoryStore, Kept, LastHour, Page, Question, Trend
 from worker.webhooks.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,10 @@ class Asking:
             log.info("the health of webhooks is not known: %s", error)
             return None
 
-    async def tallies(self, owner: str | None, since: int, most: int) -> tuple[Tally, ...]:
-        """See HistoryStore. Raises StoreUnavailable."""
+    async def last_hour(self, owner: str | None, reasons: Collection[str], most: int) -> LastHour:
+        """Until now. See HistoryStore. Raises StoreUnavailable."""
         await self._prepare()
-        return await self._store.tallies(owner, since, most)
+        return await self._store.last_hour(owner, int(self._now() * 1000), reasons, most)
 
     async def trends(self, endpoints: Collection[Endpoint]) -> Mapping[Endpoint, Trend] | None:
         """Until now. None: not known now. Never raises, and takes HEALTH_SECONDS at most."""

@@ -52,10 +52,15 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Newest first; `following` is None on the last page."""
+    """Newest first; `following` is None on the last page.
+
+    `looked_to` (Unix milliseconds): no further back has it looked, although it has fewer rows than it may. Older ones
+    may match: from `following` on.
+    """
 
     items: tuple[Kept, ...]
     following: Cursor | None
+    looked_to: int | None = None
 
 
 class Span(NamedTuple):
@@ -75,15 +80,32 @@ class Health:
     last_failure: int | None
 
 
-class Tally(NamedTuple):
-    """How many rows of one endpoint ended in one way, and when the last of them did (Unix milliseconds)."""
+class Failing(NamedTuple):
+    """An endpoint whose newest attempt failed: when, and why (a reason of its row; "" if that is gone). Times are Unix
+    milliseconds; `last_success` None: none within the history."""
 
-    instance: str | None
-    webhook: str | None
-    outcome: str
+    endpoint: Endpoint
+    hour: Span
+    last_failure: int
+    last_success: int | None
     reason: str
-    rows: int
-    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastHour:
+    """How deliveries fared. `failing`: those whose newest attempt failed within the hour, of `fail` in all; the longest
+    without a success first. `last_success` is Unix milliseconds; None: none within the history. `rows`: of each reason
+    that was asked for and had any, how many, at most MOST_COUNTED."""
+
+    attempts: Span
+    last_success: int | None
+    failing: tuple[Failing, ...]
+    fail: int
+    rows: Mapping[str, int]
+
+
+MOST_COUNTED = 1000
+"""Who reads that there are a thousand need not know how many more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +190,8 @@ class HistoryStore(Protocol):
         """It was published."""
 
     async def page(self, question: Question, after: Cursor | None, limit: int) -> Page:
-        """Rows newest first; `limit` is 1 to LARGEST_PAGE, else ValueError. Any value may be asked for: one that no
+        """Rows newest first; `limit` is 1 to LARGEST_PAGE, else ValueError. It looks at some thousand rows at most, so
+        a page may be short, or empty, and not the last one (Page.looked_to). Any value may be asked for: one that no
         database can hold has no rows. `chat`: an address in any spelling, or the user part of some in digits."""
 
     async def timeline(self, delivery_id: str, owner: str | None) -> tuple[Kept, ...]:
@@ -177,8 +200,8 @@ class HistoryStore(Protocol):
     async def health(self, instance: str, now: int) -> Mapping[str, Health]:
         """By webhook id, of those that had an attempt within a day. A row with `ms` is an attempt's."""
 
-    async def tallies(self, owner: str | None, since: int, most: int) -> tuple[Tally, ...]:
-        """Of the newest `most` rows at or after `since` (Unix milliseconds), in no order; the owner's alone."""
+    async def last_hour(self, owner: str | None, now: int, reasons: Collection[str], most: int) -> LastHour:
+        """Until `now`, Unix milliseconds; the owner's alone. At most `most` of those that fail."""
 
     async def trends(self, endpoints: Collection[Endpoint], now: int) -> Mapping[Endpoint, Trend]:
         """Of each that had an attempt within a day. Asks once for each: a page of them, not all."""

@@ -13,7 +13,17 @@ from worker.domain.history import Batch, Row
 from worker.history.store import HistoryStore
 from worker.stores.database import parse
 from worker.stores.engine import engine_of
-from worker.stores.history.schema import BATCHES, JOBS, LASTS, LISTENING, MINUTES, PRODUCERS, TROUBLES, history_of
+from worker.stores.history.schema import (
+    BATCHES,
+    JOBS,
+    LASTS,
+    LISTENING,
+    MINUTES,
+    PRODUCERS,
+    TOTALS,
+    TROUBLES,
+    history_of,
+)
 from worker.stores.history.store import history_store
 
 KEEP_DAYS = 7
@@ -62,7 +72,17 @@ def uri(request: pytest.FixtureRequest, databases: dict[str, str], tmp_path: Pat
 def _clear(uri: str) -> None:
     engine = engine_of(parse(uri))
     with engine.begin() as connection:
-        for table in (history_of(engine.dialect.name), BATCHES, PRODUCERS, TROUBLES, JOBS, LISTENING, MINUTES, LASTS):
+        for table in (
+            history_of(engine.dialect.name),
+            BATCHES,
+            PRODUCERS,
+            TROUBLES,
+            JOBS,
+            LISTENING,
+            MINUTES,
+            LASTS,
+            TOTALS,
+        ):
             connection.execute(delete(table))
         if engine.dialect.name == "postgresql":
             found = "SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid"

@@ -31,6 +31,7 @@ def fill(uri: str, rows: int, now: int, values: Mapping[str, str]) -> None:
         _create(engine, index)
     with engine.begin() as connection:
         counters.count_anew(connection, history)
+        counters.total_anew(connection)
     with engine.connect() as connection:
         connection.exec_driver_sql("ANALYZE" if engine.dialect.name == "postgresql" else "PRAGMA analysis_limit = 1000")
         connection.commit()

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import sqlite
 from tests.contract.history.conftest import DAY, DELIVERED, NOON, batch
 from worker.domain.history import Row
 from worker.history.store import Cursor, Question
-from worker.stores.history import questions
+from worker.stores.history.reading import questions
 from worker.stores.history.schema import COLUMNS, FILTERED, LONGEST_NAMES, PARTITIONED, WHOLE
 from worker.stores.history.storable import columns_of
 from worker.stores.history.store import history_store

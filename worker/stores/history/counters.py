@@ -15,7 +15,7 @@ from worker.domain.webhook import Endpoint
 from worker.history.store import Health, Span, Trend
 from worker.stores.history import chunks
 from worker.stores.history.kinds import Kind, Merged
-from worker.stores.history.schema import COLUMNS, LASTS, MINUTES
+from worker.stores.history.schema import COLUMNS, LASTS, MINUTES, TOTALS
 from worker.stores.history.storable import AHEAD_DAYS, Columns
 
 DELIVERED = Delivered.__name__
@@ -24,8 +24,8 @@ ATTEMPTED = frozenset({DELIVERED, *FAILED})
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 HOURS = 24
-_HOUR = HOUR_MS // MINUTE_MS
-_DAY = HOURS * _HOUR
+HOURS_MINUTES = HOUR_MS // MINUTE_MS
+_DAY = HOURS * HOURS_MINUTES
 
 _MOST_ENDPOINTS = 200
 """In one question: databases bound a statement's parameters. SQLite is asked for each, which costs it no round trip: of
@@ -56,9 +56,16 @@ def add(connection: Connection, kind: Kind, rows: Iterable[Columns], now: int) -
         last = lasts.setdefault((instance, webhook), [0, 0])
         last[not delivered] = max(last[not delivered], at)
     oldest = minute_of(now) - _DAY
-    of_day = [(*key, *minutes[key]) for key in sorted(minutes) if key[2] > oldest]
-    kind.merge(connection, MINUTES, of_day, Merged.SUM)
+    of_day = [key for key in sorted(minutes) if key[2] > oldest]
+    kind.merge(connection, MINUTES, [(*key, *minutes[key]) for key in of_day], Merged.SUM)
     kind.merge(connection, LASTS, [(*key, *lasts[key]) for key in sorted(lasts)], Merged.GREATEST)
+    # Last: other writers wait for these rows until the transaction ends.
+    totals: dict[int, list[int]] = {}
+    for key in of_day:
+        total = totals.setdefault(key[2], [0, 0])
+        total[0] += minutes[key][0]
+        total[1] += minutes[key][1]
+    kind.merge(connection, TOTALS, [(minute, *totals[minute]) for minute in sorted(totals)], Merged.SUM)
 
 
 def count_anew(connection: Connection, history: Table) -> None:
@@ -80,10 +87,18 @@ def count_anew(connection: Connection, history: Table) -> None:
         connection.execute(insert(table).from_select([column.name for column in table.c], found))
 
 
+def total_anew(connection: Connection) -> None:
+    """Of minutes that were counted before there were totals."""
+    connection.execute(delete(TOTALS))
+    sums = select(_C.minute, func.sum(_C.attempts), func.sum(_C.delivered)).group_by(_C.minute)
+    connection.execute(insert(TOTALS).from_select([column.name for column in TOTALS.c], sums))
+
+
 def forget(engine: Engine, now: int, keep_ms: int) -> None:
     """What no question asks for any more."""
-    for _ in chunks.delete_before(engine, _C.minute, minute_of(now) - _DAY):
-        pass
+    for table in (MINUTES, TOTALS):
+        for _ in chunks.delete_before(engine, table.c.minute, minute_of(now) - _DAY):
+            pass
     with engine.begin() as connection:
         connection.execute(delete(LASTS).where(_L.success < now - keep_ms, _L.failure < now - keep_ms))
 
@@ -99,7 +114,7 @@ def trends(connection: Connection, endpoints: Sequence[Endpoint], now: int) -> d
 
 
 def _trends(connection: Connection, names: Sequence[tuple[str, str]], now: int) -> dict[Endpoint, Trend]:
-    hour = ((minute_of(now) - _C.minute) // _HOUR).label("hour")
+    hour = ((minute_of(now) - _C.minute) // HOURS_MINUTES).label("hour")
     counted = select(_C.instance, _C.webhook, hour, func.sum(_C.attempts), func.sum(_C.delivered))
     counted = counted.where(_among(MINUTES, names), *_within(now, _DAY))
     hours: dict[Endpoint, list[Span]] = {}
@@ -118,7 +133,7 @@ def _trends(connection: Connection, names: Sequence[tuple[str, str]], now: int) 
 
 def health(connection: Connection, instance: str, now: int, keep_ms: int) -> dict[str, Health]:
     """By webhook id, of those that had an attempt within a day."""
-    is_hours = _C.minute > minute_of(now) - _HOUR
+    is_hours = _C.minute > minute_of(now) - HOURS_MINUTES
     of_hour = (func.sum(case((is_hours, column), else_=0)) for column in (_C.attempts, _C.delivered))
     spans = select(_C.webhook, *of_hour, func.sum(_C.attempts), func.sum(_C.delivered))
     spans = spans.where(_C.instance == instance, *_within(now, _DAY)).group_by(_C.webhook)

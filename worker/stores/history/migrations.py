@@ -1,16 +1,19 @@
 """The steps from nothing to today's tables of the history. Imports SQLAlchemy (0.4 s)."""
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Index, Table, inspect, text
 
 from worker.stores.history import counters
 from worker.stores.history.schema import (
     BATCHES,
+    HAS_UNUSUAL,
     JOBS,
     LASTS,
     LISTENING,
     MINUTES,
     OF_ENDPOINT,
+    OF_UNUSUAL,
     PRODUCERS,
+    TOTALS,
     TROUBLES,
     USUAL,
     VERSIONS,
@@ -44,8 +47,7 @@ def _count_beside_the_rows(connection: Connection) -> None:
     history = history_of(connection.dialect.name)
     for table in (MINUTES, LASTS):
         table.create(connection, checkfirst=True)
-    of_endpoint = next(index for index in history.indexes if index.name == OF_ENDPOINT)
-    of_endpoint.create(connection, checkfirst=True)
+    _index_of(history, OF_ENDPOINT).create(connection, checkfirst=True)
     counters.count_anew(connection, history)
     # Last: it keeps readers away until the transaction ends.
     if any(each["name"] == _HEALTH for each in inspect(connection).get_indexes(history.name, schema_of(connection))):
@@ -64,6 +66,21 @@ def _index_the_unusual_alone(connection: Connection) -> None:
             index.create(connection)
 
 
+def _count_in_all(connection: Connection) -> None:
+    TOTALS.create(connection, checkfirst=True)
+    counters.total_anew(connection)
+
+
+def _index_what_is_unusual_of_an_instance(connection: Connection) -> None:
+    """Ten million rows take 10 s."""
+    if connection.dialect.name in HAS_UNUSUAL:
+        _index_of(history_of(connection.dialect.name), OF_UNUSUAL).create(connection, checkfirst=True)
+
+
+def _index_of(table: Table, name: str) -> Index:
+    return next(index for index in table.indexes if index.name == name)
+
+
 MIGRATIONS = Migrations(
     VERSIONS,
     (0x6576_6F78, "webhook_worker_history"),  # another constant than the webhooks' tables
@@ -74,6 +91,8 @@ MIGRATIONS = Migrations(
         _create_listening,
         _count_beside_the_rows,
         _index_the_unusual_alone,
+        _count_in_all,
+        _index_what_is_unusual_of_an_instance,
     ),
 )
 """Append only."""

@@ -3,14 +3,14 @@
 PostgreSQL keeps a partition a day (UTC), so that a day goes by DROP; the others keep one table.
 
 Trade-off: a row has an entry in each of seven indexes, which cost more than the row itself. Five answer the first page
-of one filter each, newest first, whatever its value; one that of none; one that of a webhook among an instance's. Three
-more have only the rows that are not as nearly all are. How webhooks fare is counted beside the rows, minute by minute
-(MINUTES, LASTS), so that no question reads them for it.
+of one filter each, newest first, whatever its value; one that of none; one that of a webhook among an instance's. Four
+more have only the rows that are not as nearly all are: three of one filter each, and one of an instance. How webhooks
+fare is counted beside the rows, minute by minute (MINUTES, LASTS, TOTALS), so that no question reads them for it.
 """
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, text
+from sqlalchemy import BigInteger, Column, Dialect, Identity, Index, Integer, MetaData, Table, text
 
 from worker.domain.history import Row
 from worker.stores.types import LONG, Name
@@ -43,6 +43,11 @@ price. A statement must say it word for word, or the index is not used. Trade-of
 for days, a page of what was takes seconds."""
 
 OF_ENDPOINT = "webhook_history_endpoint"
+OF_UNUSUAL = "webhook_history_unusual"
+"""An instance's rows that are UNUSUAL: whoever looks for what went wrong with one instance reads no other."""
+
+HAS_UNUSUAL = ("sqlite", "postgresql")
+"""MySQL has no index of some rows alone."""
 
 _NEEDED = frozenset({"at", "id", "event_id", "outcome", "reason", "attempt", "size", "replica"})
 _NUMBERS = frozenset({"at", "attempt", "status", "ms", "size"})
@@ -58,8 +63,19 @@ def _column(name: str) -> Column[Any]:
     return Column(name, BigInteger if name in _NUMBERS else LONG, nullable=name not in _NEEDED)
 
 
-def _of_unusual(name: str) -> dict[str, Any]:
-    return {"sqlite_where": text(UNUSUAL), "postgresql_where": text(UNUSUAL)} if name in USUAL else {}
+_OF_UNUSUAL: dict[str, Any] = {f"{dialect}_where": text(UNUSUAL) for dialect in HAS_UNUSUAL}
+
+
+def _has_unusual(*_: object, dialect: Dialect, **__: object) -> bool:
+    return dialect.name in HAS_UNUSUAL
+
+
+def _add_indexes(table: Table, *order: Column[Any]) -> None:
+    """`order` is that of the rows of one value."""
+    for name in FILTERED:
+        Index(f"webhook_history_{name}", table.c[name], *order, **(_OF_UNUSUAL if name in USUAL else {}))
+    Index(OF_ENDPOINT, table.c.instance, table.c.webhook, *order)
+    Index(OF_UNUSUAL, table.c.instance, *order, **_OF_UNUSUAL).ddl_if(callable_=_has_unusual)
 
 
 def _whole() -> Table:
@@ -73,9 +89,7 @@ def _whole() -> Table:
         mariadb_engine=_INNODB,
     )
     Index("webhook_history_at", table.c.at)
-    for name in FILTERED:
-        Index(f"webhook_history_{name}", table.c[name], table.c.at, **_of_unusual(name))
-    Index(OF_ENDPOINT, table.c.instance, table.c.webhook, table.c.at)
+    _add_indexes(table, table.c.at)
     return table
 
 
@@ -89,9 +103,7 @@ def _partitioned() -> Table:
         *(_column(name) for name in COLUMNS if name != "at"),
         postgresql_partition_by="RANGE (at)",
     )
-    for name in FILTERED:
-        Index(f"webhook_history_{name}", table.c[name], table.c.at, table.c.number, **_of_unusual(name))
-    Index(OF_ENDPOINT, table.c.instance, table.c.webhook, table.c.at, table.c.number)
+    _add_indexes(table, table.c.at, table.c.number)
     return table
 
 
@@ -126,6 +138,17 @@ LASTS = _of_endpoints(
     Column("failure", BigInteger, nullable=False),
 )
 """When an endpoint's last attempts of either kind ended, Unix ms; 0: none within the history."""
+
+TOTALS = Table(
+    "webhook_history_totals",
+    MetaData(),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+    mysql_engine=_INNODB,
+    mariadb_engine=_INNODB,
+)
+"""The sums of MINUTES: of 10,000 endpoints, an hour of them has up to 600,000 rows."""
 
 BATCHES = Table(
     "webhook_history_batches",

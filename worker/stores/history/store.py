@@ -11,7 +11,7 @@ from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
 from worker.domain.silence.pulse import Pulse
 from worker.domain.webhook import Endpoint
-from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, Page, Question, Tally, Tidied, Trend
+from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, LastHour, Page, Question, Tidied, Trend
 from worker.replay.fates import Moment, Rows
 from worker.replay.jobs import Held, Job, JobStore
 from worker.stores.database import Database, parse
@@ -121,8 +121,8 @@ class _Store:
     async def health(self, instance: str, now: int) -> Mapping[str, Health]:
         return await self._run(lambda: self._tables().health(instance, now))
 
-    async def tallies(self, owner: str | None, since: int, most: int) -> tuple[Tally, ...]:
-        return await self._run(lambda: self._tables().tallies(owner, since, most))
+    async def last_hour(self, owner: str | None, now: int, reasons: Collection[str], most: int) -> LastHour:
+        return await self._run(lambda: self._tables().last_hour(owner, now, reasons, most))
 
     async def trends(self, endpoints: Collection[Endpoint], now: int) -> Mapping[Endpoint, Trend]:
         return await self._run(lambda: self._tables().trends(endpoints, now))

@@ -14,17 +14,31 @@ from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
 from worker.domain.silence.pulse import Pulse
 from worker.domain.webhook import Endpoint
-from worker.history.store import LARGEST_PAGE, Claimed, Cursor, Health, Kept, Page, Question, Tally, Tidied, Trend
+from worker.history.store import (
+    LARGEST_PAGE,
+    Claimed,
+    Cursor,
+    Health,
+    Kept,
+    LastHour,
+    Page,
+    Question,
+    Span,
+    Tidied,
+    Trend,
+)
 from worker.replay.fates import Moment
 from worker.replay.jobs import Held, Job
 from worker.stores.database import Database
 from worker.stores.engine import ONLY_READS, engine_of, errors_mapped, remedies
-from worker.stores.history import counters, questions
+from worker.stores.history import counters
 from worker.stores.history.clock import DatabaseClock
 from worker.stores.history.jobs import Jobs
 from worker.stores.history.kinds import DAY_MS, Kind
 from worker.stores.history.listening import ListeningTable
 from worker.stores.history.migrations import MIGRATIONS
+from worker.stores.history.reading import pages, questions
+from worker.stores.history.reading.hour import Hour
 from worker.stores.history.storable import is_name
 from worker.stores.history.tidying import Tidying
 from worker.stores.history.troubles import Troubles
@@ -153,9 +167,12 @@ class HistoryTables:
             raise ValueError(f"a page has 1 to {LARGEST_PAGE} rows, not {limit}")
         if not questions.answerable(question, after):
             return Page((), None)
-        rows = self._rows(questions.page(self._history, question, after).limit(limit + 1))
-        items = rows[:limit]
-        return Page(items, Cursor(items[-1].row.at, items[-1].number) if len(rows) > limit else None)
+
+        def read() -> Page:
+            with self._reading.connect() as connection:
+                return pages.search(connection, self._history, question, after, limit)
+
+        return self._do(read)
 
     def timeline(self, delivery_id: str, owner: str | None) -> tuple[Kept, ...]:
         if not questions.answerable(Question(owner=owner, id=delivery_id), None):
@@ -179,14 +196,13 @@ class HistoryTables:
 
         return self._do(read)
 
-    def tallies(self, owner: str | None, since: int, most: int) -> tuple[Tally, ...]:
-        if not questions.answerable(Question(owner=owner, since=since), None):
-            return ()
+    def last_hour(self, owner: str | None, now: int, reasons: Collection[str], most: int) -> LastHour:
+        if not questions.answerable(Question(owner=owner), None):
+            return LastHour(Span(0, 0), None, (), 0, {})
 
-        def read() -> tuple[Tally, ...]:
+        def read() -> LastHour:
             with self._reading.connect() as connection:
-                asked = questions.tallies(self._history, owner, since, most)
-                return tuple(Tally(*row) for row in connection.execute(asked))
+                return Hour(connection, self._history, owner, now).asked(reasons, most)
 
         return self._do(read)
 

@@ -1,4 +1,4 @@
-"""The statements that read rows: pages, one delivery's time line, what the newest came to. Imports SQLAlchemy (0.4 s).
+"""The statements that read rows: pages, one delivery's time line. Imports SQLAlchemy (0.4 s).
 
 `owner` is a condition of every statement, beside whatever else is asked for, so that nothing can widen it.
 """
@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, TextClause, case, func, select, text
+from sqlalchemy import ColumnElement, FromClause, Select, Table, TextClause, case, func, select, text
 
 from worker.domain.choosing.jid import addresses_meant
 from worker.domain.history import REPLAYED, Row
@@ -18,7 +18,10 @@ from worker.stores.history.storable import is_name, is_number
 
 
 def answerable(question: Question, after: Cursor | None) -> bool:
-    """False: no row can be meant, as no database could hold such a value; drivers refuse some of them."""
+    """False: no row can be meant, as no database could hold such a value (drivers refuse some of them), or as it is of
+    another instance than the owner's."""
+    if question.owner is not None and question.instance not in (None, question.owner):
+        return False
     names = {"owner": question.owner, **{name: getattr(question, name) for name in FILTERED if name != "status"}}
     numbers = (question.status, question.since, question.until, *(after or ()))
     return all(
@@ -28,17 +31,13 @@ def answerable(question: Question, after: Cursor | None) -> bool:
 
 def page(history: Table, question: Question, after: Cursor | None) -> Select[Any]:
     """Newest first."""
-    statement = _rows(history, question.owner).where(*_conditions(history, question))
-    if after is not None:
-        # Not a comparison of pairs: SQLite and MySQL would read an index from its end up to the cursor.
-        statement = statement.where(history.c.at <= after.at)
-        statement = statement.where((history.c.at < after.at) | (history.c.number < after.number))
-    return statement.order_by(history.c.at.desc(), history.c.number.desc())
+    statement = rows(history, question.owner).where(*conditions(history, question), *span(history, question, after))
+    return statement.order_by(*newest_first(history))
 
 
 def timeline(history: Table, delivery_id: str, owner: str | None) -> Select[Any]:
     """Oldest first."""
-    statement = _rows(history, owner).where(history.c.id == delivery_id)
+    statement = rows(history, owner).where(history.c.id == delivery_id)
     return statement.order_by(history.c.at, history.c.number)
 
 
@@ -61,7 +60,7 @@ def skipped(history: Table, instance: str, webhook: str, reasons: Sequence[str],
     return select(func.count(history.c.id.distinct())).where(*is_its, *is_skipped)
 
 
-def _rows(history: Table, owner: str | None) -> Select[Any]:
+def rows(history: FromClause, owner: str | None) -> Select[Any]:
     statement = select(history.c.number, history.c.replica, *(history.c[name] for name in Row._fields))
     if owner is None:
         return statement
@@ -69,7 +68,8 @@ def _rows(history: Table, owner: str | None) -> Select[Any]:
     return statement.where(history.c.instance == owner, history.c.webhook.is_distinct_from(OPERATOR))
 
 
-def _conditions(history: Table, question: Question) -> Iterator[ColumnElement[bool] | TextClause]:
+def conditions(history: FromClause, question: Question) -> Iterator[ColumnElement[bool] | TextClause]:
+    """What is asked for beside the time."""
     for name in FILTERED:
         value = getattr(question, name)
         if value is not None:
@@ -78,19 +78,19 @@ def _conditions(history: Table, question: Question) -> Iterator[ColumnElement[bo
             yield history.c.chat.in_(addresses_meant(value)) if name == "chat" else history.c[name] == value
             if name in USUAL and value != USUAL[name]:
                 yield text(UNUSUAL)
+
+
+def span(history: FromClause, question: Question, after: Cursor | None) -> Iterator[ColumnElement[bool]]:
+    """The time that is asked for, from where the page before has ended."""
     if question.since is not None:
         yield history.c.at >= question.since
     if question.until is not None:
         yield history.c.at < question.until
+    if after is not None:
+        # Not a comparison of pairs: SQLite and MySQL would read an index from its end up to the cursor.
+        yield history.c.at <= after.at
+        yield (history.c.at < after.at) | (history.c.number < after.number)
 
 
-def tallies(history: Table, owner: str | None, since: int, most: int) -> Select[Any]:
-    """Rows of Tally. The newest `most` rows alone are read, so that a busy hour costs no more than a quiet one."""
-    names = ("instance", "webhook", "outcome", "reason")
-    newest = select(*(history.c[name] for name in (*names, "at")))
-    if owner is not None:
-        newest = newest.where(history.c.instance == owner)
-    newest = newest.where(history.c.at >= since).order_by(history.c.at.desc(), history.c.number.desc())
-    found = newest.limit(most).subquery()
-    keys = [found.c[name] for name in names]
-    return select(*keys, func.count(), func.max(found.c.at)).group_by(*keys)
+def newest_first(history: FromClause) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    return history.c.at.desc(), history.c.number.desc()
