@@ -1,4 +1,5 @@
-"""Who plays in the made traffic: webhooks that are well, fail, recovered, are quiet, paused or disabled; their day."""
+"""Who plays in the made traffic, and their day: webhooks that are well, fail, recovered, are quiet, paused or disabled,
+lose events for good, or get each chat in order."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worker.domain.history import Row
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import UNORDERED, Webhook
 
 HOUR_MS = 3_600_000
 DAY_HOURS = 24
@@ -29,19 +30,21 @@ class One:
     reason: str | None = None
     events: frozenset[str] = frozenset()
     paused: bool = False
+    """Since the play has begun."""
+    order: str = UNORDERED
 
-    def webhook(self, base: str, now_ms: int) -> Webhook:
+    def webhook(self, base: str) -> Webhook:
         return Webhook(
             self.instance,
             base + self.path,
             self.id,
             enabled=self.enabled,
             disabled_reason=self.reason,
-            paused_at=now_ms - HOUR_MS // 2 if self.paused else None,
             events=self.events,
             headers=(("X-Tenant", self.instance), ("Authorization", "Bearer made-up")) if self.id == "crm" else (),
             secrets=("whsec_" + "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB",) if self.id != "legacy" else (),
             filter='{"data.key.fromMe":false}' if self.id == "crm" else None,
+            order=self.order,
         )
 
 
@@ -69,6 +72,7 @@ CAST = (
     One("escola-lume", "legacy", "/lume", 8, (1.0,), 200, enabled=False, reason="the receiver answered 410 Gone"),
     One("hotel-mare", "default", "/mare", 76),
     One("posto-km-12", "default", "/posto", 18, paused=True),
+    One("restaurante-do-vale", "pedidos", "/vale", 52, events=MESSAGES, order="chat"),
 )
 
 EVENTS = ("MESSAGES_UPSERT", "MESSAGES_UPDATE", "CONNECTION_UPDATE", "PRESENCE_UPDATE", "SEND_MESSAGE")
@@ -81,7 +85,7 @@ def past(now_ms: int, seed: int = 7) -> Iterator[Row]:
     chance = random.Random(seed)
     for one in CAST:
         for ago in range(DAY_HOURS):
-            if (not one.enabled and ago < 6) or (one.paused and ago < 1):
+            if not one.enabled and ago < 6:
                 continue
             busy = DAY_SHAPE[int(now_ms / HOUR_MS - ago) % 24] / 8
             failing = one.failing[min(ago, len(one.failing) - 1)]

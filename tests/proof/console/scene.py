@@ -13,12 +13,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+
 from tests.proof.console.cast import CAST, One, past
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.local_broker import LocalBroker
 from tests.support.local_process import free_port
 from tests.support.receiver import Answer, Receiver
+from tests.support.waiting import eventually
 from tests.support.worker import Worker
 from worker.domain.history import Batch
 from worker.stores.history.store import history_store
@@ -94,9 +97,27 @@ async def scene(port: int | None = None) -> AsyncIterator[Scene]:
         await worker.start()
         amqp = await stack.enter_async_context(await Amqp.connect(broker.uri))
         running = Scene(f"http://127.0.0.1:{port}/console", amqp, names, worker)
-        for number in range(3):
-            await running.publish(next(one for one in CAST if one.answers == 404), number)
+        for one in CAST:
+            if one.paused:
+                await _pause(f"http://127.0.0.1:{port}", one)
+            if one.answers == 404:
+                for number in range(3):
+                    await running.publish(one, number)
         yield running
+
+
+async def _pause(api: str, one: One) -> None:
+    """Once there is the archive, from which it will get what it misses."""
+    url, wanted = f"{api}/webhook/pause/{one.instance}", {"id": one.id}
+
+    async def status() -> int:
+        async with (
+            aiohttp.ClientSession(headers={"apikey": KEY}) as session,
+            session.post(url, params=wanted) as answer,
+        ):
+            return answer.status
+
+    await eventually(status, lambda got: got == 200, 10.0, f"{one.instance} to be paused")
 
 
 def _worker(broker: LocalBroker, names: Names, folder: Path, port: int) -> Worker:
@@ -109,6 +130,7 @@ def _worker(broker: LocalBroker, names: Names, folder: Path, port: int) -> Worke
             "AUTHENTICATION_API_KEY": KEY,
             "SERVER_PORT": str(port),
             "EGRESS_ALLOW": "127.0.0.0/8",
+            "ORDER": "true",
         }
     )
 
@@ -118,7 +140,7 @@ async def _fill(folder: Path, receiver: Receiver) -> None:
     await store.migrate()
     now = int(time.time() * 1000)
     for one in CAST:
-        await store.put(one.webhook(receiver.url(), now))
+        await store.put(one.webhook(receiver.url()))
         if one.answers != 200:
             receiver.always(one.path, Answer(one.answers, {"content-type": "text/plain"}, one.says.encode()))
     await store.close()
