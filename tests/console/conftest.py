@@ -121,6 +121,7 @@ class Console(Told):
 
     store: Any
     history: Any = None
+    successes: bool = True
     elsewhere: str | None = None
     backlog: Backlog | BrokerAway = field(default_factory=lambda: Backlog(12, 3, 2, 2, 1.5))
     now: float = NOW
@@ -180,6 +181,7 @@ class Console(Told):
             body=self.body,
             last_events=self.last_events,
             history=self.history,
+            successes=self.successes,
             backlog=self._backlog,
             run=self._run,
             now=lambda: self.now,

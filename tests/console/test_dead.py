@@ -79,8 +79,11 @@ async def test_it_counts_by_webhook_and_reason_and_lists_the_newest(served: Cons
     _, visitor = await visited(served, listing())
     seen = await visitor.get("/dead")
     assert (seen.heading, "Of 2 webhooks. Mend the receiver" in seen.words) == ("1,242 letters", True)
-    assert "acme / default rejected 1,240 1 min ago" in seen.words
-    assert "loja expired 2 unknown" in seen.words
+    assert (
+        "acme / default rejected The receiver refused it for good: trying again would not help 1,240 1 min ago"
+        in seen.words
+    )
+    assert "loja expired It was tried for as long as deliveries are 2 unknown" in seen.words
     assert "the receiver answered 404" in seen.words
     assert served.commands == [("dead", "list", "--groups", "--json", "--limit=50")]
     await visitor.get("/dead")

@@ -27,6 +27,17 @@ async def test_a_search_shows_rows_newest_first_and_counts_them(served: Console,
     assert (await visitor.get("/deliveries?instance=nobody")).heading == "Nothing is there"
 
 
+async def test_a_webhook_id_alone_leads_to_its_delivery(served: Console, history: HistoryStore) -> None:
+    await remember(history, ROW, FAILED)
+    visitor = await served.operator()
+    seen = await visitor.get("/deliveries?id=msg_1&chat=&instance=")
+    assert (seen.url.path, seen.heading) == ("/console/delivery", "Delivered")
+    seen = await visitor.get("/deliveries?id=3EB0F2")
+    assert (seen.url.path, seen.heading) == ("/console/deliveries", "Nothing is there")
+    assert "This is no webhook-id (msg_...)" in seen.words
+    assert "the event never came" in (await visitor.get("/deliveries?id=msg_3")).words
+
+
 async def test_pages_go_on_with_the_search(served: Console, history: HistoryStore) -> None:
     await remember(history, *(ROW._replace(id=f"msg_{number}", at=ROW.at - number) for number in range(PAGE + 2)))
     visitor = await served.operator()

@@ -1,5 +1,6 @@
 """Is it delivering? What the overview answers, from a real history."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.console.conftest import FAILED, HOSTILE, ROW, Console, MakeConsole, remember
 from worker.console.overview import MOST_FAILING, answer
 from worker.console.ports import Backlog, BrokerAway
+from worker.domain.webhook import Webhook
 from worker.history.store import HistoryStore, LastHour, Span
 
 QUIET = Backlog(0, 0, 0, 2, 0.0)
@@ -20,7 +22,7 @@ async def test_it_says_whether_it_delivers_and_who_fails(served: Console, histor
     seen = await visitor.get()
     assert seen.heading == "Delivering, but 1 webhook fails"
     assert "66.7 % of 3 attempts" in seen.words
-    assert "acme / default 5xx 1 of 2" in seen.words
+    assert "acme / default 5xx The receiver answered that it has a fault 1 of 2" in seen.words
     assert "Waiting 12 events without an attempt Oldest 1 s of those that wait" in seen.words
     assert "Retries 3 deliveries that wait Dead letters 2 given up Workers 2 consume" in seen.words
     assert "bar" not in seen.words
@@ -81,3 +83,20 @@ async def test_those_that_fail_and_what_is_ours_are_counted(served: Console, his
     assert seen.heading == "Something is ours"
     assert "self_fault 3" in seen.words
     assert (seen.words.count("acme / dead-"), "And 1 more." in seen.words) == (MOST_FAILING, True)
+
+
+async def test_without_rows_of_successes_nothing_is_said_of_them(
+    served: Console, make_console: MakeConsole, store: Any, history: HistoryStore
+) -> None:
+    """HISTORY=failures: whoever has only failed attempts to count must not call a webhook failing."""
+    await store.put(Webhook("acme", "https://h.example/"))
+    await remember(history, *(FAILED._replace(at=FAILED.at - number) for number in range(3)))
+    visitor = await (await make_console(store, history=served.history, successes=False)).operator()
+    seen = await visitor.get()
+    assert (seen.heading, "3 attempts failed" in seen.words) == ("1 webhook had failures", True)
+    for path, heading in (("/webhooks", "1 with failures"), ("/webhook?instance=acme&id=default", "Had failures")):
+        seen = await visitor.get(path)
+        assert seen.heading == heading
+        assert not re.search(r"Failing|\d %|Last success", seen.words)
+    assert answer(QUIET, None, hour(), successes=False).word == "No failure"
+    assert answer(QUIET, None, hour(self_fault=1), successes=False).word == "Something is ours"

@@ -62,6 +62,16 @@ async def test_the_list_says_who_is_well(served: Console, store: SqlStore, histo
     assert "hunter2" not in seen.text
 
 
+async def test_what_is_sent_in_order_is_marked(served: Console, store: SqlStore) -> None:
+    await store.put(Webhook("acme", "https://h/", order="chat"))
+    await store.put(Webhook("loja", "https://h/", order_next="instance", order_switch_at=1))
+    visitor = await served.operator()
+    seen = await visitor.get("/webhooks")
+    assert "Quiet each chat in order" in seen.words
+    assert "Quiet its order is being switched" in seen.words
+    assert "It gets each chat in order." in (await visitor.get("/webhook?instance=acme&id=default")).words
+
+
 async def test_many_are_pages_and_found_by_how_their_names_begin(served: Console, store: SqlStore) -> None:
     for number in range(PAGE + 5):
         await store.put(Webhook(f"shop-{number:03}", "https://h/"))

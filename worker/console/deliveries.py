@@ -10,7 +10,7 @@ from worker.api.auth import CALLER
 from worker.api.ports import BodyGone, CannotResend
 from worker.console import shown
 from worker.console.dead_counts import pretty
-from worker.console.frame.desk import Desk, asked, read_form
+from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.ports import Parts
 from worker.domain.history import Row
 from worker.history.asked import OUTCOMES, REASON_NAMES, BadFilter, cursor, question, written
@@ -38,6 +38,8 @@ class Deliveries:
         given = given_filters(request.query)
         history = self._parts.history
         page, problems, away = await self._page(history, given, request.query.get("after"), request[CALLER].instance)
+        if page and page.items and given.keys() == {"id"}:
+            raise seen("/delivery", {"id": page.items[0].row.id})
         values = {
             "given": {name: given.get(name, "") for name in FILTERS},
             "problems": problems,
@@ -146,9 +148,16 @@ def answer(page: Page | None, problems: Mapping[str, str], away: str | None, giv
     if not page.items and page.looked_to is not None:
         return shown.State("off", "Nothing found yet", f"{_looked_back(page.looked_to)}; older ones may match")
     if not page.items:
-        why = "No row means: the event never came, or no webhook wanted it" if given else "Nothing was delivered yet"
-        return shown.State("off", "Nothing is there", why)
+        return shown.State("off", "Nothing is there", _why_nothing(given))
     return _counted(page)
+
+
+def _why_nothing(given: Mapping[str, str]) -> str:
+    if not given:
+        return "Nothing was delivered yet"
+    if "id" in given and not given["id"].startswith(("msg_", "evt_")):
+        return "This is no webhook-id (msg_...), which the receiver got as a header. Look by chat and time instead"
+    return "No row means: the event never came, or no webhook wanted it"
 
 
 def _counted(page: Page) -> shown.State:

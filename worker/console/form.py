@@ -27,6 +27,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("ignore", "only_chats", "except_chats", "message_types", "ttl_seconds", "latest_only", "filter"),
     ),
     "What is sent": ("media", "thumbnails", "max_body_bytes", "base64"),
+    "In order": ("order", "order_block_seconds"),
     "How fast": ("timeout_ms", "concurrency", "rate_limit"),
     "Certificates": ("client_certificate", "ca"),
     "Notices": ("alert_url",),
@@ -39,7 +40,9 @@ LABELS = {
     "ignore": "Leave out",
     "url": "URL",
     "by_events": "Append the event to the URL",
+    "media": "Pictures and other media",
     "base64": "Base64",
+    "order_block_seconds": "Longest hold-up, in seconds",
     "enabled": "Enabled",
     "ca": "Authorities",
     "max_body_bytes": "Largest body, in bytes",
@@ -58,11 +61,14 @@ _HINTS = {
     "events": "None chosen: all of them",
     "base64": "Stored and shown; Evolution itself embeds media",
     "ignore": "All four kinds of chats: what is left are private chats. from_me: what the instance itself sent",
+    "only_chats": "Only events of these, and such as are of no chat: JIDs, or phone numbers in digits, one a line",
+    "except_chats": "No event of these: JIDs, or phone numbers in digits, one a line",
+    "message_types": "Only these of Evolution's, such as imageMessage, one a line; and events that are no message",
     "filter": (
-        'What must hold of an event, as JSON: {"data.key.fromMe": false}. Operators: $eq $ne $in $nin $gt $gte $lt '
-        "$lte $startsWith $endsWith $contains $exist $and $or $not"
+        'What must hold of an event, as JSON. No pictures: {"data.messageType": {"$ne": "imageMessage"}}. Operators: '
+        "$eq $ne $in $nin $gt $gte $lt $lte $startsWith $endsWith $contains $exist $and $or $not"
     ),
-    "media": "Base64 in events: as it is; strip: its size and hash alone",
+    "media": "keep: Base64 as it is. strip: its size and hash alone",
     "rate_limit": "10, or 10/20 with a burst of 20; for the whole deployment",
     "ttl_seconds": "EVENT=SECONDS, one a line: an older event of the kind is skipped",
     "latest_only": "Events, one a line: skipped when a newer one of the chat has come",
@@ -237,11 +243,14 @@ def _group(name: str, controls: Sequence[Control]) -> Group:
     return Group(name, tuple(controls), says, any(control.problems for control in controls))
 
 
+_USUAL = {"order_block_seconds": str(Webhook("-", "-").order_block_seconds)}
+
+
 def _says(control: Control) -> bool:
     """Whether it differs from a webhook that says nothing."""
     if control.kind == "one_of":
         return control.text not in ("", control.offered[0])
-    return bool(control.text)
+    return control.text not in ("", _USUAL.get(control.name))
 
 
 def _said(control: Control) -> str:

@@ -20,8 +20,8 @@ OURS = frozenset({ParkReason.SELF_FAULT, ParkReason.CONFIG_UNAVAILABLE, ParkReas
 """Reasons for which no receiver is to blame."""
 
 
-def answer(backlog: Backlog | None, away: str | None, hour: LastHour | None) -> shown.State:
-    """Is it delivering? The worst that is true comes first."""
+def answer(backlog: Backlog | None, away: str | None, hour: LastHour | None, *, successes: bool = True) -> shown.State:
+    """Is it delivering? The worst that is true comes first. `successes`: the history has those, too."""
     if away is not None:
         return shown.State("bad", "RabbitMQ cannot be asked", away)
     if backlog is not None and backlog.workers == 0:
@@ -31,7 +31,17 @@ def answer(backlog: Backlog | None, away: str | None, hour: LastHour | None) -> 
         return shown.State("warn", "It is behind", why)
     if hour is None:
         return shown.State("ok", "It consumes", "How deliveries fared is not known: there is no history")
-    return _by_receivers(hour)
+    return _by_receivers(hour) if successes or hour.rows else _by_failures(hour)
+
+
+def _by_failures(hour: LastHour) -> shown.State:
+    if hour.fail:
+        return shown.State("warn", f"{_webhooks(hour.fail)} had failures", f"Within the hour; {shown.UNKNOWN}")
+    return shown.State("ok", "No failure", f"No attempt has failed within the hour; {shown.UNKNOWN}")
+
+
+def _webhooks(count: int) -> str:
+    return "1 webhook" if count == 1 else f"{shown.number(count)} webhooks"
 
 
 def _by_receivers(hour: LastHour) -> shown.State:
@@ -40,10 +50,9 @@ def _by_receivers(hour: LastHour) -> shown.State:
     if hour.fail and not hour.attempts.delivered:
         return shown.State("bad", "Nothing gets through", "Each attempt within the hour failed; what came is kept")
     if hour.fail:
-        whom = "1 webhook fails" if hour.fail == 1 else f"{shown.number(hour.fail)} webhooks fail"
         return shown.State(
             "warn",
-            f"Delivering, but {whom}",
+            f"Delivering, but {_webhooks(hour.fail)} fail{'s' if hour.fail == 1 else ''}",
             "What fails is tried again, or kept as a dead letter; the others notice nothing of it",
         )
     if not hour.attempts.attempts:
@@ -66,7 +75,8 @@ class Overview:
             "backlog": backlog,
             "hour": hour,
             "unknown": unknown,
-            "answer": answer(backlog, away, hour),
+            "answer": answer(backlog, away, hour, successes=self._parts.successes),
+            "successes": self._parts.successes,
             "most": MOST_COUNTED,
         }
         return self._desk.show(request, "overview.html", values)

@@ -61,7 +61,8 @@ Raises OSError when none can be started."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What pages read and change. `elsewhere`: where webhooks are changed when not here. `history` None: HISTORY is
-    off. What else is None cannot be done here. `now`: Unix seconds."""
+    off. `successes`: it has the rows of attempts that succeeded, too. What else is None cannot be done here. `now`:
+    Unix seconds."""
 
     store: WritableStore
     elsewhere: str | None
@@ -74,6 +75,7 @@ class Parts:
     body: Body | None
     last_events: LastEvents | None
     history: Asking | None
+    successes: bool
     backlog: AskBacklog
     run: RunCommand
     now: Clock

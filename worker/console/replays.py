@@ -162,7 +162,8 @@ def state_of(job: Job) -> shown.State:
     if not job.asked.dry_run and (job.sent or job.ended):
         said.append(f"{shown.number(job.sent)} sent")
     text = ", ".join(said) or "The archive is asked"
-    more = (each[:1].upper() + each[1:] for each in (job.gone, job.error) if each)
+    waits = "what waits is sent by itself" if counts and counts.on_their_way else None
+    more = (each[:1].upper() + each[1:] for each in (waits, job.gone, job.error) if each)
     return shown.State(tone, word, ". ".join([text, *more]))
 
 

@@ -75,8 +75,12 @@ class State(NamedTuple):
     why: str
 
 
-def state_of(webhook: Webhook, trend: Trend | None, *, known: bool = True) -> State:
-    """How a webhook is, by its last day. `known` False: the history cannot be asked, or is off."""
+UNKNOWN = "how many succeeded is not known: HISTORY=failures"
+
+
+def state_of(webhook: Webhook, trend: Trend | None, *, known: bool = True, successes: bool = True) -> State:
+    """How a webhook is, by its last day. `known` False: the history cannot be asked, or is off. `successes` False: it
+    has no rows of attempts that succeeded (HISTORY=failures)."""
     if not webhook.enabled:
         return State("off", "Disabled", webhook.disabled_reason or "somebody disabled it")
     if webhook.paused_at is not None:
@@ -84,23 +88,33 @@ def state_of(webhook: Webhook, trend: Trend | None, *, known: bool = True) -> St
     if not known:
         return State("off", "Unknown", "there is no history to tell")
     if trend is None:
-        return State("off", "Quiet", "no attempt within a day")
-    return _by_trend(trend)
+        return State("off", "Quiet", f"no attempt {'' if successes else 'has failed '}within a day")
+    return _by_trend(trend, successes=successes)
 
 
-def _by_trend(trend: Trend) -> State:
+def _by_trend(trend: Trend, *, successes: bool) -> State:
     hour, day = trend.hours[0], whole_day(trend)
-    recent = hour if hour.attempts else day
+    recent, of = (hour, "hour") if hour.attempts else (day, "day")
+    if not successes:
+        return State("warn", "Had failures", f"{number(recent.attempts)} attempts failed within the {of}; {UNKNOWN}")
     if recent.delivered == 0:
-        since = "hour" if hour.attempts else "day"
-        return State("bad", "Failing", f"none of {number(recent.attempts)} attempts within the {since} succeeded")
+        return State("bad", "Failing", f"none of {number(recent.attempts)} attempts within the {of} succeeded")
     failed = recent.attempts - recent.delivered
     if failed:
-        of = "hour" if hour.attempts else "day"
         return State(
             "warn", "Unsteady", f"{number(failed)} of {number(recent.attempts)} attempts failed within the {of}"
         )
     return State("ok", "Well", f"all {number(recent.attempts)} attempts succeeded")
+
+
+_IN_ORDER = {"chat": "each chat in order", "instance": "all in order"}
+
+
+def in_order(webhook: Webhook) -> str:
+    """What its `order` promises; a switch that is under way promises nothing yet."""
+    if webhook.order_next is not None:
+        return "its order is being switched"
+    return _IN_ORDER.get(webhook.order, "")
 
 
 def whole_day(trend: Trend) -> Span:

@@ -200,7 +200,7 @@ class WebhookPages:
     ) -> web.Response:
         webhook = stored.webhook
         trends, rows = await self._lately(webhook)
-        about = line(webhook, trends)
+        about = line(webhook, trends, successes=self._parts.successes)
         groups = form.of_webhook(webhook) if typed is None else form.of_typed(typed, problems)
         values: dict[str, Any] = {
             "line": about,
@@ -214,6 +214,7 @@ class WebhookPages:
             "lately": self._parts.last_events is not None,
             "event": typed.get("event", "") if typed else "",
             "elsewhere": self._parts.elsewhere,
+            "successes": self._parts.successes,
             "replayable": self._parts.replays is not None,
             "pausable": self._parts.replays is not None and self._parts.elsewhere is None,
             "warnings": warnings(webhook),

@@ -27,6 +27,8 @@ class Line:
     url: str
     state: shown.State
     trend: Trend | None
+    in_order: str
+    """Of what; "" for nothing."""
 
 
 class Webhooks:
@@ -41,7 +43,7 @@ class Webhooks:
         find = asked(request.query, "find")[:LONGEST_INSTANCE]
         page = await self._page(request, find)
         trends = await self._trends([item.webhook.endpoint for item in page.items])
-        lines = [line(item.webhook, trends) for item in page.items]
+        lines = [line(item.webhook, trends, successes=self._parts.successes) for item in page.items]
         whole = page.following is None and not request.query.get("after")
         if whole:
             lines.sort(key=lambda line: _WORST_FIRST.index(line.state.tone))
@@ -49,6 +51,7 @@ class Webhooks:
             "lines": lines,
             "find": find,
             "elsewhere": self._parts.elsewhere,
+            "successes": self._parts.successes,
             "deleted": "deleted" in request.query,
             "unreadable": page.unreadable,
             "following": _next(find, page.following) if page.following else None,
@@ -82,13 +85,14 @@ def _next(find: str, following: Endpoint) -> Mapping[str, str]:
     return {"find": find, "after": following.instance, "after_id": following.webhook_id}
 
 
-def line(webhook: Webhook, trends: Mapping[Endpoint, Trend] | None) -> Line:
+def line(webhook: Webhook, trends: Mapping[Endpoint, Trend] | None, *, successes: bool) -> Line:
     trend = trends.get(webhook.endpoint) if trends else None
     return Line(
         webhook=webhook,
         url=without_credentials(webhook.url),
-        state=shown.state_of(webhook, trend, known=trends is not None),
+        state=shown.state_of(webhook, trend, known=trends is not None, successes=successes),
         trend=trend,
+        in_order=shown.in_order(webhook),
     )
 
 
@@ -100,7 +104,7 @@ def answer(lines: Sequence[Line], find: str, *, whole: bool) -> shown.State:
     counts = Counter(line.state.word for line in lines)
     bad = [f"{counts[word]} {does}" for word, does in _TROUBLES if counts[word]]
     which = f"Of all {len(lines)}" if whole else f"Of the {len(lines)} that are shown"
-    well = sum(counts.values()) - counts["Failing"] - counts["Unsteady"]
+    well = sum(counts.values()) - sum(counts[word] for word, _ in _TROUBLES)
     if not bad:
         return shown.State("ok", "None fails", f"{which}, none has failed lately")
     tone = "bad" if counts["Failing"] else "warn"
@@ -111,4 +115,4 @@ def answer(lines: Sequence[Line], find: str, *, whole: bool) -> shown.State:
 _WORST_FIRST = ("bad", "warn", "ok", "off")
 """Where all are shown; a page among others is in the order of names, as the next one."""
 
-_TROUBLES = (("Failing", "failing"), ("Unsteady", "unsteady"))
+_TROUBLES = (("Failing", "failing"), ("Unsteady", "unsteady"), ("Had failures", "with failures"))

@@ -65,6 +65,7 @@ def mount(
         body=body,
         last_events=LastEvents(settings).ask if settings.archive else None,
         history=history,
+        successes=settings.history == "all",
         backlog=BacklogOnce(settings, ages).ask,
         run=Commands(PROGRAM, options, os.environ).run,
         now=time.time,
