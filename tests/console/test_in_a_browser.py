@@ -184,9 +184,9 @@ async def test_axe_has_nothing_to_say_and_no_page_is_wider_than_its_screen(windo
         for name, path in PAGES.items():
             if name != "login":
                 await log_in_once(window, filled)
+            await window.open(f"{filled.base}/console{path}")
             for width, dark in ((390, True), (820, False), (1440, False)):
                 await window.look(width, dark=dark)
-                await window.open(f"{filled.base}/console{path}")
                 wide = await window.run("arguments[0](document.documentElement.scrollWidth)")
                 problems += [f"{name} is {wide} wide at {width}"] if wide > width else []
                 problems += [f"{name} at {width}: {found}" for found in await findings()] if width != 820 else []

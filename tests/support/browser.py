@@ -165,11 +165,12 @@ class Window:
         await eventually(lambda: self.text(css), lambda got: says in got, timeout, f"{css} to say {says!r}")
 
     async def look(self, width: int, height: int = 900, *, dark: bool = False) -> None:
-        """As on a screen of this size, in this scheme."""
+        """As on a screen of this size, in this scheme, at once: nothing moves from one colour to another."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.devtools("Emulation.setDeviceMetricsOverride", size)
-        await self.devtools("Emulation.setEmulatedMedia", {"features": [scheme]})
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}
+        await self.devtools("Emulation.setEmulatedMedia", {"features": [scheme, still]})
 
     async def picture(self, *, whole: bool = True) -> bytes:
         """A PNG of the page."""
