@@ -6,7 +6,9 @@ only rows of its kind. `webhook-worker run` serves the pages, on its core.
 
 import asyncio
 import http.cookiejar
+import re
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -147,14 +149,19 @@ def _measured(rig: Rig, settings: dict[str, str]) -> dict[str, list[float]]:
         for _ in range(ROUNDS):
             for page, path in PAGES.items():
                 began = time.perf_counter()
-                with opener.open(url + path, timeout=60) as answer:
-                    text = answer.read().decode()
+                status, text = _seen(opener, url + path)
                 taken[page].append((time.perf_counter() - began) * 1000)
-                if (
-                    answer.status != 200
-                    or 'id="answer"' not in text
-                    or "cannot be asked" in text
-                    or "is not known" in text
-                ):
-                    raise LedgerError(f"{page} is not what it should be: {text[:500]}")
+                if status != 200 or 'id="answer"' not in text or _NOT_KNOWN.search(text):
+                    raise LedgerError(f"{page} is not what it should be: {status}, {text[:2000]}")
     return taken
+
+
+_NOT_KNOWN = re.compile("cannot be asked|is not known")
+
+
+def _seen(opener: urllib.request.OpenerDirector, url: str) -> tuple[int, str]:
+    try:
+        with opener.open(url, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
