@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker.broker.past_headers import Headers, headers_of, past_in, trace_in
-from worker.delivery.ports import Admitted, ConfigUnavailable, PublishFailed, TooLarge, Turn
+from worker.delivery.ports import Admitted, ConfigUnavailable, PostEnd, PublishFailed, TooLarge, Turn
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
 from worker.domain.event import Event
 from worker.domain.history import Row
@@ -212,6 +212,40 @@ class FakeSender:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class FakePost:
+    """ports.Post: begun, and ended by the test."""
+
+    def __init__(self, sender: FakeSender, request: Request, timeout: float, end: PostEnd) -> None:
+        self._sender = sender
+        self.request = request
+        self.timeout = timeout
+        self.end = end
+        self.went_on = False
+
+    def go_on(self) -> None:
+        assert not self.went_on
+        self.went_on = True
+        self.end.goes_on(self._rest())
+
+    async def _rest(self) -> Result:
+        return await self._sender.send(self.request, self.timeout)
+
+
+class FakePosts:
+    """ports.Posts, as long as `begins`."""
+
+    def __init__(self, sender: FakeSender) -> None:
+        self._sender = sender
+        self.begins = True
+        self.begun: list[FakePost] = []
+
+    def begin(self, request: Request, timeout: float, end: PostEnd) -> FakePost | None:
+        if not self.begins:
+            return None
+        self.begun.append(FakePost(self._sender, request, timeout, end))
+        return self.begun[-1]
 
 
 class FakeHistory:

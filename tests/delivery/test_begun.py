@@ -9,55 +9,27 @@ from typing import Any
 import pytest
 
 from tests.delivery.conftest import MakeRig, Rig, calm
-from tests.delivery.fakes import FakeMessage
+from tests.delivery.fakes import FakeMessage, FakePosts
 from tests.support.events import event
 from worker.delivery import attempt
-from worker.delivery.ports import PostEnd
-from worker.domain.request import Request
 from worker.domain.verdict import Answered, Result
 from worker.domain.webhook import Webhook
 
 ACME = Webhook("acme", "http://h/acme")
 
 
-class FakePost:
-    """ports.Post: begun, and ended by the test."""
-
-    def __init__(self, sender: FakePosts, request: Request, timeout: float, end: PostEnd) -> None:
-        self._sender = sender
-        self.request = request
-        self.timeout = timeout
-        self.end = end
-        self.went_on = False
-
-    def go_on(self) -> None:
-        assert not self.went_on
-        self.went_on = True
-        self.end.goes_on(self._rest())
-
-    async def _rest(self) -> Result:
-        return await self._sender.rig.sender.send(self.request, self.timeout)
-
-
-class FakePosts:
-    """ports.Posts, as long as `begins`."""
+class RigsPosts(FakePosts):
+    """Of the pipeline of a rig."""
 
     def __init__(self, rig: Rig) -> None:
+        super().__init__(rig.sender)
         self.rig = rig
-        self.begins = True
-        self.begun: list[FakePost] = []
         rig.pipeline._attempter._posts = self
-
-    def begin(self, request: Request, timeout: float, end: PostEnd) -> FakePost | None:
-        if not self.begins:
-            return None
-        self.begun.append(FakePost(self, request, timeout, end))
-        return self.begun[-1]
 
 
 @pytest.fixture
-def posts(rig: MakeRig) -> FakePosts:
-    return FakePosts(rig(ACME))
+def posts(rig: MakeRig) -> RigsPosts:
+    return RigsPosts(rig(ACME))
 
 
 def state(found: Rig) -> tuple[object, ...]:
@@ -77,7 +49,7 @@ async def test_a_plain_2xx_leaves_what_one_in_a_task_leaves(rig: MakeRig, result
     with_task.sender.answers = {ACME.url: result}
     one, other = FakeMessage(event()), FakeMessage(event())
     await with_task.take(one)
-    posts = FakePosts(without)
+    posts = RigsPosts(without)
     await without.take(other)
     assert (without.sender.sent, other.ends, without.admission.running) == ([], [], 1)
     posts.begun[0].end.answered(result)
@@ -92,7 +64,7 @@ async def test_what_goes_on_in_a_task_leaves_what_one_from_the_start_leaves(
     rig: MakeRig, result: Result | Exception
 ) -> None:
     with_task, without = rig(ACME), rig(ACME)
-    posts = FakePosts(without)
+    posts = RigsPosts(without)
     for found in (with_task, without):
         found.sender.answers = {ACME.url: result}
     one, other = FakeMessage(event()), FakeMessage(event())
@@ -105,7 +77,7 @@ async def test_what_goes_on_in_a_task_leaves_what_one_from_the_start_leaves(
     assert not without.pipeline._begun._running
 
 
-async def test_a_drain_waits_for_them_in_tasks(posts: FakePosts) -> None:
+async def test_a_drain_waits_for_them_in_tasks(posts: RigsPosts) -> None:
     message = FakeMessage(event())
     await posts.rig.take(message)
     posts.rig.sender.release.clear()
@@ -117,7 +89,7 @@ async def test_a_drain_waits_for_them_in_tasks(posts: FakePosts) -> None:
     assert (message.ends, posts.rig.recorder.outcomes) == (["ack"], ["Delivered ok"])
 
 
-async def test_the_drain_deadline_cuts_them_and_nothing_is_charged(posts: FakePosts) -> None:
+async def test_the_drain_deadline_cuts_them_and_nothing_is_charged(posts: RigsPosts) -> None:
     message = FakeMessage(event())
     await posts.rig.take(message)
     posts.rig.sender.release.clear()
@@ -126,7 +98,7 @@ async def test_the_drain_deadline_cuts_them_and_nothing_is_charged(posts: FakePo
     assert posts.rig.admission.running == 0
 
 
-async def test_what_cannot_begin_takes_a_task(posts: FakePosts) -> None:
+async def test_what_cannot_begin_takes_a_task(posts: RigsPosts) -> None:
     posts.begins = False
     message = FakeMessage(event())
     await posts.rig.take(message)
@@ -137,7 +109,7 @@ async def test_a_request_that_cannot_be_built_ends_as_in_a_task(
     rig: MakeRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = rig(Webhook("acme", "http://h/acme", headers=(("bad name", "x"),)))
-    FakePosts(broken)
+    RigsPosts(broken)
     await broken.take(FakeMessage(event()))
     assert (broken.recorder.outcomes, broken.admission.running) == (["DeadLettered bad_headers"], 0)
     assert caplog.text == ""
@@ -147,13 +119,13 @@ async def test_a_request_that_cannot_be_built_ends_as_in_a_task(
 
     monkeypatch.setattr(attempt, "build", fault)
     faulty = rig(ACME)
-    FakePosts(faulty)
+    RigsPosts(faulty)
     await faulty.take(FakeMessage(event()))
     assert (faulty.recorder.outcomes, faulty.admission.running) == (["Parked internal"], 0)
     assert "ours" in caplog.text
 
 
-async def test_a_large_body_and_a_turn_that_waited_take_a_task(posts: FakePosts) -> None:
+async def test_a_large_body_and_a_turn_that_waited_take_a_task(posts: RigsPosts) -> None:
     found = posts.rig
     await found.take(FakeMessage(event(data="a" * attempt.LARGE_BYTES)))
     for _ in range(100):

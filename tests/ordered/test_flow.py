@@ -14,6 +14,7 @@ from tests.delivery.fakes import (
     FakeAdmission,
     FakeHistory,
     FakeMessage,
+    FakePosts,
     FakePublisher,
     FakeReceivers,
     FakeRecorder,
@@ -65,7 +66,17 @@ class Rig:
         self.clock = Clock()
         self.webhooks, self.admission, self.sender = FakeWebhooks(*webhooks), FakeAdmission(), FakeSender()
         self.publisher, self.recorder, self.history = FakePublisher(), FakeRecorder(), FakeHistory()
-        ports = Ports(self.webhooks, self.admission, self.sender, self.publisher, self.recorder, self.history)
+        self.posts = FakePosts(self.sender)
+        self.posts.begins = False
+        ports = Ports(
+            self.webhooks,
+            self.admission,
+            self.sender,
+            self.publisher,
+            self.recorder,
+            self.history,
+            posts=self.posts,
+        )
         clocks = Clocks(self.clock, lambda: self.alone.now)
         watch = FailureWatch(FakeReceivers(), self.clock)
         self.flow = OrderedFlow(Policy(schedule(2, 5, 3, 21600)), ports, watch, clocks, switching=switching)

@@ -42,6 +42,13 @@ class Choosing:
         """Whether somebody wants events in order."""
         return webhooks.ordered or self._operators.ordered
 
+    def puts_all_in_order(self, webhooks: Subscriptions) -> bool:
+        """Whether all that hear an instance want its events in order, and somebody hears it."""
+        operators = self._operators
+        if webhooks:
+            return webhooks.ordered_alone and (operators.ordered_alone or not operators)
+        return operators.ordered_alone
+
     def look(self, event: Event, addressed: Sequence[Webhook], webhooks: Subscriptions) -> Look:
         """In any thread. Never raises."""
         return look(event, (webhooks.plan, self._operators.plan), addressed)

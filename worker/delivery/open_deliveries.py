@@ -58,6 +58,19 @@ def read(message: Message, now: float) -> tuple[Past, Event | InvalidEvent]:
         return begun(message, now), problem
 
 
+def event_in(message: Message) -> Event | InvalidEvent | None:
+    """Of a message that nobody has taken before; None: it carries a past, or headers that are damaged."""
+    try:
+        if message.past is not None:
+            return None
+    except InvalidEvent:
+        return None
+    try:
+        return parse(message.body)
+    except InvalidEvent as problem:
+        return problem
+
+
 def begun(message: Message, now: float) -> Past:
     """The past of a message that is taken for the first time."""
     event_id = identity(message.body, message.message_id)

@@ -31,6 +31,7 @@ HOLD_SECONDS = 120.0
 Trade-off: it keeps its place in the prefetch and its bytes in memory; each end of it counts as a taking."""
 
 
+_AS_IT_IS = (Delivered, Retried, Parked)
 _UNCHARGED = (Delivered, Parked)  # a tuple: `Delivered | Parked` is made anew at each call, at 0.7 us a delivery
 
 
@@ -112,16 +113,19 @@ class Settler:
         """The outcome of an attempt; charged when it was judged a failure. Never blocks, never raises."""
         past, outcome, result = delivery.past, attempt.outcome, attempt.result
         if isinstance(outcome, Delivered):
-            self._delivered(deliveries, delivery, attempt)
+            deliveries.closed()
+            self.delivered(deliveries, delivery, attempt)
             return
         if result is not None and not isinstance(outcome, _UNCHARGED):
             status = status_of(result)
             past = past.failed(status, result.error, self._entry(status or result.label))
         self._settle(_Settlement(deliveries, outcome, past, delivery.event, delivery, attempt))
 
-    def _delivered(self, deliveries: OpenDeliveries, delivery: Delivery, attempt: Attempt) -> None:
-        """As `_settle`, and without a settlement and a record where nobody wants them: 20,000 instructions less."""
-        deliveries.closed()
+    def delivered(self, deliveries: OpenDeliveries, delivery: Delivery, attempt: Attempt) -> None:
+        """Records an attempt that was answered 2xx, once its delivery is closed.
+
+        Without a settlement and a record where nobody wants them: 20,000 instructions less.
+        """
         now = self._now()
         if not self._recorder.delivered(delivery.event.instance, max(0.0, now - delivery.past.set_out)):
             self._record(_Settlement(deliveries, attempt.outcome, delivery.past, delivery.event, delivery, attempt))
@@ -139,6 +143,18 @@ class Settler:
         past = delivery.past.failed(status, result.error, self._entry(status or result.label))
         self._record(_Settlement(deliveries, attempt.outcome, past, delivery.event, delivery, attempt))
         return past
+
+    def attempted_in_vain(self, deliveries: OpenDeliveries, delivery: Delivery, attempt: Attempt) -> None:
+        """An attempt that ends nothing: it is not charged, or another replica makes it again. The history alone hears
+        of it, if a request was sent. Never blocks, never raises."""
+        if self._history is None or attempt.seconds is None:
+            return
+        outcome = attempt.outcome
+        if not isinstance(outcome, _AS_IT_IS):
+            outcome = Parked(ParkReason.HANDED_BACK)  # no publish comes of it here
+        _Settlement(deliveries, outcome, delivery.past, delivery.event, delivery, attempt).tell(
+            self._history, self._now()
+        )
 
     def without_attempt(self, deliveries: OpenDeliveries, outcome: Outcome, delivery: Delivery) -> None:
         """The outcome of a delivery that was not attempted this time."""

@@ -2,12 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from functools import partial
-from typing import Any
 
 from worker.basics.clock import Clocks
-from worker.basics.tasks import Tasks
 from worker.delivery.attempt import Attempt, Attempter
 from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
@@ -33,12 +30,13 @@ from worker.domain.policy import Policy
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Result
 from worker.domain.webhook import Webhook
+from worker.ordered.attempts import OrderedAttempts, OrderedTurn
 from worker.ordered.core import Core
 from worker.ordered.intake import Intake
 from worker.ordered.ports import Item, NotNow, Stored
 from worker.ordered.role import State
 from worker.ordered.switching import Switching
-from worker.ordered.token import Ending, OrderedToken
+from worker.ordered.token import Ending, OrderedToken, token_of
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +71,8 @@ class OrderedFlow:
         self._now = clocks.now
         self._monotonic = clocks.monotonic
         self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
-        self._attempter = Attempter(policy, ports, failures, clocks)
+        self._attempts = OrderedAttempts(Attempter(policy, ports, failures, clocks))
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
-        self._attempts: dict[int, Tasks] = {}
-        self._cutting = Tasks()
         self._intake = Intake(
             policy,
             ports.webhooks,
@@ -113,33 +109,31 @@ class OrderedFlow:
         )
 
     def settle(self, item: Item) -> None:
-        _token(item).deliveries.closed()
+        token_of(item).deliveries.closed()
 
     def content(self, item: Item) -> tuple[bytes, Past]:
-        token = _token(item)
+        token = token_of(item)
         return token.message.body, token.past
 
     def first_seen(self, item: Item) -> float:
         """Unix time in seconds."""
-        return _token(item).past.first_seen
+        return token_of(item).past.first_seen
 
     def forget(self, core: Core) -> None:
         """Its attempts are cut: another replica makes them again."""
-        tasks = self._attempts.pop(id(core), None)
-        if tasks is not None:
-            self._cutting.start(tasks.end())
+        self._attempts.forget(core)
 
     # Attempts.
 
     def attempt(self, core: Core, item: Item) -> NotNow | None:
         known = self._webhooks.cached(item.endpoint.instance or self._instance(item))
         if known is None:
-            self._begin(core, self._attempt_later(core, item))
+            self._attempts.start(core, self._attempt_later(core, item))
             return None
         return self._offer(core, item, known)
 
     def give_up(self, core: Core, item: Item) -> None:
-        token = _token(item)
+        token = token_of(item)
         error = token.past.last_error or "it was answered with failures"
         self._end(core, item, DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, error))
 
@@ -155,7 +149,7 @@ class OrderedFlow:
 
     def _offer(self, core: Core, item: Item, known: Subscriptions) -> NotNow | None:
         """To its lane, with its webhook as it is now."""
-        token = _token(item)
+        token = token_of(item)
         routed = self._routed(token, item, known)
         if isinstance(routed, Delivery) and routed.webhook.paused_at is not None:
             return _PAUSED
@@ -165,7 +159,7 @@ class OrderedFlow:
             return None
         assert isinstance(routed, Delivery)
         token.delivery = routed
-        admitted = self._admission.admit(routed, _Turn(self, core, item, routed))
+        admitted = self._admission.admit(routed, OrderedTurn(self, self._attempts, core, item, routed))
         return _not_now(admitted) if isinstance(admitted, Parked) else None
 
     def _routed(self, token: OrderedToken, item: Item, known: Subscriptions) -> Delivery | Skipped | DeadLettered:
@@ -206,30 +200,40 @@ class OrderedFlow:
             DeadReason.EXPIRED, delivery.past.last_error or "its receiver took nothing in all that time"
         )
 
-    def turn_came(self, core: Core, item: Item, delivery: Delivery) -> None:
-        self._begin(core, self._post(core, item, delivery))
+    def turn_came(self, turn: OrderedTurn) -> None:
+        core = turn.core
+        if self._counts(core) and core.role.may_act(self._monotonic()):
+            self._attempts.begin(turn)
+        else:
+            asyncio.get_running_loop().call_soon(self._not_begun, turn)
 
-    def turn_passed(self, core: Core, item: Item, parked: Parked) -> None:
-        asyncio.get_running_loop().call_soon(self._put_off, core, item, _not_now(parked))
+    def turn_passed(self, turn: OrderedTurn, parked: Parked) -> None:
+        asyncio.get_running_loop().call_soon(self._put_off, turn.core, turn.item, _not_now(parked))
 
-    async def _post(self, core: Core, item: Item, delivery: Delivery) -> None:
-        if not core.role.may_act(self._monotonic()):
-            self._admission.released(delivery)
-            self._put_off(core, item, NotNow(0.25))
+    def _not_begun(self, turn: OrderedTurn) -> None:
+        """Not within the call of the core or of the lane."""
+        self._admission.released(turn.delivery)
+        self._put_off(turn.core, turn.item, NotNow(0.25))
+
+    def ended(self, turn: OrderedTurn, attempt: Attempt) -> None:
+        """A receiver has seen it, whatever has become of the connection meanwhile: the history always hears of it."""
+        core, item, delivery, outcome = turn.core, turn.item, turn.delivery, attempt.outcome
+        token = token_of(item)
+        if not self._counts(core):
+            self._settler.attempted_in_vain(token.deliveries, delivery, attempt)
             return
-        attempt = await self._attempter.attempt(delivery, len(_token(item).message.body))
-        if self._counts(core):
-            self._judged(core, item, delivery, attempt)
-
-    def _judged(self, core: Core, item: Item, delivery: Delivery, attempt: Attempt) -> None:
-        match attempt.outcome:
+        match outcome:
+            case Delivered():
+                core.ended(item, succeeded=True)
+                self._settler.delivered(token.deliveries, delivery, attempt)
             case Retried() | DeadLettered(reason=DeadReason.ATTEMPTS_EXHAUSTED):
-                _token(item).past = self._settler.tried_in_place(_token(item).deliveries, delivery, attempt)
+                token.past = self._settler.tried_in_place(token.deliveries, delivery, attempt)
                 core.failed(item, answered=_was_answered(attempt.result))
             case Parked():
-                self._put_off(core, item, NotNow(1.0))
-            case Delivered() | Skipped() | DeadLettered():
-                ending = self._ending(core, item, attempt.outcome)
+                self._settler.attempted_in_vain(token.deliveries, delivery, attempt)
+                core.put_off(item, NotNow(1.0))
+            case Skipped() | DeadLettered():
+                ending = self._ending(core, item)
                 self._settler.attempted(OpenDeliveries(ending, delivery.past), delivery, attempt)
 
     # The end.
@@ -241,8 +245,8 @@ class OrderedFlow:
     def _end(self, core: Core, item: Item, outcome: Outcome) -> None:
         if not self._counts(core):
             return
-        token = _token(item)
-        deliveries = OpenDeliveries(self._ending(core, item, outcome), token.past)
+        token = token_of(item)
+        deliveries = OpenDeliveries(self._ending(core, item), token.past)
         if token.delivery is not None:
             self._settler.without_attempt(deliveries, outcome, _with_past(token.delivery, token.past))
         else:
@@ -250,14 +254,14 @@ class OrderedFlow:
             known = event if isinstance(event, Event) else None
             self._settler.without_delivery(deliveries, outcome, known, item.endpoint.webhook_id)
 
-    def _ending(self, core: Core, item: Item, outcome: Outcome) -> Ending:
-        succeeded = isinstance(outcome, Delivered)
-        ended = partial(self._ended, core, item, succeeded=succeeded)
-        return Ending(_token(item).message, ended, partial(self._put_off, core, item, NotNow(1.0)))
+    def _ending(self, core: Core, item: Item) -> Ending:
+        """Of what ends without having been delivered."""
+        ended, again = partial(self._ended, core, item), partial(self._put_off, core, item, NotNow(1.0))
+        return Ending(token_of(item).message, ended, again)
 
-    def _ended(self, core: Core, item: Item, *, succeeded: bool) -> None:
+    def _ended(self, core: Core, item: Item) -> None:
         if self._counts(core):
-            core.ended(item, succeeded=succeeded)
+            core.ended(item, succeeded=False)
 
     def _put_off(self, core: Core, item: Item, not_now: NotNow) -> None:
         if self._counts(core):
@@ -266,32 +270,9 @@ class OrderedFlow:
     def _counts(self, core: Core) -> bool:
         return core.role.state is not State.GONE and not core.over
 
-    def _begin(self, core: Core, work: Coroutine[Any, Any, None]) -> None:
-        self._attempts.setdefault(id(core), Tasks()).start(work)
-
     async def finished(self, seconds: float) -> None:
         """Waits for the last dead letters."""
         await self._settler.finished(seconds)
-
-
-class _Turn:
-    """A turn of one ordered delivery (delivery.ports.Turn)."""
-
-    __slots__ = ("_core", "_delivery", "_flow", "_item")
-
-    def __init__(self, flow: OrderedFlow, core: Core, item: Item, delivery: Delivery) -> None:
-        self._flow, self._core, self._item, self._delivery = flow, core, item, delivery
-
-    def start(self) -> None:
-        self._flow.turn_came(self._core, self._item, self._delivery)
-
-    def park(self, parked: Parked) -> None:
-        self._flow.turn_passed(self._core, self._item, parked)
-
-
-def _token(item: Item) -> OrderedToken:
-    assert isinstance(item.token, OrderedToken)
-    return item.token
 
 
 def _with_past(delivery: Delivery, past: Past) -> Delivery:

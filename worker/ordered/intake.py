@@ -8,7 +8,7 @@ from worker.basics.clock import Clocks
 from worker.basics.tasks import Tasks
 from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
-from worker.delivery.open_deliveries import OpenDeliveries, read
+from worker.delivery.open_deliveries import OpenDeliveries, begun, event_in, read
 from worker.delivery.ports import ConfigUnavailable, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
@@ -62,7 +62,12 @@ class Intake:
 
     def took(self, core: Core, message: Message) -> None:
         """In the order of the queue."""
-        past, event = read(message, self._now())
+        event = event_in(message)
+        if isinstance(event, Event) and self._is_for_none_in_order(event.instance):
+            core.first_came()
+            message.ack()
+            return
+        past, event = read(message, self._now()) if event is None else (begun(message, self._now()), event)
         if isinstance(event, InvalidEvent):
             core.first_came()
             self._aside(core, message)
@@ -77,6 +82,11 @@ class Intake:
             return
         core.first_came()
         self._lines.wait(event.instance, core, partial(self._fan_out, core, message, past, event))
+
+    def _is_for_none_in_order(self, instance: str) -> bool:
+        """The unordered side's alone; it is neither hashed nor counted here."""
+        known = self._webhooks.cached(instance)
+        return known is not None and not self._choosing.puts_in_order(known) and not self._lines.awaits(instance)
 
     def _aside(self, core: Core, message: Message) -> None:
         """A marker, or what the unordered side makes a dead letter of."""

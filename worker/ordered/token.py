@@ -7,6 +7,7 @@ from worker.delivery.ports import Message
 from worker.domain.choosing.timely import LatestKey
 from worker.domain.past import Past
 from worker.domain.routing import Delivery
+from worker.ordered.ports import Item
 
 
 class OrderedToken:
@@ -24,6 +25,11 @@ class OrderedToken:
     @property
     def message(self) -> Message:
         return self.deliveries.message
+
+
+def token_of(item: Item) -> OrderedToken:
+    assert isinstance(item.token, OrderedToken)
+    return item.token
 
 
 class Ending:

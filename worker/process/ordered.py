@@ -71,7 +71,7 @@ class WorkersOrder:
             on_state=on_state or (lambda _: None),
         )
         name = "evolution-webhook-worker ordered"
-        self._supervisor = Supervisor(quick(settings.rabbitmq_uri), name, self.client, random.uniform)
+        self._supervisor = Supervisor(quick(settings.rabbitmq_uri), name, self.client, random.uniform, cuts=True)
         self._bound = Bound(queues, lambda: publisher.connection, complete, switching.send_for_bound, time.monotonic)
 
     async def run(self) -> None:

@@ -8,7 +8,17 @@ from statistics import median
 
 from tests.proof.bench.ledger import Arrival, LedgerError, Receiver, check, percentile, rate
 from tests.proof.bench.order_isolation import order_isolation
-from tests.proof.bench.ordering import CHATS, INSTANCES, in_order, ordered, said, worker_in_order
+from tests.proof.bench.ordering import (
+    CHAT,
+    CHATS,
+    INSTANCES,
+    NONE,
+    ORDERS,
+    in_order,
+    ordered,
+    said,
+    worker_in_order,
+)
 from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.rig import Rig, verdict
 from tests.proof.bench.sampling import spread
@@ -21,10 +31,6 @@ WARM_SECONDS = 1.0
 TAKEOVER_PACE = 200
 BEFORE, AFTER = 3.0, 12.0
 """Seconds of that pace before a kill, and after it."""
-
-NONE, NOBODY, CHAT = "no order, ORDER=false", "no order, ORDER=true", "by chat"
-ORDERS = {NONE: None, NOBODY: "none", CHAT: "chat"}
-"""The `order` of all webhooks; None: the worker has none either."""
 
 
 @dataclass(frozen=True, slots=True)

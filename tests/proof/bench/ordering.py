@@ -12,8 +12,14 @@ from tests.proof.bench.rig import Rig
 INSTANCES, CHATS = 10, 100
 """The n-th event is of the chat n % CHATS, which is one of the instance n % INSTANCES."""
 
+NONE, NOBODY, CHAT = "no order, ORDER=false", "no order, ORDER=true", "by chat"
+ORDERS = {NONE: None, NOBODY: "none", CHAT: "chat"}
+"""The `order` of all webhooks; None: the worker has none either."""
+
 MOST_SIDINGS = 40
-ACTIVE_SECONDS = 30.0
+ACTIVE_SECONDS = 120.0
+"""valgrind is fifty times slower."""
+
 BODY_BYTES = 800
 
 _TAIL = b'"},"server_url":"https://evo.example","date_time":"2026-11-22T08:37:36.202Z","apikey":"T"}'
@@ -34,7 +40,12 @@ def ordered(kind: str | None) -> bool:
 
 @contextmanager
 def worker_in_order(
-    rig: Rig, urls: Sequence[str], kind: str | None, orders: Sequence[str] | None = None, **settings: str
+    rig: Rig,
+    urls: Sequence[str],
+    kind: str | None,
+    orders: Sequence[str] | None = None,
+    under: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[Process]:
     """A worker that is active, with a webhook `bench-<n>` for the n-th URL, all of the order `kind` or each of its own.
 
@@ -49,7 +60,7 @@ def worker_in_order(
     )
     before, rig.prefix = rig.prefix, f"bench-{secrets.token_hex(3)}"
     try:
-        with rig.worker(ORDER="false" if kind is None else "true", **settings) as worker:
+        with rig.worker(under, ORDER="false" if kind is None else "true", **settings) as worker:
             worker.wait_consuming()
             if kind is not None:
                 _wait_active(rig, worker)

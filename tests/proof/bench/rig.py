@@ -123,9 +123,10 @@ class Rig:
         environment = {**os.environ, **self.environment()}
         subprocess.run(python("-m", "worker", *arguments), env=environment, check=True, stdout=subprocess.DEVNULL)
 
-    def worker(self, **settings: str) -> Process:
+    def worker(self, under: Sequence[str] = (), **settings: str) -> Process:
+        """`under`: a program that runs it, as valgrind does."""
         self.metrics_port = free_port()  # anew for each: others may take one that is free now
-        return Process(python("-m", "worker", "run"), self.environment(**settings))
+        return Process([*under, *python("-m", "worker", "run")], self.environment(**settings))
 
     def peer(self, command: Sequence[str]) -> Process:
         return Process(command)

@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
-from worker.broker.aiormq_internals import on_consumer_cancelled
+from worker.basics.tasks import Tasks
+from worker.broker.aiormq_internals import forget_taker, on_consumer_cancelled, write, write_now
 from worker.broker.barrier import wait_until_acks_are_stored
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.consuming.acks import AckLedger
 from worker.broker.consuming.consumption import ACK_PERIOD_SECONDS
 from worker.broker.consuming.taken_message import TakenMessage
-from worker.broker.frames import acknowledge, consume
+from worker.broker.frames import consume, settlements
 
 log = logging.getLogger(__name__)
 
@@ -37,19 +38,21 @@ class OrderedChannel:
         self._queue = queue
         self._take = take
         self._ledger = AckLedger()
-        self._flushing: asyncio.Task[None] | None = None
+        self._flushing: asyncio.TimerHandle | None = None
+        self._writing = Tasks()
+        self._tag = ""
         self.closed = False
 
     async def consume(self, prefetch: int) -> None:
         await self._channel.basic_qos(prefetch_count=prefetch)
-        await consume(self._channel, self._queue, self._on_message)
+        self._tag = await consume(self._channel, self._queue, self._on_message, take=self._taken)
 
     def ack(self, message: TakenMessage) -> None:
         if self.closed:
             return
         self._ledger.ack(message.tag)
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+        if self._flushing is None:
+            self._flush_soon()
 
     def hand_back(self, message: TakenMessage) -> None:
         """It goes back when the channel closes, with all others and in its place."""
@@ -70,41 +73,75 @@ class OrderedChannel:
         """Sends the last acks; everything else goes back in its order."""
         await self._sent()
         self.closed = True
-        with as_broker_errors():
-            await self._channel.close()
+        try:
+            with as_broker_errors():
+                await self._channel.close()
+        finally:
+            forget_taker(self._channel, self._tag)
 
     def lost(self) -> None:
         """The connection is gone, and the channel with it."""
         self.closed = True
         if self._flushing is not None:
             self._flushing.cancel()
+            self._flushing = None
 
     async def _on_message(self, delivered: DeliveredMessage) -> None:
-        if not self.closed:
-            properties, tag = delivered.header.properties, delivered.delivery_tag or 0
-            message = TakenMessage(
-                self,
-                self._queue,
-                delivered.body,
-                properties.headers or {},
-                properties.message_id,
-                delivered.exchange or "",
-                delivered.routing_key or "",
-                tag,
-                bool(delivered.redelivered),
-            )
-            self._ledger.taken(tag)
-            self._take(message)
+        """The plain way: what was not cut out of the connection's bytes."""
+        properties = delivered.header.properties
+        headers, exchange, routing_key = properties.headers or {}, delivered.exchange or "", delivered.routing_key or ""
+        tag, redelivered = delivered.delivery_tag or 0, bool(delivered.redelivered)
+        self._taken(delivered.body, headers, properties.message_id, exchange, routing_key, tag, redelivered)
 
-    async def _sent(self) -> None:
-        while self._flushing is not None and not self._flushing.done():
-            await asyncio.wait({self._flushing})
-
-    async def _flush(self) -> None:
+    def _taken(
+        self,
+        body: bytes,
+        headers: Mapping[str, object],
+        message_id: str | None,
+        exchange: str,
+        routing_key: str,
+        tag: int,
+        redelivered: bool,
+    ) -> None:
+        """Never raises (cutter.Take): a message that a fault kept from being taken is un-acked, and so are those behind
+        it until the connection ends."""
+        if self.closed:
+            return  # what was read already still comes
         try:
-            while self._ledger.pending:
-                await asyncio.sleep(ACK_PERIOD_SECONDS)
-                with as_broker_errors():
-                    await acknowledge(self._channel, self._ledger.take())
+            self._ledger.taken(tag)
+            self._take(
+                TakenMessage(self, self._queue, body, headers, message_id, exchange, routing_key, tag, redelivered)
+            )
+        except Exception:
+            log.exception("an ordered message could not be taken")
+
+    def _flush_soon(self) -> None:
+        self._flushing = asyncio.get_running_loop().call_later(ACK_PERIOD_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        """A call and no task, and one write, however few there are to ack."""
+        self._flushing = None
+        if self._channel.is_closed:
+            log.info("settled messages of %s could not be acked: the channel is closed", self._queue)
+            return
+        acks = self._ledger.take()
+        if acks:
+            frames = settlements(self._channel, acks, ())
+            if not write_now(self._channel, frames):
+                self._writing.start(self._write(frames))
+        if self._ledger.pending:
+            self._flush_soon()
+
+    async def _write(self, frames: bytes) -> None:
+        """The plain way, on a connection without a cutter."""
+        try:
+            with as_broker_errors():
+                await write(self._channel, frames)
         except BROKER_ERRORS as error:
             log.info("settled messages of %s could not be acked: %s", self._queue, error)
+
+    async def _sent(self) -> None:
+        while self._flushing is not None:  # twice at most: what waits behind an unfinished one goes at the second call
+            self._flushing.cancel()
+            self._flush()
+        await self._writing.finished()

@@ -20,13 +20,14 @@ WebhookPlan = Plan[str]
 class Subscriptions(tuple[Webhook, ...]):
     """The webhooks of one instance, or the operator's. Made by `subscriptions`.
 
-    `looks_into`: one of them wants to know what is in an event. `ordered`: one of them wants its events in order. False
-    for nearly all, which costs no memory each.
+    `looks_into`: one of them wants to know what is in an event. `ordered`: one of them wants its events in order,
+    `ordered_alone`: all do, and there is one. False for nearly all, which costs no memory each.
     """
 
     plan: WebhookPlan | None = None
     looks_into: bool = False
     ordered: bool = False
+    ordered_alone: bool = False
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -47,6 +48,8 @@ def subscriptions(webhooks: Iterable[Webhook]) -> Subscriptions:
         made.looks_into = True
     if any(webhook.sent_in_order for webhook in made):
         made.ordered = True
+        if not any(webhook.sent_as_they_come for webhook in made):
+            made.ordered_alone = True
     return made
 
 

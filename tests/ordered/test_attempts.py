@@ -1,0 +1,109 @@
+"""Attempts of ordered deliveries: with a task and without one, and after the end of their connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.delivery.conftest import calm
+from tests.ordered.test_flow import BOT, URL, Rig, message
+from worker.delivery.history_row import CUT
+from worker.domain.outcome import Parked, ParkReason
+from worker.domain.verdict import Answered, Failure, Result, Unanswered
+
+
+def rows(rig: Rig) -> list[tuple[str, str, int, int | None]]:
+    return [(row.outcome, row.reason, row.attempt, row.status) for row in rig.history.rows]
+
+
+def state(rig: Rig) -> tuple[object, ...]:
+    """All that attempts leave behind."""
+    found = (rig.recorder.results, rig.recorder.records, rows(rig), rig.admission.running, rig.alone.core.waiting)
+    return (*found, rig.flow._attempts._running)
+
+
+async def test_an_attempt_without_a_task_leaves_what_one_in_a_task_leaves() -> None:
+    with_task, without = Rig(BOT), Rig(BOT)
+    without.posts.begins = True
+    ours, others = [message(1), message(2)], [message(1), message(2)]
+    await with_task.take(*others)
+    await without.take(*ours)
+    assert (len(without.posts.begun), without.admission.running, without.sender.sent) == (1, 1, [])
+    for number in (0, 1):
+        without.posts.begun[number].end.answered(Answered(200))
+    assert state(without) == state(with_task)
+    assert [one.ends for one in ours] == [one.ends for one in others] == [["ack"]] * 2
+
+
+@pytest.mark.parametrize("result", [Answered(500), Answered(404), Unanswered(Failure.CONNECT, "refused")], ids=str)
+async def test_one_that_goes_on_in_a_task_leaves_what_one_from_the_start_leaves(result: Result) -> None:
+    with_task, without = Rig(BOT), Rig(BOT)
+    without.posts.begins = True
+    for rig in (with_task, without):
+        rig.sender.answers[URL] = result
+        await rig.take(message(1))
+    without.posts.begun[0].go_on()
+    await calm()
+    assert state(without) == state(with_task)
+
+
+@pytest.mark.parametrize("task", [True, False])
+async def test_an_attempt_that_is_cut_with_its_connection_is_in_the_history_and_ends_nothing(task: bool) -> None:
+    rig = Rig(BOT)
+    rig.posts.begins = not task
+    rig.sender.release.clear()
+    one = message(1)
+    await rig.take(one)
+    rig.alone.core.over = True
+    rig.flow.forget(rig.alone.core)
+    await calm()
+    assert rows(rig) == [("Parked", "shutdown", 1, None)]
+    assert rig.history.rows[0].error == CUT
+    assert (one.ends, rig.recorder.records, rig.admission.running, rig.flow._attempts._running) == ([], [], 0, set())
+
+
+@pytest.mark.parametrize(
+    ("result", "row"),
+    [
+        (Answered(200), ("Delivered", "ok", 1, 200)),
+        (Answered(500), ("Retried", "5xx", 1, 500)),
+        (Answered(404), ("Parked", "handed_back", 1, 404)),
+    ],
+    ids=str,
+)
+async def test_an_answer_that_comes_after_the_connections_end_is_in_the_history_and_ends_nothing(
+    result: Result, row: tuple[str, str, int, int]
+) -> None:
+    rig = Rig(BOT)
+    rig.sender.answers[URL] = result
+    rig.sender.release.clear()
+    one = message(1)
+    await rig.take(one)
+    rig.alone.core.role.give_way()
+    rig.sender.release.set()
+    await calm()
+    assert rows(rig) == [row]
+    assert (one.ends, rig.recorder.records, rig.publisher.published) == ([], [], [])
+
+
+async def test_an_attempt_that_is_not_charged_is_in_the_history_and_made_again() -> None:
+    rig = Rig(BOT)
+    rig.sender.answers[URL] = Unanswered(Failure.CONNECT, "refused")
+    rig.admission.not_charged = Parked(ParkReason.SELF_FAULT, 5)
+    one = message(1)
+    await rig.take(one)
+    assert rows(rig) == [("Parked", "self_fault", 1, None)]
+    rig.admission.not_charged, rig.sender.answers[URL] = None, Answered(200)
+    await rig.pass_time(1.0)
+    assert rows(rig)[1:] == [("Delivered", "ok", 1, 200)]
+    assert one.ends == ["ack"]
+
+
+async def test_a_turn_that_comes_after_the_connections_end_makes_no_attempt() -> None:
+    rig = Rig(BOT)
+    rig.admission.holding = True
+    await rig.take(message(1))
+    rig.alone.core.over = True
+    rig.flow.forget(rig.alone.core)
+    rig.admission.start_next()
+    await calm()
+    assert (rig.posted, rig.history.rows, rig.admission.running) == ([], [], 0)

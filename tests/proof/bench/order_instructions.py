@@ -1,0 +1,83 @@
+"""Instructions a delivery of ordered webhooks, against unordered ones: what order costs, however busy the machine is.
+
+What the worker does by the clock (ticks, beats, heartbeats) is counted over as long a time with nothing to deliver, and
+taken off: under valgrind that time is fifty times what it would be. Where there is an order, each event is taken twice.
+"""
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.proof.bench.ledger import LedgerError
+from tests.proof.bench.ordering import CHATS, INSTANCES, ORDERS, said, worker_in_order
+from tests.proof.bench.process import Process
+from tests.proof.bench.rig import Rig, verdict
+from tests.proof.bench.sampling import Posts
+
+MOST_TIMES = 1.3
+"""Of what a delivery costs where nothing is in order; of time and of instructions alike."""
+
+WARM_UP = 400
+RESTS_AT = 0.3
+"""Of a core: with so little to do, the worker has handled all that it took."""
+
+
+def order_instructions(rig: Rig, *, count: int) -> Iterator[str]:
+    """A Markdown table."""
+    yield f"\n{count} events of 0.8 KB, {CHATS} chats of {INSTANCES} instances; by callgrind, in user space:\n"
+    yield "| order | instructions a delivery | no order = 1 |\n| --- | --- | --- |"
+    base = 0.0
+    for name, kind in ORDERS.items():
+        found = counted(rig, kind, count)
+        base = base or found
+        judged = f" {verdict(found / base <= MOST_TIMES)} ({MOST_TIMES} at most)" if kind == "chat" else ""
+        yield f"| {name} | {found:,.0f} | {found / base:.2f}{judged} |"
+
+
+def counted(rig: Rig, kind: str | None, count: int) -> float:
+    """Instructions of each of `count` deliveries."""
+    posts = Posts(rig.nginx)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        out = Path(folder, "out")
+        under = ("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}", "-q")
+        urls = [rig.nginx.url("/hook")] * INSTANCES
+        with worker_in_order(rig, urls, kind, under=under, PYTHONHASHSEED="0") as worker:
+            _deliver(rig, worker, posts, range(WARM_UP))
+            _control(worker, "--instr=on")
+            began = time.monotonic()
+            _deliver(rig, worker, posts, range(WARM_UP, WARM_UP + count))
+            took = time.monotonic() - began
+            _control(worker, "--dump")
+            time.sleep(took)
+            _control(worker, "--dump")
+            worker.kill()  # a drain would take minutes
+        posts.check(WARM_UP + count)
+        return (_total(Path(f"{out}.1")) - _total(Path(f"{out}.2"))) / count
+
+
+def _deliver(rig: Rig, worker: Process, posts: Posts, numbers: range, limit: float = 600.0) -> None:
+    """Published in one go, until they are delivered and the worker rests."""
+    rig.queues.publish_to(rig.exchange, "messages.upsert", (said(number) for number in numbers))
+    deadline, before = time.monotonic() + limit, worker.cpu_seconds
+    while True:
+        worker.check_running()
+        time.sleep(1.0)
+        used, before = worker.cpu_seconds - before, worker.cpu_seconds
+        if used < RESTS_AT and posts.count() >= numbers.stop:
+            return
+        if time.monotonic() > deadline:
+            raise LedgerError(f"not all of {numbers.stop} deliveries within {limit:.0f} s")
+
+
+def _control(worker: Process, what: str) -> None:
+    command = ["callgrind_control", what, str(worker.pid)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _total(dump: Path) -> int:
+    """Instructions since the dump before this one."""
+    return next(
+        int(line.split()[1]) for line in dump.read_text().splitlines() if line.startswith(("totals:", "summary:"))
+    )

@@ -1,0 +1,102 @@
+"""Attempts of ordered deliveries: without a task while all is as nearly always, and cut with their connection."""
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from worker.basics.tasks import Tasks
+from worker.delivery.attempt import Attempt, Attempter
+from worker.delivery.ports import Post
+from worker.domain.outcome import Parked
+from worker.domain.routing import Delivery
+from worker.domain.verdict import Result
+from worker.ordered.core import Core
+from worker.ordered.ports import Item
+from worker.ordered.token import token_of
+
+
+class Decided(Protocol):
+    """What becomes of a turn."""
+
+    def turn_came(self, turn: "OrderedTurn") -> None: ...
+    def turn_passed(self, turn: "OrderedTurn", parked: Parked) -> None: ...
+    def ended(self, turn: "OrderedTurn", attempt: Attempt) -> None:
+        """Also after the end of the core's connection."""
+
+
+class OrderedTurn:
+    """One ordered delivery in its lane (delivery.ports.Turn), and its attempt (ports.PostEnd)."""
+
+    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started")
+
+    started: float
+    size: int
+    post: Post | None
+
+    def __init__(
+        self, decided: Decided, attempts: "OrderedAttempts", core: Core, item: Item, delivery: Delivery
+    ) -> None:
+        self._decided = decided
+        self._attempts = attempts
+        self.core = core
+        self.item = item
+        self.delivery = delivery
+
+    def start(self) -> None:
+        self._decided.turn_came(self)
+
+    def park(self, parked: Parked) -> None:
+        self._decided.turn_passed(self, parked)
+
+    def answered(self, result: Result) -> None:
+        self._decided.ended(self, self._attempts.answered(self, result))
+
+    def goes_on(self, rest: Coroutine[Any, Any, Result]) -> None:
+        self._attempts.goes_on(self, rest)
+
+    def ended(self, attempt: Attempt) -> None:
+        self._decided.ended(self, attempt)
+
+
+class OrderedAttempts:
+    """All that are under way, of every connection."""
+
+    def __init__(self, attempter: Attempter) -> None:
+        self._attempter = attempter
+        self._running: set[OrderedTurn] = set()
+        self._tasks: dict[Core, Tasks] = {}
+        self._cutting = Tasks()
+
+    def begin(self, turn: OrderedTurn) -> None:
+        """It ends in `OrderedTurn.ended` or `answered`, never at once."""
+        size = len(token_of(turn.item).message.body)
+        if self._attempter.begin(turn.delivery, size, turn):
+            self._running.add(turn)
+        else:
+            self.start(turn.core, self._attempt(turn, size))
+
+    def start(self, core: Core, work: Coroutine[Any, Any, None]) -> None:
+        """A task that ends with the core's connection."""
+        self._tasks.setdefault(core, Tasks()).start(work)
+
+    def forget(self, core: Core) -> None:
+        """Its connection has ended, its attempts are cut: another replica makes them again."""
+        for turn in [turn for turn in self._running if turn.core is core]:
+            if turn.post is not None:
+                turn.post.go_on()
+        tasks = self._tasks.pop(core, None)
+        if tasks is not None:
+            self._cutting.start(tasks.end())
+
+    def answered(self, turn: OrderedTurn, result: Result) -> Attempt:
+        self._running.remove(turn)
+        return self._attempter.judged(turn.delivery, turn.started, turn.size, result)
+
+    def goes_on(self, turn: OrderedTurn, rest: Coroutine[Any, Any, Result]) -> None:
+        self._running.remove(turn)
+        self.start(turn.core, self._rest(turn, rest))
+
+    async def _attempt(self, turn: OrderedTurn, size: int) -> None:
+        turn.ended(await self._attempter.attempt(turn.delivery, size))
+
+    async def _rest(self, turn: OrderedTurn, rest: Coroutine[Any, Any, Result]) -> None:
+        turn.ended(await self._attempter.rest(turn.delivery, turn.started, turn.size, rest))
