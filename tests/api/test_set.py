@@ -5,7 +5,7 @@ import pytest
 from tests.api.conftest import Api
 from tests.api.documents import URL, V1, V1_ANSWER, V2_ANSWER, V20, V21
 from tests.support.tls import Authority
-from worker.domain.request import secret_key
+from worker.domain.request.signature import secret_key
 from worker.domain.webhook import RateLimit, Tls, Webhook
 from worker.stores.own.store import SqlStore
 

@@ -11,7 +11,7 @@ from worker.domain.backoff import schedule
 from worker.domain.event import identity
 from worker.domain.past import Past
 from worker.domain.policy import Policy
-from worker.domain.request import Request
+from worker.domain.request.build import Request
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import GLOBAL_ID, Webhook
 from worker.webhooks.store import StoreUnavailable

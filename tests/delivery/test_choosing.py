@@ -15,7 +15,7 @@ from worker.delivery import choosing
 from worker.delivery.attempt import LARGE_BYTES
 from worker.domain.event import identity
 from worker.domain.past import Past
-from worker.domain.request import signature
+from worker.domain.request.signature import signature
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
 GROUP, ANA = "1203630@g.us", "5511999999999@s.whatsapp.net"

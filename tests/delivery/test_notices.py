@@ -15,7 +15,7 @@ from worker.broker.past_headers import headers_of, past_in
 from worker.delivery.notifier import Notifier
 from worker.domain.notices.notice import Kind, Notice
 from worker.domain.notices.receivers import OPERATOR, operator, owner_id
-from worker.domain.request import signature
+from worker.domain.request.signature import signature
 from worker.domain.verdict import Answered
 from worker.domain.webhook import GLOBAL_ID, Webhook
 

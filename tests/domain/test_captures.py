@@ -13,7 +13,7 @@ import pytest
 from tests.support.captures import EVOLUTION_1, EVOLUTION_2, EVOLUTION_24, EVOLUTION_GO, Captured, CapturedPost, load
 from worker.domain.event import identity, parse
 from worker.domain.past import Past
-from worker.domain.request import Request, build
+from worker.domain.request.build import Request, build
 from worker.domain.routing import Delivery, route
 from worker.domain.webhook import GLOBAL_ID, Webhook
 

@@ -5,7 +5,7 @@ import hmac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.hmac_key import HmacKey
+from worker.domain.request.hmac_key import HmacKey
 
 PIECES = st.one_of(st.binary(max_size=200), st.just(b"x" * 3000))
 

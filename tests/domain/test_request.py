@@ -17,19 +17,11 @@ from standardwebhooks import WebhookVerificationError
 from tests.domain.json_documents import ANY_TEXT, members, objects
 from worker.domain.event import parse
 from worker.domain.past import Past
-from worker.domain.request import (
-    NOT_OVERRIDABLE,
-    OURS,
-    USER_AGENT,
-    BadHeaders,
-    Request,
-    body,
-    build,
-    header_problem,
-    own_headers,
-    secret_key,
-    signature,
-)
+from worker.domain.request.body import body
+from worker.domain.request.build import USER_AGENT, Request, build
+from worker.domain.request.not_sendable import BadHeaders
+from worker.domain.request.own_headers import NOT_OVERRIDABLE, OURS, header_problem, own_headers
+from worker.domain.request.signature import secret_key, signature
 from worker.domain.routing import Delivery, route
 from worker.domain.webhook import Webhook
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.domain.test_routing import EVENT, HISTORY
-from worker.domain.request import build
+from worker.domain.request.build import build
 from worker.domain.routing import Delivery, route
 from worker.domain.target import BadUrl, is_literal, parsed, target_of
 from worker.domain.webhook import Webhook

@@ -20,7 +20,7 @@ from tests.http.egress_support import policy
 from tests.support.receiver import HostileReceiver, read_request
 from tests.support.waiting import eventually
 from worker.delivery.ports import Post
-from worker.domain.request import Request
+from worker.domain.request.build import Request
 from worker.domain.target import parsed
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.http.egress import EgressPolicy

@@ -13,7 +13,7 @@ from tests.http.sender_support import HEADERS, LOOPBACK, Pool, pool
 from tests.support.receiver import HostileReceiver, read_request
 from tests.support.tinyproxy import Tinyproxy
 from tests.support.tls import Authority
-from worker.domain.request import Request
+from worker.domain.request.build import Request
 from worker.domain.target import parsed
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import Tls, Webhook

@@ -10,7 +10,8 @@ from yarl import URL
 
 from worker.domain.event import parse
 from worker.domain.past import Past
-from worker.domain.request import NotSendable, build
+from worker.domain.request.build import build
+from worker.domain.request.not_sendable import NotSendable
 from worker.domain.routing import Delivery, route
 from worker.domain.webhook import Webhook
 from worker.http.exchange import head_of

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.http.sender_support import PATIENCE, End, Ended, Pool, finish, pool, replying
 from tests.http.test_plain_answer import NOT_PLAIN, PLAIN, answers
 from tests.support.receiver import HostileReceiver, read_request
-from worker.domain.request import Request
+from worker.domain.request.build import Request
 from worker.domain.target import parsed
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 

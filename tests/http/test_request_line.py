@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.http.egress_support import FakeDNS, policy
 from tests.http.sender_support import Pool, pool, replying
-from worker.domain.request import Request
+from worker.domain.request.build import Request
 from worker.domain.target import parsed, target_of
 from worker.domain.verdict import Answered, Failure, Unanswered
 from worker.http.aiohttp_internals import origin_of

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from worker.domain.request import own_headers, problem_with
+from worker.domain.request.build import problem_with
+from worker.domain.request.own_headers import own_headers
 from worker.domain.target import target_of
 from worker.domain.webhook import Webhook
 from worker.stores.evolution.http import candidate

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.webhook_commands import set_webhook
 from worker.basics.masking import without_credentials
-from worker.domain.request import secret_key
+from worker.domain.request.signature import secret_key
 from worker.domain.webhook import RateLimit, Webhook
 from worker.stores.own.store import SqlStore
 from worker.webhooks.commands import (

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.conftest import Clock
 from tests.support.webhook_commands import set_webhook
-from worker.domain.request import secret_key, signature
+from worker.domain.request.signature import secret_key, signature
 from worker.domain.webhook import Webhook
 from worker.stores.own.store import SqlStore
 from worker.webhooks.commands import SetArguments

@@ -11,7 +11,8 @@ from worker.domain.event import Event, InvalidEvent, parse
 from worker.domain.outcome import DeadLettered, Delivered, Outcome, Skipped
 from worker.domain.past import Past
 from worker.domain.policy import Policy
-from worker.domain.request import NotSendable, build
+from worker.domain.request.build import build
+from worker.domain.request.not_sendable import NotSendable
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.verdict import judge
 from worker.domain.webhook import Webhook

@@ -18,7 +18,8 @@ from worker.domain.notices.receivers import OPERATOR, PREFIX, NoticeReceiver, re
 from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome
 from worker.domain.past import Past
 from worker.domain.policy import Policy
-from worker.domain.request import NotSendable, build
+from worker.domain.request.build import build
+from worker.domain.request.not_sendable import NotSendable
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.verdict import Result, judge
 from worker.domain.webhook import Webhook

@@ -12,7 +12,8 @@ from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.ports import Ports, Post, PostEnd
 from worker.domain.outcome import DeadLettered, Outcome, Parked, ParkReason
 from worker.domain.policy import Policy
-from worker.domain.request import NotSendable, Request, build
+from worker.domain.request.build import Request, build
+from worker.domain.request.not_sendable import NotSendable
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Result, judge
 

@@ -12,7 +12,7 @@ from worker.domain.history import Row
 from worker.domain.outcome import Parked
 from worker.domain.past import Past
 from worker.domain.record import Record
-from worker.domain.request import Request
+from worker.domain.request.build import Request
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Result
 from worker.domain.webhook import Webhook

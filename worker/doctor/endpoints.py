@@ -7,7 +7,7 @@ from datetime import datetime
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of_webhook
 from worker.doctor.finding import Finding, Level, many, some
 from worker.domain.notices.receivers import PREFIX, NoticeReceiver
-from worker.domain.request import problem_with
+from worker.domain.request.build import problem_with
 from worker.domain.webhook import Webhook
 from worker.http.proxy import EgressProxy
 from worker.webhooks.certificates import end_of

@@ -10,7 +10,8 @@ from worker.domain.choosing.timely import limit_of
 from worker.domain.event import Event, identity, parse
 from worker.domain.outcome import DeadLettered, Skipped, SkipReason
 from worker.domain.past import Past
-from worker.domain.request import NotSendable, build
+from worker.domain.request.build import build
+from worker.domain.request.not_sendable import NotSendable
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.webhook import Webhook
 

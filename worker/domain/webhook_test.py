@@ -10,7 +10,7 @@ from worker.domain import evolution_go
 from worker.domain.event import identity, parse
 from worker.domain.names import WIRE_NAMES
 from worker.domain.past import Past
-from worker.domain.request import Request, build
+from worker.domain.request.build import Request, build
 from worker.domain.routing import Delivery, delivery_id
 from worker.domain.target import target_of
 from worker.domain.webhook import Webhook

@@ -12,9 +12,9 @@ from itertools import product
 import aiohttp
 from yarl import URL
 
-from worker.domain.headers import HeaderText, lines_of
 from worker.domain.history import KEPT_ANSWER_BYTES
-from worker.domain.request import Request
+from worker.domain.request.build import Request
+from worker.domain.request.header_text import HeaderText, lines_of
 from worker.http.aiohttp_internals import (
     Connection,
     HttpProcessingError,

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from worker.delivery.ports import PostEnd
-from worker.domain.request import Request
+from worker.domain.request.build import Request
 from worker.domain.verdict import Answered, Result
 from worker.http.aiohttp_internals import Origin, Protocol
 from worker.http.connections import Connections

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from worker.basics.printable import printable
-from worker.domain.request import Request
+from worker.domain.request.build import Request
 from worker.domain.target import Target
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result, Unanswered
 from worker.http.aiohttp_internals import Connection, HttpProcessingError, Origin, origin_of

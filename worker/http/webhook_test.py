@@ -8,7 +8,8 @@ from collections.abc import Callable
 import aiohttp
 
 from worker.domain.event import InvalidEvent
-from worker.domain.request import NotSendable, Request
+from worker.domain.request.build import Request
+from worker.domain.request.not_sendable import NotSendable
 from worker.domain.target import BadUrl
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest, request_of_test

@@ -22,7 +22,7 @@ from worker.delivery.ports import Admission, Admitted, Message, Posts, Recorder,
 from worker.domain.outcome import DeadLettered, Parked
 from worker.domain.past import Past
 from worker.domain.record import Record
-from worker.domain.request import Request
+from worker.domain.request.build import Request
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Result
 from worker.telemetry.otel_spans import Facts, of_delivery, of_message, of_request, of_result, outcome_of

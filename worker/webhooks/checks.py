@@ -5,7 +5,8 @@ from difflib import get_close_matches
 
 from worker.domain.choosing.choices import IGNORABLE, chat_name, type_name
 from worker.domain.names import CHOOSABLE, COUNTED, KNOWN, SYNONYMS, canonical
-from worker.domain.request import header_problem, secret_key
+from worker.domain.request.own_headers import header_problem
+from worker.domain.request.signature import secret_key
 from worker.domain.target import BadUrl, plain_url
 from worker.domain.webhook import Webhook
 

@@ -14,7 +14,7 @@ from worker.basics.depth import is_deeper
 from worker.domain.choosing.document import TOP_KEYS, filter_in, unknown_tops
 from worker.domain.choosing.message_types import nearest_type
 from worker.domain.choosing.problem import MOST_PROBLEMS, in_json
-from worker.domain.request import NOT_OVERRIDABLE
+from worker.domain.request.own_headers import NOT_OVERRIDABLE
 from worker.domain.webhook import UNORDERED, Webhook
 from worker.webhooks.accepted import EXPIRING, PLAIN, model, problems_within
 from worker.webhooks.certificates import end_of

@@ -20,7 +20,7 @@ from tests.proof.fuzz.envelope import Broken
 from tests.proof.fuzz.requests import Sent
 from worker.domain.event import Event
 from worker.domain.past import Past
-from worker.domain.request import build
+from worker.domain.request.build import build
 from worker.domain.routing import Delivery, route
 from worker.stores.own.store import SqlStore
 

@@ -16,7 +16,7 @@ from tests.proof.fuzz.mutations import any_text, any_value, changed_bytes, json_
 from tests.support.captures import EVOLUTION_1, EVOLUTION_2, load
 from worker.domain.event import LONGEST_NAME, Event, InvalidEvent, identity, parse
 from worker.domain.names import path_of
-from worker.domain.request import body as body_to_send
+from worker.domain.request.body import body as body_to_send
 
 CPU_SECONDS = 0.5
 """For one message of a MiB at most, on any machine; it takes milliseconds."""
