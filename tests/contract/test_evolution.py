@@ -14,7 +14,10 @@ from tests.support.mariadb import MariaDB
 from tests.support.mysql import DATABASE_SERVERS, MySQL
 from tests.support.postgres import Postgres
 from tests.support.waiting import eventually
+from worker.doctor.asking.tokens import tokens_problem
 from worker.domain.webhook import Webhook
+from worker.process.sources import webhook_source
+from worker.settings.settings import load
 from worker.stores.evolution.store import EvolutionStore
 from worker.webhooks.store import RowDamaged, StoreUnavailable
 
@@ -161,6 +164,21 @@ async def test_a_token_names_its_instance(evolution: Evolution, store: Evolution
     assert await store.token_owner("Token-1") == "acme"
     for wrong in ("token-1", "Token-1 ", "", "Token", "\0"):
         assert await store.token_owner(wrong) is None
+
+
+async def test_tokens_are_looked_up_there_while_webhooks_are_our_own(evolution: Evolution, tmp_path: Path) -> None:
+    evolution.instance("acme", "Token-1")
+    own = {"DATABASE_CONNECTION_URI": f"sqlite:///{tmp_path}/webhooks.db", "INSTANCE_TOKENS_URI": evolution.reader_uri}
+    settings, _ = load(own, None)
+    source = webhook_source(settings)
+    assert source.writable is source.store
+    assert source.token_owner is not None
+    assert (await source.token_owner("Token-1"), await source.token_owner("Token-2")) == ("acme", None)
+    assert settings.instance_tokens_uri is not None
+    assert await tokens_problem(settings.instance_tokens_uri) is None
+    evolution.execute(f"ALTER TABLE {evolution.table('Instance')} DROP COLUMN {evolution.name('token')}")
+    assert isinstance(await tokens_problem(settings.instance_tokens_uri), StoreUnavailable)
+    await source.close()
 
 
 async def test_a_row_that_is_no_webhook_names_its_column_and_hurts_no_other(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.doctor.asking.server import mysql_rights
-from worker.doctor.database import MYSQL_HOST, OWN_TABLES, creation, grants, store
+from worker.doctor.database import MYSQL_HOST, OWN_TABLES, creation, grants, store, tokens
 from worker.doctor.finding import Finding, many, needs_doing, size, some
 from worker.process.sources import KINDS
 from worker.stores.database import parse
@@ -38,6 +38,9 @@ def test_only_lacking_rights_are_answered_with_grants() -> None:
     assert (lacking.name, away.name, file.name) == ("database rights", "webhook store", "webhook store")
     assert "GRANT" in lacking.fix
     assert "GRANT" not in away.fix + file.fix
+    assert "GRANT SELECT" in tokens(POSTGRESQL, RightsLacking("no")).fix
+    assert "GRANT" not in tokens(POSTGRESQL, StoreUnavailable("no")).fix
+    assert tokens(POSTGRESQL, None).level == "ok"
     assert store(None, KINDS["own"], POSTGRESQL).level == "ok"
     assert "hunter2" not in repr(lacking)
 

@@ -11,6 +11,7 @@ VALUES = {
     "DATABASE_CONNECTION_URI": "postgresql://u:topsecret@h/db",
     "EGRESS_PROXY": "http://u:topsecret@h:3128",
     "HISTORY_DATABASE_URI": "postgresql://u:topsecret@h/history",
+    "INSTANCE_TOKENS_URI": "postgresql://u:topsecret@h/evolution",
     "OPS_WEBHOOK_SECRET": "whsec_dG9wc2VjcmV0dG9wc2VjcmV0dG9wc2VjcmV0",
     "OPS_WEBHOOK_URL": "https://u:topsecret@h/x",
     "RABBITMQ_URI": "amqp://u:topsecret@h/v",

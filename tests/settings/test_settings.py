@@ -158,6 +158,7 @@ WORKER_MAX_BYTES 0 1XB MiB -1 1.5GiB {"9" * 40}
 WORKER_QUEUE_PREFIX amq amq.x a/b é ٣ {"x" * 151}
 RABBITMQ_URI http://h amqp:// amqp:///v amqp://h:0 amqp://h:x amqp://[::1
 DATABASE_CONNECTION_URI sqlite:// oracle://h/d postgresql:// webhooks.db
+INSTANCE_TOKENS_URI sqlite:///evolution.db oracle://h/d h
 WEBHOOK_GLOBAL_URL ftp://h https:// h/x http://h:99999
 WEBHOOK_GLOBAL_IGNORE group groups,x ,,
 WEBHOOK_GLOBAL_FILTER {{ [] 5 {{"a":{{"$gt":null}}}} {{"$eq":1}} {{"a":1,"a":2}} {{"a":NaN}} {"[" * 5000}
@@ -195,6 +196,14 @@ def test_wrong_value_is_named_shown_and_told_what_is_allowed(name: str, value: s
     [
         ({"WEBHOOK_GLOBAL_ENABLED": "true"}, "WEBHOOK_GLOBAL_URL='' (default): must be an http:// or"),
         ({"WEBHOOK_SOURCE": "evolution"}, "must be Evolution's postgresql:// or mysql://"),
+        (
+            {
+                "WEBHOOK_SOURCE": "evolution",
+                "DATABASE_CONNECTION_URI": "postgresql://h/evolution",
+                "INSTANCE_TOKENS_URI": "postgresql://h/evolution",
+            },
+            "empty while WEBHOOK_SOURCE is evolution",
+        ),
         ({"WEBHOOK_RETRY_INITIAL_DELAY_SECONDS": "21601"}, "at least WEBHOOK_RETRY_INITIAL_DELAY_SECONDS"),
         ({"SERVER_PORT": "9464"}, "METRICS_PORT='9464' (default): must be another port than SERVER_PORT"),
     ],

@@ -21,6 +21,7 @@ from worker.doctor.archive import stream
 from worker.doctor.asking.archive import archive_seen
 from worker.doctor.asking.reach import proxy_problem
 from worker.doctor.asking.refusals import host_of, refusals
+from worker.doctor.asking.tokens import tokens_problem
 from worker.doctor.endpoints import problems_of, who
 from worker.domain.notices.receivers import owner
 from worker.domain.webhook import Endpoint, Webhook
@@ -73,6 +74,9 @@ async def findings(settings: Settings) -> AsyncIterator[Line]:
         yield "traces", settings_traces.problem(os.environ)
     seen = await look_through(settings)
     yield "webhook store", None if seen.problem is None else str(seen.problem)
+    if (tokens := settings.instance_tokens_uri) is not None:
+        problem = await tokens_problem(tokens)
+        yield f"instance tokens ({tokens.shown})", None if problem is None else str(problem)
     if seen.problem is None:
         yield "webhooks", _unsendable(settings, seen)
         yield await _egress(settings, seen.webhooks)

@@ -10,6 +10,7 @@ from worker.webhooks.store import RightsLacking, StoreUnavailable
 
 NAME = "webhook store"
 RIGHTS = "database rights"
+TOKENS = "instance tokens"
 OWN_TABLES = ("webhooks", "webhook_revisions", "webhook_schema")
 EVOLUTION_TABLES = ("Instance", "Webhook")
 MYSQL_HOST = " -- '%' may be another host: SELECT user, host FROM mysql.user"
@@ -22,6 +23,17 @@ def store(error: StoreUnavailable | None, kind: SourceKind, database: Database |
     if isinstance(error, RightsLacking) and database is not None:
         return Finding("problem", RIGHTS, str(error), grants(database, own=kind.own_table))
     return Finding("problem", NAME, str(error), "mend it, then: webhook-worker check")
+
+
+def tokens(database: Database, error: StoreUnavailable | None) -> Finding:
+    """Of INSTANCE_TOKENS_URI."""
+    if error is None:
+        return Finding("ok", TOKENS, f"{database.shown}: instances' own tokens open API and console for them")
+    lacks = isinstance(error, RightsLacking)
+    fix = (
+        grants(database, own=False) if lacks else "until then owners cannot log in; mend it, then: webhook-worker check"
+    )
+    return Finding("problem", TOKENS, str(error), fix)
 
 
 def unreadable(problems: Sequence[str]) -> Finding:

@@ -12,6 +12,7 @@ from worker.doctor.archive.bounds import hours_held
 from worker.doctor.asking.archive import ArchiveSeen
 from worker.doctor.asking.management import ManagementAddress
 from worker.doctor.asking.reach import reach
+from worker.doctor.asking.tokens import tokens_problem
 from worker.doctor.broker import BrokerExamination
 from worker.doctor.check import look_through
 from worker.doctor.finding import Finding
@@ -70,6 +71,8 @@ async def _stored(settings: Settings, webhooks: list[Webhook], ahead: dict[str, 
     seen = await look_through(settings)
     webhooks += [*(seen.webhooks or ()), *filter(None, [wiring.global_webhook(settings)])]
     yield database.store(seen.problem, kind, where)
+    if (tokens := settings.instance_tokens_uri) is not None:
+        yield database.tokens(tokens, await tokens_problem(tokens))
     if seen.unreadable:
         yield database.unreadable(seen.unreadable)
     if seen.unused:

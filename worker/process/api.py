@@ -49,7 +49,7 @@ async def run_api(settings: Settings, options: Sequence[str] = ()) -> int:
     async with AsyncExitStack() as stack:
         source = webhook_source(settings)
         store = source.store
-        stack.push_async_callback(store.close)
+        stack.push_async_callback(source.close)
         ready, serving = asyncio.Event(), asyncio.Event()
         # Ready while the API is served: a store that is down is reported there, in words.
         await serve_health(settings, None, lambda: None if serving.is_set() else "not serving yet", stack)

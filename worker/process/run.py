@@ -73,7 +73,7 @@ class Worker:
         )
 
         self._source = webhook_source(settings)
-        stack.push_async_callback(self._source.store.close)
+        stack.push_async_callback(self._source.close)
         self._webhooks = wiring.cache(settings, self._source, self._telemetry)
         stack.push_async_callback(self._webhooks.close)
         self._ahead = wiring.read_ahead(self._source, self._webhooks)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worker.domain.webhook import Endpoint, Webhook
 from worker.settings.settings import Settings
@@ -19,6 +20,9 @@ from worker.stores.read_only import ReadOnly
 from worker.webhooks.fields import fields_of
 from worker.webhooks.store import WatchedStore, WritableStore
 from worker.webhooks.transfer import Candidate, from_evolution, readable_and_not
+
+if TYPE_CHECKING:
+    from worker.stores.evolution.store import EvolutionStore
 
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 
@@ -39,9 +43,18 @@ class WebhookSource:
     prepare: Callable[[], Awaitable[object]]
     watched: WatchedStore | None = None
     token_owner: Callable[[str], Awaitable[str | None]] | None = None
+    """The instance that has a token; None: none has."""
+    close_tokens: Callable[[], Awaitable[None]] | None = None
+    """Where tokens are looked up elsewhere than in the store."""
     at_start: Callable[[], Awaitable[None]] | None = None
     migrated: Callable[[], Awaitable[bool]] | None = None
     unused: Callable[[Iterable[Webhook]], Awaitable[tuple[Endpoint, ...]]] | None = None
+
+    async def close(self) -> None:
+        """The store, and what beside it is asked for tokens."""
+        await self.store.close()
+        if self.close_tokens is not None:
+            await self.close_tokens()
 
     @property
     def writable(self) -> WritableStore | None:
@@ -82,7 +95,19 @@ def source_kind(settings: Settings) -> SourceKind:
 
 def webhook_source(settings: Settings) -> WebhookSource:
     """The source that WEBHOOK_SOURCE names. Raises StoreUnavailable when the database's driver is not installed."""
-    return source_kind(settings).make(settings)
+    source = source_kind(settings).make(settings)
+    if settings.instance_tokens_uri is None:
+        return source
+    tokens = tokens_of(settings.instance_tokens_uri)
+    return replace(source, token_owner=tokens.token_owner, close_tokens=tokens.close)
+
+
+def tokens_of(database: Database) -> "EvolutionStore":
+    """Evolution's database, to be asked whose token one is. Raises StoreUnavailable without its driver."""
+    from worker.stores.evolution.store import EvolutionStore  # noqa: PLC0415 - only where it is asked
+
+    require_driver(database)
+    return EvolutionStore(database, take_all=False, clock=time.monotonic, setting=database.setting)
 
 
 def own_store(settings: Settings) -> SqlStore:

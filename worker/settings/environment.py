@@ -270,6 +270,16 @@ def history_database(value: object) -> Database:
     return value if isinstance(value, Database) else replace(database(value), setting="HISTORY_DATABASE_URI")
 
 
+def tokens_database(value: object) -> Database | None:
+    """Reader of INSTANCE_TOKENS_URI; "" is none."""
+    if value in (None, "") or isinstance(value, Database):
+        return value if isinstance(value, Database) else None
+    found = replace(database(value), setting="INSTANCE_TOKENS_URI")
+    if found.dialect == "sqlite":
+        raise ValueError("Evolution's postgresql:// or mysql://, or empty")
+    return found
+
+
 def broker(value: object) -> Address:
     """Reader of RABBITMQ_URI."""
     return value if isinstance(value, Address) else parsed_by(broker_address, value)

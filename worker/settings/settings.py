@@ -124,6 +124,11 @@ class Settings(BaseModel):
     server_host: Host = setting("127.0.0.1", "Where the /webhook API listens.")
     server_port: Port = setting(8085, "Its port; 0 takes any free one.")
     authentication_api_key: Text = setting("", "Key of the API; empty = API off. Secret.", repr=False)
+    instance_tokens_uri: Annotated[Database | None, Read(given.tokens_database)] = setting(
+        None,
+        "Evolution's database: an instance's token there opens API and console for it. Source `evolution` needs none.",
+        repr=False,
+    )
     console: Flag = setting(True, "`false`: the API has no [console](console.md) (`/console`) beside it.")
     metrics_host: Host = setting("0.0.0.0", "Where /metrics, /livez and /readyz listen.")  # noqa: S104
     metrics_port: Port = setting(9464, "Their port; 0 takes any free one.")
@@ -283,6 +288,13 @@ class Settings(BaseModel):
                 raise ValueError("at least WEBHOOK_RETRY_INITIAL_DELAY_SECONDS")
         return value
 
+    @pydantic.field_validator("instance_tokens_uri")
+    @classmethod
+    def _has_none_already(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        if value is not None and info.data.get("webhook_source") == "evolution":
+            raise ValueError("empty while WEBHOOK_SOURCE is evolution: DATABASE_CONNECTION_URI has the tokens")
+        return value
+
     @pydantic.field_validator("order", "webhook_global_order")
     @classmethod
     def _orders(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
@@ -302,7 +314,7 @@ def _one_host(values: Mapping[str, Any]) -> bool:
 SECRETS = frozenset({"AUTHENTICATION_API_KEY", "OPS_WEBHOOK_SECRET", "WEBHOOK_SECRET_KEY"})
 IN_FILES = (
     *sorted(SECRETS),
-    *("DATABASE_CONNECTION_URI", "EGRESS_PROXY", "HISTORY_DATABASE_URI"),
+    *("DATABASE_CONNECTION_URI", "EGRESS_PROXY", "HISTORY_DATABASE_URI", "INSTANCE_TOKENS_URI"),
     *("OPS_WEBHOOK_URL", "RABBITMQ_URI", "WEBHOOK_GLOBAL_URL"),
 )
 """Settings that may hold a secret: <NAME>_FILE names a file with the value of each."""

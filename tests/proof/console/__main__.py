@@ -16,8 +16,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tests.proof.console.cast import CAST
 from tests.proof.console.pictures import take_all, take_for_docs
-from tests.proof.console.scene import KEY, Scene, scene
+from tests.proof.console.scene import KEY, TOKEN, Scene, scene
 from worker.basics.tasks import end
 
 PORT = 8085
@@ -55,7 +56,8 @@ async def _shown(running: Scene, arguments: argparse.Namespace) -> None:
     if arguments.pictures:
         print(*await take_all(running, arguments.pictures, arguments.only), sep="\n")
         return
-    print(f"{running.url}   key: {KEY}\nCtrl-C ends it.", flush=True)
+    print(f"{running.url}   key: {KEY}", flush=True)
+    print(f"An owner's key: {TOKEN.format(CAST[0].instance)} (and so for each instance). Ctrl-C ends it.", flush=True)
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
 

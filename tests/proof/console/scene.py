@@ -18,8 +18,10 @@ import aiohttp
 from tests.proof.console.cast import CAST, One, past
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
+from tests.support.evolution import Evolution
 from tests.support.local_broker import LocalBroker
 from tests.support.local_process import free_port
+from tests.support.postgres import Postgres
 from tests.support.receiver import Answer, Receiver
 from tests.support.waiting import eventually
 from tests.support.worker import Worker
@@ -28,6 +30,9 @@ from worker.stores.history.store import history_store
 from worker.stores.own.store import SqlStore
 
 KEY = "made-traffic"
+TOKEN = "token-of-{}"
+"""Of an instance."""
+
 HISTORY_ROWS = 500
 EVENT_SECONDS = 0.4
 """Between two events."""
@@ -90,9 +95,10 @@ async def scene(port: int | None = None) -> AsyncIterator[Scene]:
         stack.push_async_callback(asyncio.to_thread, broker.close)
         await asyncio.to_thread(broker.start)
         receiver = await stack.enter_async_context(Receiver())
+        tokens = await asyncio.to_thread(_evolution, stack)
         await _fill(folder, receiver)
         port = port or free_port()
-        worker = _worker(broker, names, folder, port)
+        worker = _worker(broker, names, folder, port, tokens)
         stack.push_async_callback(worker.kill)
         await worker.start()
         amqp = await stack.enter_async_context(await Amqp.connect(broker.uri))
@@ -104,6 +110,15 @@ async def scene(port: int | None = None) -> AsyncIterator[Scene]:
                 for number in range(3):
                     await running.publish(one, number)
         yield running
+
+
+def _evolution(stack: AsyncExitStack) -> str:
+    """A database of Evolution's with a token for each instance; its URI."""
+    server = stack.enter_context(Postgres())
+    evolution = Evolution(server, "evolution", "public", "reader").create()
+    for instance in sorted({one.instance for one in CAST}):
+        evolution.instance(instance, TOKEN.format(instance))
+    return evolution.reader_uri
 
 
 async def _pause(api: str, one: One) -> None:
@@ -120,7 +135,7 @@ async def _pause(api: str, one: One) -> None:
     await eventually(status, lambda got: got == 200, 10.0, f"{one.instance} to be paused")
 
 
-def _worker(broker: LocalBroker, names: Names, folder: Path, port: int) -> Worker:
+def _worker(broker: LocalBroker, names: Names, folder: Path, port: int, tokens: str) -> Worker:
     return Worker(
         {
             **names.environment(),
@@ -128,6 +143,7 @@ def _worker(broker: LocalBroker, names: Names, folder: Path, port: int) -> Worke
             "DATABASE_CONNECTION_URI": f"sqlite:///{folder / 'webhooks.db'}",
             "HISTORY_DATABASE_URI": f"sqlite:///{folder / 'history.db'}",
             "AUTHENTICATION_API_KEY": KEY,
+            "INSTANCE_TOKENS_URI": tokens,
             "SERVER_PORT": str(port),
             "EGRESS_ALLOW": "127.0.0.0/8",
             "ORDER": "true",

@@ -8,9 +8,9 @@ from worker.api.openapi.schemas import SCHEMAS
 _TITLE = "Evolution API's webhook calls, answered by the webhook worker"
 
 _ABOUT = """Every call but `/docs` and `/openapi.json` needs the header `apikey`: AUTHENTICATION_API_KEY, or, where
-the worker reads Evolution's database, an instance's own token, which reaches that instance only. Instance names may
-hold any character; in a path they are percent-encoded. Each instance can have several webhooks: `id` says which,
-`default` if it is left out. Header values, signing secrets and credentials in URLs are shown as `***`."""
+the worker reads Evolution's database, also for tokens alone, an instance's own, which reaches that instance only.
+Instance names may hold any character; in a path they are percent-encoded. Each instance can have several webhooks: `id`
+says which, `default` if it is left out. Header values, signing secrets and credentials in URLs are shown as `***`."""
 
 
 def document() -> Json:
