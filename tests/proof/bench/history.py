@@ -1,4 +1,4 @@
-"""What history costs a delivery: off, failures alone, all with the writer apart, all with the writer in the process.
+"""What history costs a delivery: off, failures alone, all with the writer apart, and with the writer in the process.
 
 The whole worker is timed with each, side by side; that says what an operator gets, within the noise of the machine. The
 verdict is on history's own part, which is measured by itself: recording.py settles deliveries with and without it,
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -20,15 +21,21 @@ from tests.proof.bench.ledger import LedgerError
 from tests.proof.bench.process import Process, python
 from tests.proof.bench.rig import Rig, verdict
 from tests.proof.bench.sampling import Posts, event, spread
-from tests.proof.bench.writing import TOGETHER, batches
+from tests.proof.bench.writing import batches
+from tests.support.postgres import Postgres
 from worker.history.recording import MOST_ROWS
 
 OFF = "off"
 AGAIN = "off, once more"
 APART = "all, the writer apart"
-BOTH = "all, the writer in the process (SQLite)"
+BOTH = "all, the writer in the process (PostgreSQL)"
+BOTH_IN_A_FILE = "all, the writer in the process (SQLite)"
 UNSEEN = 0.01
 """Of a delivery's price without history: what `failures` may cost a delivery that succeeds."""
+
+
+_POSTGRESQL = "a new database"
+"""Stands for its URI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,8 @@ KINDS = {
     AGAIN: Kind({"HISTORY": "off"}, "off"),
     "failures": Kind({"HISTORY": "failures"}, "failures"),
     APART: Kind({"HISTORY": "all", "HISTORY_WRITER": "false"}, "all", 4),
-    BOTH: Kind({"HISTORY": "all"}, "all", 10),
+    BOTH: Kind({"HISTORY": "all", "HISTORY_DATABASE_URI": _POSTGRESQL}, "all", 10),
+    BOTH_IN_A_FILE: Kind({"HISTORY": "all"}, "all", 10),
 }
 
 
@@ -73,11 +81,16 @@ def history(rig: Rig, *, rounds: int, count: int) -> Iterator[str]:
     """0.8 KB, all delivered at once: `rounds` of `count` events timed, in turns."""
     rig.set_instances(10)
     timed: dict[str, list[float]] = {name: [] for name in KINDS}
-    for _ in range(rounds):
-        for name, kind in KINDS.items():
-            timed[name].append(_timed(rig, count, kind.settings))
+    with Postgres() as server:
+        for turn in range(rounds):
+            for name, kind in KINDS.items():
+                settings = dict(kind.settings)
+                if settings.get("HISTORY_DATABASE_URI") == _POSTGRESQL:
+                    settings["HISTORY_DATABASE_URI"] = server.create_database(f"timed_{turn}")
+                timed[name].append(_timed(rig, count, settings))
+        prices = own_prices(rig.folder, server, rounds)
     yield f"**0.8 KB events**, 10 instances, one core; {rounds} rounds of {count}\n"
-    yield from table(timed, own_prices(rig.folder, rounds))
+    yield from table(timed, prices)
 
 
 def table(timed: dict[str, list[float]], prices: dict[str, Price]) -> Iterator[str]:
@@ -92,25 +105,27 @@ def table(timed: dict[str, list[float]], prices: dict[str, Price]) -> Iterator[s
     yield "\nThe second row is the noise of the first column."
 
 
-def own_prices(folder: Path, rounds: int) -> dict[str, Price]:
-    """Of each kind, above that of `off`; the writer's by writing.py, in a new file."""
+def own_prices(folder: Path, server: Postgres, rounds: int) -> dict[str, Price]:
+    """Of each kind, above that of `off`; the writer's by writing.py, in a new database or file."""
     recorded = {
         kind: _least(rounds, lambda count, kind=kind: _recording(kind, count), 4 * MOST_ROWS, 40 * MOST_ROWS)
         for kind in sorted({each.recorded for each in KINDS.values()})
     }
     prices = {name: recorded[kind.recorded] - recorded["off"] for name, kind in KINDS.items()}
-    (folder / "batches").write_bytes(b"\n".join(batches(20)))
-    rows = _least(rounds, lambda count: _writing(folder, count // MOST_ROWS), TOGETHER * MOST_ROWS, 20 * MOST_ROWS)
-    return {**prices, BOTH: prices[BOTH] + rows}
+    (folder / "batches").write_bytes(b"\n".join(batches(40)))
+    for name, new in ((BOTH, lambda number: server.create_database(f"written_{number}")),
+                      (BOTH_IN_A_FILE, lambda number: f"sqlite:///{folder}/written-{number}.db")):  # fmt: skip
+        prices[name] += _least(rounds, partial(_writing, folder, new), 10 * MOST_ROWS, 40 * MOST_ROWS)
+    return prices
 
 
 def _recording(kind: str, count: int) -> Sequence[str]:
     return python("-m", "tests.proof.bench.recording", kind, str(count))
 
 
-def _writing(folder: Path, count: int) -> Sequence[str]:
-    file = folder / f"written-{time.monotonic_ns()}.db"
-    return python("-m", "tests.proof.bench.writing", str(file), str(folder / "batches"), str(count))
+def _writing(folder: Path, new: Callable[[int], str], count: int) -> Sequence[str]:
+    uri = new(time.monotonic_ns())
+    return python("-m", "tests.proof.bench.writing", uri, str(folder / "batches"), str(count // MOST_ROWS))
 
 
 def _least(rounds: int, program: Callable[[int], Sequence[str]], few: int, many: int) -> Price:

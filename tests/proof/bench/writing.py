@@ -1,4 +1,4 @@
-"""`python -m tests.proof.bench.writing FILE BATCHES COUNT`: what a writer does with batches, without a broker.
+"""`python -m tests.proof.bench.writing URI BATCHES COUNT`: what a writer does with batches, without a broker.
 
 Decodes COUNT batches of the file BATCHES as they come from the queue, one a line, and writes five of them in a
 transaction, as it does beside 5,000 deliveries a second. For valgrind: the instructions by which two runs differ are
@@ -25,8 +25,8 @@ TOGETHER = 5
 NOW = 1_795_867_200_000
 
 
-def write(path: Path, bodies: Sequence[bytes]) -> None:
-    tables = HistoryTables(parse(f"sqlite:///{path}"), 7, lambda: NOW)
+def write(uri: str, bodies: Sequence[bytes]) -> None:
+    tables = HistoryTables(parse(uri), 7, lambda: NOW)
     tables.prepare()
     for first in range(0, len(bodies), TOGETHER):
         found = map(decode, bodies[first : first + TOGETHER])
@@ -64,5 +64,5 @@ def _row(number: int, chance: random.Random) -> Row:
 if __name__ == "__main__":
     bodies = Path(sys.argv[2]).read_bytes().splitlines()[: int(sys.argv[3])]
     began = time.process_time()
-    write(Path(sys.argv[1]), bodies)
+    write(sys.argv[1], bodies)
     print(round((time.process_time() - began) * 1e6))

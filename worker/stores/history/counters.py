@@ -5,8 +5,11 @@ many there are. Trade-off: one more row to write for each endpoint and minute of
 day are those of whole minutes. A minute ends with its number: 5 is what came after 240,000 ms, and until 300,000 ms.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, case, delete, func, insert, select, tuple_
 
@@ -31,7 +34,9 @@ _MOST_ENDPOINTS = 200
 """In one question: databases bound a statement's parameters. SQLite is asked for each, which costs it no round trip: of
 several it reads the whole table (`IN (VALUES ...)` uses no index)."""
 
-_AT, _INSTANCE, _WEBHOOK, _OUTCOME, _MS = map(COLUMNS.index, ("at", "instance", "webhook", "outcome", "ms"))
+_MS = COLUMNS.index("ms")
+_at = itemgetter(COLUMNS.index("at"))
+_end = itemgetter(*map(COLUMNS.index, ("instance", "webhook", "outcome")))
 _C, _L = MINUTES.c, LASTS.c
 
 
@@ -44,17 +49,13 @@ def add(connection: Connection, kind: Kind, rows: Iterable[Columns], now: int) -
     """Counts rows of attempts (those that took a time) that have an endpoint. `now`: Unix ms."""
     minutes: dict[tuple[str, str, int], list[int]] = {}
     lasts: dict[tuple[str, str], list[int]] = {}
-    for row in rows:
-        instance, webhook, at, outcome = row[_INSTANCE], row[_WEBHOOK], row[_AT], row[_OUTCOME]
-        if row[_MS] is None or instance is None or webhook is None or outcome not in ATTEMPTED:
-            continue
-        assert isinstance(instance, str) and isinstance(webhook, str) and isinstance(at, int)  # noqa: PT018
+    for instance, webhook, outcome, minute, many, last in _attempts(rows):
         delivered = outcome == DELIVERED
-        counted = minutes.setdefault((instance, webhook, minute_of(at)), [0, 0])
-        counted[0] += 1
-        counted[1] += delivered
-        last = lasts.setdefault((instance, webhook), [0, 0])
-        last[not delivered] = max(last[not delivered], at)
+        counted = minutes.setdefault((instance, webhook, minute), [0, 0])
+        counted[0] += many
+        counted[1] += many * delivered
+        ended = lasts.setdefault((instance, webhook), [0, 0])
+        ended[not delivered] = max(ended[not delivered], last)
     oldest = minute_of(now) - _DAY
     of_day = [key for key in sorted(minutes) if key[2] > oldest]
     kind.merge(connection, MINUTES, [(*key, *minutes[key]) for key in of_day], Merged.SUM)
@@ -66,6 +67,33 @@ def add(connection: Connection, kind: Kind, rows: Iterable[Columns], now: int) -
         total[0] += minutes[key][0]
         total[1] += minutes[key][1]
     kind.merge(connection, TOTALS, [(minute, *totals[minute]) for minute in sorted(totals)], Merged.SUM)
+
+
+class _Attempts(NamedTuple):
+    """Of one endpoint that ended alike within one minute: how many, and when the last one did."""
+
+    instance: str
+    webhook: str
+    outcome: str
+    minute: int
+    many: int
+    last: int
+
+
+def _attempts(rows: Iterable[Columns]) -> Iterator[_Attempts]:
+    """0.4 us a row: what is done for each of them is one call in C for all."""
+    in_order = sorted((row for row in rows if row[_MS] is not None), key=_at)
+    times, first = list(map(_at, in_order)), 0
+    while first < len(times):
+        minute = minute_of(times[first])
+        end = bisect_right(times, minute * MINUTE_MS, first)
+        ends = list(map(_end, in_order[first:end]))
+        lasts = dict(zip(ends, times[first:end], strict=True))  # the newest of each
+        for (instance, webhook, outcome), many in Counter(ends).items():
+            if instance is not None and webhook is not None and outcome in ATTEMPTED:
+                last = lasts[instance, webhook, outcome]
+                yield _Attempts(instance, webhook, outcome, minute, many, last)
+        first = end
 
 
 def count_anew(connection: Connection, history: Table) -> None:

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 
 import psycopg
 from sqlalchemy import BigInteger, Connection, Engine, Table, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from worker.stores.history import kinds
@@ -44,8 +45,7 @@ class Partitioned:
             ) from error
 
     def add_once(self, connection: Connection, table: Table, values: Mapping[str, str | int]) -> bool:
-        statement = insert(table).on_conflict_do_nothing()
-        return connection.execute(statement, dict(values), execution_options=kinds.COUNTED).rowcount == 1
+        return connection.execute(_unless_there(table), dict(values), execution_options=kinds.COUNTED).rowcount == 1
 
     def merge(self, connection: Connection, table: Table, rows: Sequence[Sequence[object]], merged: Merged) -> None:
         """A column of values each, in one statement."""
@@ -82,6 +82,11 @@ class Partitioned:
             _log.info("a day of the history is dropped later: its table is in use", extra={"partition": name})
             return False
         return True
+
+
+@cache  # of a few tables
+def _unless_there(table: Table) -> Insert:
+    return insert(table).on_conflict_do_nothing()
 
 
 def _merging(connection: Connection, table: Table, merged: Merged) -> str:

@@ -6,6 +6,7 @@ that cannot be without it is not written.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from worker.domain.choosing.problem import is_text
@@ -23,6 +24,7 @@ AHEAD_DAYS = 2
 
 _NEEDED_NAMES = ("id", "event_id", "outcome", "reason")
 _NUMBERS = ("attempt", "status", "ms", "size")
+_TEXTS = tuple(name for name in Row._fields if name != "at" and name not in _NUMBERS)
 
 
 def is_name(column: str, text: str) -> bool:
@@ -41,25 +43,24 @@ def columns_of(batch: Batch, oldest: int, now: int) -> tuple[list[Columns], int]
     """
     replica = batch.replica if is_name("replica", batch.replica) else _shortened(batch.replica)
     if batch.rows and _are_plain(batch.rows, oldest, now):
-        return [(replica, *row) for row in batch.rows], 0
+        return list(map((replica,).__add__, batch.rows)), 0
     written = [_storable(row, now) for row in batch.rows if row.at >= oldest]
     rows: list[Columns] = [(replica, *row) for row in written if row is not None]
     return rows, len(written) - len(rows)
 
 
 def _are_plain(rows: Sequence[Row], oldest: int, now: int) -> bool:
-    """Nothing to mend or to leave out, as in nearly every batch. Column by column it takes 0.4 us a row, and each value
+    """Nothing to mend or to leave out, as in nearly every batch. Column by column it takes 0.7 us a row, and each value
     by itself would 8."""
     columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
     at = columns["at"]
     if min(at) < oldest or max(at) >= now + AHEAD_DAYS * _DAY:
         return False
-    if not all(is_number(value) for name in _NUMBERS for value in {*columns[name]} if value is not None):
+    if not all(map(is_number, {value for name in _NUMBERS for value in columns[name] if value is not None})):
         return False
-    texts = {name: {*columns[name]} for name in Row._fields if name != "at" and name not in _NUMBERS}
-    found = "".join(text for values in texts.values() for text in values if text)
+    found = "".join(filter(None, chain.from_iterable(columns[name] for name in _TEXTS)))
     return (
-        all(max(map(len, filter(None, texts[name])), default=0) <= LONGEST_NAMES[name] for name in _NAMES)
+        all(max(map(len, filter(None, columns[name])), default=0) <= LONGEST_NAMES[name] for name in _NAMES)
         and "\0" not in found
         and is_text(found)
     )

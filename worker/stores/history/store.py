@@ -24,8 +24,9 @@ THREADS = 4
 """Blocking calls at a time: a write, a tidying and two questions."""
 
 GATHER_SECONDS = 0.5
-"""For SQLite, where a transaction writes each page it has touched, of each index: a row costs 20 us among thousands,
-and 80 among 500. Trade-off: history is half a second later; a replay waits three seconds for it."""
+"""From one write to the next. SQLite writes each page that a transaction has touched, of each index: a row costs 20 us
+among thousands, and 80 among 500. Elsewhere a transaction costs some ms of statements, however few rows it has.
+Trade-off: history is half a second later; a replay waits three seconds for it."""
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class _Store:
         self._made: HistoryTables | None = None
         self._counting = Lock()
         self.cpu_seconds = 0.0
-        self.gather_seconds = GATHER_SECONDS if database.dialect == "sqlite" else 0.0
+        self.gather_seconds = GATHER_SECONDS
 
     async def prepare(self) -> None:
         """See worker/history/store.py, as for all that follow."""
