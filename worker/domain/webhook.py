@@ -1,6 +1,7 @@
 """A webhook: who wants which events, and where they go."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from worker.domain.evolution_go import ALL
 
@@ -12,9 +13,11 @@ GLOBAL_ID = "global"
 """The operator's webhook, which hears every instance. Reserved: no instance can store this id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The unit of isolation. The global webhook is one endpoint for all instances (instance "")."""
+class Endpoint(NamedTuple):
+    """The unit of isolation. The global webhook is one endpoint for all instances (instance "").
+
+    A tuple, as one is made and looked up for each ordered event.
+    """
 
     instance: str
     webhook_id: str

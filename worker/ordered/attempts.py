@@ -24,9 +24,10 @@ class Decided(Protocol):
 
 
 class OrderedTurn:
-    """One ordered delivery in its lane (delivery.ports.Turn), and its attempt (ports.PostEnd)."""
+    """One ordered delivery in its lane (delivery.ports.Turn), and its attempt (ports.PostEnd). `waited`: it was not
+    started within the core's call, which has just seen that it may act."""
 
-    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started")
+    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started", "waited")
 
     started: float
     size: int
@@ -40,6 +41,7 @@ class OrderedTurn:
         self.core = core
         self.item = item
         self.delivery = delivery
+        self.waited = False
 
     def start(self) -> None:
         self._decided.turn_came(self)

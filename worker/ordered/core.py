@@ -60,7 +60,8 @@ class Core:
     def took(self, item: Item) -> None:
         """In the order in which the queue delivered them."""
         now = self._monotonic()
-        self.role.first_came(now)
+        if self.role.state is State.STANDBY:
+            self.role.first_came(now)
         item.taken_at = now
         line = self.line(item.endpoint)
         line.took(item)
@@ -79,11 +80,12 @@ class Core:
         """Its delivery has ended for good: delivered (`succeeded`), skipped, or dead-lettered with a confirm."""
         now = self._monotonic()
         line = self._lines[item.endpoint]
-        self._leaves(line, line.keys[item.key], now, succeeded=succeeded)
+        key = line.keys[item.key]
+        self._leaves(line, key, now, succeeded=succeeded)
         if line.suspect is not None:
             self._judge(line, line.suspect, now)
-        if item.key in line.keys:
-            self._start(line, line.keys[item.key], now)
+        if key.items:
+            self._start(line, key, now)
         self._after(line, now)
 
     def failed(self, item: Item, *, answered: bool) -> None:
@@ -199,7 +201,7 @@ class Core:
 
     def feed(self, line: Line, item: Item, now: float) -> None:
         key = line.feed(item)
-        if key.head is item:
+        if key.items[0] is item:
             self._start(line, key, now)
 
     def start(self, line: Line, now: float) -> None:
@@ -215,8 +217,9 @@ class Core:
                 self._stalled = True
                 return
             line.begin(key)
-            if not (key.head.again and key.head.id in self._recent):
-                not_now = self._acts.attempt(key.head)
+            head = key.items[0]
+            if not (head.again and head.id in self._recent):
+                not_now = self._acts.attempt(head)
                 if not_now is not None:
                     self._put_off(line, key, not_now, now)
                 return
@@ -258,9 +261,11 @@ class Core:
         self._acts.settle(item)
 
     def _after(self, line: Line, now: float) -> None:
-        self._moving.moved(line, now)
-        self._moving.close(line, now)
-        self._forget(line)
+        if line.mode is not Mode.DIRECT:
+            self._moving.moved(line, now)
+            self._moving.close(line, now)
+        if not line.fresh:
+            self._forget(line)
 
     def _forget(self, line: Line) -> None:
         if line.empty:

@@ -151,25 +151,34 @@ class OrderedFlow:
         """To its lane, with its webhook as it is now."""
         token = token_of(item)
         routed = self._routed(token, item, known)
-        if isinstance(routed, Delivery) and routed.webhook.paused_at is not None:
+        if not isinstance(routed, Delivery):
+            self._end_soon(core, item, routed)
+            return None
+        if routed.webhook.paused_at is not None:
             return _PAUSED
-        outlived = routed if not isinstance(routed, Delivery) else self._outlived(routed, token)
+        outlived = self._outlived(routed, token)
         if outlived is not None:
             self._end_soon(core, item, outlived)
             return None
-        assert isinstance(routed, Delivery)
-        token.delivery = routed
-        admitted = self._admission.admit(routed, OrderedTurn(self, self._attempts, core, item, routed))
+        turn = OrderedTurn(self, self._attempts, core, item, routed)
+        admitted = self._admission.admit(routed, turn)
+        turn.waited = True
         return _not_now(admitted) if isinstance(admitted, Parked) else None
 
     def _routed(self, token: OrderedToken, item: Item, known: Subscriptions) -> Delivery | Skipped | DeadLettered:
+        before = token.delivery
+        if before is not None and known is token.known and before.past is token.past:
+            return before
         found = addressees(known, self._webhooks.global_webhook, item.endpoint.webhook_id)
         if not found:
             return Skipped(SkipReason.WEBHOOK_GONE)
-        before = token.delivery
         if before is not None and (before.webhook is found[0] or before.webhook == found[0]):
-            return before if before.past is token.past else _with_past(before, token.past)
-        return self._route(token, found[0], known)
+            routed: Delivery | Skipped | DeadLettered = _with_past(before, token.past)
+        else:
+            routed = self._route(token, found[0], known)
+        if isinstance(routed, Delivery):
+            token.delivery, token.known = routed, known
+        return routed
 
     def _route(self, token: OrderedToken, webhook: Webhook, known: Subscriptions) -> Delivery | Skipped | DeadLettered:
         event = self._event(token)
@@ -202,7 +211,7 @@ class OrderedFlow:
 
     def turn_came(self, turn: OrderedTurn) -> None:
         core = turn.core
-        if self._counts(core) and core.role.may_act(self._monotonic()):
+        if not turn.waited or (self._counts(core) and core.role.may_act(self._monotonic())):
             self._attempts.begin(turn)
         else:
             asyncio.get_running_loop().call_soon(self._not_begun, turn)

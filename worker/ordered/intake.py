@@ -21,6 +21,7 @@ from worker.domain.webhook import Webhook
 from worker.ordered.core import Core
 from worker.ordered.order_key import order_key
 from worker.ordered.ports import Item
+from worker.ordered.role import State
 from worker.ordered.switching import Marker, Switching, marker_in
 from worker.ordered.token import OrderedToken
 from worker.ordered.unknown import AGAIN_SECONDS, Lines
@@ -64,7 +65,8 @@ class Intake:
         """In the order of the queue."""
         event = event_in(message)
         if isinstance(event, Event) and self._is_for_none_in_order(event.instance):
-            core.first_came()
+            if core.role.state is State.STANDBY:
+                core.first_came()
             message.ack()
             return
         past, event = read(message, self._now()) if event is None else (begun(message, self._now()), event)
@@ -117,7 +119,8 @@ class Intake:
         if core.over:
             return
         addressed = self._addressed(webhooks, past.webhook_id)
-        core.first_came()
+        if core.role.state is State.STANDBY:
+            core.first_came()
         if not addressed:
             self._for_nobody(message, past, event)
             return
@@ -136,7 +139,7 @@ class Intake:
             if not isinstance(routed, Delivery):
                 self._settler.without_delivery(deliveries, routed, event, webhook.id)
                 continue
-            token = OrderedToken(deliveries, routed.past, routed)
+            token = OrderedToken(deliveries, routed.past, routed, webhooks)
             token.latest = self._choosing.taken(deliveries, routed, seen)
             core.took(_item(routed, token, message))
 

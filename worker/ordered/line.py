@@ -31,11 +31,11 @@ class Line:
     siding, those in `appending` come next.
 
     `sidings`: those that bear its label, the lowest use first. More than one only after a takeover. `troubled`: its
-    last attempt failed, or its circuit is open. `held_until`: no attempt at any of its keys starts before.
+    last attempt failed, or its circuit is open. `held_until`: no attempt at any of its keys starts before. `suspect`:
+    the key that waits until the head of another one was tried.
     """
 
     __slots__ = (
-        "_suspect",
         "appending",
         "bytes",
         "endpoint",
@@ -46,6 +46,7 @@ class Line:
         "paused",
         "sidings",
         "succeeded_at",
+        "suspect",
         "troubled",
         "under_way",
     )
@@ -63,7 +64,7 @@ class Line:
         self.paused = False
         self.troubled = False
         self.succeeded_at = -inf
-        self._suspect: Key | None = None
+        self.suspect: Key | None = None
 
     @property
     def empty(self) -> bool:
@@ -96,11 +97,12 @@ class Line:
         """Nothing stands in line here any more; the records of the heads stay, as those come again by another way."""
         for key in self.keys.values():
             key.items.clear()
-        self._suspect = None
+        self.suspect = None
 
     def ready(self, key: Key, now: float) -> bool:
-        held = self.mode is Mode.MOVING or self.paused or now < self.held_until
-        return not held and key is not self._suspect and key.ready(now)
+        if self.mode is Mode.MOVING or self.paused or now < self.held_until:
+            return False
+        return key is not self.suspect and key.ready(now)
 
     def begin(self, key: Key) -> None:
         key.busy = True
@@ -126,10 +128,10 @@ class Line:
         self.under_way -= 1
         self.troubled = True
         key.failed(now, answered=answered)
-        if self._suspect is not None and self._suspect is not key:
+        if self.suspect is not None and self.suspect is not key:
             # Another event fails too: it is the endpoint, not the event.
-            self._suspect.answered_since = self._suspect.not_before = now
-            self._suspect = None
+            self.suspect.answered_since = self.suspect.not_before = now
+            self.suspect = None
 
     def to_give_up(self, key: Key, now: float) -> Item | None:
         """The key's head, if nobody but the event itself can be at fault.
@@ -142,13 +144,8 @@ class Line:
         assert key.answered_since is not None
         other = next((other for other in self.keys.values() if other is not key and other.items), None)
         if self.succeeded_at > key.answered_since or other is None:
-            self._suspect = None
+            self.suspect = None
             return key.head
-        self._suspect = key
+        self.suspect = key
         other.not_before = min(other.not_before, now)
         return None
-
-    @property
-    def suspect(self) -> Key | None:
-        """The key that waits until the head of another one was tried."""
-        return self._suspect

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from worker.delivery.open_deliveries import OpenDeliveries
 from worker.delivery.ports import Message
+from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.choosing.timely import LatestKey
 from worker.domain.past import Past
 from worker.domain.routing import Delivery
@@ -12,14 +13,22 @@ from worker.ordered.ports import Item
 
 class OrderedToken:
     """`deliveries`: of the broker's message, which is acked when the last of them is settled where it came from. `past`
-    is as it is now. `delivery` None: it has not been routed here yet (it came from a siding)."""
+    is as it is now. `delivery` None: it has not been routed here yet (it came from a siding). `known`: the instance's
+    webhooks with which it was."""
 
-    __slots__ = ("deliveries", "delivery", "latest", "past")
+    __slots__ = ("deliveries", "delivery", "known", "latest", "past")
 
-    def __init__(self, deliveries: OpenDeliveries, past: Past, delivery: Delivery | None = None) -> None:
+    def __init__(
+        self,
+        deliveries: OpenDeliveries,
+        past: Past,
+        delivery: Delivery | None = None,
+        known: Subscriptions | None = None,
+    ) -> None:
         self.deliveries = deliveries
         self.past = past
         self.delivery = delivery
+        self.known = known
         self.latest: LatestKey | None = None
 
     @property

@@ -20,6 +20,10 @@ MOST_TIMES = 1.3
 """Of what a delivery costs where nothing is in order; of time and of instructions alike."""
 
 WARM_UP = 400
+AT_ONCE = 200
+"""Events that are published together. Of more than half of the prefetch those that wait for two seconds move into
+sidings, which they do under valgrind alone."""
+
 RESTS_AT = 0.3
 """Of a core: with so little to do, the worker has handled all that it took."""
 
@@ -58,17 +62,20 @@ def counted(rig: Rig, kind: str | None, count: int) -> float:
 
 
 def _deliver(rig: Rig, worker: Process, posts: Posts, numbers: range, limit: float = 600.0) -> None:
-    """Published in one go, until they are delivered and the worker rests."""
-    rig.queues.publish_to(rig.exchange, "messages.upsert", (said(number) for number in numbers))
-    deadline, before = time.monotonic() + limit, worker.cpu_seconds
-    while True:
-        worker.check_running()
+    """Until they are delivered and the worker rests."""
+    deadline = time.monotonic() + limit
+    for first in range(numbers.start, numbers.stop, AT_ONCE):
+        part = range(first, min(first + AT_ONCE, numbers.stop))
+        rig.queues.publish_to(rig.exchange, "messages.upsert", (said(number) for number in part))
+        while posts.count() < part.stop:
+            worker.check_running()
+            if time.monotonic() > deadline:
+                raise LedgerError(f"not all of {numbers.stop} deliveries within {limit:.0f} s")
+            time.sleep(0.05)
+    before = 0.0
+    while (used := worker.cpu_seconds) - before > RESTS_AT:
+        before = used
         time.sleep(1.0)
-        used, before = worker.cpu_seconds - before, worker.cpu_seconds
-        if used < RESTS_AT and posts.count() >= numbers.stop:
-            return
-        if time.monotonic() > deadline:
-            raise LedgerError(f"not all of {numbers.stop} deliveries within {limit:.0f} s")
 
 
 def _control(worker: Process, what: str) -> None:

@@ -8,7 +8,7 @@ from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.basics.tasks import Tasks
-from worker.broker.aiormq_internals import forget_taker, on_consumer_cancelled, write, write_now
+from worker.broker.aiormq_internals import closing_of, forget_taker, on_consumer_cancelled, write, write_now
 from worker.broker.barrier import wait_until_acks_are_stored
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.consuming.acks import AckLedger
@@ -23,7 +23,8 @@ class OrderedChannel:
     """A TakenMessage's channel that never nacks.
 
     A nack lets newer messages pass, and a cancelled consumer keeps what it has while another one gets what is newer: so
-    there is neither. `on_cancelled` is called when the broker cancels the consumer.
+    there is neither. `on_cancelled` is called when the broker cancels the consumer, or closes the channel: as it does
+    to whoever holds a message for longer than its consumer_timeout.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class OrderedChannel:
         on_cancelled: Callable[[], None],
     ) -> None:
         on_consumer_cancelled(channel, on_cancelled)
+        closing_of(channel).add_done_callback(lambda _: None if self.closed else on_cancelled())
         self._channel = channel
         self._queue = queue
         self._take = take

@@ -92,6 +92,9 @@ class OrderedSession:
         self._declares = declares
         self._monotonic = monotonic
         self.core = Core(self, rules, new_epoch, monotonic, recent)
+        self.attempt = partial(deliveries.attempt, self.core)
+        self.give_up = partial(deliveries.give_up, self.core)
+        self.settle = deliveries.settle
         exchange, self._queue = f"{prefix}.config", f"{prefix}.ordered"
         self._hearing = Hearing(exchange, self.core.heard)
         self._telling = Telling(exchange, self._queue, publishing, self.core.tick_confirmed)
@@ -192,17 +195,6 @@ class OrderedSession:
             return
         item = self._deliveries.stored(self.core, message, stored) if stored.stamp.kind is Kind.EVENT else None
         self.core.came(number, stored.stamp, item, message)
-
-    # Acts: deliveries.
-
-    def attempt(self, item: Item) -> NotNow | None:
-        return self._deliveries.attempt(self.core, item)
-
-    def give_up(self, item: Item) -> None:
-        self._deliveries.give_up(self.core, item)
-
-    def settle(self, item: Item) -> None:
-        self._deliveries.settle(item)
 
     # Acts: sidings.
 
