@@ -99,6 +99,7 @@ picture: test-setup ## the dashboard's queries on a lively run, drawn for the RE
 
 order: test-setup ## replicas that deliver in order: killed at armed points, stopped, cut off, updated, switched, in a cluster
 	@$(BIN)/python -m tests.proof.order crashes
+	@$(BIN)/python -m tests.proof.order broker
 	@$(BIN)/python -m tests.proof.order cluster
 
 walks: setup ## thousands of random walks of the ordered side: none inverts, and sabotaged ones do

@@ -23,9 +23,9 @@ from worker.broker.ordered.client import OrderedClient, quick
 from worker.broker.topology import ordered_queue
 from worker.domain.past import Past
 from worker.domain.webhook import Endpoint
-from worker.ordered.core import Core
-from worker.ordered.ports import Item, NotNow, Stored
-from worker.ordered.rules import Rules
+from worker.ordered.deciding.core import Core
+from worker.ordered.deciding.ports import Item, NotNow, Stored
+from worker.ordered.deciding.rules import Rules
 
 DEAD, WELL = "dead", "well"
 

@@ -6,7 +6,7 @@ import pytest
 
 from worker.broker.ordered.stamps import NotOurs, stamped, stored_in
 from worker.domain.webhook import Endpoint
-from worker.ordered.ports import Item, Kind, Stamp, Stored
+from worker.ordered.deciding.ports import Item, Kind, Stamp, Stored
 
 ENDPOINT = Endpoint("loja 1", "böt")
 

@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 
 from worker.domain.webhook import Endpoint
-from worker.ordered.core import Core
-from worker.ordered.ports import Announcement, Item, Kind, NotNow, Stamp
-from worker.ordered.role import State
-from worker.ordered.rules import BEAT_SECONDS, Rules
+from worker.ordered.deciding.core import Core
+from worker.ordered.deciding.ports import Announcement, Item, Kind, NotNow, Stamp
+from worker.ordered.deciding.role import State
+from worker.ordered.deciding.rules import BEAT_SECONDS, Rules
 
 
 @dataclass(frozen=True)

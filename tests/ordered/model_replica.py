@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.ordered.model_broker import Consumer, Message
-from worker.ordered.core import Core
-from worker.ordered.ports import Announcement, Item, Kind, NotNow, Stamp
+from worker.ordered.deciding.core import Core
+from worker.ordered.deciding.ports import Announcement, Item, Kind, NotNow, Stamp
 
 if TYPE_CHECKING:
     from tests.ordered.model_world import World

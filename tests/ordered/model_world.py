@@ -11,8 +11,8 @@ from functools import partial
 from tests.ordered.model_broker import Queue
 from tests.ordered.model_replica import Event, Replica, Step
 from worker.domain.webhook import Endpoint
-from worker.ordered.ports import Announcement
-from worker.ordered.rules import Rules
+from worker.ordered.deciding.ports import Announcement
+from worker.ordered.deciding.rules import Rules
 
 BEAT = 0.25
 LONGEST = 900.0

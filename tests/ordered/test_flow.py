@@ -34,9 +34,9 @@ from worker.domain.policy import Policy
 from worker.domain.verdict import Answered, Failure, Unanswered
 from worker.domain.webhook import GLOBAL_ID, Endpoint, Webhook
 from worker.ordered import intake, unknown
+from worker.ordered.deciding.line import Mode
+from worker.ordered.deciding.ports import Item, NotNow
 from worker.ordered.flow import OrderedFlow
-from worker.ordered.line import Mode
-from worker.ordered.ports import Item, NotNow
 from worker.ordered.switching import Marker, Stage, Switching, body_of
 
 URL = "https://bot.example/in"

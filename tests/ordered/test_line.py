@@ -3,9 +3,9 @@
 import pytest
 
 from worker.domain.webhook import Endpoint
-from worker.ordered.key import Key
-from worker.ordered.line import Line
-from worker.ordered.ports import Item
+from worker.ordered.deciding.key import Key
+from worker.ordered.deciding.line import Line
+from worker.ordered.deciding.ports import Item
 
 ENDPOINT = Endpoint("acme", "default")
 

@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.ordered.alone import Alone
 from worker.domain.webhook import Endpoint
-from worker.ordered.ports import Item
-from worker.ordered.rules import WINDOW_EVENTS, Rules
+from worker.ordered.deciding.ports import Item
+from worker.ordered.deciding.rules import WINDOW_EVENTS, Rules
 
 ENDPOINTS = (Endpoint("acme", "a"), Endpoint("acme", "b"))
 PREFETCH = 30

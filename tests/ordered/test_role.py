@@ -1,8 +1,8 @@
 """Who is active: the lease, and what is heard of other replicas."""
 
-from worker.ordered.lease import Lease
-from worker.ordered.ports import Announcement
-from worker.ordered.role import Role, State
+from worker.ordered.deciding.lease import Lease
+from worker.ordered.deciding.ports import Announcement
+from worker.ordered.deciding.role import Role, State
 
 
 class Said:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.ordered.alone import Alone
 from worker.domain.webhook import Endpoint
-from worker.ordered.ports import Item
-from worker.ordered.rules import FULL_PREFETCH, LABEL_ALONE, LABEL_AND_HEAD, Rules
+from worker.ordered.deciding.ports import Item
+from worker.ordered.deciding.rules import FULL_PREFETCH, LABEL_ALONE, LABEL_AND_HEAD, Rules
 
 MOST = 100
 NAMES = "abc"

@@ -6,10 +6,10 @@ import pytest
 
 from tests.ordered.alone import Alone, InSiding
 from worker.domain.webhook import Endpoint
-from worker.ordered.line import Mode
-from worker.ordered.ports import Item, Kind, Stamp
-from worker.ordered.role import State
-from worker.ordered.rules import Rules
+from worker.ordered.deciding.line import Mode
+from worker.ordered.deciding.ports import Item, Kind, Stamp
+from worker.ordered.deciding.role import State
+from worker.ordered.deciding.rules import Rules
 
 DEAD, WELL = Endpoint("acme", "dead"), Endpoint("acme", "well")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.ordered.model_world import Verdict, World
-from worker.ordered.lease import Lease
+from worker.ordered.deciding.lease import Lease
 
 WALKS = 40
 SEEDS = {"lease": (920,), "counts": (3, 18), "cancels": (22, 179)}

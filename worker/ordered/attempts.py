@@ -9,8 +9,8 @@ from worker.delivery.ports import Post
 from worker.domain.outcome import Parked
 from worker.domain.routing import Delivery
 from worker.domain.verdict import Result
-from worker.ordered.core import Core
-from worker.ordered.ports import Item
+from worker.ordered.deciding.core import Core
+from worker.ordered.deciding.ports import Item
 from worker.ordered.token import token_of
 
 

@@ -31,10 +31,10 @@ from worker.domain.routing import Delivery, addressees, route
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Result
 from worker.domain.webhook import Webhook
 from worker.ordered.attempts import OrderedAttempts, OrderedTurn
-from worker.ordered.core import Core
+from worker.ordered.deciding.core import Core
+from worker.ordered.deciding.ports import Item, NotNow, Stored
+from worker.ordered.deciding.role import State
 from worker.ordered.intake import Intake
-from worker.ordered.ports import Item, NotNow, Stored
-from worker.ordered.role import State
 from worker.ordered.switching import Switching
 from worker.ordered.token import Ending, OrderedToken, token_of
 

@@ -18,10 +18,10 @@ from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.webhook import Webhook
-from worker.ordered.core import Core
+from worker.ordered.deciding.core import Core
+from worker.ordered.deciding.ports import Item
+from worker.ordered.deciding.role import State
 from worker.ordered.order_key import order_key
-from worker.ordered.ports import Item
-from worker.ordered.role import State
 from worker.ordered.switching import Marker, Switching, marker_in
 from worker.ordered.token import OrderedToken
 from worker.ordered.unknown import AGAIN_SECONDS, Lines

@@ -8,7 +8,7 @@ from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.choosing.timely import LatestKey
 from worker.domain.past import Past
 from worker.domain.routing import Delivery
-from worker.ordered.ports import Item
+from worker.ordered.deciding.ports import Item
 
 
 class OrderedToken:

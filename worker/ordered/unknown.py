@@ -12,7 +12,7 @@ from worker.basics.tasks import Tasks
 from worker.delivery.ports import ConfigUnavailable, Webhooks
 from worker.delivery.unknown import EVENTS_AT_ONCE
 from worker.domain.choosing.subscriptions import Subscriptions
-from worker.ordered.core import Core
+from worker.ordered.deciding.core import Core
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from worker.broker.publishing.publisher import Publisher
 from worker.broker.topology import Topology, ordered_queue
 from worker.delivery.ports import ConfigUnavailable, PublishFailed
 from worker.domain.webhook import Endpoint, Webhook
+from worker.ordered.deciding.rules import Rules
 from worker.ordered.flow import OrderedFlow
-from worker.ordered.rules import Rules
 from worker.ordered.switching import Switching
 from worker.settings.settings import Settings
 from worker.telemetry.metrics import Metrics

@@ -44,7 +44,7 @@ def worker_in_order(
     urls: Sequence[str],
     kind: str | None,
     orders: Sequence[str] | None = None,
-    under: Sequence[str] = (),
+    command: Sequence[str] = (),
     **settings: str,
 ) -> Iterator[Process]:
     """A worker that is active, with a webhook `bench-<n>` for the n-th URL, all of the order `kind` or each of its own.
@@ -60,7 +60,7 @@ def worker_in_order(
     )
     before, rig.prefix = rig.prefix, f"bench-{secrets.token_hex(3)}"
     try:
-        with rig.worker(under, ORDER="false" if kind is None else "true", **settings) as worker:
+        with rig.worker(command, ORDER="false" if kind is None else "true", **settings) as worker:
             worker.wait_consuming()
             if kind is not None:
                 _wait_active(rig, worker)

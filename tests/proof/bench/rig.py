@@ -123,10 +123,10 @@ class Rig:
         environment = {**os.environ, **self.environment()}
         subprocess.run(python("-m", "worker", *arguments), env=environment, check=True, stdout=subprocess.DEVNULL)
 
-    def worker(self, under: Sequence[str] = (), **settings: str) -> Process:
-        """`under`: a program that runs it, as valgrind does."""
+    def worker(self, command: Sequence[str] = (), **settings: str) -> Process:
+        """`command` runs it in another way, as valgrind does."""
         self.metrics_port = free_port()  # anew for each: others may take one that is free now
-        return Process([*under, *python("-m", "worker", "run")], self.environment(**settings))
+        return Process(command or python("-m", "worker", "run"), self.environment(**settings))
 
     def peer(self, command: Sequence[str]) -> Process:
         return Process(command)

@@ -1,6 +1,8 @@
 """`python -m tests.proof.order [WALKS]`: thousands of random walks of the ordered side, and of sabotaged ones.
 
+`python -m tests.proof.order mutants`: the state machine, broken on purpose, under its own tests.
 `python -m tests.proof.order crashes [WHICH]`: real replicas that are killed, stopped and cut off.
+`python -m tests.proof.order broker [WHICH]`: RabbitMQ restarts, takes channels away, gives a replay back.
 `python -m tests.proof.order cluster [WHICH]`: three nodes of RabbitMQ whose links break under them.
 
 Last result: 8,000 walks of two replicas, 1,000 of three and 500 with twenty faults each: no inversion, and no event
@@ -19,7 +21,8 @@ from unittest.mock import patch
 import pytest
 
 from tests.ordered.model_world import World
-from worker.ordered.lease import Lease
+from tests.proof.order import mutants
+from worker.ordered.deciding.lease import Lease
 
 
 def walks(name: str, seeds: range, **world: Any) -> tuple[int, int]:
@@ -65,6 +68,8 @@ def real(file: str, which: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["crashes"], ["cluster"]):
+    if sys.argv[1:] == ["mutants"]:
+        sys.exit(mutants.main())
+    if sys.argv[1:2] in (["crashes"], ["broker"], ["cluster"]):
         sys.exit(real(f"{sys.argv[1]}.py", sys.argv[2:]))
     sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000))

@@ -13,9 +13,9 @@ from worker.basics.address import Address
 from worker.broker.address import broker_address
 from worker.broker.aiormq_internals import closing_of, connection_beneath
 from worker.broker.ordered.session import Deliveries, OrderedSession
-from worker.ordered.recent import Recent
-from worker.ordered.role import State
-from worker.ordered.rules import Rules
+from worker.ordered.deciding.recent import Recent
+from worker.ordered.deciding.role import State
+from worker.ordered.deciding.rules import Rules
 
 HEARTBEAT_SECONDS = 2
 """RabbitMQ gives the queue to another replica 5.6 s after this one has fallen silent (measured), instead of minutes."""

@@ -15,7 +15,7 @@ from worker.broker.announcements import ORDER_TYPE
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, in_words
 from worker.broker.declare import open_channel
 from worker.broker.frames import depth
-from worker.ordered.ports import Announcement
+from worker.ordered.deciding.ports import Announcement
 
 log = logging.getLogger(__name__)
 

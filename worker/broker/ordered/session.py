@@ -23,11 +23,11 @@ from worker.broker.ordered.stamps import NotOurs, stamped, stored_in
 from worker.broker.past_headers import headers_of
 from worker.broker.topology import siding_queue
 from worker.domain.past import Past
-from worker.ordered.core import Core
-from worker.ordered.ports import Announcement, Item, Kind, NotNow, Stamp, Stored
-from worker.ordered.recent import Recent
-from worker.ordered.role import State
-from worker.ordered.rules import BEAT_SECONDS, Rules
+from worker.ordered.deciding.core import Core
+from worker.ordered.deciding.ports import Announcement, Item, Kind, NotNow, Stamp, Stored
+from worker.ordered.deciding.recent import Recent
+from worker.ordered.deciding.role import State
+from worker.ordered.deciding.rules import BEAT_SECONDS, Rules
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ class Deliveries(Protocol):
 
 
 class OrderedSession:
-    """Acts of one connection (ordered.ports). `publishing`: the worker's connection for publishes; `blocked`: whether
-    RabbitMQ takes none."""
+    """Acts of one connection (ordered.deciding.ports). `publishing`: the worker's connection for publishes; `blocked`:
+    whether RabbitMQ takes none."""
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from worker.broker.past_headers import PREFIX, Headers
 from worker.domain.webhook import Endpoint
-from worker.ordered.ports import Item, Kind, Stamp, Stored
+from worker.ordered.deciding.ports import Item, Kind, Stamp, Stored
 
 _KIND, _EPOCH, _SERIAL, _USE = (f"{PREFIX}order-{name}" for name in ("kind", "epoch", "serial", "use"))
 _INSTANCE, _WEBHOOK, _KEY = (f"{PREFIX}order-{name}" for name in ("instance", "webhook", "key"))

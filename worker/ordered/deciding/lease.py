@@ -2,7 +2,7 @@
 
 from math import inf
 
-from worker.ordered.rules import LEASE_SECONDS
+from worker.ordered.deciding.rules import LEASE_SECONDS
 
 
 class Lease:

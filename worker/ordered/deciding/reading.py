@@ -2,14 +2,14 @@
 
 from collections import deque
 
-from worker.ordered.line import Mode
-from worker.ordered.moving import Moving
-from worker.ordered.ports import Acts, Item, Kind, Stamp
-from worker.ordered.role import Role, State
-from worker.ordered.room import Room
-from worker.ordered.rules import Rules
-from worker.ordered.siding import Siding, Stage
-from worker.ordered.sidings import Lines, Sidings
+from worker.ordered.deciding.line import Mode
+from worker.ordered.deciding.moving import Moving
+from worker.ordered.deciding.ports import Acts, Item, Kind, Stamp
+from worker.ordered.deciding.role import Role, State
+from worker.ordered.deciding.room import Room
+from worker.ordered.deciding.rules import Rules
+from worker.ordered.deciding.siding import Siding, Stage
+from worker.ordered.deciding.sidings import Lines, Sidings
 
 
 class Reading:

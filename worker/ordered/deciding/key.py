@@ -2,8 +2,8 @@
 
 from collections import deque
 
-from worker.ordered.ports import Item
-from worker.ordered.rules import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS
+from worker.ordered.deciding.ports import Item
+from worker.ordered.deciding.rules import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS
 
 _MOST_DOUBLINGS = 6
 

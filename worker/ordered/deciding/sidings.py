@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from worker.domain.webhook import Endpoint
-from worker.ordered.line import Line
-from worker.ordered.ports import Acts, Item
-from worker.ordered.role import Role, State
-from worker.ordered.rules import Rules
-from worker.ordered.siding import Siding, Stage
+from worker.ordered.deciding.line import Line
+from worker.ordered.deciding.ports import Acts, Item
+from worker.ordered.deciding.role import Role, State
+from worker.ordered.deciding.rules import Rules
+from worker.ordered.deciding.siding import Siding, Stage
 
 
 class Lines(Protocol):

@@ -10,15 +10,15 @@ from itertools import count
 
 from worker.basics.clock import Clock
 from worker.domain.webhook import Endpoint
-from worker.ordered.key import Key
-from worker.ordered.line import Line, Mode
-from worker.ordered.moving import Moving
-from worker.ordered.ports import Acts, Announcement, Item, NotNow, Stamp
-from worker.ordered.reading import Reading
-from worker.ordered.recent import Recent
-from worker.ordered.role import Role, State
-from worker.ordered.rules import HEAD_SECONDS, MOST_WAITING, SLOW_SECONDS, Rules
-from worker.ordered.sidings import Sidings
+from worker.ordered.deciding.key import Key
+from worker.ordered.deciding.line import Line, Mode
+from worker.ordered.deciding.moving import Moving
+from worker.ordered.deciding.ports import Acts, Announcement, Item, NotNow, Stamp
+from worker.ordered.deciding.reading import Reading
+from worker.ordered.deciding.recent import Recent
+from worker.ordered.deciding.role import Role, State
+from worker.ordered.deciding.rules import HEAD_SECONDS, MOST_WAITING, SLOW_SECONDS, Rules
+from worker.ordered.deciding.sidings import Sidings
 
 
 class Core:

@@ -6,8 +6,8 @@ from collections import deque
 from enum import Enum
 
 from worker.domain.webhook import Endpoint
-from worker.ordered.ports import Item, Kind, Stamp
-from worker.ordered.rules import FULL_PREFETCH
+from worker.ordered.deciding.ports import Item, Kind, Stamp
+from worker.ordered.deciding.rules import FULL_PREFETCH
 
 
 class Stage(Enum):

@@ -8,11 +8,11 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from worker.domain.webhook import Endpoint
-from worker.ordered.key import Key
-from worker.ordered.ports import Item
+from worker.ordered.deciding.key import Key
+from worker.ordered.deciding.ports import Item
 
 if TYPE_CHECKING:
-    from worker.ordered.siding import Siding
+    from worker.ordered.deciding.siding import Siding
 
 
 class Mode(Enum):

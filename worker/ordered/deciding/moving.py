@@ -7,12 +7,12 @@ recognised: no label stands before it, or one of another use.
 
 from collections import deque
 
-from worker.ordered.line import Line, Mode
-from worker.ordered.ports import Acts, Item, Kind
-from worker.ordered.role import Role, State
-from worker.ordered.rules import CLOSING_EVENTS, MOST_WAITING, WINDOW_EVENTS
-from worker.ordered.siding import Siding, Stage
-from worker.ordered.sidings import Lines, Sidings
+from worker.ordered.deciding.line import Line, Mode
+from worker.ordered.deciding.ports import Acts, Item, Kind
+from worker.ordered.deciding.role import Role, State
+from worker.ordered.deciding.rules import CLOSING_EVENTS, MOST_WAITING, WINDOW_EVENTS
+from worker.ordered.deciding.siding import Siding, Stage
+from worker.ordered.deciding.sidings import Lines, Sidings
 
 
 class Moving:

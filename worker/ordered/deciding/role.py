@@ -4,9 +4,9 @@ from collections.abc import Callable
 from enum import Enum
 from math import inf
 
-from worker.ordered.lease import Lease
-from worker.ordered.ports import Acts, Announcement
-from worker.ordered.rules import LEASE_PATIENCE_SECONDS, SILENCE_SECONDS, TAKEOVER_SECONDS, TICK_SECONDS
+from worker.ordered.deciding.lease import Lease
+from worker.ordered.deciding.ports import Acts, Announcement
+from worker.ordered.deciding.rules import LEASE_PATIENCE_SECONDS, SILENCE_SECONDS, TAKEOVER_SECONDS, TICK_SECONDS
 
 
 class State(Enum):

@@ -1,8 +1,8 @@
 """The bodies of all sidings together have a bound: a siding over it is opened again and is given less at a time."""
 
-from worker.ordered.rules import FULL_PREFETCH, LABEL_ALONE, LABEL_AND_HEAD, ROOM_SECONDS, Rules
-from worker.ordered.siding import Siding
-from worker.ordered.sidings import Sidings
+from worker.ordered.deciding.rules import FULL_PREFETCH, LABEL_ALONE, LABEL_AND_HEAD, ROOM_SECONDS, Rules
+from worker.ordered.deciding.siding import Siding
+from worker.ordered.deciding.sidings import Sidings
 
 
 class Room:
