@@ -20,6 +20,7 @@ from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import declare_one, open_channel
 from worker.broker.frames import declare_exchange
 from worker.broker.ordered.client import OrderedClient, quick
+from worker.broker.ordered.replicas import overheard
 from worker.broker.topology import ordered_queue
 from worker.domain.past import Past
 from worker.domain.webhook import Endpoint
@@ -181,6 +182,9 @@ async def test_a_dead_endpoint_waits_in_a_siding_and_comes_back_in_order_while_o
     await until(lambda: first.client.sidings == 1, "it is sided")
     await until(lambda: receivers.firsts(WELL) == list(range(1, 31)), "the other one gets all of its own")
     await amqp.wait_depth(f"{names.prefix}.ordered", 0)
+    told = await overheard(amqp.connection, names.config, 10.0)
+    assert told is not None
+    assert told.oldest_in == 1
     receivers.down.clear()
     await publish(amqp, names, DEAD, *range(31, 41))
     await until(lambda: receivers.firsts(DEAD) == list(range(1, 41)), f"all in order: {receivers.firsts(DEAD)}")

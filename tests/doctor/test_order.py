@@ -55,6 +55,13 @@ def test_receivers_that_are_down_are_named_by_their_sidings() -> None:
     assert found.what == f"2 receivers down: about 42 events wait in {where}; one of them active"
 
 
+def test_the_oldest_event_of_a_siding_is_named_by_the_moment_it_came() -> None:
+    seen = view(queue("webhooks.ordered", consumers=1), queue("webhooks.ordered.3", 2), bindings=BOUND)
+    found = judged(replace(seen, oldest=("webhooks.ordered.3", 1_795_000_000.0)))
+    assert found is not None
+    assert "wait in webhooks.ordered.3, the oldest in webhooks.ordered.3 since 2026-11-18T11:06:40Z; one" in found.what
+
+
 def test_what_is_left_after_order_was_switched_off_is_to_be_served_and_then_deleted() -> None:
     waiting = judged(view(queue("webhooks.ordered"), queue("webhooks.ordered.1", 3)), wanted=False)
     assert waiting is not None

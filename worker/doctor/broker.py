@@ -1,7 +1,7 @@
 """Asks RabbitMQ, by both of its interfaces, and has the answers judged."""
 
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
@@ -10,7 +10,8 @@ from worker.broker.connection import BROKER_ERRORS, close, in_words
 from worker.broker.consuming.plan import evolution_queues as known_names
 from worker.broker.consuming.plan import go_queues
 from worker.broker.declare import is_bound
-from worker.broker.topology import Topology, archive_name
+from worker.broker.ordered.replicas import overheard
+from worker.broker.topology import Topology, archive_name, siding_queue
 from worker.doctor import evolution, evolution_go, history, order, own, version
 from worker.doctor.archive import stream
 from worker.doctor.asking.archive import ArchiveSeen, archive_seen
@@ -32,6 +33,9 @@ from worker.process import wiring
 from worker.settings.settings import Settings
 
 ENABLE = "rabbitmq-plugins enable rabbitmq_management, then webhook-worker doctor --management-url http://HOST:15672"
+TOLD_SECONDS = 2.0
+"""The active replica announces itself twice a second."""
+
 UNSEEN = "policies, bindings, sizes, orphan queues, queues of instances and the broker's clock were not looked at"
 
 
@@ -155,7 +159,20 @@ class BrokerExamination:
                 seen.exclusive,
             )
         complete = self._topology.ordered is None or await is_bound(connection, self._topology)
-        return BrokerView(server_version(connection), queues, self._bindings, self._active, complete)
+        oldest = await self._oldest_sided(connection, queues)
+        return BrokerView(server_version(connection), queues, self._bindings, self._active, complete, oldest)
+
+    async def _oldest_sided(
+        self, connection: AbstractConnection, queues: Mapping[str, QueueFacts]
+    ) -> tuple[str, float] | None:
+        """As the active replica tells it. RabbitMQ lets nobody but the active consumer look into a siding."""
+        ordered = self._topology.ordered
+        if ordered is None or ordered.name not in queues or not queues[ordered.name].consumers:
+            return None
+        told = await overheard(connection, self._topology.config_exchange, TOLD_SECONDS)
+        if told is None or not told.oldest_in:
+            return None
+        return siding_queue(self._settings.worker_queue_prefix, told.oldest_in).name, told.oldest
 
     async def _archive(self, connection: AbstractConnection, view: BrokerView) -> ArchiveSeen:
         name = archive_name(self._settings.worker_queue_prefix)

@@ -2,6 +2,7 @@
 
 import re
 
+from worker.basics.moments import iso
 from worker.broker.topology import Topology, ordered_queue
 from worker.doctor.asking.management import QueueFacts
 from worker.doctor.commands import Commands
@@ -32,10 +33,11 @@ def order(view: BrokerView, topology: Topology, commands: Commands, prefix: str)
     waiting = [siding for siding in _sidings(view, name) if siding.messages]
     if not waiting:
         return Finding("ok", _NAME, f"{many(queue.consumers, 'replica')} on {name}, {who}")
-    events = sum(siding.messages or 0 for siding in waiting)
-    what = (
-        f"{many(len(waiting), 'receiver')} down: about {many(events, 'event')} wait in {some(_names(waiting))}; {who}"
-    )
+    events, since = sum(siding.messages or 0 for siding in waiting), ""
+    if view.oldest is not None:
+        since = f", the oldest in {view.oldest[0]} since {iso(view.oldest[1], 'seconds')}"
+    where = f"about {many(events, 'event')} wait in {some(_names(waiting))}{since}"
+    what = f"{many(len(waiting), 'receiver')} down: {where}; {who}"
     return Finding("ok", _NAME, what)
 
 

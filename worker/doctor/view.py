@@ -15,7 +15,8 @@ class BrokerView:
     """`bindings` None: they could not be looked at, and `queues` are only those whose names are known.
 
     `active`: the address of the process that delivers in order; None: none, or not seen. `complete`: whether the
-    ordered queue gets all that is in the queue of first attempts.
+    ordered queue gets all that is in the queue of first attempts. `oldest`: the siding whose first event has waited for
+    longest, and since when, Unix seconds; None: no siding holds any, or nobody told.
     """
 
     version: str
@@ -23,6 +24,7 @@ class BrokerView:
     bindings: Sequence[Binding] | None = None
     active: str | None = None
     complete: bool = True
+    oldest: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,9 +127,8 @@ class OrderedClient:
 
     def oldest_sided(self, now: float) -> float:
         """Seconds since the oldest event at the head of a siding was first taken; 0 without any. `now`: Unix time."""
-        sidings = [] if self._session is None else self._session.core.sidings.used()
-        heads = [next(iter(siding.items)) for siding in sidings if siding.items]
-        return max((now - self._deliveries.first_seen(head) for head in heads), default=0.0)
+        since, number = (0.0, 0) if self._session is None else self._session.oldest_sided()
+        return now - since if number else 0.0
 
     def _new_epoch(self, highest: int) -> int:
         """From the clock and what was heard; the last digits are chance, so that no two replicas have the same."""

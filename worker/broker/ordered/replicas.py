@@ -55,6 +55,22 @@ class Hearing:
         self._heard(announcement)
 
 
+async def overheard(connection: AbstractConnection, exchange: str, seconds: float) -> Announcement | None:
+    """The next announcement of an active replica; None: there is none within so many seconds. Raises BROKER_ERRORS."""
+    heard: asyncio.Future[Announcement] = asyncio.get_running_loop().create_future()
+
+    def hear(announcement: Announcement) -> None:
+        if not (announcement.taking_over or heard.done()):
+            heard.set_result(announcement)
+
+    with as_broker_errors():
+        await Hearing(exchange, hear).listen(connection)
+        try:
+            return await asyncio.wait_for(heard, seconds)
+        except TimeoutError:
+            return None
+
+
 class Telling:
     """Announcements and ticks, one after the other on a channel of the publishing connection."""
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -168,6 +169,12 @@ class OrderedSession:
             except BROKER_ERRORS as error:
                 log.debug("closing: %s", in_words(error))
 
+    def oldest_sided(self) -> tuple[float, int]:
+        """Since when the oldest event at the head of a siding has waited (Unix seconds), and its number; (0, 0)
+        without any."""
+        heads = ((next(iter(siding.items)), siding.number) for siding in self.core.sidings.used() if siding.items)
+        return min(((self._deliveries.first_seen(head), number) for head, number in heads), default=(0.0, 0))
+
     async def _leave(self) -> None:
         channels = [opening.result() for opening in self._sidings.values() if opening.done()]
         for channel in (*([self._main] if self._main else []), *channels):
@@ -284,7 +291,8 @@ class OrderedSession:
     # Acts: the other replicas.
 
     def announce(self, announcement: Announcement) -> None:
-        self._tasks.start(self._telling.announce(announcement))
+        since, number = self.oldest_sided()
+        self._tasks.start(self._telling.announce(replace(announcement, oldest=since, oldest_in=number)))
 
     def tick(self, number: int) -> None:
         self._tasks.start(self._telling.tick(number))

@@ -75,11 +75,17 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Heard by every replica. `number` is that of the tick that was published with it."""
+    """Heard by every replica. `number` is that of the tick that was published with it.
+
+    For people alone: since when the oldest event at the head of a siding has waited (`oldest`, Unix seconds; 0: no
+    siding holds any), and that siding's number.
+    """
 
     epoch: int
     taking_over: bool
     number: int
+    oldest: float = 0.0
+    oldest_in: int = 0
 
 
 @dataclass(frozen=True, slots=True)
