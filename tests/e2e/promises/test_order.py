@@ -12,7 +12,7 @@ from tests.support.receiver import Receiver
 from tests.support.waiting import eventually
 from worker.domain.webhook import RateLimit, Webhook
 
-ORDER = {"ORDER": "true", "BREAKER_FAILURES": "2", "BREAKER_OPEN_SECONDS": "5", "EGRESS_ALLOW": "127.0.0.0/8"}
+ORDER = {"ORDER": "true", "BREAKER_FAILURES": "2", "BREAKER_OPEN_SECONDS": "2", "EGRESS_ALLOW": "127.0.0.0/8"}
 CHATS = ("5511@s.whatsapp.net", "5522@s.whatsapp.net")
 
 
@@ -62,7 +62,8 @@ async def test_a_receiver_that_is_down_gets_everything_in_order_when_it_is_back(
         Webhook("acme", receiver.url("/well"), id="well", order="instance"),
     )
     receiver.always("/bot", 503)
-    daemon = await worker(**ORDER)
+    # Opened by the first failure, the circuit is still open when the next attempt is due, a second later.
+    daemon = await worker(**{**ORDER, "BREAKER_FAILURES": "1", "BREAKER_OPEN_SECONDS": "3"})
     await publish(*(message(number) for number in range(1, 31)))
     await all_of(receiver, "/well", 30)
     await daemon.wait_metric("ordered_sidings", 1)
@@ -88,8 +89,8 @@ async def test_when_the_active_replica_is_killed_the_other_goes_on_in_order(
 ) -> None:
     await webhooks(Webhook("acme", receiver.url("/bot"), order="chat", rate_limit=RateLimit(40, 1)))
     first = await worker(**ORDER)
+    second = await worker(**ORDER)  # behind the first one, which is RabbitMQ's single active consumer
     await first.wait_metric("ordered_active", 1)
-    second = await worker(**ORDER)
     await publish(*(message(number) for number in range(1, 61)))
     await receiver.wait_for(15, path="/bot")
     await first.kill()

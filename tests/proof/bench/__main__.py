@@ -28,6 +28,7 @@ from tests.proof.bench.ledger import LedgerError
 from tests.proof.bench.machine import machine
 from tests.proof.bench.memory import memory
 from tests.proof.bench.order import order
+from tests.proof.bench.order_instructions import order_instructions
 from tests.proof.bench.pages import pages
 from tests.proof.bench.replay import replay
 from tests.proof.bench.retry_storm import retry_storm
@@ -48,6 +49,7 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "order": lambda rig, sizes: order(
         rig, rounds=sizes.rounds, few_rounds=sizes.few_rounds, count=sizes.count, seconds=sizes.seconds
     ),
+    "order-instructions": lambda rig, sizes: order_instructions(rig, count=sizes.count // 10),
     "latency": lambda rig, sizes: latency(
         rig,
         rounds=sizes.few_rounds,
