@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.console.conftest import FAILED, HOSTILE, ROW, Console, MakeConsole, remember
+from tests.console.conftest import FAILED, HOSTILE, NOW, ROW, Console, MakeConsole, remember
 from worker.api.ports import CannotResend
 from worker.console.deliveries import PAGE, ending
 from worker.domain.history import Row
+from worker.history.asking import Asking
 from worker.history.store import HistoryStore, Kept
 from worker.stores.history.reading import pages
 
@@ -160,3 +161,14 @@ def test_the_last_row_says_what_happened(last: dict[str, Any], word: str, why: s
     row = ROW._replace(attempt=11, **last)
     state = ending([Kept(1, "replica-1", FAILED), Kept(2, "replica-1", row)])
     assert (state.word, why in state.why) == (word, True)
+
+
+async def test_a_history_that_cannot_be_asked_is_told_to_who_looks_and_in_the_log(
+    make_console: MakeConsole, store: Any, history: HistoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = Asking(history, lambda: "history.db: nobody has made it yet", lambda: NOW)
+    visitor = await (await make_console(store, history=away)).operator()
+    for path, said in (("/deliveries", "was not searched"), ("/delivery?id=msg_1", "was not answered")):
+        seen = await visitor.get(path)
+        assert (seen.status, "nobody has made it yet" in seen.words) == (503, True)
+        assert [text for text in caplog.messages if said in text and "nobody has made it yet" in text]

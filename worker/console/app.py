@@ -108,6 +108,7 @@ def _framed(desk: Desk) -> Middleware:
         except (web.HTTPException, ApiError) as error:
             response = _problem(desk, request, error.status, _words(error))
         except StoreUnavailable as error:
+            log.warning("a page of the console was not answered: %s", error, extra={"page": request.path})
             response = _problem(desk, request, 503, str(error))
         except Exception:
             log.exception("a fault of ours in %s %s", request.method, request.match_info.route.name)

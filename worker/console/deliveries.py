@@ -1,5 +1,6 @@
 """Deliveries: what happened to an event? A search over the history, and the time line of one delivery."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from worker.history.filters import FILTERS
 from worker.history.shown import resent
 from worker.history.store import Kept, Page
 from worker.webhooks.store import StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 PAGE = 50
 LONGEST_FILTER = 1000
@@ -67,6 +70,7 @@ class Deliveries:
         except BadFilter as error:
             return None, error.problems, None
         except StoreUnavailable as error:
+            log.warning("the history was not searched: %s", error)
             return None, {}, str(error)
 
     async def one(self, request: web.Request) -> web.Response:

@@ -28,6 +28,7 @@ from worker.webhooks.store import Stored, StoreUnavailable
 NEWEST = 8
 """Rows of its deliveries that its page shows."""
 
+UNKNOWN = "There is no such webhook."
 OLD_SECRET = {"86400": "24 hours", "3600": "1 hour", "604800": "7 days", "0": "not at all"}
 """How long the old secret signs beside the new one: seconds, and words."""
 
@@ -174,10 +175,10 @@ class WebhookPages:
     async def _stored(self, request: web.Request) -> Stored:
         instance, webhook_id = request.query.get("instance", ""), request.query.get("id", DEFAULT_ID)
         if not request[CALLER].reaches(instance):
-            raise web.HTTPNotFound
+            raise web.HTTPNotFound(reason=UNKNOWN)
         stored = await find(self._parts.store, Endpoint(instance, webhook_id))
         if stored is None:
-            raise web.HTTPNotFound
+            raise web.HTTPNotFound(reason=UNKNOWN)
         return stored
 
     async def _saved(self, request: web.Request, saved: Saved) -> web.Response:
