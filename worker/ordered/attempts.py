@@ -11,7 +11,7 @@ from worker.domain.routing import Delivery
 from worker.domain.verdict import Result
 from worker.ordered.deciding.core import Core
 from worker.ordered.deciding.ports import Item
-from worker.ordered.token import token_of
+from worker.ordered.token import OrderedToken
 
 
 class Decided(Protocol):
@@ -27,19 +27,26 @@ class OrderedTurn:
     """One ordered delivery in its lane (delivery.ports.Turn), and its attempt (ports.PostEnd). `waited`: it was not
     started within the core's call, which has just seen that it may act."""
 
-    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started", "waited")
+    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started", "token", "waited")
 
     started: float
     size: int
     post: Post | None
 
     def __init__(
-        self, decided: Decided, attempts: "OrderedAttempts", core: Core, item: Item, delivery: Delivery
+        self,
+        decided: Decided,
+        attempts: "OrderedAttempts",
+        core: Core,
+        item: Item,
+        token: OrderedToken,
+        delivery: Delivery,
     ) -> None:
         self._decided = decided
         self._attempts = attempts
         self.core = core
         self.item = item
+        self.token = token
         self.delivery = delivery
         self.waited = False
 
@@ -70,7 +77,7 @@ class OrderedAttempts:
 
     def begin(self, turn: OrderedTurn) -> None:
         """It ends in `OrderedTurn.ended` or `answered`, never at once."""
-        size = len(token_of(turn.item).message.body)
+        size = turn.item.size
         if self._attempter.begin(turn.delivery, size, turn):
             self._running.add(turn)
         else:

@@ -160,7 +160,7 @@ class OrderedFlow:
         if outlived is not None:
             self._end_soon(core, item, outlived)
             return None
-        turn = OrderedTurn(self, self._attempts, core, item, routed)
+        turn = OrderedTurn(self, self._attempts, core, item, token, routed)
         admitted = self._admission.admit(routed, turn)
         turn.waited = True
         return _not_now(admitted) if isinstance(admitted, Parked) else None
@@ -226,8 +226,7 @@ class OrderedFlow:
 
     def ended(self, turn: OrderedTurn, attempt: Attempt) -> None:
         """A receiver has seen it, whatever has become of the connection meanwhile: the history always hears of it."""
-        core, item, delivery, outcome = turn.core, turn.item, turn.delivery, attempt.outcome
-        token = token_of(item)
+        core, item, token, delivery, outcome = turn.core, turn.item, turn.token, turn.delivery, attempt.outcome
         if not self._counts(core):
             self._settler.attempted_in_vain(token.deliveries, delivery, attempt)
             return

@@ -63,32 +63,29 @@ class Intake:
 
     def took(self, core: Core, message: Message) -> None:
         """In the order of the queue."""
-        event = event_in(message)
-        if isinstance(event, Event) and self._is_for_none_in_order(event.instance):
-            if core.role.state is State.STANDBY:
-                core.first_came()
-            message.ack()
-            return
-        past, event = read(message, self._now()) if event is None else (begun(message, self._now()), event)
+        event, past = event_in(message), None
+        if event is None:
+            past, event = read(message, self._now())
         if isinstance(event, InvalidEvent):
             core.first_came()
             self._aside(core, message)
             return
+        instance = event.instance
+        known = None if self._lines.awaits(instance) else self._webhooks.cached(instance)
+        if past is None:
+            if known is not None and not self._choosing.puts_in_order(known):
+                core.first_came()
+                message.ack()  # the unordered side's alone: neither hashed nor counted here
+                return
+            past = begun(message, self._now())
         if self._duplicates is not None and self._duplicates.seen(past, message.exchange, self._monotonic()):
             core.first_came()
             message.ack()
-            return
-        known = self._webhooks.cached(event.instance)
-        if known is not None and not self._lines.awaits(event.instance):
+        elif known is not None:
             self._fan_out(core, message, past, event, known)
-            return
-        core.first_came()
-        self._lines.wait(event.instance, core, partial(self._fan_out, core, message, past, event))
-
-    def _is_for_none_in_order(self, instance: str) -> bool:
-        """The unordered side's alone; it is neither hashed nor counted here."""
-        known = self._webhooks.cached(instance)
-        return known is not None and not self._choosing.puts_in_order(known) and not self._lines.awaits(instance)
+        else:
+            core.first_came()
+            self._lines.wait(instance, core, partial(self._fan_out, core, message, past, event))
 
     def _aside(self, core: Core, message: Message) -> None:
         """A marker, or what the unordered side makes a dead letter of."""

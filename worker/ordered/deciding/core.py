@@ -250,7 +250,7 @@ class Core:
         return True
 
     def _leaves(self, line: Line, key: Key, now: float, *, succeeded: bool) -> None:
-        item = key.head
+        item = key.items[0]
         line.ended(key, now, succeeded=succeeded)
         self._recent.add(item.id)
         line.left(item)
