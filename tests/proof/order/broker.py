@@ -127,9 +127,10 @@ async def test_a_consumer_timeout_of_seconds_takes_the_label_of_a_siding_away_ag
     await stage.all_in_order(120.0)
 
 
-async def test_a_replay_comes_in_order_whoever_is_active(stage: Stage, worker: StartWorker) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_replay_comes_in_order_whoever_is_active(stage: Stage, worker: StartWorker, killed: bool) -> None:
     """What the receiver refused for good is replayed, and the active replica is killed meanwhile."""
-    archived = {"ARCHIVE": "true", "BREAKER_FAILURES": "100000"}
+    archived = {"ORDER": "true", "ARCHIVE": "true", "BREAKER_FAILURES": "100000"}
     first = await stage.active(**archived)
     await first.wait_metric("archiving", 1, timeout=30.0)
     await stage.worker(**archived)
@@ -140,7 +141,8 @@ async def test_a_replay_comes_in_order_whoever_is_active(stage: Stage, worker: S
     stage.receiver.always("/bot", stage.book.answer)
     replay = await worker(arguments=("replay", "acme", "--since", "1h"), ready=False, **archived)
     await stage.delivered(30)
-    await first.kill()
+    if killed:
+        await first.kill()
     assert await replay.wait(120.0) == 0, replay.output()
     await stage.all_in_order(120.0)
     posts = stage.receiver.at("/bot")[refused.posts :]
