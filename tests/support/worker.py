@@ -57,6 +57,11 @@ class Worker:
         return self._process
 
     @property
+    def environment(self) -> Mapping[str, str]:
+        """All that it gets."""
+        return self._environment
+
+    @property
     def pid(self) -> int:
         return self.process.pid
 

@@ -59,8 +59,9 @@ class Browser:
         self._queue = queue
         self._window = window
         self._capacity = self._seen = self._last = 0
+        self._out = 0  # delivered, seen or not, and not acked: what is requeued when this ends
         self.held = 0
-        """Messages that are requeued when this ends."""
+        """Messages that `look` kept and nobody acked."""
         self._look: Look | None = None
         self._expected = 0
         self._news = asyncio.Event()
@@ -75,13 +76,13 @@ class Browser:
     ) -> None:
         if self._channel.is_closed:
             return
-        ready = await self._ready() if self.held else 0
+        ready = await self._ready() if self._out else 0
         await self._channel.close()
-        if self.held and error is None:
+        if self._out and error is None:
             await self._returned(ready)
 
     async def _returned(self, before: int) -> None:
-        """Until what was held is in the queue again: 100,000 take a while, and the next command wants to see them."""
+        """Until what was out is in the queue again: 100,000 take a while, and the next command wants to see them."""
         self._channel = await open_channel(self._connection)
         with suppress(TimeoutError):
             async with asyncio.timeout(RETURN_SECONDS):
@@ -113,13 +114,15 @@ class Browser:
         self._news.set()
 
     async def ack(self, tag: int) -> None:
-        """The message is done with, for good."""
+        """The message is done with, for good; `look` did not keep it."""
+        self._out -= 1
         await self._channel.basic_ack(tag, wait=False)
 
     async def ack_all(self, tags: Sequence[int]) -> None:
         """The same for many that `look` left: in one frame when they are all that was seen."""
         self.held -= len(tags)
         if tags and len(tags) == self._seen:
+            self._out -= len(tags)
             await self._channel.basic_ack(self._last, multiple=True, wait=False)
             return
         for tag in tags:
@@ -171,6 +174,7 @@ class Browser:
         return True
 
     async def _on_message(self, delivered: DeliveredMessage) -> None:
+        self._out += 1
         if self._look is None or self._done:
             return  # it came after the look began, or nobody looks any more: it is requeued
         seen = Seen(delivered)

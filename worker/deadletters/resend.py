@@ -66,7 +66,7 @@ class Resender:
                 raise NotThere(f"{delivery_id!r:.200} is not in the dead letters")
             row = await self._attempted(*await self._delivery(found), len(found.body))
             if row.outcome == Delivered.__name__:
-                await browser.ack(found.tag)
+                await browser.ack_all((found.tag,))
                 await browser.settled()
         await self.keep(row)
         return row

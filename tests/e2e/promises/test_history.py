@@ -7,11 +7,15 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import StartWorker
+from tests.e2e.conftest import RunCommand
 from tests.e2e.flow import Flow
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.waiting import eventually
+from worker.deadletters import browse
 from worker.domain.webhook import Webhook
 
 ALONE = {"HISTORY_WRITER": "false"}
@@ -22,9 +26,11 @@ def bodies(count: int) -> list[bytes]:
 
 
 def rows(tmp_path: Path) -> list[tuple[object, ...]]:
-    """Instance, webhook, outcome, status, chat of all rows, whoever wrote them."""
+    """Webhook, outcome, status, chat and id of all rows in order of time, whoever wrote them."""
     with closing(sqlite3.connect(f"file:{tmp_path / 'history.db'}?mode=ro", uri=True)) as connection:
-        return connection.execute("SELECT webhook, outcome, status, chat, id FROM webhook_history").fetchall()
+        return connection.execute(
+            "SELECT webhook, outcome, status, chat, id FROM webhook_history ORDER BY at"
+        ).fetchall()
 
 
 async def written(tmp_path: Path, count: int, timeout: float = 20.0) -> list[tuple[object, ...]]:
@@ -127,8 +133,9 @@ async def test_a_queue_that_is_missing_stops_no_delivery(flow: Flow, amqp: Amqp,
 
 
 async def test_a_dead_letter_is_resent_once_with_its_id_and_leaves_when_it_is_taken(
-    flow: Flow, worker: StartWorker, tmp_path: Path, amqp: Amqp, names: Names
+    flow: Flow, command: RunCommand, tmp_path: Path, amqp: Amqp, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(browse, "RETURN_SECONDS", 3600.0)  # a letter that is taken is not waited for
     flow.receiver.always("/hook", 404)
     daemon = await flow.start()
     await flow.publish(*bodies(1))
@@ -136,8 +143,7 @@ async def test_a_dead_letter_is_resent_once_with_its_id_and_leaves_when_it_is_ta
     (dead,) = await written(tmp_path, 1)
 
     async def resend(delivery_id: object) -> tuple[int, str]:
-        command = await worker(arguments=("history", "resend", str(delivery_id)), ready=False)
-        return await command.wait(), command.output()
+        return await command("history", "resend", str(delivery_id))
 
     code, output = await resend(dead[4])
     assert (code, "answered 404" in output) == (1, True)
