@@ -40,7 +40,7 @@ USUAL: dict[str, str | int] = {"outcome": "Delivered", "reason": "ok", "status":
 UNUSUAL = "(outcome <> 'Delivered' OR reason <> 'ok' OR status <> 200)"
 """SQL. Only such rows are in the indexes of these three columns (SQLite, PostgreSQL), which saves a sixth of a row's
 price. A statement must say it word for word, or the index is not used. Trade-off: where next to nothing was delivered
-for days, a page of what was takes seconds."""
+for days, a page of what was looks at the newest rows (reading/pages.py) and may be short."""
 
 OF_ENDPOINT = "webhook_history_endpoint"
 OF_UNUSUAL = "webhook_history_unusual"
