@@ -7,15 +7,18 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.api.conftest import KEY
-from tests.console.conftest import FAILED, HOSTILE, ROW, Console, remember
+from tests.console.conftest import FAILED, HOSTILE, ROW, Console, MakeConsole, remember
 from tests.console.test_dead import GROUPS, LETTER, Program, listing
+from tests.console.test_replays import Kept
 from tests.support.accessibility import axe
 from tests.support.browser import ENTER, SPACE, TAB, Driver, Window
 from worker.console.ports import Ended
 from worker.domain.webhook import Webhook
 from worker.history.store import HistoryStore
+from worker.replay.jobs import Counts, State
 from worker.stores.own.store import SqlStore
 
 
@@ -122,6 +125,33 @@ async def test_a_filter_is_tried_before_it_is_saved(window: Window, filled: Cons
     await window.until("#tried", "It would be sent")
     await window.follow("Try on its last events")
     await window.until("#tried", "1 of the last 2 would be sent.")
+
+
+async def test_a_webhook_rests_and_gets_what_it_missed(
+    window: Window, make_console: MakeConsole, store: SqlStore
+) -> None:
+    await store.put(Webhook("acme", "https://h.example/in"))
+    replays = Kept(store)
+    await log_in(window, await make_console(store, replays=replays))
+    await window.follow("Webhooks")
+    await window.follow("acme/default")
+    await window.follow("Pause")
+    await window.until("h1", "Paused")
+    await window.follow("Resume")
+    await window.until("h1", "Waits")
+    await window.follow("acme/default")
+    await window.fill("Since when", "3h")
+    await window.follow("Count")
+    await window.until("[aria-label='Where you are']", "replay_1")
+    replays.kept[1] = replace(replays.kept[1], state=State.DONE, counts=Counts(1204, 871, 12, 321))
+    await window.until("h1", "321 events to send")  # the page asks again by itself
+    await window.follow("Send 321 events")
+    await window.until("[aria-label='Where you are']", "replay_2")
+    assert [job.asked.dry_run for job in replays.kept] == [False, True, False]
+    replays.kept[2] = replace(replays.kept[2], state=State.SENDING, sent=12)
+    await window.until("main", "12 sent")
+    await window.follow("Replays")
+    await window.until("h1", "2 under way")
 
 
 async def test_dead_letters_are_sent_again_by_keyboard_alone(window: Window, filled: Console) -> None:

@@ -62,6 +62,7 @@ async def test_a_wrong_key_is_told_so_and_answered_later_and_later(served: Conso
 
 
 async def test_a_session_ends_by_itself_and_by_logging_out(served: Console) -> None:
+    assert SESSION_SECONDS == 8 * 3600  # as the page about it says
     visitor = await served.operator()
     served.now += SESSION_SECONDS - 1
     assert (await visitor.get(follow=False)).status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,8 +96,7 @@ async def test_a_range_is_counted_first_and_then_sent_as_it_was_counted(scene: S
     assert seen.heading == "321 events to send"
     assert "Found 1,204, 871 were delivered, 12 wait for their retry, 321 to send" in seen.words
     assert "Send 321 events" in seen.words
-    import re
-
+    assert "What waits is sent by itself" in seen.words
     hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', seen.text))
     scene.console.now += 60
     await scene.visitor.post("/replays", {**hidden, "do": "send"})
