@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,10 @@ from tests.conftest import StartWorker
 from tests.e2e.flow import Flow
 from tests.support.events import event
 from tests.support.local_process import free_port
+from tests.support.quick_replays import QUICK_REPLAYS
 from tests.support.receiver import Answer, Receiver
 from tests.support.waiting import eventually
+from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
 
 QUICK = {"ARCHIVE": "true", "CACHE_TTL_SECONDS": "1", "WEBHOOK_RETRY_MAX_ATTEMPTS": "1", "BREAKER_FAILURES": "100000"}
@@ -81,13 +84,25 @@ class Archived:
         await self.flow.daemon.wait_metric("history_rows_written_total", rows)
 
 
+StartArchived = Callable[..., Awaitable[Archived]]
+
+
 @pytest.fixture
-async def archived(flow: Flow) -> Archived:
-    port = free_port()
-    await flow.put_webhooks(Webhook("acme", flow.receiver.url("/hook"), concurrency=1))
-    flow.daemon = await flow.start_worker(AUTHENTICATION_API_KEY=KEY, SERVER_PORT=str(port), **QUICK)
-    await flow.daemon.wait_metric("archiving", 1)
-    return Archived(flow, Api(port))
+def start_archived(flow: Flow) -> StartArchived:
+    async def start(*more: Webhook, **settings: str) -> Archived:
+        port = free_port()
+        given = {"AUTHENTICATION_API_KEY": KEY, "SERVER_PORT": str(port), **QUICK, **settings}
+        await flow.put_webhooks(Webhook("acme", flow.receiver.url("/hook"), concurrency=1), *more)
+        flow.daemon = await flow.start_worker(program=QUICK_REPLAYS, **given)
+        await flow.daemon.wait_metric("archiving", 1)
+        return Archived(flow, Api(port))
+
+    return start
+
+
+@pytest.fixture
+async def archived(start_archived: StartArchived) -> Archived:
+    return await start_archived()
 
 
 async def test_a_replay_sends_what_was_not_delivered_and_nothing_else(archived: Archived) -> None:
@@ -141,18 +156,15 @@ async def test_a_paused_webhook_gets_what_came_meanwhile_in_order_and_its_owner_
     assert [number for number in numbers(flow.receiver) if 3 <= number < 20] == list(range(3, 20))
 
 
-async def test_what_waits_for_a_retry_when_its_webhook_is_paused_waits_on(archived: Archived) -> None:
+async def test_what_waits_for_a_retry_when_its_webhook_is_paused_waits_on(
+    flow: Flow, start_archived: StartArchived
+) -> None:
     """It is parked, not skipped, and comes after the resume by itself."""
-    flow, api, paused = archived.flow, archived.api, asyncio.Event()
+    retried = Webhook("acme", flow.receiver.url("/retried"), id="retried", events=frozenset({"CALL"}))
+    settings = {"WEBHOOK_RETRY_MAX_ATTEMPTS": "2", "WEBHOOK_RETRY_INITIAL_DELAY_SECONDS": "1"}
+    api, paused = (await start_archived(retried, **settings)).api, asyncio.Event()
     flow.receiver.answer("/retried", Answer(500, release=paused))
     flow.receiver.always("/retried", 500)
-    await flow.put_webhooks(Webhook("acme", flow.receiver.url("/retried"), id="retried", events=frozenset({"CALL"})))
-    await flow.daemon.kill()
-    flow.daemon = await flow.start_worker(
-        AUTHENTICATION_API_KEY=KEY,
-        SERVER_PORT=str(api.port),
-        **QUICK | {"WEBHOOK_RETRY_MAX_ATTEMPTS": "2", "WEBHOOK_RETRY_INITIAL_DELAY_SECONDS": "1"},
-    )
     await flow.publish(event("call", data={"n": 1}))
     await flow.receiver.wait_for(1, path="/retried")
     await api.call("POST", "/webhook/pause/acme?id=retried")
@@ -170,20 +182,17 @@ async def test_a_new_webhook_is_filled_from_the_archive(archived: Archived) -> N
     assert numbers(flow.receiver, "/new") == list(range(10))
 
 
-async def test_a_disabled_webhook_gets_what_it_missed_when_it_is_enabled(flow: Flow) -> None:
+async def test_a_disabled_webhook_gets_what_it_missed_when_it_is_enabled(start_archived: StartArchived) -> None:
     """DISABLED_WEBHOOK=replay; a receiver that says 410 disables it."""
-    port = free_port()
-    await flow.put_webhooks(Webhook("acme", flow.receiver.url("/hook"), concurrency=1))
-    settings = {"AUTHENTICATION_API_KEY": KEY, "SERVER_PORT": str(port), "DISABLED_WEBHOOK": "replay", **QUICK}
-    flow.daemon = await flow.start_worker(**settings)
-    await flow.daemon.wait_metric("archiving", 1)
+    archived = await start_archived(DISABLED_WEBHOOK="replay")
+    flow, api = archived.flow, archived.api
     flow.receiver.answer("/hook", 410)
     await flow.publish(*bodies(0, 1))
     await flow.daemon.wait_for_line("is disabled")
     await flow.publish(*bodies(1, 6))
     await flow.daemon.wait_metric("deliveries_total", 5, outcome="Skipped", reason="disabled")
     enabled = {"webhook": {"enabled": True, "url": flow.receiver.url("/hook")}}
-    await Api(port).call("POST", "/webhook/set/acme", enabled, 201)
+    await api.call("POST", "/webhook/set/acme", enabled, 201)
     await flow.receiver.wait_for(lambda requests: len({each.body for each in requests}) == 6, 60)
 
 
@@ -206,8 +215,11 @@ class Commands:
     def __init__(self, worker: StartWorker) -> None:
         self._worker = worker
 
+    async def start(self, *arguments: str, **settings: str) -> Worker:
+        return await self._worker(program=QUICK_REPLAYS, arguments=arguments, ready=False, **{**QUICK, **settings})
+
     async def run(self, *arguments: str, code: int = 0, **settings: str) -> str:
-        done = await self._worker(arguments=arguments, ready=False, **{**QUICK, **settings})
+        done = await self.start(*arguments, **settings)
         assert await done.wait(60) == code, done.output()
         return "\n".join(done.lines)
 
@@ -218,27 +230,27 @@ def commands(worker: StartWorker) -> Commands:
 
 
 async def test_a_replay_whose_process_is_killed_is_carried_on_by_the_worker(
-    archived: Archived, worker: StartWorker
+    archived: Archived, commands: Commands
 ) -> None:
     """Each event comes again, none of them twice but those that were on their way."""
     flow, api = archived.flow, archived.api
-    await archived.delivered(0, 60)
-    asked = await worker(arguments=("replay", "acme", "--since", "1h", "--all", "--rate", "10"), ready=False, **QUICK)
-    await flow.receiver.wait_for(85, 30)
+    await archived.delivered(0, 40)
+    asked = await commands.start("replay", "acme", "--since", "1h", "--all", "--rate", "10")
+    await flow.receiver.wait_for(40 + 11, 30)
     await asked.kill()
     (found,) = (await api.call("GET", "/replay"))["items"]
-    assert (found["state"], found["to_send"]) == ("sending", 60)
+    assert (found["state"], found["to_send"]) == ("sending", 40)
     await api.ended(found["id"])
-    await flow.receiver.wait_for(lambda _: len(set(numbers(flow.receiver)[60:])) == 60)
-    assert Counter(numbers(flow.receiver)[60:]).total() <= 60 + 10  # a batch was in doubt
+    await flow.receiver.wait_for(lambda _: len(set(numbers(flow.receiver)[40:])) == 40)
+    assert Counter(numbers(flow.receiver)[40:]).total() <= 40 + 10  # a batch was in doubt
 
 
 async def test_a_replay_can_be_stopped_and_one_of_the_same_webhook_waits_for_it(
-    archived: Archived, commands: Commands, worker: StartWorker
+    archived: Archived, commands: Commands
 ) -> None:
     flow, api = archived.flow, archived.api
     await archived.delivered(0, 20)
-    slow = await worker(arguments=("replay", "acme", "--since", "1h", "--all", "--rate", "1"), ready=False, **QUICK)
+    slow = await commands.start("replay", "acme", "--since", "1h", "--all", "--rate", "1")
     await flow.receiver.wait_for(22, 30)
     second = await api.call("POST", "/replay", {"instance": "acme", "since": "1h", "dry_run": True}, 202)
     running = next(job for job in (await api.call("GET", "/replay"))["items"] if job["id"] != second["id"])

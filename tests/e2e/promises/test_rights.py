@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.e2e.flow import Flow
 from tests.support.events import event
+from tests.support.quick_replays import QUICK_REPLAYS
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
@@ -44,7 +45,10 @@ async def test_with_the_rights_and_definitions_of_deploy_events_are_archived_and
         await flow.delivered(2)
         await daemon.wait_metric("history_rows_written_total", 2)
         replay = await flow.start_worker(
-            arguments=("replay", "acme", "--since", "1h", "--all"), ready=False, **settings
+            program=QUICK_REPLAYS,
+            arguments=("replay", "acme", "--since", "1h", "--all"),
+            ready=False,
+            **settings,
         )
         assert (await replay.wait(), "done: found 2" in replay.output()) == (0, True), replay.output()
         assert "the archive was made at" in replay.output(), "by an operator: its birth is marked by the worker"
