@@ -9,23 +9,20 @@ from functools import partial
 from typing import Protocol
 
 from aio_pika.abc import AbstractConnection
-from aiormq.channel import Channel
 
 from worker.basics.clock import Clock
 from worker.basics.tasks import Tasks
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, in_words
 from worker.broker.consuming.inbox import Inbox
 from worker.broker.consuming.taken_message import TakenMessage
-from worker.broker.declare import declare_one, open_channel, queue_exists
+from worker.broker.declare import open_channel
 from worker.broker.ordered.channel import OrderedChannel
 from worker.broker.ordered.replicas import Hearing, Telling
-from worker.broker.ordered.siding_outbox import SidingOutbox
-from worker.broker.ordered.stamps import NotOurs, stamped, stored_in
-from worker.broker.past_headers import headers_of
-from worker.broker.topology import siding_queue
+from worker.broker.ordered.siding_channels import SidingChannels
+from worker.broker.ordered.stamps import NotOurs, stored_in
 from worker.domain.past import Past
 from worker.ordered.deciding.core import Core
-from worker.ordered.deciding.ports import Announcement, Item, Kind, NotNow, Stamp, Stored
+from worker.ordered.deciding.ports import Announcement, Item, Kind, NotNow, Stored
 from worker.ordered.deciding.recent import Recent
 from worker.ordered.deciding.role import State
 from worker.ordered.deciding.rules import BEAT_SECONDS, Rules
@@ -85,12 +82,9 @@ class OrderedSession:
         monotonic: Clock = time.monotonic,
     ) -> None:
         self._connection = connection
-        self._prefix = prefix
         self._deliveries = deliveries
-        self._publishing = publishing
         self._blocked = blocked
         self._rules = rules
-        self._declares = declares
         self._monotonic = monotonic
         self.core = Core(self, rules, new_epoch, monotonic, recent)
         self.attempt = partial(deliveries.attempt, self.core)
@@ -101,14 +95,23 @@ class OrderedSession:
         self._telling = Telling(exchange, self._queue, publishing, self.core.tick_confirmed)
         self._inbox = Inbox(self._from_queue)
         self._main: OrderedChannel | None = None
-        self._sidings: dict[int, asyncio.Task[OrderedChannel]] = {}
-        self._outboxes: dict[int, SidingOutbox] = {}
-        self._turns: dict[int, asyncio.Task[None]] = {}
         self._tasks = Tasks()
-        self._opening = asyncio.Lock()
         self._ending = asyncio.Event()
         self._beaten = asyncio.Event()
         self._ended = False
+        sidings = self._sidings = SidingChannels(
+            connection,
+            prefix,
+            self.core,
+            self._from_siding,
+            deliveries.content,
+            publishing,
+            self._ending.set,
+            self._do,
+            declares=declares,
+        )
+        self.find_sidings, self.open_siding, self.close_siding = sidings.find, sidings.open, sidings.close
+        self.reopen_siding, self.wait_for_acks, self.publish = sidings.reopen, sidings.wait_for_acks, sidings.publish
 
     # What the client calls.
 
@@ -159,15 +162,10 @@ class OrderedSession:
         self._inbox.clear()
         if self._main is not None:
             self._main.lost()
-        for opening in self._sidings.values():
-            if opening.done() and not opening.cancelled() and opening.exception() is None:
-                opening.result().lost()
+        for channel in self._sidings.opened():
+            channel.lost()
         await self._tasks.end()
-        for outbox in self._outboxes.values():
-            try:
-                await outbox.close()
-            except BROKER_ERRORS as error:
-                log.debug("closing: %s", in_words(error))
+        await self._sidings.close_outboxes()
 
     def oldest_sided(self) -> tuple[float, int]:
         """Since when the oldest event at the head of a siding has waited (Unix seconds), and its number; (0, 0)
@@ -176,8 +174,7 @@ class OrderedSession:
         return min(((self._deliveries.first_seen(head), number) for head, number in heads), default=(0.0, 0))
 
     async def _leave(self) -> None:
-        channels = [opening.result() for opening in self._sidings.values() if opening.done()]
-        for channel in (*([self._main] if self._main else []), *channels):
+        for channel in (*([self._main] if self._main else []), *self._sidings.opened()):
             await channel.acks_stored()
             await channel.close()
 
@@ -203,92 +200,11 @@ class OrderedSession:
         item = self._deliveries.stored(self.core, message, stored) if stored.stamp.kind is Kind.EVENT else None
         self.core.came(number, stored.stamp, item, message)
 
-    # Acts: sidings.
-
-    def find_sidings(self) -> None:
-        self._do(self._find_sidings())
-
-    async def _find_sidings(self) -> None:
-        number = 0
-        while await queue_exists(self._connection, siding_queue(self._prefix, number + 1).name):
-            number += 1
-        self.core.found(number)
-
-    def open_siding(self, number: int) -> None:
-        before = self._turns.get(number)
-        prefetch = self.core.sidings[number].prefetch
-        opening = asyncio.get_running_loop().create_task(self._opened(number, prefetch, before))
-        self._sidings[number] = opening
-        opening.add_done_callback(self._opening_ended)
-
-    async def _opened(self, number: int, prefetch: int, before: asyncio.Task[None] | None) -> OrderedChannel:
-        if before is not None:
-            await asyncio.wait({before})
-        # One after the other: aiormq loses a connection on which many channels are opened and closed at once.
-        async with self._opening:
-            return await self._consumed(number, prefetch)
-
-    async def _consumed(self, number: int, prefetch: int) -> OrderedChannel:
-        with as_broker_errors():
-            await declare_one(self._connection, siding_queue(self._prefix, number), declares=self._declares)
-            name = siding_queue(self._prefix, number).name
-            take = partial(self._from_siding, number)
-            channel = OrderedChannel(await open_channel(self._connection), name, take, self._ending.set)
-            await channel.consume(prefetch)
-        return channel
-
-    def _opening_ended(self, opening: asyncio.Task[OrderedChannel]) -> None:
-        if not opening.cancelled() and opening.exception() is not None:
-            log.warning("a siding could not be opened: %s", in_words(opening.exception()))
-            self._ending.set()
-
-    def close_siding(self, number: int) -> None:
-        self._turns[number] = asyncio.get_running_loop().create_task(self._closed(self._sidings.pop(number)))
-
-    async def _closed(self, opening: asyncio.Task[OrderedChannel]) -> None:
-        try:
-            await (await opening).close()
-        except BROKER_ERRORS as error:
-            log.info("a siding's channel was closed already: %s", in_words(error))
-            self._ending.set()
-
-    def reopen_siding(self, number: int) -> None:
-        self.close_siding(number)
-        self.open_siding(number)
+    # Acts: the other ones are the sidings' and, as attributes, the deliveries'.
 
     def drop(self, number: int, token: object) -> None:  # noqa: ARG002 - its message knows its channel
         assert isinstance(token, TakenMessage)
         token.ack()
-
-    def wait_for_acks(self, number: int) -> None:
-        self._do(self._wait_for_acks(number, self._sidings[number]))
-
-    async def _wait_for_acks(self, number: int, opening: asyncio.Task[OrderedChannel]) -> None:
-        await (await opening).acks_stored()
-        self.core.acks_stored(number)
-
-    def publish(self, number: int, stamp: Stamp, item: Item | None) -> None:
-        outbox = self._outboxes.get(number)
-        if outbox is None:
-            confirmed, failed = partial(self.core.confirmed, number), partial(self.core.publish_failed, number)
-            name = siding_queue(self._prefix, number).name
-            opened = partial(self._publish_channel, number)
-            outbox = self._outboxes[number] = SidingOutbox(name, opened, confirmed, failed)
-        if item is None:
-            outbox.publish(stamp.serial, b"", stamped(stamp, None))
-        else:
-            body, past = self._deliveries.content(item)
-            outbox.publish(stamp.serial, body, headers_of(past) | stamped(stamp, item))
-
-    async def _publish_channel(self, number: int) -> Channel:
-        if number in self._sidings:
-            await asyncio.wait({self._sidings[number]})  # it declares the queue
-        connection = self._publishing()
-        if connection is None:
-            raise ConnectionError("no connection to publish on")
-        return await open_channel(connection, confirms=True)
-
-    # Acts: the other replicas.
 
     def announce(self, announcement: Announcement) -> None:
         since, number = self.oldest_sided()
