@@ -43,9 +43,9 @@ QUERIES = dict(queries())
 # The file
 
 
-def test_it_answers_the_four_questions() -> None:
+def test_it_answers_the_five_questions() -> None:
     rows = [panel["title"] for panel in dashboard()["panels"] if panel["type"] == "row"]
-    assert rows == ["Is it healthy?", "Who is slow?", "What is waiting?", "What was lost?"]
+    assert rows == ["Is it healthy?", "Who is slow?", "What is waiting?", "What was lost?", "What is kept of it?"]
 
 
 def test_panels_are_what_grafana_expects() -> None:

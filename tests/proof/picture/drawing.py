@@ -29,6 +29,9 @@ MAIN = (
     "Dead letters in this time",
     "Failed attempts",
     "Skipped in this time",
+    "Rows of history",
+    "History behind",
+    "Silent instances",
 )
 """Beside the first row of figures; a row for each question."""
 
