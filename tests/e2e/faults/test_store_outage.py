@@ -24,7 +24,7 @@ from tests.support.worker import Worker
 from worker.domain.webhook import Webhook
 from worker.stores.own.store import SqlStore
 
-OUTAGE_SECONDS = float(os.environ.get("STORE_OUTAGE_SECONDS", "4"))
+OUTAGE_SECONDS = float(os.environ.get("STORE_OUTAGE_SECONDS", "3"))
 KNOWN = [f"known-{number}" for number in range(5)]
 UNSEEN = [f"unseen-{number}" for number in range(5)]
 MOVED = "moved"
@@ -73,11 +73,12 @@ async def test_the_database_is_stopped_under_load_and_started_again(
     await _fill(uri, receiver, *KNOWN, MOVED)
     settings = {"DATABASE_CONNECTION_URI": uri, "CACHE_TTL_SECONDS": str(TTL_SECONDS)}
     settings["WEBHOOK_RETRY_INITIAL_DELAY_SECONDS"] = "1"
-    workers = [await worker(AUTHENTICATION_API_KEY="k", SERVER_PORT=str(port), **settings), await worker(**settings)]
+    with_api = {"AUTHENTICATION_API_KEY": "k", "SERVER_PORT": str(port)}
+    workers = await asyncio.gather(worker(**with_api, **settings), worker(**settings))
     ledger = Ledger()
 
     producing = asyncio.create_task(ledger.produce(amqp, names, *KNOWN, MOVED))
-    await receiver.wait_for(100)
+    await receiver.wait_for(50)
     await _end(producing)
     await receiver.wait_for(len(ledger.published))
     ledger.moving_from = len(ledger.published)
