@@ -15,7 +15,7 @@ from worker.console.ports import Ended, OnLine
 
 MOST_AT_ONCE = 2
 POLITENESS = 10
-"""On Unix's scale of 19: deliveries come first."""
+"""On Unix's scale, which ends at 19, below this process: deliveries come first."""
 
 LONGEST_ERROR = 2000
 """Characters of its complaints that are shown."""
@@ -45,7 +45,7 @@ class Commands:
                 start_new_session=True,
             )
             with suppress(OSError):  # it may have ended
-                os.setpriority(os.PRIO_PROCESS, process.pid, POLITENESS)
+                os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + POLITENESS)
             try:
                 out, err, code = await asyncio.gather(
                     _all(process.stdout), _told(process.stderr, on_line), process.wait()
