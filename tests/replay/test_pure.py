@@ -194,6 +194,8 @@ def test_what_is_gone_is_said_only_where_something_can_be() -> None:
             -7,
         ),
         ("inequivalent arg 'x-max-age' for queue 'w' in vhost '/': received '12h' but current is none", None),
+        # RabbitMQ 4.3
+        ("inequivalent arg 'x-max-age' for queue 'w' in vhost '/': received none but current is '21600000'", "21600s"),
     ],
 )
 def test_an_argument_is_read_out_of_rabbitmqs_refusal(words: str, found: str | int | None) -> None:

@@ -13,6 +13,7 @@ from worker.broker.frames import declare_queue
 from worker.broker.topology import Arguments
 
 TYPE = "x-queue-type"
+AGE = "x-max-age"
 STREAM = "stream"
 CLASSIC = "classic"
 """What a queue without a type is."""
@@ -56,10 +57,13 @@ async def stream_arguments(connection: AbstractConnection, name: str) -> Argumen
 def difference(refusal: str) -> tuple[str, str | int | None] | None:
     """The argument that RabbitMQ's words name and the value that the queue has, None: without. None: another refusal.
 
-    Whole numbers are numbers: of our arguments none is a text of digits.
+    Whole numbers are numbers: of our arguments none is a text of digits. Of an age RabbitMQ 4.3 tells the milliseconds,
+    and takes none that is a number.
     """
     match = _DIFFERS.search(refusal)
     if match is None:
         return None
-    value = match["value"]
-    return match["key"], int(value) if value is not None and _NUMBERS.fullmatch(value) else value
+    key, value = match["key"], match["value"]
+    if value is None or not _NUMBERS.fullmatch(value):
+        return key, value
+    return key, f"{int(value) // 1000}s" if key == AGE and int(value) >= 0 else int(value)
