@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from worker.broker.archive.declared import difference
 from worker.broker.archive.marks import BIRTH, Mark, headers_of, mark_in
+from worker.broker.archive.reading import stream_moment
 from worker.domain.outcome import REASONS
 from worker.history.asked import BadFilter
 from worker.replay.archive import Begin
@@ -203,6 +205,15 @@ def test_an_argument_is_read_out_of_rabbitmqs_refusal(words: str, found: str | i
     assert difference("operation queue.declare caused a channel exception: vhost limit") is None
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, -62_135_596_800.0, -1e15])
+def test_a_moment_before_1970_is_1970_as_amqp_has_no_earlier_one(seconds: float) -> None:
+    assert stream_moment(seconds) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_a_moment_since_1970_is_itself() -> None:
+    assert stream_moment(NOW).timestamp() == NOW
+
+
 # Asking
 
 
@@ -289,4 +300,7 @@ def test_a_job_is_shown_whole_and_in_one_line() -> None:
     assert in_words(job) == "replay_1 sending: found 9, 3 were delivered, 1 are on their way, 5 to send, 2 sent"
     assert in_words_among_others(job).startswith("acme default, replay since 2026-11-28T11:00:00")
     assert in_words(Job("r", job.asked, MS)) == "r queued: 0 sent, waits for its turn"
+    only_counted = asked({"instance": "acme", "since": "1h", "dry_run": True}, NOW)
+    assert in_words(Job("r", only_counted, MS, State.COUNTING)) == "r counting"
+    assert in_words(Job("r", only_counted, MS, State.FAILED, gone="some", error="why")) == "r failed: some; why"
     assert {state for state in State if Job("r", job.asked, MS, state).ended} == ENDED

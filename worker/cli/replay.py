@@ -153,7 +153,8 @@ async def _show(options: argparse.Namespace, settings: Settings) -> int:
 async def _stop(options: argparse.Namespace, settings: Settings) -> int:
     async def stop(replays: "Replays", _: "WritableStore") -> int:
         if not await replays.stop(options.id, None):
-            return complain(f"there is no replay {options.id!r} that has not ended")
+            known = await replays.job(options.id, None) is not None
+            return complain(f"the replay {options.id} has ended" if known else f"there is no replay {options.id!r}")
         say_json({"id": options.id, "stopping": True}) if options.json else say(f"{options.id} is being stopped")
         return DONE
 

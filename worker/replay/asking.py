@@ -111,8 +111,8 @@ def in_words(job: Job) -> str:
     parts += [] if counts is None else [f"{counts.on_their_way} are on their way", f"{counts.to_send} to send"]
     parts += [] if job.asked.dry_run else [f"{job.sent} sent"]
     parts += ["waits for its turn"] if job.state is State.QUEUED else []
-    words = f"{job.id} {job.state.value}: {', '.join(parts)}"
-    return "; ".join([words, *filter(None, (job.gone, job.error))])
+    said = "; ".join(filter(None, (", ".join(parts), job.gone, job.error)))
+    return f"{job.id} {job.state.value}" + (f": {said}" if said else "")
 
 
 def in_words_among_others(job: Job) -> str:

@@ -33,6 +33,11 @@ Offset = int | str | datetime
 """Of `x-stream-offset`: a message's number, `first`, or a moment."""
 
 
+def stream_moment(seconds: float) -> datetime:
+    """Unix seconds as an offset: AMQP 0-9-1 has no time before 1970, from which on all is asked for then."""
+    return datetime.fromtimestamp(max(0.0, seconds), UTC)
+
+
 class Seen(NamedTuple):
     """A message of the stream: an event, or a mark of ours."""
 
@@ -52,7 +57,7 @@ class Archive:
         """Where the events since then begin (Unix seconds), and what is known to be gone of them."""
         end = await self.mark()
         first = await self._first_from("first", end, with_end=True)
-        found = await self._first_from(datetime.fromtimestamp(since, UTC), end, with_end=True)
+        found = await self._first_from(stream_moment(since), end, with_end=True)
         assert first is not None  # at least the mark
         assert found is not None
         if found.mark is not None and found.mark.name == end:
@@ -62,7 +67,7 @@ class Archive:
         return Begin(found.offset, end, born if at_head else None, truncated=at_head and born is None)
 
     async def offset_at(self, moment: float, end: str) -> int | None:
-        found = await self._first_from(datetime.fromtimestamp(moment, UTC), end)
+        found = await self._first_from(stream_moment(moment), end)
         return None if found is None else found.offset
 
     async def mark(self) -> str:
