@@ -41,6 +41,7 @@ SETTINGS = {
     "WEBHOOK_REQUEST_TIMEOUT_MS": "2000",
     "WEBHOOK_RETRY_MAX_ATTEMPTS": "3",
     "BREAKER_OPEN_SECONDS": "5",
+    "ORDER": "true",
     # So few that a burst waits in the queue for some seconds.
     "WORKER_CONCURRENCY": "24",
 }
