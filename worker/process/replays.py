@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aio_pika.abc import AbstractConnection
 
 from worker.basics.moments import iso
-from worker.broker.archive.keeping import bind
+from worker.broker.archive.keeping import bind, fill
 from worker.broker.archive.reading import Archive
 from worker.broker.connection import BROKER_ERRORS, connected, in_words
 from worker.broker.declare import queue_exists
@@ -172,22 +172,29 @@ class Replays:
             async with connected(settings.rabbitmq_uri, NAME) as connection:
                 there = await queue_exists(connection, name)
                 filled = not there or fills_for is None or await self._filled(connection, name, fills_for)
-        except BROKER_ERRORS as error:
+        except (ArchiveStalled, PublishFailed, *BROKER_ERRORS) as error:
             raise CannotReplay(f"RabbitMQ cannot be asked: {settings.rabbitmq_uri.clean(in_words(error))}") from None
         if not there:
             raise NothingKept(f"RabbitMQ has no {name}: a worker with ARCHIVE=true makes it, on RabbitMQ with streams")
         if not filled:
-            exchange = settings.rabbitmq_exchange_name
-            raise CannotReplay(f"no event reaches {name}: RabbitMQ has no exchange {exchange} (RABBITMQ_EXCHANGE_NAME)")
+            exchange = f"exchange {settings.rabbitmq_exchange_name} (RABBITMQ_EXCHANGE_NAME)"
+            raise CannotReplay(
+                f"no event reaches {name}: RabbitMQ has no {exchange}"
+                if settings.rabbitmq_declare
+                else f"no event has reached {name} yet: RABBITMQ_DECLARE=false: bind it to the {exchange}"
+            )
 
     async def _filled(self, connection: AbstractConnection, name: str, instance: str) -> bool:
         """Binds the archive as the workers do, who may not have yet.
 
-        With RABBITMQ_DECLARE=false nobody can see the operator's binding, only that there is an exchange.
+        With RABBITMQ_DECLARE=false nobody can see the operator's binding: what has come over it shows that it is there.
         """
         settings = self._settings
         exchanges = [settings.rabbitmq_exchange_name, *([instance] if settings.rabbitmq_instance_exchanges else [])]
-        return any([await bind(connection, name, each, binds=settings.rabbitmq_declare) for each in exchanges])
+        if settings.rabbitmq_declare:
+            return await fill(connection, name, exchanges)
+        there = [await bind(connection, name, each, binds=False) for each in exchanges]
+        return any(there) and await Archive(connection, name).has_event()
 
     async def _gone(self, since: int) -> str | None:
         """What the archive has not of the time since then (Unix ms); None: all is there."""

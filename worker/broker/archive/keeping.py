@@ -85,21 +85,33 @@ class ArchiveKeeper:
             return f"{self._queue.name} is no stream: delete it when nobody needs it, or ARCHIVE=false"
         self._is_stream = True  # asking costs refusals, which RabbitMQ logs
         exchanges = (self._exchange, *await self._exchanges())
-        bound = [await bind(connection, self._queue.name, exchange) for exchange in exchanges]
-        return None if any(bound) else f"there is no exchange {self._exchange} to take events from"
+        bound = await fill(connection, self._queue.name, exchanges)
+        return None if bound else f"there is no exchange {self._exchange} to take events from"
 
 
 async def _create(connection: AbstractConnection, queue: Queue) -> None:
-    """With its birth as the first message: who asks for what was before it is told so."""
-    channel = await open_channel(connection, confirms=True)
+    channel = await open_channel(connection)
     await declare_queue(channel, queue.name, queue.arguments)
-    await _be_born(channel, queue.name)
     await channel.close()
     log.info("the archive %s was made", queue.name)
 
 
+async def fill(connection: AbstractConnection, queue: str, exchanges: Iterable[str]) -> bool:
+    """Binds the archive to those of the exchanges that are there; False: none is.
+
+    Its birth stands just before the first binding, however late that comes: until then no event reaches it.
+    """
+    there = [each for each in exchanges if await bind(connection, queue, each, binds=False)]
+    if there:
+        await _begin(connection, queue)
+    return any([await bind(connection, queue, each) for each in there])
+
+
 async def _begin(connection: AbstractConnection, queue: str) -> None:
-    """The birth of an archive that an operator has made; RabbitMQ's count is seconds late, so there may be several."""
+    """The birth as the first message of an empty archive: who asks for what was before it is told so.
+
+    RabbitMQ's count is seconds late, so there may be several.
+    """
     channel = await open_channel(connection, confirms=True)
     if (await depth(channel, queue)).ready == 0:
         await _be_born(channel, queue)

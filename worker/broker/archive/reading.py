@@ -84,6 +84,15 @@ class Archive:
         assert found is not None  # at least the mark
         return found.offset
 
+    async def has_event(self) -> bool:
+        """Whether any has come: marks are no events."""
+        end = await self.mark()
+        async with aclosing(self._read("first", end)) as messages:
+            async for seen in messages:
+                if seen.mark is None:
+                    return True
+        return False
+
     async def events(self, offset: int, end: str) -> AsyncGenerator[Archived]:
         """From `offset` on, up to the mark `end`, in order. Raises ArchiveStalled."""
         async with aclosing(self._read(offset, end)) as messages:
