@@ -52,7 +52,9 @@ async def test_a_plain_2xx_leaves_what_one_in_a_task_leaves(rig: MakeRig, result
     posts = RigsPosts(without)
     await without.take(other)
     assert (without.sender.sent, other.ends, without.admission.running) == ([], [], 1)
+    [begun] = without.pipeline._begun._running
     posts.begun[0].end.answered(result)
+    assert begun.post is None, "no cycle that only the collector ends"
     assert state(without) == state(with_task)
     assert one.ends == other.ends == ["ack"]
     assert [(post.request, post.timeout) for post in posts.begun] == with_task.sender.sent

@@ -54,12 +54,14 @@ class BegunAttempts:
 
     def answered(self, attempt: BegunAttempt, result: Result) -> None:
         self._running.remove(attempt)
+        attempt.post = None  # they hold each other, and all that the delivery holds, until the collector comes
         turn = attempt.turn
         judged = self._attempter.judged(turn.delivery, attempt.started, attempt.size, result)
         self._settler.attempted(turn.deliveries, turn.delivery, judged)
 
     def goes_on(self, attempt: BegunAttempt, rest: Coroutine[Any, Any, Result]) -> None:
         self._running.remove(attempt)
+        attempt.post = None
         self._tasks.start(self._rest(attempt, rest))
 
     def all_go_on(self) -> None:

@@ -98,10 +98,12 @@ class OrderedAttempts:
 
     def answered(self, turn: OrderedTurn, result: Result) -> Attempt:
         self._running.remove(turn)
+        turn.post = None  # they hold each other, as in delivery/begun.py
         return self._attempter.judged(turn.delivery, turn.started, turn.size, result)
 
     def goes_on(self, turn: OrderedTurn, rest: Coroutine[Any, Any, Result]) -> None:
         self._running.remove(turn)
+        turn.post = None
         self.start(turn.core, self._rest(turn, rest))
 
     async def _attempt(self, turn: OrderedTurn, size: int) -> None:
