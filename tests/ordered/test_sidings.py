@@ -205,12 +205,21 @@ def test_a_siding_with_a_label_alone_is_given_back() -> None:
     alone.pass_time(0.5)
     alone.broker_does_all()
     assert [item.id for item in alone.attempts] == ["dead9"]
+    assert not alone.sidings[1], "nor is its label left for the next one"
 
 
 def test_an_event_without_a_label_before_it_was_published_too_late_and_is_dropped() -> None:
     alone = taking_over(stored(9))
     assert [item.siding for item in alone.attempts] == [0]
     assert alone.events_in(1) == []
+
+
+@pytest.mark.parametrize("late", [1, 7])
+def test_an_event_of_another_use_than_the_labels_was_published_too_late_and_is_dropped(late: int) -> None:
+    alone = taking_over(label(3), stored(1, use=3), stored(2, use=late))
+    assert alone.events_in(1) == ["dead1", "dead9"]
+    alone.succeed(alone.attempts[0])
+    assert [item.id for item in alone.attempts] == ["dead9"]
 
 
 @pytest.mark.parametrize("late", [1, 7])
