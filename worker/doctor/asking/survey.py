@@ -21,7 +21,7 @@ def server_version(connection: AbstractConnection) -> str:
 
 
 async def depths(connection: AbstractConnection, names: Iterable[str]) -> dict[str, Depth]:
-    """Those of the queues that exist. Raises what a broken connection raises."""
+    """Those of the queues that exist and that this user may see. Raises what a broken connection raises."""
     waiting = iter(dict.fromkeys(names))
     found: dict[str, Depth] = {}
 
@@ -41,5 +41,7 @@ async def _depth(connection: AbstractConnection, name: str) -> Depth | None:
         answer = await depth(channel, name)
     except (aiormq.exceptions.ChannelNotFoundEntity, aiormq.exceptions.ChannelLockedResource):
         return None  # a locked one is another connection's alone: none of those that are asked for
+    except aiormq.exceptions.ChannelAccessRefused:
+        return None  # RabbitMQ 4.3 lets only those look at a queue, there or not, who may configure it
     await channel.close()
     return answer
