@@ -392,6 +392,31 @@ async def test_a_resume_after_a_quiet_pause_sends_what_came_out_of_a_backlog_and
     assert (ended.state, around.sent) == (State.DONE, [3, 7])
 
 
+@pytest.mark.parametrize("keeps", [None, *range(1, 9)])
+async def test_a_resume_looks_again_while_the_history_shows_ever_more(keeps: int | None) -> None:
+    """A history that lags behind a long backlog: two rows are there at the first look, one more comes after
+    each question."""
+    around = world(50)
+    began = MS - 600_000
+    around.shows("Skipped", "paused", 3, 7, at=began + 1000)
+    late, ask = [2, 5, 11], around.skipped
+
+    async def asked(instance: str, webhook: str, reasons: Sequence[str], since: int) -> int:
+        found = await ask(instance, webhook, reasons, since)
+        if late:
+            around.shows("Skipped", "paused", late.pop(), at=began + 2000)
+        return found
+
+    around.skipped, around.keeps = asked, keeps  # type: ignore[method-assign]
+    if keeps is not None:
+        with pytest.raises(Killed):
+            await around.runner(resume(began)).run()
+        around.keeps = None
+    ended = await around.runner(None if keeps else resume(began)).run()
+    assert ended.state is State.DONE
+    assert sorted(around.sent) == [2, 3, 5, 7, 11]
+
+
 async def test_a_resume_that_met_all_does_not_look_further() -> None:
     around = world(40)
     since = MS - HOUR + 20_000

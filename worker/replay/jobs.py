@@ -75,8 +75,9 @@ class Job(msgspec.Struct, frozen=True):
     """`position`: the archive's offset from which on nothing has been sent; None: it has not begun to send.
 
     `counts` are those of the whole range, once it was counted; `sent` is what was published. `start`: where the range
-    begins. `skipped`: events of a RESUME whose skipping the history shows, as far as they were met; `older`: it looks
-    for the others of them, in front of the range. `ahead`: the last of what its webhook may not have taken.
+    begins. `skipped`: events of a RESUME in its range whose skipping the history shows; `older`: it looks for others of
+    them, in front of the range, after the history showed `looked` of them in all. `ahead`: the last of what its webhook
+    may not have taken.
     `gone`: what is missing. `error`: why it FAILED, or waits.
     """
 
@@ -90,6 +91,7 @@ class Job(msgspec.Struct, frozen=True):
     sent: int = 0
     skipped: int = 0
     older: bool = False
+    looked: int = 0
     ahead: tuple[Ahead, ...] = ()
     gone: str | None = None
     error: str | None = None

@@ -15,7 +15,7 @@ from worker.replay.jobs import Counts, Held, Job, Kind, State
 from worker.replay.judged import SKIPPED, Judged
 from worker.replay.leased import RENEW_SECONDS, LeasedJob
 from worker.replay.outside import Outside
-from worker.replay.reader import GapFound, Reader
+from worker.replay.reader import SETTLE_SECONDS, GapFound, Reader
 from worker.replay.selection import Candidate, Gone
 from worker.replay.sender import Sender
 from worker.replay.times import Times
@@ -111,15 +111,21 @@ class Runner:
             await self._send_older(reader, sender)
 
     async def _send_older(self, reader: Reader, sender: Sender) -> None:
-        job = self._job
-        if not job.older:
-            asked = job.asked
-            skipped = await self._outside.skipped(asked.instance, asked.webhook, SKIPPED, asked.since)
-            if skipped <= job.skipped:
-                return
-            await self._leased.keep(replace(job, older=True, position=await reader.first()))
+        """Looks in front of the range, and again as long as the history shows ever more that was skipped."""
+        if self._job.older:  # whoever had the job before was at it
+            await self._send(reader, sender, await reader.mark(), self._job.start)
+            await self._leased.rest(SETTLE_SECONDS)
+        while (skipped := await self._skipped()) > self._job.skipped and skipped != self._job.looked:
+            began = replace(self._job, older=True, looked=skipped, position=await reader.first())
+            await self._leased.keep(began)
             reader.start_over()
-        await self._send(reader, sender, await reader.mark(), self._job.start)
+            await self._send(reader, sender, await reader.mark(), self._job.start)
+            await self._leased.rest(SETTLE_SECONDS)
+            await sender.give_way()
+
+    async def _skipped(self) -> int:
+        asked = self._job.asked
+        return await self._outside.skipped(asked.instance, asked.webhook, SKIPPED, asked.since)
 
     async def _send(self, reader: Reader, sender: Sender, end: str, before: int | None) -> None:
         assert self._job.position is not None
@@ -127,7 +133,7 @@ class Runner:
             judged = await self._judged(batch)
             if await sender.room(len(judged.to_be_sent(batch))) > STALE_SECONDS:
                 judged = await self._judged(batch)
-            met = sum(judged.was_skipped(each) for each in batch)
+            met = 0 if self._job.older else sum(judged.was_skipped(each) for each in batch)
             sent = await sender.send(judged.to_be_sent(batch), judged)
             job, ahead = self._job, sender.ahead()
             done = replace(job, position=after, sent=job.sent + sent, skipped=job.skipped + met, ahead=ahead)
