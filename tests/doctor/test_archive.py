@@ -20,6 +20,7 @@ from worker.doctor.own import leftovers, limits, policies
 from worker.doctor.version import message_size
 from worker.doctor.view import BrokerView
 from worker.domain.webhook import Webhook
+from worker.replay.jobs import Asked, Job, Kind, State, missed_since
 from worker.settings.settings import Settings, load
 
 NAME = "webhooks.archive"
@@ -306,10 +307,23 @@ RESUME = "webhook-worker webhook resume acme"
 
 def test_a_pause_is_told_since_when_and_how_it_ends() -> None:
     young = replace(PAUSED, id="second one", paused_at=int((NOW - HOUR) * 1000))
-    (one,) = judged_pauses(paused([young, Webhook("b", "http://x/")]), STREAM, 24, NOW, kept=True)
+    (one,) = judged_pauses(paused([young, Webhook("b", "http://x/")], {}), STREAM, 24, NOW, kept=True)
     assert (one.level, one.items) == ("advice", ("acme/second one since 2027-01-15T07:00:00Z",))
     assert one.fix == "webhook-worker webhook resume acme --id 'second one'"
     assert judged_pauses([], STREAM, 24, NOW, kept=True) == []
+
+
+def test_a_pause_counts_from_an_earlier_one_whose_replay_has_not_ended() -> None:
+    began = int((NOW - 30 * HOUR) * 1000)
+    asked = [("acme", "default", began - 50_000, State.SENDING), ("acme", "default", began + 7, State.QUEUED)]
+    asked += [("acme", "default", 0, State.DONE), ("acme", "other", 0, State.QUEUED), ("b", "default", 0, State.QUEUED)]
+    jobs = [Job(f"replay_{n}", Asked(*of, 0, Kind.RESUME), 0, state) for n, (*of, state) in enumerate(asked)]  # type: ignore[arg-type]
+    replays = [Job("replay_r", Asked("acme", "default", 5, 6), 0)]
+    (found,) = paused([PAUSED], missed_since(jobs + replays, 50))
+    assert found.paused_at == began
+    assert paused([PAUSED], {("acme", "default"): int(NOW * 1000)}) == [PAUSED]
+    (told,) = judged_pauses([found], replace(STREAM, born=None, begins=NOW - 25 * HOUR), 24, NOW, kept=True)
+    assert (told.level, told.fix) == ("problem", f"{RESUME} --accept-gap")
 
 
 def test_a_pause_whose_beginning_the_archive_is_about_to_lose_or_has_lost() -> None:

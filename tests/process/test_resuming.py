@@ -73,5 +73,8 @@ async def test_a_second_pause_hides_no_gap_of_the_first(tmp_path: Path, monkeypa
     with pytest.raises(CannotReplay, match="the archive begins later; with --accept-gap"):
         await found.resume(DEFAULT, accept_gap=False)
     assert asked_about == [first]
+    assert (await found.resume(DEFAULT, accept_gap=True)).job is not None
+    kept = [(job.asked.webhook, job.asked.accept_gap) for job in await found.jobs("acme", 9)]
+    assert sorted(kept) == [("default", False), ("default", True), ("other", False)]
     await found.close()
     await store.close()

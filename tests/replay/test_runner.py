@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.replay.fakes import HOOK, HOUR, MS, NOW, Killed, World, delivery, job, world
@@ -351,6 +352,20 @@ async def test_an_archive_that_loses_what_was_to_be_read_stops_it_unless_that_is
     assert "by its bounds before they were read" in str(ended.gone)
     assert (ended.state, 49 in around.sent) == ((State.DONE, True) if accept else (State.FAILED, False))
     assert not {10, 20, 25} & set(around.sent)
+
+
+@pytest.mark.parametrize("accept", [False, True])
+async def test_a_resume_whose_archive_loses_some_of_it_meanwhile_says_so_and_goes_on(accept: bool) -> None:
+    around = world(50)
+    around.archive.on_event = lambda offset: setattr(around.archive, "head", 30 if around.sent else 0)
+    given = resume(MS - HOUR)
+    ended = await around.runner(replace_asked(given, accept)).run()
+    assert "by its bounds before they were read" in str(ended.gone)
+    assert (ended.state, around.sent[-20:]) == (State.DONE, list(range(30, 50)))
+
+
+def replace_asked(one: Job, accept: bool) -> Job:
+    return msgspec.structs.replace(one, asked=msgspec.structs.replace(one.asked, accept_gap=accept))
 
 
 async def test_what_the_archive_had_lost_before_is_said_and_the_rest_is_sent() -> None:

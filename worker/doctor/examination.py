@@ -47,7 +47,7 @@ async def examine(settings: Settings, address: ManagementAddress, *, given: bool
     if (heard := notices.finding(settings, webhooks)) is not None:
         yield heard
     tenants = {webhook.instance for webhook in webhooks if webhook.instance}
-    resting, now = paused.paused(webhooks), time.time()
+    resting, now = paused.paused(webhooks, await history.missed_since(settings)), time.time()
     since = min([now - settings.archive_hours * 3600, *((one.paused_at or 0) / 1000 for one in resting)])
     broker = BrokerExamination(settings, address, tenants, since, given=given)
     async for finding in broker.findings(await _instances(settings)):

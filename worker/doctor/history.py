@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 
 from worker.broker.topology import Topology
 from worker.doctor.finding import Finding, many, some
 from worker.doctor.view import BrokerView
 from worker.process.history_store import now, store_of_history
+from worker.process.replays import JOBS_LOOKED_AT, reach_seconds
 from worker.process.sources import require_driver
+from worker.replay import jobs
 from worker.settings.settings import Settings
 from worker.stores.database import Database
 from worker.webhooks.store import StoreUnavailable
@@ -83,6 +86,20 @@ async def silent(settings: Settings) -> Finding | None:
     who = many(len(found), "instance is connected and gets", "instances are connected and get")
     what = f"{who} no messages: {some(found)}"
     return Finding("warning", SILENT, what, "restart each in Evolution: PUT /instance/restart/INSTANCE", found)
+
+
+async def missed_since(settings: Settings) -> Mapping[tuple[str, str], int]:
+    """As jobs.missed_since; empty where nobody can say. Nothing is made or changed."""
+    if settings.history != "all":
+        return {}
+    store = store_of_history(settings)
+    try:
+        async with asyncio.timeout(SECONDS):
+            return jobs.missed_since(await store.jobs(None, JOBS_LOOKED_AT), reach_seconds(settings))
+    except (StoreUnavailable, TimeoutError):
+        return {}  # as above
+    finally:
+        await store.close()
 
 
 def shared(view: BrokerView, topology: Topology, where: Database) -> Finding | None:

@@ -19,7 +19,7 @@ from worker.domain.webhook import Endpoint, Webhook
 from worker.process import wiring
 from worker.process.history_store import store_of_history
 from worker.replay.archive import ArchiveStalled, Begin
-from worker.replay.jobs import Asked, CannotReplay, Job, Kind
+from worker.replay.jobs import Asked, CannotReplay, Job, Kind, missed_since
 from worker.replay.resumed import NothingKept, Resumed
 from worker.replay.runner import new_id
 from worker.settings.settings import Settings
@@ -101,7 +101,7 @@ class Replays:
         gone = lost or (None if accept_gap else await self._gone(await self._missed_since(endpoint, since)))
         if gone is not None and not accept_gap:
             raise CannotReplay(f"{gone}; with --accept-gap (accept_gap=true) it is resumed with what is left")
-        job = None if lost else await self._added(self._missed(endpoint, since))
+        job = None if lost else await self._added(self._missed(endpoint, since, accept_gap=accept_gap))
         await self._resumed(endpoint, since, None)
         return Resumed(job, lost)
 
@@ -114,9 +114,8 @@ class Replays:
         """When the earliest pause began whose resume has not sent all yet, Unix ms: a later pause holds its job up."""
         await self._store.prepare()
         jobs = await self._store.jobs(endpoint.instance, JOBS_LOOKED_AT)
-        held = [job.asked for job in jobs if job.asked.kind is Kind.RESUME and not job.ended]
-        reach = int(self._reach * 1000)
-        return min([since, *(asked.since + reach for asked in held if asked.webhook == endpoint.webhook_id)])
+        earlier = missed_since(jobs, reach_seconds(self._settings))
+        return min(since, earlier.get((endpoint.instance, endpoint.webhook_id), since))
 
     async def _lost(self, since: int) -> str | None:
         """Why nothing of the time since then (Unix ms) can be given back, ever; None: it can. Raises CannotReplay."""
@@ -139,20 +138,16 @@ class Replays:
     async def enabling(self, webhook: Webhook) -> None:
         """DISABLED_WEBHOOK=replay: the webhook is about to be enabled, and gets what it missed."""
         if self._settings.disabled_webhook == "replay" and webhook.disabled_at is not None:
-            await self._added(self._missed(webhook.endpoint, webhook.disabled_at))
+            await self._added(self._missed(webhook.endpoint, webhook.disabled_at, accept_gap=False))
 
     async def close(self) -> None:
         await self._store.close()
 
-    def _missed(self, endpoint: Endpoint, since: int) -> Asked:
-        """Until no replica can take it for paused or disabled any more. What is gone was accepted before."""
-        reach = int(self._reach * 1000)
+    def _missed(self, endpoint: Endpoint, since: int, *, accept_gap: bool) -> Asked:
+        """Until no replica can take it for paused or disabled any more."""
+        reach = int(reach_seconds(self._settings) * 1000)
         until = _ms() + reach
-        return Asked(endpoint.instance, endpoint.webhook_id, since - reach, until, Kind.RESUME, accept_gap=True)
-
-    @property
-    def _reach(self) -> float:
-        return 2 * self._settings.cache_ttl_seconds + REACH_SECONDS
+        return Asked(endpoint.instance, endpoint.webhook_id, since - reach, until, Kind.RESUME, accept_gap=accept_gap)
 
     async def _added(self, asked: Asked) -> Job:
         await self._store.prepare()
@@ -202,10 +197,15 @@ class Replays:
         try:
             async with connected(settings.rabbitmq_uri, NAME) as connection:
                 archive = Archive(connection, archive_name(settings.worker_queue_prefix))
-                begin = await archive.begin(since / 1000 - self._reach)
+                begin = await archive.begin(since / 1000 - reach_seconds(self._settings))
                 return begin.gone(since) if isinstance(begin, Begin) else None
         except (ArchiveStalled, PublishFailed, *BROKER_ERRORS) as error:
             raise CannotReplay(f"the archive cannot be read: {settings.rabbitmq_uri.clean(in_words(error))}") from None
+
+
+def reach_seconds(settings: Settings) -> float:
+    """By which a resume looks further back than its pause, and ahead of itself."""
+    return 2 * settings.cache_ttl_seconds + REACH_SECONDS
 
 
 def refuse(settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """A replay as a job: what was asked, how far it is, and where jobs are kept. Its state survives whoever runs it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -35,7 +35,8 @@ class Asked(msgspec.Struct, frozen=True):
     """What is to be sent again. Times are Unix milliseconds: from `since` on, before `until`.
 
     `events` are canonical names, () all; `chat` a canonical address. `everything`: also what history shows as
-    Delivered. `rate`: events a second at most. `accept_gap`: go on although the archive has lost some.
+    Delivered. `rate`: events a second at most. `accept_gap`: go on although the archive has lost some;
+    a RESUME goes on anyway.
     `dry_run`: only count.
     """
 
@@ -100,6 +101,19 @@ class Job(msgspec.Struct, frozen=True):
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+
+def missed_since(jobs: Iterable[Job], reach: float) -> dict[tuple[str, str], int]:
+    """Of each webhook, as instance and id, whose RESUME has not ended: when its earliest pause began, Unix ms.
+
+    `reach`: seconds by which a RESUME looks further back than that.
+    """
+    since: dict[tuple[str, str], int] = {}
+    for asked in (job.asked for job in jobs if job.asked.kind is Kind.RESUME and not job.ended):
+        endpoint = (asked.instance, asked.webhook)
+        began = asked.since + int(reach * 1000)
+        since[endpoint] = min(began, since.get(endpoint, began))
+    return since
 
 
 class Held(NamedTuple):

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from worker.basics.clock import Clocks
 from worker.replay.archive import Archive
 from worker.replay.current import CurrentSelection
+from worker.replay.jobs import Kind
 from worker.replay.leased import RENEW_SECONDS, LeasedJob
 from worker.replay.selection import Candidate
 
@@ -92,12 +93,16 @@ class Reader:
         yield batch, following
 
     async def _jumped(self, following: int) -> None:
-        """A reader that was overtaken by the archive's end is told nothing."""
+        """A reader that was overtaken by the archive's end is told nothing.
+
+        A RESUME goes on whoever accepted what: its webhook is in use again, and more is lost while it waits for an
+        answer. What is gone is told.
+        """
         first = await self._archive.first()
         if first <= following:
             return
         gone = f"the archive lost its events {following} to {first - 1} by its bounds before they were read"
         job = self._leased.job
         await self._leased.keep(replace(job, gone=gone))
-        if not job.older and not job.asked.accept_gap:
+        if job.asked.kind is Kind.REPLAY and not job.asked.accept_gap:
             raise GapFound(f"{gone}; accept that (--accept-gap) to have what is left")

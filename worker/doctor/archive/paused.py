@@ -1,7 +1,8 @@
 """Webhooks that are paused: since when, and whether the archive still has what they miss."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from worker.basics.moments import iso
 from worker.doctor.asking.archive import ArchiveSeen
@@ -13,9 +14,16 @@ SOON = 0.75
 """Of the time that the archive holds, from which on the beginning of a pause is about to be gone."""
 
 
-def paused(webhooks: Sequence[Webhook]) -> list[Webhook]:
-    """The longest first."""
-    return sorted((one for one in webhooks if one.paused_at is not None), key=lambda one: one.paused_at or 0)
+def paused(webhooks: Sequence[Webhook], earlier: Mapping[tuple[str, str], int]) -> list[Webhook]:
+    """The longest first. `earlier`: as jobs.missed_since; a pause holds up what an earlier one's replay has to send, so
+    that such a webhook counts as paused since then."""
+    resting = [replace(one, paused_at=_missing_since(one, earlier)) for one in webhooks if one.paused_at is not None]
+    return sorted(resting, key=_since)
+
+
+def _missing_since(webhook: Webhook, earlier: Mapping[tuple[str, str], int]) -> int:
+    own = webhook.paused_at or 0
+    return min(own, earlier.get((webhook.instance, webhook.id), own))
 
 
 def judged(found: Sequence[Webhook], archive: ArchiveSeen, hours: float, now: float, *, kept: bool) -> list[Finding]:
