@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -12,7 +13,7 @@ import pytest
 from tests.replay.fakes import HOOK, HOUR, MS, NOW, Killed, World, delivery, job, world
 from worker.domain.past import Past
 from worker.domain.webhook import Webhook
-from worker.replay import leased
+from worker.replay import leased, runner
 from worker.replay.fates import Moment
 from worker.replay.jobs import Asked, Counts, Held, Job, JobLost, JobStopped, Kind, OthersWait, State
 from worker.replay.pace import LEAST
@@ -55,6 +56,41 @@ async def test_a_dry_run_counts_and_sends_nothing() -> None:
     around = world(5)
     ended = await around.runner(job(dry_run=True)).run()
     assert (ended.state, ended.counts, around.sent) == (State.DONE, Counts(5, 0, 0, 5), [])
+
+
+@pytest.mark.parametrize("dies_at", [None, 3, 6])
+async def test_a_count_takes_turns_too_and_goes_on_where_it_was(
+    dies_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "COUNTED", 10)
+    around, read, turns = world(95), [], 0
+    around.others = True
+    around.shows("Delivered", "ok", 0, 50)
+    around.shows("Retried", "5xx", 94)
+
+    def slow(offset: int) -> None:
+        read.append(offset)
+        around.now += 0.5
+
+    around.archive.on_event, around.keeps = slow, dies_at
+    ended = None
+    while ended is None:
+        turns += 1
+        with suppress(Killed):
+            ended = await turn(around, job(dry_run=True) if turns == 1 else None)
+        around.keeps = None if around.keeps == -1 else around.keeps
+    assert ended.counts == Counts(95, 2, 1, 92)
+    assert (turns > 3, len(read) < 95 + turns * 20) == (True, True), "no turn begins from the start"
+
+
+async def turn(around: World, given: Job | None) -> Job | None:
+    """As process.replaying gives one its turn; None: others wait."""
+    runs = around.runner(given)
+    try:
+        return await runs.run()
+    except OthersWait:
+        await runs.release(None, MS)
+    return None
 
 
 async def test_all_of_it_means_also_what_was_delivered_but_nothing_twice() -> None:

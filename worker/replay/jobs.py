@@ -1,10 +1,13 @@
 """A replay as a job: what was asked, how far it is, and where jobs are kept. Its state survives whoever runs it."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 import msgspec
+
+from worker.replay.fates import Fate
 
 
 class State(StrEnum):
@@ -62,6 +65,16 @@ class Counts(msgspec.Struct, frozen=True):
     on_their_way: int = 0
     to_send: int = 0
 
+    def more(self, fates: Sequence[Fate]) -> "Counts":
+        """With these, each of one event."""
+        each = Counter(fates)
+        return Counts(
+            self.found + len(fates),
+            self.delivered + each[Fate.DELIVERED],
+            self.on_their_way + each[Fate.WAITS],
+            self.to_send + each[Fate.MISSING],
+        )
+
 
 class Ahead(msgspec.Struct, frozen=True, array_like=True):
     """An event that was published `at` (Unix ms) and not taken yet, as far as is known. `tries`: fates.Fates.tries
@@ -73,12 +86,12 @@ class Ahead(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """`position`: the archive's offset from which on nothing has been sent; None: it has not begun to send.
+    """`position`: the archive's offset from which on nothing has been counted, or sent; None: it has not begun.
 
-    `counts` are those of the whole range, once it was counted; `sent` is what was published. `start`: where the range
-    begins. `skipped`: events of a RESUME in its range whose skipping the history shows; `older`: it looks for others of
-    them, in front of the range, after the history showed `looked` of them in all. `ahead`: the last of what its webhook
-    may not have taken.
+    `counts` are those of the whole range, once it was counted, `counted` those so far; `sent` is what was published.
+    `start`: where the range begins. `skipped`: events of a RESUME in its range whose skipping the history shows;
+    `older`: it looks for others of them, in front of the range, after the history showed `looked` of them in all.
+    `ahead`: the last of what its webhook may not have taken.
     `gone`: what is missing. `error`: why it FAILED, or waits.
     """
 
@@ -87,6 +100,7 @@ class Job(msgspec.Struct, frozen=True):
     created_at: int
     state: State = State.QUEUED
     counts: Counts | None = None
+    counted: Counts = Counts()
     start: int | None = None
     position: int | None = None
     sent: int = 0

@@ -20,7 +20,7 @@ MARGIN_SECONDS = 12.0
 """Of the lease, that must be left to publish: confirms take time, and clocks differ."""
 
 TURN_SECONDS = 10.0
-"""After which a job that sends lets another one go on that is free."""
+"""After which a job lets another one go on that is free."""
 
 T = TypeVar("T")
 
@@ -63,6 +63,10 @@ class LeasedJob:
         async with self._keeping:
             self._held = await self._jobs.keep_job(self._held, job, self.ms() + int(LEASE_SECONDS * 1000))
             self._kept = self._monotonic()
+
+    def note(self, job: Job) -> None:
+        """This is how far it is: written with the next renewal, or when it is given back."""
+        self._held = Held(job, self._held.lease)
 
     async def renewed(self) -> None:
         """Keeps it as it is, when that was done too long ago."""

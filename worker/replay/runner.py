@@ -10,8 +10,7 @@ from msgspec.structs import replace
 
 from worker.replay.archive import Archive, Begin
 from worker.replay.current import CurrentSelection
-from worker.replay.fates import Fate
-from worker.replay.jobs import Counts, Held, Job, Kind, State
+from worker.replay.jobs import Held, Job, Kind, State
 from worker.replay.judged import SKIPPED, Judged
 from worker.replay.leased import RENEW_SECONDS, LeasedJob
 from worker.replay.outside import Outside
@@ -29,7 +28,7 @@ STALE_SECONDS = 1.0
 
 class Runner:
     """Runs one job that this process holds, to its end. `share`: of a processor, beside deliveries; `takes_turns`: with
-    other jobs, which it makes room for while it sends."""
+    other jobs, which it makes room for."""
 
     def __init__(self, outside: Outside, held: Held, share: float = 1.0, *, takes_turns: bool = False) -> None:
         self._outside = outside
@@ -79,19 +78,20 @@ class Runner:
         return await self._leased.beside(Times.asked(archive, begin.end, job.asked.since, until))
 
     async def _count(self, reader: Reader) -> None:
-        await self._leased.keep(replace(self._job, state=State.COUNTING))
+        """In turns, too. Trade-off: two copies of an event between which a turn ends are counted as two."""
+        if self._job.state is not State.COUNTING or self._job.position is None:
+            await self._leased.keep(replace(self._job, state=State.COUNTING, position=self._job.start))
         reader.start_over()
-        found: dict[Fate, int] = dict.fromkeys(Fate, 0)
-        assert self._job.start is not None
+        assert self._job.position is not None
         await reader.settled()
         end = await reader.mark()
-        async for batch, _ in reader.batches(self._job.start, end, await reader.edge(end), lambda: COUNTED):
+        async for batch, after in reader.batches(self._job.position, end, await reader.edge(end), lambda: COUNTED):
             judged = await self._judged(batch)
-            for candidate in batch:
-                found[judged.fate(candidate)] += 1
+            counted = self._job.counted.more([judged.fate(candidate) for candidate in batch])
+            self._leased.note(replace(self._job, position=after, counted=counted))
             await self._leased.renewed()
-        counts = Counts(sum(found.values()), found[Fate.DELIVERED], found[Fate.WAITS], found[Fate.MISSING])
-        await self._leased.keep(replace(self._job, counts=counts))
+            await self._leased.give_way(0.0)
+        await self._leased.keep(replace(self._job, counts=self._job.counted))
 
     async def _send_all(self, reader: Reader, sender: Sender) -> None:
         """The range; of a RESUME then what history shows as skipped and was not met: it was taken late."""
