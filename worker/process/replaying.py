@@ -100,8 +100,6 @@ class Replayer:
         except Exception as error:
             log.exception("a replay failed: this is a fault of ours", extra={"job": job.id})
             ended = await runner.end(State.FAILED, f"a fault of the worker: {error!r:.200}")
-        if ended.gone is not None:
-            log.warning("a replay has not sent all: %s", ended.gone, extra={"job": job.id})
         log.info("a replay has ended: %s", ended.state.value, extra={"job": job.id, "sent": ended.sent})
         return ended
 

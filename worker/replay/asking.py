@@ -109,7 +109,9 @@ def in_words(job: Job) -> str:
     counts = job.counts
     parts = [] if counts is None else [f"found {counts.found}", f"{counts.delivered} were delivered"]
     parts += [] if counts is None else [f"{counts.on_their_way} are on their way", f"{counts.to_send} to send"]
-    parts += [] if job.asked.dry_run else [f"{job.sent} sent"]
+    is_counting = job.state is State.COUNTING
+    parts += [f"found {job.counted.found} so far"] if is_counting and job.counted.found else []
+    parts += [] if job.asked.dry_run or is_counting else [f"{job.sent} sent"]
     parts += ["waits for its turn"] if job.state is State.QUEUED else []
     said = "; ".join(filter(None, (", ".join(parts), job.gone, job.error)))
     return f"{job.id} {job.state.value}" + (f": {said}" if said else "")
