@@ -14,14 +14,15 @@ from tests.support.events import event
 from tests.support.local_broker import LocalBroker
 from worker.basics.address import Address
 from worker.broker.address import broker_address
+from worker.broker.archive import keeping
 from worker.broker.archive.keeping import ArchiveKeeper
 from worker.broker.archive.reading import Archive
 from worker.broker.declare import open_channel
-from worker.broker.frames import bind_queue, declare_exchange, declare_queue
+from worker.broker.frames import Depth, bind_queue, declare_exchange, declare_queue
 from worker.broker.topology import archive_queue
 from worker.domain.webhook import Endpoint, Webhook
 from worker.process.replays import Replays
-from worker.replay.archive import Begin
+from worker.replay.archive import Begin, Nothing
 from worker.replay.jobs import CannotReplay
 from worker.settings.settings import load
 from worker.stores.own.store import SqlStore
@@ -109,6 +110,30 @@ async def test_an_archive_is_born_with_its_first_binding_and_not_before(
     assert begin.born is not None
     assert begin.born > unbound
     assert "the archive was made at" in str(begin.gone(unbound))
+
+
+async def test_an_archive_that_was_read_before_anything_filled_it_is_born_all_the_same(
+    broker: LocalBroker, amqp: Amqp, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers leave marks of theirs in front of its birth. RabbitMQ counts them seconds later: here, at once."""
+
+    async def counted(*_: object) -> Depth:
+        return Depth(1, 0)
+
+    uri, archive = broker_address(broker.uri), Archive(amqp.connection, names.archive)
+    assert await kept(uri, names) is False
+    before = int(time.time() * 1000)
+    assert isinstance(await archive.begin(before / 1000), Nothing)
+    monkeypatch.setattr(keeping, "depth", counted)
+    await declare_exchange(await open_channel(amqp.connection), names.exchange)
+    for _ in range(2):
+        assert await kept(uri, names) is True
+        await amqp.publish_event(names.exchange, "messages.upsert", event())
+    begin = await archive.begin(before / 1000 - 60)
+    assert isinstance(begin, Begin)
+    assert (begin.truncated, (begin.born or 0) > before) == (False, True)
+    assert "the archive was made at" in str(begin.gone(before))
+    assert begin.gone(begin.born or 0) is None
 
 
 async def test_with_a_binding_of_the_operators_nobody_pauses_before_an_event_has_come(

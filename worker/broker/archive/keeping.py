@@ -7,15 +7,14 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import aiormq
 from aio_pika.abc import AbstractConnection
-from aiormq.channel import Channel
 
 from worker.basics.address import Address
 from worker.broker.archive.declared import STREAM, TYPE, stream_arguments
-from worker.broker.archive.marks import BIRTH, Mark, headers_of
+from worker.broker.archive.marks import BIRTH, Mark, publish_mark
+from worker.broker.archive.reading import Archive
 from worker.broker.connection import BROKER_ERRORS, connected, in_words, while_open
 from worker.broker.declare import open_channel, queue_exists
 from worker.broker.frames import bind_queue, declare_exchange, declare_queue, depth
-from worker.broker.publishing.outbox import Outbox
 from worker.broker.topology import Queue
 from worker.delivery.ports import PublishFailed
 from worker.webhooks.store import StoreUnavailable
@@ -23,6 +22,12 @@ from worker.webhooks.store import StoreUnavailable
 log = logging.getLogger(__name__)
 
 NAME = "evolution-webhook-worker archive"
+
+FEW = 50
+"""Messages, up to which an archive may have none but marks of readers: one that has more is not looked at."""
+
+LOOK_SECONDS = 3.0
+"""For messages that are there: they come at once."""
 
 AGAIN_SECONDS = 60.0
 """Until a refusal is asked about again, and what is bound is looked at again: somebody may have deleted the stream."""
@@ -108,23 +113,21 @@ async def fill(connection: AbstractConnection, queue: str, exchanges: Iterable[s
 
 
 async def _begin(connection: AbstractConnection, queue: str) -> None:
-    """The birth as the first message of an empty archive: who asks for what was before it is told so.
+    """The birth of an archive that has no event yet: who asks for what was before it is told so.
 
-    RabbitMQ's count is seconds late, so there may be several.
+    Somebody may have read the archive while nothing filled it, whose marks are in front. RabbitMQ's count is seconds
+    late, so there may be several births.
     """
     channel = await open_channel(connection, confirms=True)
-    if (await depth(channel, queue)).ready == 0:
-        await _be_born(channel, queue)
+    ready = (await depth(channel, queue)).ready
+    if ready == 0 or (ready <= FEW and await _is_unborn(connection, queue)):
+        await publish_mark(channel, queue, Mark(BIRTH, int(time.time() * 1000)))
     await channel.close()
 
 
-async def _be_born(channel: Channel, queue: str) -> None:
-    await publish_mark(channel, queue, Mark(BIRTH, int(time.time() * 1000)))
-
-
-async def publish_mark(channel: Channel, queue: str, mark: Mark) -> None:
-    """On a channel with confirms that nothing else publishes on. Raises PublishFailed."""
-    await Outbox(channel).publish(queue, b"", headers_of(mark), f"{mark.name}.{mark.at}")
+async def _is_unborn(connection: AbstractConnection, queue: str) -> bool:
+    head = await Archive(connection, queue).look("first", LOOK_SECONDS)
+    return all(seen.mark is not None and seen.mark.name != BIRTH for seen in head)
 
 
 async def bind(connection: AbstractConnection, queue: str, exchange: str, *, binds: bool = True) -> bool:

@@ -6,9 +6,13 @@ No message carries its time over AMQP 0-9-1, and a stream cannot be asked for it
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from aiormq.channel import Channel
+
+from worker.broker.publishing.outbox import Outbox
+
 HEADER = "x-archive-mark"
 BIRTH = "birth"
-"""The first message of a new archive; AT says when that was."""
+"""Among the first messages of a new archive; AT says since when it has everything."""
 
 AT = "x-archive-at"
 
@@ -28,3 +32,8 @@ def mark_in(headers: Mapping[str, object]) -> Mark | None:
     """None: the message is an event."""
     name, at = headers.get(HEADER), headers.get(AT)
     return Mark(name, at) if isinstance(name, str) and isinstance(at, int) else None
+
+
+async def publish_mark(channel: Channel, queue: str, mark: Mark) -> None:
+    """On a channel with confirms that nothing else publishes on. Raises PublishFailed."""
+    await Outbox(channel).publish(queue, b"", headers_of(mark), f"{mark.name}.{mark.at}")

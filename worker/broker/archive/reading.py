@@ -7,7 +7,7 @@ being written then, which is up to a second early.
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -18,14 +18,16 @@ from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.broker.aiormq_internals import closing_of, on_consumer_cancelled
-from worker.broker.archive.keeping import publish_mark
-from worker.broker.archive.marks import BIRTH, Mark, mark_in
+from worker.broker.archive.marks import BIRTH, Mark, mark_in, publish_mark
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.declare import open_channel
 from worker.broker.frames import acknowledge, consume
 from worker.replay.archive import Archived, ArchiveStalled, Begin, Nothing
 
 PREFETCH = 100
+BORN_WITHIN = PREFETCH
+"""Messages, of which one is the birth of an archive whose head is whole: marks of readers may be in front."""
+
 STALLED_SECONDS = 30.0
 """Without a message although one of ours is behind: the stream has no leader, or its log cannot be read."""
 
@@ -46,6 +48,21 @@ class Seen(NamedTuple):
     mark: Mark | None
 
 
+class Birth(NamedTuple):
+    """`at`, Unix ms: the archive has everything since then."""
+
+    offset: int
+    at: int
+
+
+def birth_in(head: Iterable[Seen]) -> Birth | None:
+    """None: its first messages are gone. `head`: the oldest that are left. Of several births the first is right."""
+    for seen in head:
+        if seen.mark is not None and seen.mark.name == BIRTH:
+            return Birth(seen.offset, seen.mark.at)
+    return None
+
+
 class Archive:
     """See worker/replay/archive.py. On one connection, which it does not close; what is broken raises BROKER_ERRORS."""
 
@@ -56,15 +73,15 @@ class Archive:
     async def begin(self, since: float) -> Begin | Nothing:
         """Where the events since then begin (Unix seconds), and what is known to be gone of them."""
         end = await self.mark()
-        first = await self._first_from("first", end, with_end=True)
+        head = await self._head(end)
         found = await self._first_from(stream_moment(since), end, with_end=True)
-        assert first is not None  # at least the mark
-        assert found is not None
+        assert found is not None  # at least the mark
         if found.mark is not None and found.mark.name == end:
             return Nothing(end, found.offset)
-        born = first.mark.at if first.mark is not None and first.mark.name == BIRTH else None
-        at_head = found.offset == first.offset
-        return Begin(found.offset, end, born if at_head else None, truncated=at_head and born is None)
+        birth = birth_in(head)
+        if birth is not None and found.offset <= birth.offset:
+            return Begin(found.offset, end, birth.at, truncated=False)
+        return Begin(found.offset, end, None, truncated=birth is None and found.offset == head[0].offset)
 
     async def offset_at(self, moment: float, end: str) -> int | None:
         found = await self._first_from(stream_moment(moment), end)
@@ -111,6 +128,16 @@ class Archive:
                     return [_seen(message) for message in await inbox.take()]
             except TimeoutError:
                 return []
+
+    async def _head(self, end: str) -> Sequence[Seen]:
+        """The oldest messages that are left, BORN_WITHIN at most; at least the mark `end`."""
+        head: list[Seen] = []
+        async with aclosing(self._read("first", end, with_end=True)) as messages:
+            async for seen in messages:
+                head.append(seen)
+                if len(head) == BORN_WITHIN:
+                    break
+        return head
 
     async def _first_from(self, offset: Offset, end: str, *, with_end: bool = False) -> Seen | None:
         """The first message from there on; None: there is none in front of the mark `end`, nor `with_end` that mark."""

@@ -11,8 +11,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
 
 from worker.broker.archive.declared import STREAM, TYPE, stream_arguments
-from worker.broker.archive.marks import BIRTH
-from worker.broker.archive.reading import Archive, Seen
+from worker.broker.archive.reading import Archive, Seen, birth_in
 from worker.broker.connection import BROKER_ERRORS, in_words
 from worker.broker.declare import open_channel, queue_exists
 from worker.broker.frames import depth
@@ -80,7 +79,8 @@ async def _read(connection: AbstractConnection, name: str, since: float, argumen
         return ArchiveSeen(exists=True, arguments=arguments)
     sizes = [len(seen.event.body) for seen in first if seen.mark is None]
     average = sum(sizes) / len(sizes) if sizes else None
-    born = first[0].mark.at / 1000 if first[0].mark is not None and first[0].mark.name == BIRTH else None
+    birth = birth_in(first)
+    born = None if birth is None else birth.at / 1000
 
     async def older(moment: float) -> bool:
         """Whether nothing that is left came before this moment."""
