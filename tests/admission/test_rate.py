@@ -49,6 +49,15 @@ def test_a_burst_starts_at_once_and_the_rest_at_the_rate() -> None:
     assert tickets[3].running
 
 
+def test_whoever_sleeps_until_the_next_token_hears_of_one_that_comes_sooner() -> None:
+    world, heard = World(), list[float | None]()
+    world.admission.on_sooner(lambda: heard.append(world.admission.next_wake()))
+    slow, quick = (webhook(name, rate_limit=RateLimit(rate, 1)) for name, rate in (("slow", 1), ("quick", 4)))
+    for limited in (slow, slow, quick, quick, slow):
+        world.arrive(limited)
+    assert heard == [world.clock + 1.0, world.clock + 0.25]
+
+
 def test_what_the_rate_cannot_take_within_a_second_is_parked() -> None:
     world = World()
     tickets = [world.arrive(LIMITED) for _ in range(40)]
@@ -56,6 +65,7 @@ def test_what_the_rate_cannot_take_within_a_second_is_parked() -> None:
     delays = [ticket.parked.delay for ticket in tickets if ticket.parked]
     assert {ticket.parked.reason for ticket in tickets if ticket.parked} == {ParkReason.RATE_LIMITED}
     assert (delays[0], delays[-1]) == (5, 15)
+    assert next(ticket.parked.free_in for ticket in tickets if ticket.parked) == 1.5
 
 
 def test_one_in_a_hundred_seconds_is_parked_rather_than_held_unacked() -> None:

@@ -22,6 +22,7 @@ from tests.delivery.fakes import (
     FakeWebhooks,
 )
 from tests.ordered.alone import Alone
+from tests.support.waiting import eventually
 from worker.basics.clock import Clocks
 from worker.broker.past_headers import headers_of
 from worker.delivery.choosing import Choosing
@@ -224,6 +225,20 @@ async def test_the_webhook_counts_as_it_is_at_the_attempt() -> None:
     rig.flow.took(rig.alone.core, gone)
     await calm()
     assert gone.ends == ["ack"]
+
+
+async def test_behind_a_rate_limit_the_next_one_starts_when_it_may_and_not_at_the_next_beat() -> None:
+    rig = Rig(BOT)
+    rig.admission.refusal = Parked(ParkReason.RATE_LIMITED, 5, free_in=0.02)
+    await rig.take(message(1))
+    assert rig.posted == []
+    rig.admission.refusal = None
+    rig.alone.now += 0.02
+
+    async def posted() -> Sequence[int]:
+        return rig.posted
+
+    await eventually(posted, lambda numbers: numbers == [1], 10, "the event to be sent")
 
 
 async def test_an_open_circuit_moves_the_endpoint_into_a_siding_and_what_comes_back_is_sent_in_order() -> None:

@@ -99,6 +99,10 @@ class EndpointAdmission:
         """The monotonic time at which a waiting delivery's token comes."""
         return self._room.next_wake
 
+    def on_sooner(self, call: Callable[[], object]) -> None:
+        """`call` is called when `next_wake` has come nearer."""
+        self._room.on_sooner = call
+
     def drain(self) -> None:
         """Shutdown: parks every delivery that waits and each that comes from now on. Attempts in flight go on."""
         self._draining = True

@@ -69,7 +69,7 @@ class ParkingRules:
 
     def busy(self, lane: Lane, now: float) -> Parked:
         ahead = float(len(lane.waiting) + lane.in_flight)
-        reason = ParkReason.ENDPOINT_BUSY
+        reason, wait = ParkReason.ENDPOINT_BUSY, 0.0
         if lane.bucket is not None and (wait := lane.bucket.wait(now, len(lane.waiting))) > 0:
             reason = ParkReason.RATE_LIMITED
             ahead = max(ahead, wait * lane.rate)
@@ -78,7 +78,7 @@ class ParkingRules:
         step = lane.park(now, ahead, self._schedule)
         if lane.pool is Pool.SLOW:
             step = min(step, self._schedule.covering(SLOW_DELAY_SECONDS))
-        return Parked(reason, step)
+        return Parked(reason, step, free_in=max(wait, 0.0))
 
     def self_fault(self, seconds: float) -> Parked:
         """No receiver has been reached for `seconds`: parked for a tenth of that, as behind an open circuit."""

@@ -21,6 +21,8 @@ class WaitingRoom:
         self._places = places
         self.observe: Callable[[float], object] = lambda _: None
         """Called with the seconds that a delivery waited, when it leaves its lane."""
+        self.on_sooner: Callable[[], object] = lambda: None
+        """Called when `next_wake` has come nearer."""
         self._crowded: dict[Lane, None] = {}
         self._timers: list[tuple[float, int, Lane]] = []
         self._timed: dict[Lane, float] = {}  # the timer of its next token; an earlier one is of a rate that was changed
@@ -70,6 +72,8 @@ class WaitingRoom:
         elif lane.bucket is not None and (at := lane.bucket.ready_at) > now and self._timed.get(lane) != at:
             self._timed[lane] = at
             heappush(self._timers, (at, next(self._numbers), lane))
+            if self._timers[0][0] == at:
+                self.on_sooner()
 
     def wake(self, now: float) -> None:
         """Line up the lanes whose token has come."""

@@ -3,7 +3,7 @@
 The reasons' values are labels of `deliveries_total` and of the log; an operator's dashboards hold them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import get_args, get_type_hints
 
@@ -109,12 +109,14 @@ class Parked:
     """No attempt was made or charged; offered again after `delay` seconds (0: at once, through `retries`).
 
     HANDED_BACK is the one parking without a publish: the broker still has, or gets back, the message. `error`: why an
-    attempt that was made is not charged.
+    attempt that was made is not charged. `free_in`: seconds until a rate limit lets the next attempt start, for whoever
+    keeps it in memory; what is published waits for `delay`.
     """
 
     reason: ParkReason
     delay: int = 0
     error: str = ""
+    free_in: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

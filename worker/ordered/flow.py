@@ -34,6 +34,7 @@ from worker.ordered.attempts import OrderedAttempts, OrderedTurn
 from worker.ordered.deciding.core import Core
 from worker.ordered.deciding.ports import Item, NotNow, Stored
 from worker.ordered.deciding.role import State
+from worker.ordered.deciding.rules import BEAT_SECONDS
 from worker.ordered.intake import Intake
 from worker.ordered.switching import Switching
 from worker.ordered.token import Ending, OrderedToken, token_of
@@ -46,11 +47,10 @@ _LONGEST_NOT_NOW = 5.0
 _PAUSED = NotNow(_LONGEST_NOT_NOW, down=True)
 """What comes while its webhook is paused waits for the resume, in a siding."""
 
-_SECONDS = {
-    ParkReason.CIRCUIT_OPEN: 2.0,
-    ParkReason.ENDPOINT_BUSY: 0.25,
-    ParkReason.RATE_LIMITED: 0.25,
-}
+_SECONDS = {ParkReason.CIRCUIT_OPEN: 2.0, ParkReason.ENDPOINT_BUSY: 0.25}
+
+_SHORTEST_NOT_NOW = 0.005
+"""Seconds: a rate limit is asked again no sooner."""
 
 
 class OrderedFlow:
@@ -130,7 +130,10 @@ class OrderedFlow:
         if known is None:
             self._attempts.start(core, self._attempt_later(core, item))
             return None
-        return self._offer(core, item, known)
+        not_now = self._offer(core, item, known)
+        if not_now is not None:
+            self._wake_after(core, not_now)
+        return not_now
 
     def give_up(self, core: Core, item: Item) -> None:
         token = token_of(item)
@@ -274,6 +277,16 @@ class OrderedFlow:
     def _put_off(self, core: Core, item: Item, not_now: NotNow) -> None:
         if self._counts(core):
             core.put_off(item, not_now)
+            self._wake_after(core, not_now)
+
+    def _wake_after(self, core: Core, not_now: NotNow) -> None:
+        """Between two beats: a limit of 40 attempts a second would make four of them."""
+        if not_now.seconds < BEAT_SECONDS:
+            asyncio.get_running_loop().call_later(not_now.seconds + 0.001, self._wake, core)
+
+    def _wake(self, core: Core) -> None:
+        if self._counts(core):
+            core.wake()
 
     def _counts(self, core: Core) -> bool:
         return core.role.state is not State.GONE and not core.over
@@ -288,6 +301,8 @@ def _with_past(delivery: Delivery, past: Past) -> Delivery:
 
 
 def _not_now(parked: Parked) -> NotNow:
+    if parked.reason is ParkReason.RATE_LIMITED:
+        return NotNow(min(max(parked.free_in, _SHORTEST_NOT_NOW), _LONGEST_NOT_NOW))
     seconds = _SECONDS.get(parked.reason, min(float(max(parked.delay, 1)), _LONGEST_NOT_NOW))
     return NotNow(seconds, down=parked.reason is ParkReason.CIRCUIT_OPEN)
 

@@ -184,6 +184,7 @@ class Worker:
         if source.at_start is not None:
             await source.at_start()
         await serve_health(settings, self._telemetry.registry, self.not_ready, self._stack)
+        self._admission.on_sooner(self._lag.sooner)
         await self._background("event loop lag", self._lag.run(self._admission.tick, self._admission.next_wake))
         store_ready = asyncio.Event()
         await self._background("webhook store", until_ready(source.prepare, store_ready))

@@ -156,6 +156,12 @@ class Core:
                 self.start(line, now)
         self._move_crowded(now)
 
+    def wake(self) -> None:
+        """Between two beats: what was put off for less than a beat goes on."""
+        now = self._monotonic()
+        if self.role.may_act(now):
+            self._wake(now)
+
     def drain(self) -> None:
         """Nothing begins any more."""
         self.role.draining = True
