@@ -16,8 +16,9 @@ from worker.replay.pace import BATCH
 SECONDS = 900.0
 LONG_SECONDS = 1200.0
 
-IN_FLIGHT = BATCH
-"""About one batch the history may not have heard yet when a process is killed."""
+IN_FLIGHT = BATCH + 20
+"""When a process is killed the history may not have heard of one batch yet, nor of the attempts that are under way
+(WORKER_ENDPOINT_CONCURRENCY)."""
 
 
 async def killed(folder: Path, events: int, kills: int) -> dict[str, Any]:
