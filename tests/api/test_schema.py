@@ -34,7 +34,20 @@ OPERATIONS = [{"include-path": "/webhook/instance", "phases": {"coverage": {"ena
 CONFIG = SchemathesisConfig.from_dict(
     {"checks": CHECKS, "generation": {"allow-extra-parameters": False}, "operations": OPERATIONS}
 )
-SCHEMA = schemathesis.openapi.from_dict(document(), config=CONFIG)
+
+
+def with_few_events(part: Any) -> Any:
+    """Of the names of events some: each would be a write of its own for each field and dialect, hundreds in all."""
+    if isinstance(part, dict):
+        if "MESSAGES_UPSERT" in part.get("enum", ()):
+            names = part["enum"]
+            few = [name for name in names if name in {"MESSAGES_UPSERT", "QRCODE_UPDATED", names[0], names[-1]}]
+            return {**part, "enum": few}
+        return {key: with_few_events(value) for key, value in part.items()}
+    return [with_few_events(each) for each in part] if isinstance(part, list) else part
+
+
+SCHEMA = schemathesis.openapi.from_dict(with_few_events(document()), config=CONFIG)
 
 
 @pytest.fixture(scope="module")
