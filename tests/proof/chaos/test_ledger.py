@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: a few seeds; and proof that the ledger sees what it is there to see."""
+"""The short form of `make chaos`: one seed; and proof that the ledger sees what it is there to see."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from worker.history.batches import encode, encode_pulses
 from worker.ordered.order_key import order_key
 from worker.stores.history.store import history_store
 
-SEEDS = (63, 128)
-"""Together: the active replica killed, an armed point, a memory alarm, a full queue, a link, a clock."""
+SEEDS = (128,)
+"""The active replica killed, an armed point, a link that stalls, a SIGTERM: what the faults' own tests do not join."""
 
 BASE = "http://127.0.0.1:9"
 
