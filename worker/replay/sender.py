@@ -20,6 +20,8 @@ from worker.replay.times import Times
 LOOK_SECONDS = 0.25
 """The longest rest between two questions whether there is room for more."""
 
+TOGETHER = 25
+"""Of a batch, under way to RabbitMQ at once."""
 
 SILENT_SECONDS = 60.0
 """Until an event is waited for no more of which the history says nothing: its row was lost, or no worker runs."""
@@ -93,13 +95,22 @@ class Sender:
         if not chosen:
             return []
         now = self._now()
-        publishing = (_taken(self._publish(each.archived.body, self._past(each, now))) for each in chosen)
         await self._leased.sure()
-        answers = list(zip(chosen, await self._leased.beside(asyncio.gather(*publishing)), strict=True))
+        answers = list(zip(chosen, await self._leased.beside(self._confirmed(chosen, now)), strict=True))
         published = [each for each, refusal in answers if refusal is None]
         self._pace.published([each.id for each in published], self._monotonic())
         await self._outside.note([_row(each, self._leased.job, int(now * 1000), refusal) for each, refusal in answers])
         return published
+
+    async def _confirmed(self, chosen: Sequence[Candidate], now: float) -> list[TooLarge | None]:
+        """What RabbitMQ said of each. A few at a time: all at once would reach the worker at once, and hold up whatever
+        else comes for as long as it takes them."""
+        answers: list[TooLarge | None] = []
+        for first in range(0, len(chosen), TOGETHER):
+            some = chosen[first : first + TOGETHER]
+            publishing = (_taken(self._publish(each.archived.body, self._past(each, now))) for each in some)
+            answers += await asyncio.gather(*publishing)
+        return answers
 
     def _past(self, candidate: Candidate, now: float) -> Past:
         archived = candidate.archived
