@@ -280,7 +280,7 @@ class OrderedFlow:
             self._wake_after(core, not_now)
 
     def _wake_after(self, core: Core, not_now: NotNow) -> None:
-        """Between two beats: a limit of 40 attempts a second would make four of them."""
+        """Between two beats, where a rate limit parks for less than one because its lane has no seat."""
         if not_now.seconds < BEAT_SECONDS:
             asyncio.get_running_loop().call_later(not_now.seconds + 0.001, self._wake, core)
 
