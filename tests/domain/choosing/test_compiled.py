@@ -1,8 +1,10 @@
 """The compiled filter against the plain reading of docs/filters.md, and against events made to hurt."""
 
-import gc
 import json
-from time import thread_time
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -148,21 +150,34 @@ HOSTILE = {
 }
 
 
+MOST_CALLS = 2_000_000
+"""For a megabyte of JSON; it takes 1.4 million where a lone surrogate makes each of 100,000 elements be read anew."""
+
+
+@contextmanager
+def calls_counted() -> Iterator[list[int]]:
+    """What the interpreter calls meanwhile, its own functions and those in C: the same number on every machine."""
+    counted = [0]
+
+    def on_event(_frame: FrameType, what: str, _argument: object) -> None:
+        counted[0] += what in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(on_event)
+    try:
+        yield counted
+    finally:
+        sys.setprofile(before)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_event_takes_long(name: str) -> None:
+def test_no_event_is_much_work(name: str) -> None:
     event, plan = raw_event(HOSTILE[name]), plan_of(WORST)
     assert plan is not None
-    times = []
-    gc.collect()
-    gc.freeze()  # the heap that other tests left is not what is measured
-    for _ in range(3):
-        start = thread_time()
+    with calls_counted() as counted:
         plan.refusal("w", plan.read(event.fields))
         plan.explain("w", plan.read(event.fields))
-        times.append(thread_time() - start)
-    gc.unfreeze()
-    json_megabytes = len(HOSTILE[name]) / 1e6
-    assert min(times) < 0.2 + 0.3 * json_megabytes, f"{min(times) * 1000:.0f} ms"
+    assert 0 < counted[0] < MOST_CALLS
 
 
 def test_an_event_that_is_too_much_passes() -> None:
