@@ -29,6 +29,8 @@ def _facts() -> Iterator[tuple[str, str]]:
     yield "nginx", _said("nginx", "-v").rpartition("/")[2]
     packages = json.loads(_NODE.read_text())["dependencies"]
     yield "Node", f"{_said('node', '--version')}, {', '.join(f'{name} {number}' for name, number in packages.items())}"
+    amqp091 = _said("dpkg-query", "-W", "-f", "${Version}", "golang-github-rabbitmq-amqp091-go-dev")
+    yield "Go", f"{_said('go', 'version').removeprefix('go version ')}, amqp091-go {amqp091}"
 
 
 def _model() -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.proof.bench.peers import BARE_LOOP, peers
+from tests.proof.bench.peers import BARE_LOOP, NODE_SIGNING, peers
 from tests.proof.bench.rig import PEERS, Rig
 from tests.proof.bench.sampling import Posts, Sample, event, measure, median, spread
 
@@ -45,12 +45,13 @@ def _peer(rig: Rig, command: list[str], bodies: list[bytes]) -> Sample:
 
 
 def _table(samples: dict[str, list[Sample]]) -> Iterator[str]:
-    base = median(samples[BARE_LOOP])
-    yield "| program | deliveries/s (min-max) | CPU us a delivery (min-max) | peak MiB | CPU: bare loop = 1 |"
-    yield "| --- | --- | --- | --- | --- |"
+    bases = [name for name in (BARE_LOOP, NODE_SIGNING) if name in samples]
+    headings = "".join(f" | CPU: {base} = 1" for base in bases)
+    yield f"| program | deliveries/s (min-max) | CPU us a delivery (min-max) | peak MiB{headings} |"
+    yield f"| --- | --- | --- | ---{' | ---' * len(bases)} |"
     for name, rounds in samples.items():
         middle = median(rounds)
         yield (
             f"| {name} | {spread([one.rate for one in rounds])} | {spread([one.cpu for one in rounds])} "
-            f"| {middle.memory:.0f} | {middle.cpu / base.cpu:.2f} |"
+            f"| {middle.memory:.0f}{''.join(f' | {middle.cpu / median(samples[base]).cpu:.2f}' for base in bases)} |"
         )
