@@ -13,7 +13,7 @@ from tests.console.conftest import HOSTILE, NOW, ROW, Console, MakeConsole, Visi
 from worker.api.ports import BodyGone
 from worker.domain.webhook import Endpoint, Webhook
 from worker.history.store import HistoryStore
-from worker.replay.jobs import Asked, CannotReplay, Counts, Job, State
+from worker.replay.jobs import Asked, CannotReplay, Counts, Job, State, id_of_sending
 from worker.replay.resumed import Resumed
 from worker.stores.own.store import SqlStore
 from worker.webhooks import pausing
@@ -32,11 +32,15 @@ class Kept:
     refuses: str | None = None
     lost: str | None = None
 
-    async def ask(self, asked: Asked, owner: str | None) -> Job:
+    async def ask(self, asked: Asked, owner: str | None, counted: str | None = None) -> Job:
         if self.refuses:
             raise CannotReplay(self.refuses)
         self.owners.append(owner)
-        self.kept.append(Job(f"replay_{len(self.kept)}", asked, NOW_MS))
+        job_id = f"replay_{len(self.kept)}" if counted is None else id_of_sending(counted, asked.instance)
+        there = await self.job(job_id, owner)
+        if there is not None:
+            return there
+        self.kept.append(Job(job_id, asked, NOW_MS))
         return self.kept[-1]
 
     async def job(self, job_id: str, owner: str | None) -> Job | None:
@@ -103,6 +107,24 @@ async def test_a_range_is_counted_first_and_then_sent_as_it_was_counted(scene: S
     assert scene.replays.kept[1].asked == Asked(
         "acme", "default", counted.asked.since, counted.asked.until, events=("MESSAGES_UPSERT",)
     )
+
+
+async def test_a_count_is_sent_once(scene: Scene) -> None:
+    asked = Asked("acme", "default", 0, NOW_MS, everything=True, dry_run=True)
+    scene.replays.kept.append(Job("replay_0", asked, NOW_MS, State.DONE, Counts(19, 0, 0, 19)))
+    seen = await scene.visitor.get("/replay?id=replay_0")
+    assert "Found 19, 19 to send, delivered before or not" in seen.words
+    assert "were delivered" not in seen.words
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', seen.text))
+    sent = [await scene.visitor.post("/replays", {**hidden, "do": "send"}) for _ in range(2)]
+    assert [job.asked.dry_run for job in scene.replays.kept] == [True, False]
+    sending = scene.replays.kept[1].id
+    assert all(sending in seen.text for seen in sent)
+    back = await scene.visitor.get("/replay?id=replay_0")
+    assert (back.heading, f"Sent as {sending}" in back.words, 'value="send"' in back.text) == ("Sent", True, False)
+    assert "19 events to send" not in (await scene.visitor.get("/replays")).words
+    await scene.visitor.post("/replays", {"instance": "acme", "since": "3h", "all": "on", "do": "send"})
+    assert len(scene.replays.kept) == 3, "asked for anew"
 
 
 async def test_a_running_one_shows_how_far_it_is_and_can_be_stopped(scene: Scene) -> None:

@@ -13,7 +13,7 @@ from worker.console.ports import Parts
 from worker.domain.webhook import Endpoint
 from worker.history.asked import BadFilter
 from worker.replay.asking import asked as asked_for
-from worker.replay.jobs import CannotReplay, Counts, Job, State
+from worker.replay.jobs import Asked, CannotReplay, Counts, Job, State, id_of_sending
 from worker.webhooks.pausing import AlreadySo, NoSuchWebhook
 
 LISTED = 30
@@ -50,9 +50,10 @@ class ReplayPages:
         wanted: dict[str, object] = {name: text for name, text in given.items() if text and name != "event"}
         wanted |= {"events": [given["event"]] if given["event"] else [], "all": "all" in typed}
         wanted["dry_run"] = asked(typed, "do") != "send"
+        counted = None if wanted["dry_run"] else asked(typed, "counted") or None
         try:
             with _refusals():
-                job = await self._known().ask(asked_for(wanted, self._parts.now()), owner)
+                job = await self._known().ask(asked_for(wanted, self._parts.now()), owner, counted)
         except BadFilter as error:
             problems = {"event" if name == "events" else name: text for name, text in error.problems.items()}
             return await self._page(request, given, problems)
@@ -60,12 +61,16 @@ class ReplayPages:
 
     async def one(self, request: web.Request) -> web.Response:
         """GET /console/replay?id="""
+        owner = request[CALLER].instance
         with _refusals():
-            job = await self._known().job(request.query.get("id", ""), request[CALLER].instance)
-        if job is None:
-            raise web.HTTPNotFound
-        counted = job.state is State.DONE and job.asked.dry_run
-        values = {"job": job, "answer": state_of(job), "to_send": job.counts.to_send if counted and job.counts else 0}
+            job = await self._known().job(request.query.get("id", ""), owner)
+            if job is None:
+                raise web.HTTPNotFound
+            sending = (
+                await self._known().job(id_of_sending(job.id, job.asked.instance), owner) if counted(job) else None
+            )
+        to_send = job.counts.to_send if counted(job) and job.counts and sending is None else 0
+        values = {"job": job, "answer": state_of(job, sending), "to_send": to_send, "sending": sending}
         return self._desk.show(request, "replay.html", {**values, "again": again(job)})
 
     async def stop(self, request: web.Request) -> web.Response:
@@ -106,7 +111,7 @@ class ReplayPages:
         values = {
             "given": given,
             "problems": problems,
-            "replays": [(job, state_of(job)) for job in jobs],
+            "replays": _with_states(jobs),
             "answer": _answer(jobs, away, problems),
             "away": away,
         }
@@ -152,13 +157,24 @@ def _answer(jobs: list[Job], away: str | None, problems: Mapping[str, str]) -> s
     return shown.State("ok", "What the archive keeps", "Count a range first; then send what its webhook has not had")
 
 
-def state_of(job: Job) -> shown.State:
-    """How far it is, in a sentence."""
+def _with_states(jobs: list[Job]) -> list[tuple[Job, shown.State]]:
+    """One that counted is older than the one that sends what it counted."""
+    by_id = {job.id: job for job in jobs}
+    return [(job, state_of(job, by_id.get(id_of_sending(job.id, job.asked.instance)))) for job in jobs]
+
+
+def counted(job: Job) -> bool:
+    """Whether it was only to count, and has."""
+    return job.state is State.DONE and job.asked.dry_run
+
+
+def state_of(job: Job, sending: Job | None = None) -> shown.State:
+    """How far it is, in a sentence. `sending`: the job that sends what this one counted."""
     tone, word = WORDS[job.state]
     counts = job.counts
-    if job.state is State.DONE and job.asked.dry_run:
-        tone, word = "off", _to_send(counts.to_send if counts else 0)
-    said = [] if counts is None else _counted(counts)
+    if counted(job):
+        tone, word = "off", "Sent" if sending else _to_send(counts.to_send if counts else 0)
+    said = [] if counts is None else _counted(counts, job.asked)
     if not job.asked.dry_run and (job.sent or job.ended):
         said.append(f"{shown.number(job.sent)} sent")
     text = ", ".join(said) or "The archive is asked"
@@ -171,8 +187,11 @@ def _to_send(count: int) -> str:
     return f"{shown.number(count)} {'event' if count == 1 else 'events'} to send" if count else "Nothing to send"
 
 
-def _counted(counts: Counts) -> list[str]:
-    said = [f"Found {shown.number(counts.found)}", f"{shown.number(counts.delivered)} were delivered"]
+def _counted(counts: Counts, wanted: Asked) -> list[str]:
+    said = [f"Found {shown.number(counts.found)}"]
+    if wanted.everything:
+        return [*said, f"{shown.number(counts.to_send)} to send, delivered before or not"]
+    said.append(f"{shown.number(counts.delivered)} were delivered")
     if counts.on_their_way:
         said.append(f"{shown.number(counts.on_their_way)} wait for their retry")
     return [*said, f"{shown.number(counts.to_send)} to send"]
@@ -188,6 +207,7 @@ def again(job: Job) -> dict[str, str]:
         "until": _iso(wanted.until),
         "event": wanted.events[0] if wanted.events else "",
         "chat": wanted.chat or "",
+        "counted": job.id,
     }
 
 

@@ -19,7 +19,7 @@ from worker.domain.webhook import Endpoint, Webhook
 from worker.process import wiring
 from worker.process.history_store import store_of_history
 from worker.replay.archive import ArchiveStalled, Begin
-from worker.replay.jobs import Asked, CannotReplay, Job, Kind, missed_since
+from worker.replay.jobs import Asked, CannotReplay, Job, Kind, id_of_sending, missed_since
 from worker.replay.resumed import NothingKept, Resumed
 from worker.replay.runner import new_id
 from worker.settings.settings import Settings
@@ -50,12 +50,13 @@ class Replays:
         self._changed = changed
         self._store = store_of_history(settings)
 
-    async def ask(self, asked: Asked, owner: str | None) -> Job:
-        """Makes the job, which whoever is free carries out. Raises CannotReplay."""
+    async def ask(self, asked: Asked, owner: str | None, counted: str | None = None) -> Job:
+        """Makes the job, which whoever is free carries out. `counted`: the id of the one that counted what this sends;
+        whoever asks for that again gets the first job. Raises CannotReplay."""
         await self._refuse()
         operators = wiring.global_webhook(self._settings) if owner is None else None
         _refuse_webhook(addressees(await self._webhooks.load(asked.instance), operators, asked.webhook), asked)
-        return await self._added(asked)
+        return await self._added(asked, counted)
 
     async def job(self, job_id: str, owner: str | None) -> Job | None:
         """`owner`: of this instance alone; None is the operator, as below."""
@@ -149,11 +150,10 @@ class Replays:
         until = _ms() + reach
         return Asked(endpoint.instance, endpoint.webhook_id, since - reach, until, Kind.RESUME, accept_gap=accept_gap)
 
-    async def _added(self, asked: Asked) -> Job:
+    async def _added(self, asked: Asked, counted: str | None = None) -> Job:
         await self._store.prepare()
-        job = Job(new_id(), asked, _ms())
-        await self._store.add_job(job)
-        return job
+        job_id = new_id() if counted is None else id_of_sending(counted, asked.instance)
+        return await self._store.add_job(Job(job_id, asked, _ms()))
 
     def _refuse_settings(self) -> None:
         refuse(self._settings)

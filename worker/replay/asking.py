@@ -93,7 +93,7 @@ def shown(job: Job) -> dict[str, object]:
         "rate": asked_for.rate,
         "dry_run": asked_for.dry_run,
         "found": counts.found if counts else None,
-        "delivered": counts.delivered if counts else None,
+        "delivered": counts.delivered if counts and not asked_for.everything else None,
         "on_their_way": counts.on_their_way if counts else None,
         "to_send": counts.to_send if counts else None,
         "sent": job.sent,
@@ -107,8 +107,10 @@ def shown(job: Job) -> dict[str, object]:
 def in_words(job: Job) -> str:
     """One line: `replay_1f.. sending: 40 of 120 to send, 12 sent`."""
     counts = job.counts
-    parts = [] if counts is None else [f"found {counts.found}", f"{counts.delivered} were delivered"]
-    parts += [] if counts is None else [f"{counts.on_their_way} are on their way", f"{counts.to_send} to send"]
+    parts = [] if counts is None else [f"found {counts.found}"]
+    if counts is not None and not job.asked.everything:
+        parts += [f"{counts.delivered} were delivered", f"{counts.on_their_way} are on their way"]
+    parts += [] if counts is None else [f"{counts.to_send} to send"]
     is_counting = job.state is State.COUNTING
     parts += [f"found {job.counted.found} so far"] if is_counting and job.counted.found else []
     parts += [] if job.asked.dry_run or is_counting else [f"{job.sent} sent"]

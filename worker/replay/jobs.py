@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -117,6 +118,12 @@ class Job(msgspec.Struct, frozen=True):
         return self.state in ENDED
 
 
+def id_of_sending(counted: str, instance: str) -> str:
+    """Of the job that sends what another one counted: the same whenever it is asked for, so that a count is sent
+    once."""
+    return f"replay_{blake2b(f'{instance} {counted}'.encode(errors='replace'), digest_size=8).hexdigest()}"
+
+
 def missed_since(jobs: Iterable[Job], reach: float) -> dict[tuple[str, str], int]:
     """Of each webhook, as instance and id, whose RESUME has not ended: when its earliest pause began, Unix ms.
 
@@ -163,8 +170,9 @@ class JobStore(Protocol):
     `owner`: of this instance alone; None is the operator.
     """
 
-    async def add_job(self, job: Job) -> None:
-        """Raises CannotReplay for a webhook that has MOST_OPEN."""
+    async def add_job(self, job: Job) -> Job:
+        """The one that there is by its id already, or this one. Raises CannotReplay for a webhook that has
+        MOST_OPEN."""
 
     async def job(self, job_id: str, owner: str | None) -> Job | None: ...
 

@@ -92,6 +92,15 @@ async def test_what_is_held_or_waits_for_another_of_its_webhook_is_not_free(stor
     assert await store.free_job(NOON + LEASE)
 
 
+async def test_a_job_that_is_added_twice_is_the_first_one_and_of_nobody_else(store: Store) -> None:
+    first, later = job(1), replace(job(1), created_at=NOON + 9)
+    assert await store.add_job(first) == first
+    assert await asyncio.gather(*(store.add_job(later) for _ in range(3))) == [first] * 3
+    assert list(await store.jobs(None, 9)) == [first]
+    with pytest.raises(CannotReplay, match="another instance's"):
+        await store.add_job(job(1, instance="other"))
+
+
 async def test_the_eleventh_replay_of_a_webhook_is_refused_but_no_resume_is(store: Store) -> None:
     await added(store, *(job(number) for number in range(10)))
     with pytest.raises(CannotReplay, match="10 replays that have not ended"):

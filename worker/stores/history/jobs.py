@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from worker.replay.jobs import ENDED, MOST_OPEN, CannotReplay, Held, Job, JobLost, JobStopped, Kind, State
 from worker.stores.history.schema import JOBS
@@ -22,7 +23,17 @@ class Jobs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, job: Job) -> None:
+    def add(self, job: Job) -> Job:
+        try:
+            self._insert(job)
+        except IntegrityError:
+            there = self.find(job.id, job.asked.instance)
+            if there is None:
+                raise CannotReplay(f"{job.id} is another instance's") from None
+            return there
+        return job
+
+    def _insert(self, job: Job) -> None:
         asked = job.asked
         values = {"id": job.id, "instance": asked.instance, "webhook": asked.webhook, "created_at": job.created_at}
         with self._engine.begin() as connection:

@@ -86,8 +86,8 @@ class _Store:
     async def told(self, claimed: Claimed, now: int) -> None:
         await self._run(lambda: self._tables().told(claimed, now))
 
-    async def add_job(self, job: Job) -> None:
-        await self._run(lambda: self._tables().add_job(job))
+    async def add_job(self, job: Job) -> Job:
+        return await self._run(lambda: self._tables().add_job(job))
 
     async def job(self, job_id: str, owner: str | None) -> Job | None:
         return await self._run(lambda: self._tables().job(job_id, owner))

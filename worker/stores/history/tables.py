@@ -124,8 +124,8 @@ class HistoryTables:
     def told(self, claimed: Claimed, now: int) -> None:
         self._do(lambda: self._troubles.told(claimed, now))
 
-    def add_job(self, job: Job) -> None:
-        self._do(lambda: self._jobs.add(job))
+    def add_job(self, job: Job) -> Job:
+        return self._do(lambda: self._jobs.add(job))
 
     def job(self, job_id: str, owner: str | None) -> Job | None:
         return self._do(lambda: self._jobs.find(job_id, owner))
