@@ -1,10 +1,12 @@
 """The rate limit of one endpoint."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.admission.world import World, webhook
 from worker.admission.rate import TokenBucket
+from worker.basics.clock import TIMER_SECONDS
 from worker.domain.outcome import ParkReason
 from worker.domain.webhook import RateLimit
 
@@ -24,10 +26,22 @@ def test_over_any_window_no_more_than_burst_and_rate(rate: float, burst: int, sh
         while now >= bucket.ready_at:
             bucket.take(now)
             starts.append(now)
-    allowed = max(1, burst * share)
+    above = rate * share > 1 / TIMER_SECONDS
+    allowed = max(1, burst * share, 1 + rate * share * TIMER_SECONDS if above else 0)
     for first, since in enumerate(starts):
         for last in range(first, len(starts)):
             assert last - first + 1 <= (allowed + rate * share * (starts[last] - since)) * (1 + 1e-9) + 1e-6
+
+
+@pytest.mark.parametrize("rate", [50, 100, 150, 500, 5_000])
+def test_a_rate_above_the_timers_is_reached_without_a_burst(rate: float) -> None:
+    bucket, timer, starts = TokenBucket(RateLimit(rate, 1), 1.0), 0.0, 0
+    while timer < 2:
+        while timer >= bucket.ready_at:
+            bucket.take(timer)
+            starts += 1
+        timer = max(timer + TIMER_SECONDS, bucket.ready_at)
+    assert 0.99 * 2 * rate <= starts <= 2 * rate + 1 + rate * TIMER_SECONDS
 
 
 @given(rate=st.floats(0.01, 1000), burst=st.integers(1, 50), gaps=st.lists(st.floats(0, 10), max_size=30))

@@ -13,6 +13,7 @@ from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.proxy import CONSUME, Proxy, Way
 from tests.support.waiting import Facts
+from worker.basics.tasks import end
 from worker.broker.connection import Supervisor
 from worker.broker.consuming import consumers as module
 from worker.broker.consuming.consumers import Consumers
@@ -75,9 +76,7 @@ async def consume(broker: LocalBroker, names: Names, monkeypatch: pytest.MonkeyP
         return running[-1]
 
     yield start
-    for one in running:
-        one.task.cancel()
-    await asyncio.gather(*(one.task for one in running), return_exceptions=True)
+    await end(*(one.task for one in running))
 
 
 async def test_a_consumer_that_is_lost_here_is_noticed(consume: Any, amqp: Amqp, names: Names) -> None:

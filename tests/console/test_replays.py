@@ -11,9 +11,10 @@ import pytest
 
 from tests.console.conftest import HOSTILE, NOW, ROW, Console, MakeConsole, Visitor, remember
 from worker.api.ports import BodyGone
+from worker.console.shown import moment
 from worker.domain.webhook import Endpoint, Webhook
 from worker.history.store import HistoryStore
-from worker.replay.jobs import Asked, CannotReplay, Counts, Job, State, id_of_sending
+from worker.replay.jobs import Asked, CannotReplay, Counts, Job, Kind, State, id_of_sending
 from worker.replay.resumed import Resumed
 from worker.stores.own.store import SqlStore
 from worker.webhooks import pausing
@@ -125,6 +126,12 @@ async def test_a_count_is_sent_once(scene: Scene) -> None:
     assert "19 events to send" not in (await scene.visitor.get("/replays")).words
     await scene.visitor.post("/replays", {"instance": "acme", "since": "3h", "all": "on", "do": "send"})
     assert len(scene.replays.kept) == 3, "asked for anew"
+
+
+async def test_a_resume_says_until_when_it_goes_on(scene: Scene) -> None:
+    scene.replays.kept.append(Job("replay_0", Asked("acme", "default", 0, NOW_MS, Kind.RESUME), NOW_MS, State.SENDING))
+    until = moment(NOW_MS, 0).exact
+    assert f"It goes on until {until} for what comes late" in (await scene.visitor.get("/replay?id=replay_0")).words
 
 
 async def test_a_running_one_shows_how_far_it_is_and_can_be_stopped(scene: Scene) -> None:

@@ -19,7 +19,7 @@ from worker.history.asked import BadFilter
 from worker.replay.archive import Begin
 from worker.replay.asking import FIELDS, asked, in_words, in_words_among_others, shown
 from worker.replay.fates import Fate, Fates, Moment
-from worker.replay.jobs import ENDED, Asked, Counts, Job, State
+from worker.replay.jobs import ENDED, Asked, Counts, Job, Kind, State
 from worker.replay.pace import BATCH, LEAST, MOST, Pace
 from worker.replay.times import Times
 
@@ -301,8 +301,10 @@ def test_a_job_is_shown_whole_and_in_one_line() -> None:
     assert in_words(job) == "replay_1 sending: found 9, 3 were delivered, 1 are on their way, 5 to send, 2 sent"
     assert in_words_among_others(job).startswith("acme default, replay since 2026-11-28T11:00:00")
     everything = msgspec.structs.replace(job, asked=msgspec.structs.replace(job.asked, everything=True))
-    assert in_words(everything) == "replay_1 sending: found 9, 5 to send, 2 sent"
+    assert in_words(everything) == "replay_1 sending: found 9, 1 are on their way, 5 to send, 2 sent"
     assert (shown(job)["delivered"], shown(everything)["delivered"]) == (3, None)
+    resume = msgspec.structs.replace(job, asked=msgspec.structs.replace(job.asked, kind=Kind.RESUME), counts=None)
+    assert in_words(resume) == "replay_1 sending: 2 sent, waits for late ones until 2026-11-28T12:00:00.000Z"
     counting = msgspec.structs.replace(job, state=State.COUNTING, counts=None, counted=Counts(7, 2, 1, 4))
     assert in_words(counting) == "replay_1 counting: found 7 so far"
     assert in_words(Job("r", job.asked, MS)) == "r queued: 0 sent, waits for its turn"

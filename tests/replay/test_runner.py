@@ -102,6 +102,16 @@ async def test_all_of_it_means_also_what_was_delivered_but_nothing_twice() -> No
     assert len(around.sent) == 8, "the same job, begun once more"
 
 
+async def test_all_of_it_leaves_what_waits_for_its_retry_to_come_by_itself() -> None:
+    around = world(8)
+    around.shows("Delivered", "ok", 0, 1)
+    around.shows("Retried", "5xx", 2, 3)
+    around.shows("DeadLettered", "attempts_exhausted", 4)
+    ended = await around.runner(job(everything=True)).run()
+    assert ended.counts == Counts(8, 0, 2, 6)
+    assert around.sent == [0, 1, 4, 5, 6, 7]
+
+
 async def test_all_of_it_means_also_what_was_delivered_just_now_by_whatever_clock() -> None:
     around = world(8)
     around.shows("Delivered", "ok", *range(8), at=MS + 2000)

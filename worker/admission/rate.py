@@ -1,5 +1,6 @@
 """The rate limit of one endpoint: a token bucket, kept as one number (GCRA)."""
 
+from worker.basics.clock import TIMER_SECONDS
 from worker.domain.webhook import RateLimit
 
 
@@ -8,9 +9,10 @@ class TokenBucket:
 
     Over any window of w seconds at most `burst + per_second * w` starts, both times this process's share.
 
-    The burst is at least one start, else nothing would ever go. `_full_at` is when the bucket is full again
-    if nothing more starts; `ready_at` follows from it without a sum that rounding could spoil: a timer set
-    for `ready_at` finds its token.
+    The burst is at least one start, else nothing would ever go, and at a rate above the timer's (TIMER_SECONDS) what it
+    allows from one timer to the next besides, else 500 a second would be 100. `_full_at` is when the bucket is full
+    again if nothing more starts; `ready_at` follows from it without a sum that rounding could spoil: a timer set for
+    `ready_at` finds its token.
     """
 
     __slots__ = ("_full_at", "_interval", "_tolerance", "limit", "ready_at", "share")
@@ -50,5 +52,6 @@ class TokenBucket:
         self.limit = limit
         self.share = share
         self._interval = 1.0 / (limit.per_second * share)
-        self._tolerance = (max(1.0, limit.burst * share) - 1.0) * self._interval
+        late = TIMER_SECONDS if self._interval < TIMER_SECONDS else 0.0
+        self._tolerance = max((max(1.0, limit.burst * share) - 1.0) * self._interval, late)
         self.ready_at = self._full_at - self._tolerance

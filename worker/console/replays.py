@@ -13,6 +13,7 @@ from worker.console.ports import Parts
 from worker.domain.webhook import Endpoint
 from worker.history.asked import BadFilter
 from worker.replay.asking import asked as asked_for
+from worker.replay.asking import waits_until
 from worker.replay.jobs import Asked, CannotReplay, Counts, Job, State, id_of_sending
 from worker.webhooks.pausing import AlreadySo, NoSuchWebhook
 
@@ -179,7 +180,9 @@ def state_of(job: Job, sending: Job | None = None) -> shown.State:
         said.append(f"{shown.number(job.sent)} sent")
     text = ", ".join(said) or "The archive is asked"
     waits = "what waits is sent by itself" if counts and counts.on_their_way else None
-    more = (each[:1].upper() + each[1:] for each in (waits, job.gone, job.error) if each)
+    until = waits_until(job)
+    late = f"it goes on until {shown.moment(until, 0).exact} for what comes late" if until else None
+    more = (each[:1].upper() + each[1:] for each in (waits, late, job.gone, job.error) if each)
     return shown.State(tone, word, ". ".join([text, *more]))
 
 
@@ -189,12 +192,11 @@ def _to_send(count: int) -> str:
 
 def _counted(counts: Counts, wanted: Asked) -> list[str]:
     said = [f"Found {shown.number(counts.found)}"]
-    if wanted.everything:
-        return [*said, f"{shown.number(counts.to_send)} to send, delivered before or not"]
-    said.append(f"{shown.number(counts.delivered)} were delivered")
+    if not wanted.everything:
+        said.append(f"{shown.number(counts.delivered)} were delivered")
     if counts.on_their_way:
         said.append(f"{shown.number(counts.on_their_way)} wait for their retry")
-    return [*said, f"{shown.number(counts.to_send)} to send"]
+    return [*said, f"{shown.number(counts.to_send)} to send{', delivered before or not' if wanted.everything else ''}"]
 
 
 def again(job: Job) -> dict[str, str]:

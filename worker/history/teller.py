@@ -52,7 +52,7 @@ class Teller:
         self._watched = watched
         self._on_silent = on_silent
         self._reported: set[TroubleKind] = set()
-        self._waits = False
+        self._failed = 0  # in a row
         self._worked = False  # until then its writer may not have made the database, and says so if it cannot
 
     async def run(self) -> None:
@@ -68,13 +68,13 @@ class Teller:
             self._on_silent(await self._store.judge(self._now_ms()))
             for claimed in await self._store.claim(self._now_ms()):
                 await self._tell(claimed)
-                self._waits = False
+                self._failed = 0
             if not self._worked:
-                self._worked, self._waits = True, False
+                self._worked, self._failed = True, 0
         except (StoreUnavailable, ConfigUnavailable, PublishFailed) as error:
-            if not self._waits:
+            self._failed += 1
+            if self._failed == (1 if self._worked else 2):
                 log.log(logging.WARNING if self._worked else logging.INFO, "notices wait: %s", error)
-            self._waits = True
 
     async def _report(self) -> None:
         """Troubles of this process: again while they last, and their end once."""

@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 """Between two looks for a job that nobody runs."""
 
+TOLD_AFTER = 3
+"""Looks in a row that the history's database did not answer."""
+
 AGAIN_SECONDS = 10.0
 """Until a job goes on whose archive, database or webhook was away."""
 
@@ -58,12 +61,16 @@ class Replayer:
         self.running = False
 
     async def run(self) -> None:
-        """Until cancelled: any job."""
+        """Until cancelled: any job. At a first start the database is not made yet: a failure alone is not told."""
+        failed = 0
         while True:
             try:
                 await self.one(None)
+                failed = 0
             except StoreUnavailable as error:
-                log.info("replays wait for the history's database: %s", error)
+                failed += 1
+                if failed == TOLD_AFTER:
+                    log.info("replays wait for the history's database: %s", error)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def one(self, job_id: str | None) -> Job | None:

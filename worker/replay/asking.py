@@ -8,7 +8,7 @@ from worker.basics.moments import iso
 from worker.basics.printable import printable
 from worker.domain.webhook import DEFAULT_ID
 from worker.history.asked import BadFilter, question
-from worker.replay.jobs import Asked, Job, State
+from worker.replay.jobs import Asked, Job, Kind, State
 from worker.webhooks.checks import single_event
 
 MOST_EVENTS = 100
@@ -108,15 +108,20 @@ def in_words(job: Job) -> str:
     """One line: `replay_1f.. sending: 40 of 120 to send, 12 sent`."""
     counts = job.counts
     parts = [] if counts is None else [f"found {counts.found}"]
-    if counts is not None and not job.asked.everything:
-        parts += [f"{counts.delivered} were delivered", f"{counts.on_their_way} are on their way"]
-    parts += [] if counts is None else [f"{counts.to_send} to send"]
+    parts += [f"{counts.delivered} were delivered"] if counts and not job.asked.everything else []
+    parts += [] if counts is None else [f"{counts.on_their_way} are on their way", f"{counts.to_send} to send"]
     is_counting = job.state is State.COUNTING
     parts += [f"found {job.counted.found} so far"] if is_counting and job.counted.found else []
     parts += [] if job.asked.dry_run or is_counting else [f"{job.sent} sent"]
     parts += ["waits for its turn"] if job.state is State.QUEUED else []
+    parts += [f"waits for late ones until {_moment(waits_until(job))}"] if waits_until(job) else []
     said = "; ".join(filter(None, (", ".join(parts), job.gone, job.error)))
     return f"{job.id} {job.state.value}" + (f": {said}" if said else "")
+
+
+def waits_until(job: Job) -> int | None:
+    """Unix ms: a RESUME takes what comes until its range ends, which lies ahead when it begins."""
+    return job.asked.until if job.state is State.SENDING and job.asked.kind is Kind.RESUME else None
 
 
 def in_words_among_others(job: Job) -> str:

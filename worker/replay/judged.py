@@ -31,10 +31,14 @@ class Judged:
         return cls(job, await moments([each.id for each in batch]), waits_since)
 
     def fate(self, candidate: Candidate) -> Fate:
-        """With `everything` only what the job itself has sent is not MISSING."""
-        if self._job.asked.everything:
-            return Fate.DELIVERED if self._sent(candidate) else Fate.MISSING
-        return self._fates.of(candidate.id, self._waits_since)
+        """With `everything` what was delivered is MISSING, unless the job itself has sent it; what waits for its retry
+        comes by itself."""
+        found = self._fates.of(candidate.id, self._waits_since)
+        if not self._job.asked.everything:
+            return found
+        if self._sent(candidate):
+            return Fate.DELIVERED
+        return Fate.WAITS if found is Fate.WAITS else Fate.MISSING
 
     def to_be_sent(self, batch: Sequence[Candidate]) -> list[Candidate]:
         return [each for each in batch if self._is_to_be_sent(each)]

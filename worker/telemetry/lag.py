@@ -5,8 +5,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from worker.basics.clock import TIMER_SECONDS
+
 PERIOD_SECONDS = 0.25
-SHORTEST_SECONDS = 0.01
 REMEMBERED_SECONDS = 15.0
 LEAST_LAG = 0.001
 
@@ -56,4 +57,4 @@ class LoopLag:
 
 
 def _due(wake: float | None, latest: float) -> float:
-    return latest if wake is None else min(max(wake, time.monotonic() + SHORTEST_SECONDS), latest)
+    return latest if wake is None else min(max(wake, time.monotonic() + TIMER_SECONDS), latest)

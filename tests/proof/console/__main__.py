@@ -58,6 +58,7 @@ async def _shown(running: Scene, arguments: argparse.Namespace) -> None:
         return
     print(f"{running.url}   key: {KEY}", flush=True)
     print(f"An owner's key: {TOKEN.format(CAST[0].instance)} (and so for each instance). Ctrl-C ends it.", flush=True)
+    print(f"For commands in another terminal:\n{running.commands}", flush=True)
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import random
 import secrets
+import shlex
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -40,9 +41,10 @@ EVENT_SECONDS = 0.4
 
 @dataclass(frozen=True)
 class Scene:
-    """`url` is the console's."""
+    """`url` is the console's; `commands` is what a shell needs for `webhook-worker` to speak of the same world."""
 
     url: str
+    commands: str
     amqp: Amqp
     names: Names
     worker: Worker
@@ -98,11 +100,13 @@ async def scene(port: int | None = None) -> AsyncIterator[Scene]:
         tokens = await asyncio.to_thread(_evolution, stack)
         await _fill(folder, receiver)
         port = port or free_port()
-        worker = _worker(broker, names, folder, port, tokens)
+        settings = _settings(broker, names, folder, port, tokens)
+        worker = Worker(settings)
         stack.push_async_callback(worker.kill)
         await worker.start()
         amqp = await stack.enter_async_context(await Amqp.connect(broker.uri))
-        running = Scene(f"http://127.0.0.1:{port}/console", amqp, names, worker)
+        commands = "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
+        running = Scene(f"http://127.0.0.1:{port}/console", commands, amqp, names, worker)
         for one in CAST:
             if one.paused:
                 await _pause(f"http://127.0.0.1:{port}", one)
@@ -135,20 +139,18 @@ async def _pause(api: str, one: One) -> None:
     await eventually(status, lambda got: got == 200, 10.0, f"{one.instance} to be paused")
 
 
-def _worker(broker: LocalBroker, names: Names, folder: Path, port: int, tokens: str) -> Worker:
-    return Worker(
-        {
-            **names.environment(),
-            "RABBITMQ_URI": broker.uri,
-            "DATABASE_CONNECTION_URI": f"sqlite:///{folder / 'webhooks.db'}",
-            "HISTORY_DATABASE_URI": f"sqlite:///{folder / 'history.db'}",
-            "AUTHENTICATION_API_KEY": KEY,
-            "INSTANCE_TOKENS_URI": tokens,
-            "SERVER_PORT": str(port),
-            "EGRESS_ALLOW": "127.0.0.0/8",
-            "ORDER": "true",
-        }
-    )
+def _settings(broker: LocalBroker, names: Names, folder: Path, port: int, tokens: str) -> dict[str, str]:
+    return {
+        **names.environment(),
+        "RABBITMQ_URI": broker.uri,
+        "DATABASE_CONNECTION_URI": f"sqlite:///{folder / 'webhooks.db'}",
+        "HISTORY_DATABASE_URI": f"sqlite:///{folder / 'history.db'}",
+        "AUTHENTICATION_API_KEY": KEY,
+        "INSTANCE_TOKENS_URI": tokens,
+        "SERVER_PORT": str(port),
+        "EGRESS_ALLOW": "127.0.0.0/8",
+        "ORDER": "true",
+    }
 
 
 async def _fill(folder: Path, receiver: Receiver) -> None:
