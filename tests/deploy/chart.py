@@ -68,9 +68,11 @@ HISTORY_APART: Values = SCALED | {
     "secrets": SCALED["secrets"]
     | {
         "historyDatabaseUri": "postgresql://user:p%40ss@history.example/history",
+        "instanceTokensUri": "postgresql://user:p%40ss@evolution.example/evolution?schema=public",
         "opsWebhookUrl": "https://hooks.slack.com/services/T0/B0/token",
         "opsWebhookSecret": f"whsec_{'A' * 32}",
     },
+    "api": {"enabled": True},
     "history": {"keep": "all", "days": 30},
     "historyWriter": {"enabled": True, "replicaCount": 2},
     "opsWebhookFormat": "slack",

@@ -67,9 +67,10 @@ def test_the_network_policy_opens_a_collector_of_traces() -> None:
     assert {"to": [collector], "ports": [{"protocol": "TCP", "port": 4318}]} in rules
 
 
-def test_the_network_policy_opens_the_history_s_database_if_it_has_one() -> None:
+def test_the_network_policy_opens_the_databases_of_history_and_of_tokens_if_they_are_named() -> None:
     peers = {"to": [{"ipBlock": {"cidr": "10.9.9.9/32"}}], "ports": [6432]}
     opened = {"to": peers["to"], "ports": [{"protocol": "TCP", "port": 6432}]}
     for values, there in ((HISTORY_APART, True), (SCALED, False)):
-        policy = {"networkPolicy": {"historyDatabase": peers}}
-        assert (opened in of(render(values | policy), "NetworkPolicy")["spec"]["egress"]) is there
+        for database in ("historyDatabase", "instanceTokensDatabase"):
+            policy = {"networkPolicy": {database: peers}}
+            assert (opened in of(render(values | policy), "NetworkPolicy")["spec"]["egress"]) is there

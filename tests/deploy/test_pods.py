@@ -97,6 +97,7 @@ def test_the_worker_accepts_the_environment_that_the_chart_makes(rendered: list[
         "secret:DATABASE_CONNECTION_URI": "postgresql://db.example/webhooks",
         "secret:WEBHOOK_SECRET_KEY": SCALED["secrets"]["webhookSecretKey"],
         "secret:HISTORY_DATABASE_URI": "postgresql://history.example/history",
+        "secret:INSTANCE_TOKENS_URI": HISTORY_APART["secrets"]["instanceTokensUri"],
         "secret:OPS_WEBHOOK_URL": "https://ops.example/",
         "secret:OPS_WEBHOOK_SECRET": HISTORY_APART["secrets"]["opsWebhookSecret"],
     }
@@ -311,6 +312,26 @@ def test_a_history_database_in_a_secret_of_ones_own_is_every_pods() -> None:
     assert {environment(each["spec"])["HISTORY_DATABASE_URI"] for each in found} == {"secret:HISTORY_DATABASE_URI"}
     file = FILE | {"webhookFile": {"content": "x"}} | given
     assert "HISTORY" not in environment(pods(render(file))[0])
+
+
+def test_the_database_of_instance_tokens_is_named_to_the_pods_that_serve_the_api() -> None:
+    manifests = render(HISTORY_APART)
+    (secret,) = (each["stringData"] for each in manifests if each["kind"] == "Secret")
+    assert secret["INSTANCE_TOKENS_URI"] == HISTORY_APART["secrets"]["instanceTokensUri"]
+    named = {
+        name: environment(of(manifests, "Deployment", f"-{name}")["spec"]["template"]["spec"]).get(
+            "INSTANCE_TOKENS_URI"
+        )
+        for name in ("api", "worker", "history")
+    }
+    assert named == {"api": "secret:INSTANCE_TOKENS_URI", "worker": None, "history": None}
+
+
+def test_the_database_of_instance_tokens_in_a_secret_of_ones_own() -> None:
+    given = {"secrets": {"existingSecret": "webhooks"}, "api": {"enabled": True, "instanceTokens": True}}
+    assert environment(pods(render(given))[0])["INSTANCE_TOKENS_URI"] == "secret:INSTANCE_TOKENS_URI"
+    without = given | {"api": {"enabled": True}}
+    assert "INSTANCE_TOKENS_URI" not in environment(pods(render(without))[0])
 
 
 def test_order_is_off_unless_given_and_then_on_in_every_pod_that_delivers_or_sets_webhooks() -> None:

@@ -33,6 +33,13 @@ EVOLUTIONS: Values = {"database": {"kind": "postgresql"}, "secrets": {"databaseU
         ({"egressAllow": ["example.com"]}, "egressAllow"),
         ({"history": {"separateDatabase": True}}, "needs secrets.historyDatabaseUri"),
         (PRODUCTION | {"secrets": {"existingSecret": "s", "historyDatabaseUri": "mysql://h/d"}}, "into that Secret"),
+        (
+            {"api": {"enabled": True, "instanceTokens": True}, "secrets": {"apiKey": "k"}},
+            "needs secrets.instanceTokensUri",
+        ),
+        ({"secrets": {"existingSecret": "s", "instanceTokensUri": "mysql://h/d"}}, "and api.instanceTokens: true"),
+        ({"secrets": {"instanceTokensUri": "mysql://h/d"}}, "callers: api.enabled"),
+        ({"secrets": {"instanceTokensUri": "sqlite:///evolution.db"}}, "instanceTokensUri"),
         ({"order": {"enabled": True}, "settings": {"RABBITMQ_SOURCE": "queues"}}, "one kind of event each"),
         ({"historyWriter": {"enabled": True}}, "with SQLite, which is for one pod"),
         (SCALED | {"history": {"keep": "off"}, "historyWriter": {"enabled": True}}, "there is nothing to write"),

@@ -23,7 +23,7 @@ from tests.proof.bench.history import history
 from tests.proof.bench.history_query import history_query
 from tests.proof.bench.instructions import instructions
 from tests.proof.bench.isolation import isolation
-from tests.proof.bench.latency import latency, visited
+from tests.proof.bench.latency import latency
 from tests.proof.bench.ledger import LedgerError
 from tests.proof.bench.machine import machine
 from tests.proof.bench.memory import memory
@@ -36,6 +36,7 @@ from tests.proof.bench.rig import Rig, rig
 from tests.proof.bench.scale import instances, start
 from tests.proof.bench.sizes import QUICK, Sizes
 from tests.proof.bench.throughput import throughput
+from tests.proof.bench.visited import visited
 
 SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "throughput": lambda rig, sizes: throughput(rig, rounds=sizes.rounds, count=sizes.count, size=800),
@@ -57,7 +58,9 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
         seconds=sizes.seconds,
         most_instances=sizes.instances,
     ),
-    "visitors": lambda rig, sizes: visited(rig, rounds=sizes.rounds, count=sizes.count, seconds=sizes.seconds),
+    "visitors": lambda rig, sizes: visited(
+        rig, rounds=sizes.rounds, count=sizes.count, seconds=2 * sizes.seconds, rows=sizes.history // 10
+    ),
     "instances": lambda rig, sizes: instances(rig, rounds=sizes.rounds, count=sizes.count, most=sizes.instances),
     "isolation": lambda rig, sizes: isolation(rig, rounds=sizes.rounds),
     "burst": lambda rig, sizes: burst(rig, rounds=sizes.rounds),

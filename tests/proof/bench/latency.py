@@ -10,9 +10,8 @@ from tests.proof.bench.ledger import Arrival, Receiver, check, percentile, rate
 from tests.proof.bench.peers import BARE_LOOP, bare_loop
 from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.queues import LATE_SECONDS
-from tests.proof.bench.rig import PEERS, Rig, verdict
+from tests.proof.bench.rig import PEERS, Rig
 from tests.proof.bench.sampling import event, spread
-from tests.proof.bench.visitors import KEY, visitors
 from tests.support.local_process import free_port
 
 WARM_SECONDS = 1.0
@@ -24,8 +23,7 @@ STEADY = 400.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row: `share` of the maximum, `most` events a second; every tenth endpoint is bad if `bad`. With `history`,
-    and so many `visitors` at the console."""
+    """One row: `share` of the maximum, `most` events a second; every tenth endpoint is bad if `bad`."""
 
     name: str
     share: float
@@ -34,8 +32,6 @@ class Case:
     bad: bool = False
     most: float = inf
     peer: bool = False
-    history: bool = False
-    visitors: int = 0
 
     def url(self, receiver: Receiver, endpoint: int) -> str:
         if self.bad and self.is_bad(endpoint):
@@ -62,12 +58,6 @@ class Round:
     late: float
 
 
-ALONE = Case("50 %, with history", 0.5, history=True)
-VISITED = Case("50 %, with history and three people at the console", 0.5, history=True, visitors=3)
-CLOSE_MS = 5
-"""That people at the console may add to p99."""
-
-
 def cases(most_instances: int) -> list[Case]:
     return [
         Case("10 % of the maximum", 0.1),
@@ -79,8 +69,6 @@ def cases(most_instances: int) -> list[Case]:
         Case("receivers answer after 50 ms", 0.1, wait_ms=50, most=STEADY),
         Case("receivers answer after 500 ms", 0.1, wait_ms=500, most=STEADY),
         Case("50 %, 10 % of the endpoints are bad", 0.5, bad=True),
-        ALONE,
-        VISITED,
     ]
 
 
@@ -98,21 +86,6 @@ def latency(rig: Rig, *, rounds: int, count: int, seconds: float, most_instances
         "refuse connections; the latency is that of the others.\n"
     )
     yield from _table(rows, maximum)
-
-
-def visited(rig: Rig, *, rounds: int, count: int, seconds: float) -> Iterator[str]:
-    """The two rows that tell what people at the console cost, in turns."""
-    rows: dict[Case, list[Round]] = {ALONE: [], VISITED: []}
-    with Receiver() as receiver:
-        maximum = median(_maximum(rig, receiver, count) for _ in range(rounds))
-        for _ in range(rounds):
-            for case, found in rows.items():
-                found.append(_round(rig, receiver, case, case.share * maximum, seconds))
-    yield f"0.8 KB events to 100 instances, {rounds} rounds of {seconds:g} s each in turns, median (min-max).\n"
-    yield from _table(rows, maximum)
-    p99 = {case: median(percentile(one.latencies, 99) for one in found) for case, found in rows.items()}
-    added = p99[VISITED] - p99[ALONE]
-    yield f"\np99 with people at the console: {added:+.1f} ms ({CLOSE_MS} at most: {verdict(added <= CLOSE_MS)})."
 
 
 def _maximum(rig: Rig, receiver: Receiver, count: int) -> float:
@@ -137,8 +110,7 @@ def _round(rig: Rig, receiver: Receiver, case: Case, pace: float, seconds: float
         rig.queues.publish(PEERS if case.peer else rig.events_queue, [_event(case, 1, 0.0)])
         receiver.wait_for(1, process)
         receiver.noted()
-        with visitors(f"http://127.0.0.1:{rig.api_port}/console", case.visitors):
-            found = _paced(rig, receiver, case, process, pace, total, len(wanted))
+        found = _paced(rig, receiver, case, process, pace, total, len(wanted))
     arrivals = receiver.noted()
     check(arrivals, wanted, lambda number: number % case.instances)
     rig.check_left(total - len(wanted))
@@ -161,8 +133,7 @@ def _paced(
 def _program(rig: Rig, receiver: Receiver, case: Case) -> Process:
     if case.peer:
         return rig.peer(bare_loop(rig.broker.uri, receiver.url("ok", 0)))
-    console = {"AUTHENTICATION_API_KEY": KEY, "SERVER_PORT": str(rig.api_port)} if case.visitors else {}
-    return rig.worker(WEBHOOK_REQUEST_TIMEOUT_MS="5000", HISTORY="all" if case.history else "off", **console)
+    return rig.worker(WEBHOOK_REQUEST_TIMEOUT_MS="5000")
 
 
 def _event(case: Case, number: int, sent: float) -> bytes:

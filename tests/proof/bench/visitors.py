@@ -1,63 +1,140 @@
-"""People who click through the console while deliveries run: each looks at a page, reads for a moment, goes on."""
+"""People who click through the console while deliveries run: each looks at a page, reads it, goes on from there."""
 
 import http.cookiejar
+import random
+import re
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tests.proof.bench.ledger import LedgerError
 
 KEY = "bench-key"
-PAGES = ("", "/webhooks", "/webhook?instance=bench-1&id=default", "/deliveries", "/dead", "/deliveries?outcome=Retried")
-READS_SECONDS = 0.5
+READS_SECONDS = (1.0, 4.0)
+"""For how long somebody reads a page, at least and at most."""
+
+PATIENCE_SECONDS = 20.0
+
+_LINK = re.compile(r'href="/console(/(?:delivery|replay)\?id=[^"]+)"')
+_TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
+_ERROR = re.compile(r'<h1 id="answer">(.*?)</section>', re.DOTALL)
+_BUSY = "Examining"
 
 
 class Visitor:
-    """One of them, with cookies of their own. `times` has the seconds that each page took."""
+    """Somebody who is logged in. Each page that is not answered as it should be raises LedgerError with its words."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, instance: str) -> None:
+        self._url, self._instance = url, instance
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-        self._gone = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._seen = self._call("/login", {"key": KEY})
+
+    def walk(self) -> Sequence[Callable[[], None]]:
+        """Every kind of page once, in an order that makes sense to somebody who looks for a lost event."""
+        of = urllib.parse.urlencode({"instance": self._instance})
+        return [
+            *(lambda page=page: self.look(page) for page in ("", "/webhooks", f"/webhook?{of}&id=default")),
+            lambda: self.look("/deliveries"),
+            self.follow,
+            lambda: self.look(f"/deliveries?{of}&outcome=Delivered&since=1h"),
+            lambda: self.look("/deliveries?chat=5511000000042"),
+            self.follow,
+            lambda: self.look("/dead"),
+            lambda: self.look("/dead?reason=rejected"),
+            lambda: self.look("/replays"),
+            self.follow,
+            lambda: self.look("/doctor"),
+            self.examine,
+        ]
+
+    def look(self, page: str) -> None:
+        self._seen = self._call(page)
+
+    def follow(self) -> None:
+        """The first delivery or replay of the page that they see; without one, they look at the page again."""
+        found = _LINK.search(self._seen)
+        self._seen = self._call(found[1].replace("&amp;", "&") if found else "/deliveries")
+
+    def examine(self) -> None:
+        self._seen = self._call("/doctor", {"form_token": self._token()})
+
+    def count_a_replay(self) -> None:
+        """Of seconds that are hardly over: there is a job to look at."""
+        asked = {"instance": self._instance, "webhook": "default", "since": "10s", "until": "9s", "do": "count"}
+        self.look("/replays")
+        self._seen = self._call("/replays", {**asked, "form_token": self._token()})
+
+    def wait_until_examined(self) -> None:
+        """Nothing of theirs runs on."""
+        deadline = time.monotonic() + 60
+        while _BUSY in self._call("/doctor"):
+            if time.monotonic() > deadline:
+                raise LedgerError("the examination does not end")
+            time.sleep(0.1)
+
+    def _token(self) -> str:
+        found = _TOKEN.search(self._seen)
+        if found is None:
+            raise LedgerError("a page of somebody who is logged in has no form")
+        return found[1]
+
+    def _call(self, page: str, form: dict[str, str] | None = None) -> str:
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        try:
+            with self._opener.open(self._url + page, data, timeout=PATIENCE_SECONDS) as answer:
+                text: str = answer.read().decode()
+        except urllib.error.HTTPError as error:
+            said = _ERROR.search(error.read().decode())
+            words = " ".join(re.sub(r"<[^>]*>", " ", said[1]).split()) if said else ""
+            raise LedgerError(f"{page or '/'} was answered {error.code}: {words}") from None
+        except OSError as error:
+            raise LedgerError(f"{page or '/'} was not answered: {error}") from None
+        return text
+
+
+class Walk:
+    """One of them, walking in a thread from `start` to `leave`. `times`: seconds that each page took."""
+
+    def __init__(self, visitor: Visitor, seed: int) -> None:
+        self.visitor, self._chance, self._next = visitor, random.Random(seed), seed * 5
         self.times: list[float] = []
-        self.problem: Exception | None = None
-        self._opener.open(f"{url}/login", urllib.parse.urlencode({"key": KEY}).encode(), timeout=20).close()
+        self.problem: LedgerError | None = None
 
     def start(self) -> None:
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._walk, daemon=True)
         self._thread.start()
 
     def leave(self) -> None:
         self._gone.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _walk(self) -> None:
+        steps = self.visitor.walk()
         try:
-            while True:
-                for page in PAGES:
-                    if self._gone.wait(READS_SECONDS):
-                        return
-                    began = time.monotonic()
-                    self._opener.open(self._url + page, timeout=20).read()
-                    self.times.append(time.monotonic() - began)
-        except OSError as error:
+            while not self._gone.wait(self._chance.uniform(*READS_SECONDS)):
+                began = time.monotonic()
+                steps[self._next % len(steps)]()
+                self._next += 1
+                self.times.append(time.monotonic() - began)
+        except LedgerError as error:
             self.problem = error
 
 
 @contextmanager
-def visitors(url: str, count: int) -> Iterator[None]:
-    """Raises LedgerError if one of them did not see what they came for."""
-    people = [Visitor(url) for _ in range(count)]
-    for one in people:
-        one.start()
+def walking(walks: Sequence[Walk]) -> Iterator[None]:
+    """They begin at different pages, and each goes on where they left. Raises LedgerError for what one did not see."""
+    for walk in walks:
+        walk.start()
     try:
         yield
     finally:
-        for one in people:
-            one.leave()
-    wrong = [str(one.problem or "no page") for one in people if one.problem or not one.times]
+        for walk in walks:
+            walk.leave()
+    wrong = [str(walk.problem) for walk in walks if walk.problem]
     if wrong:
         raise LedgerError(f"the console was not looked at: {'; '.join(wrong)}")

@@ -137,6 +137,15 @@
 {{- if and $v.api.enabled (not $v.secrets.existingSecret) (not $v.secrets.apiKey) -}}
 {{- fail "api.enabled needs secrets.apiKey, or AUTHENTICATION_API_KEY in secrets.existingSecret" -}}
 {{- end -}}
+{{- if and $v.secrets.instanceTokensUri $v.secrets.existingSecret -}}
+{{- fail "secrets.instanceTokensUri: with secrets.existingSecret write INSTANCE_TOKENS_URI into that Secret, and api.instanceTokens: true" -}}
+{{- end -}}
+{{- if and $v.api.instanceTokens (not $v.secrets.existingSecret) (not $v.secrets.instanceTokensUri) -}}
+{{- fail "api.instanceTokens needs secrets.instanceTokensUri, or INSTANCE_TOKENS_URI in secrets.existingSecret" -}}
+{{- end -}}
+{{- if and (include "worker.instanceTokens" .) (not $v.api.enabled) -}}
+{{- fail "secrets.instanceTokensUri and api.instanceTokens are for the API's and the console's callers: api.enabled" -}}
+{{- end -}}
 {{- if and $v.api.enabled (eq (int $v.api.port) (int $v.metricsPort)) -}}
 {{- fail (printf "api.port and metricsPort are both %d: a pod needs two ports" (int $v.metricsPort)) -}}
 {{- end -}}
@@ -190,7 +199,7 @@
 {{- define "worker.checkNetworks" -}}
 {{- range .Values.egressAllow }}{{ include "worker.checkNetwork" (dict "what" "egressAllow" "text" .) }}{{ end -}}
 {{- $policy := .Values.networkPolicy -}}
-{{- range $what, $peers := dict "dns" $policy.dns "broker.to" $policy.broker.to "database.to" $policy.database.to "historyDatabase.to" $policy.historyDatabase.to "collector.to" $policy.collector.to "metricsFrom" $policy.metricsFrom "apiFrom" $policy.apiFrom -}}
+{{- range $what, $peers := dict "dns" $policy.dns "broker.to" $policy.broker.to "database.to" $policy.database.to "historyDatabase.to" $policy.historyDatabase.to "instanceTokensDatabase.to" $policy.instanceTokensDatabase.to "collector.to" $policy.collector.to "metricsFrom" $policy.metricsFrom "apiFrom" $policy.apiFrom -}}
 {{- include "worker.checkPeers" (dict "what" (printf "networkPolicy.%s" $what) "peers" $peers) -}}
 {{- end -}}
 {{- end }}

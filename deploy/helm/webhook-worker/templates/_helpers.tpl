@@ -55,6 +55,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if or .Values.history.separateDatabase (and .Values.secrets.historyDatabaseUri (not .Values.secrets.existingSecret)) }}yes{{ end }}
 {{- end }}
 
+{{- /* Whether the Secret names Evolution's database, for the tokens of its instances. */ -}}
+{{- define "worker.instanceTokens" -}}
+{{- if or .Values.api.instanceTokens (and .Values.secrets.instanceTokensUri (not .Values.secrets.existingSecret)) }}yes{{ end }}
+{{- end }}
+
 {{- /* Whether history has no database: only source `own` brings one that the worker may make tables in. */ -}}
 {{- define "worker.lacksHistory" -}}
 {{- $named := keys (.Values.settings | default dict) -}}

@@ -15,6 +15,9 @@ Each takes (dict "root" $ "component" "worker" | "api" | "history" | "migrate").
 - {name: AUTHENTICATION_API_KEY, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: AUTHENTICATION_API_KEY}}}
 - {name: SERVER_HOST, value: {{ $v.api.host | quote }}}
 - {name: SERVER_PORT, value: {{ $v.api.port | quote }}}
+{{- if include "worker.instanceTokens" .root }}
+- {name: INSTANCE_TOKENS_URI, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: INSTANCE_TOKENS_URI}}}
+{{- end }}
 {{- end }}
 - {name: RABBITMQ_EXCHANGE_NAME, value: {{ $v.exchangeName | quote }}}
 - {name: WORKER_QUEUE_PREFIX, value: {{ $v.queuePrefix | quote }}}
