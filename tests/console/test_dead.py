@@ -197,6 +197,36 @@ async def test_what_cannot_be_counted_says_why(served: Console, answer: Any) -> 
     assert (await visitor.get("/dead/purge")).status == 503
 
 
+async def test_a_count_that_failed_is_told_once_and_then_tried_again(served: Console) -> None:
+    program, visitor = await visited(served, Ended(1, b"", "RabbitMQ closed the connection\n(busy)"), listing())
+    seen = await visitor.get("/dead/purge")
+    assert (seen.status, "RabbitMQ closed the connection (busy)" in seen.words) == (503, True)
+    assert seen.url.raw_path_qs.replace("&", "&amp;") + '">Try again' in seen.text
+    assert (await visitor.get("/dead")).heading == "1,242 letters"
+    assert len(served.commands) == 2
+    assert program.answers == [listing()]
+
+
+async def test_what_one_command_has_in_its_hands_no_other_one_counts(
+    served: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(dead, "LETTER_SECONDS", 0.01)
+    program, visitor = await visited(served, listing())
+    program.held = asyncio.Event()
+    assert (await visitor.get("/dead")).heading == "Counting"
+    assert (await visitor.get("/dead?reason=rejected")).heading == "Counting"
+    letter = await visitor.get("/dead/letter?id=msg_1")
+    assert (letter.status, "are being worked on" in letter.words) == (503, True)
+    assert len(served.commands) == 1
+    program.held.set()
+    await eventually(lambda: _heading(visitor, "/dead?reason=rejected"), "1,242 letters".__eq__, 5, "the second count")
+
+
+async def _heading(visitor: Visitor, path: str) -> str:
+    return (await visitor.get(path)).heading
+
+
 async def test_a_script_cannot_make_looks_pile_up(served: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dead, "WAIT_SECONDS", 0.0)
     program, visitor = await visited(served, listing())

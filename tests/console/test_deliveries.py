@@ -73,6 +73,22 @@ async def test_a_wrong_filter_is_told_beside_its_field(served: Console) -> None:
     assert 'value="yesterday"' in seen.text
 
 
+@pytest.mark.parametrize(
+    ("query", "status", "says"),
+    [
+        ("after=x", 400, "The link to this page was cut short"),
+        ("event=zzz", 200, "No event of that name is known here"),
+        ("event=presence.update", 200, "the event never came"),
+        ("id=evt_1", 200, "An event's id cannot be searched"),
+        ("id=5", 200, "This is no webhook-id"),
+        ("id=msg_none", 200, "the event never came"),
+    ],
+)
+async def test_a_search_without_a_row_says_why(served: Console, query: str, status: int, says: str) -> None:
+    seen = await (await served.operator()).get(f"/deliveries?{query}")
+    assert (seen.status, says in seen.words) == (status, True), seen.words
+
+
 async def test_an_owner_reaches_its_own_rows_alone_whatever_it_asks(served: Console, history: HistoryStore) -> None:
     theirs = ROW._replace(instance="loja", id="msg_9", chat="551188888888@s.whatsapp.net")
     await remember(history, ROW, theirs)
@@ -171,4 +187,5 @@ async def test_a_history_that_cannot_be_asked_is_told_to_who_looks_and_in_the_lo
     for path, said in (("/deliveries", "was not searched"), ("/delivery?id=msg_1", "was not answered")):
         seen = await visitor.get(path)
         assert (seen.status, "nobody has made it yet" in seen.words) == (503, True)
+        assert (seen.headers["Retry-After"], f'href="/console{path}">Try again' in seen.text) == ("5", True)
         assert [text for text in caplog.messages if said in text and "nobody has made it yet" in text]

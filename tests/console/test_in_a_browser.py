@@ -127,6 +127,21 @@ async def test_a_filter_is_tried_before_it_is_saved(window: Window, filled: Cons
     await window.until("#tried", "1 of the last 2 would be sent.")
 
 
+async def test_settings_that_cannot_be_tried_are_told_beside_the_field_and_not_by_what_was_tried_before(
+    window: Window, filled: Console
+) -> None:
+    await log_in(window, filled)
+    await window.open(f"{filled.base}/console/webhook?instance=acme&id=default")
+    await window.follow("Try on its last events")
+    await window.until("#tried", "1 of the last 2 would be sent.")
+    await window.click("details:has(#filter) summary")
+    await window.fill("Filter", '{"a":')
+    await window.follow("Try on its last events")
+    await window.until("[role=alert]", "It was not tried: see what is wrong below.")
+    await window.until("#filter-error", "JSON")
+    assert "would be sent" not in await window.text("#tried")
+
+
 async def test_a_webhook_rests_and_gets_what_it_missed(
     window: Window, make_console: MakeConsole, store: SqlStore
 ) -> None:

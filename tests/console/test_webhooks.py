@@ -231,6 +231,9 @@ async def test_a_test_event_is_sent_and_its_answer_is_text(served: Console, stor
         ),
         ({"filter": '{"a": {"$no": 1}}'}, {}, "It was not tried: see what is wrong below."),
         ({}, [], "This is no event"),
+        ({}, {"event": "call", "instance": "loja", "data": {}}, "It would never come here : it is an event of"),
+        ({}, {"event": "messages.upsert", "instance": "acme", "data": "\ud800"}, "It would be sent"),
+        ({}, {"event": "call", "instance": "acme", "data": {"chatId": "\ud800"}}, "It would be sent"),
     ],
 )
 async def test_settings_are_tried_on_an_event_before_they_are_saved(
@@ -242,6 +245,15 @@ async def test_settings_are_tried_on_an_event_before_they_are_saved(
     seen = await visitor.post("/webhook/try?instance=acme&id=default", {**form, **typed, "event": json.dumps(event)})
     assert says in seen.words
     assert await saved(store) == ACME
+
+
+async def test_without_an_event_there_is_nothing_to_try(served: Console, store: SqlStore) -> None:
+    await store.put(ACME)
+    visitor = await served.operator()
+    seen = await visitor.post(
+        "/webhook/try?instance=acme&id=default", {**form_of(await visitor.get(HERE)), "event": " "}
+    )
+    assert (seen.status, "Paste an event first." in seen.words) == (200, True)
 
 
 async def test_settings_are_tried_on_the_last_events(make_console: MakeConsole, store: SqlStore) -> None:

@@ -59,8 +59,16 @@ def test_every_id_that_a_row_can_have_can_be_asked_for() -> None:
     assert {name: LONGEST_NAMES[name] for name in ("instance", "webhook", "id")}.items() <= LONGEST.items()
 
 
-def test_a_chat_is_asked_for_by_its_canonical_address() -> None:
-    assert question({"chat": "5511:3@c.us"}, None, NOW).chat == "5511@s.whatsapp.net"
+@pytest.mark.parametrize(
+    ("typed", "chat"),
+    [
+        ("5511:3@c.us", "5511@s.whatsapp.net"),
+        ("+55 11 90000-0004", "5511900000004"),
+        ("+1 (212) 555.0100", "12125550100"),
+    ],
+)
+def test_a_chat_is_asked_for_by_its_canonical_address(typed: str, chat: str) -> None:
+    assert question({"chat": typed}, None, NOW).chat == chat
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from worker.api.auth import CALLER, Authentication
-from worker.api.errors import ApiError
+from worker.api.errors import RETRY_AFTER_SECONDS, ApiError
 from worker.console.dead import DeadLetters
 from worker.console.deliveries import Deliveries
 from worker.console.doctor import Doctor
@@ -109,21 +109,34 @@ def _framed(desk: Desk) -> Middleware:
             response = _problem(desk, request, error.status, _words(error))
         except StoreUnavailable as error:
             log.warning("a page of the console was not answered: %s", error, extra={"page": request.path})
-            response = _problem(desk, request, 503, str(error))
+            response = _problem(desk, request, 503, _away(request, error))
         except Exception:
             log.exception("a fault of ours in %s %s", request.method, request.match_info.route.name)
             response = _problem(desk, request, 500, "This is a fault of the worker: its log says which.")
         response.headers.update(HEADERS)
+        if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return response
 
     return frame
 
 
 def _problem(desk: Desk, request: web.Request, status: int, text: str) -> web.Response:
-    return desk.show(request, "problem.html", {"title": HTTPStatus(status).phrase, "text": text}, status)
+    """A page that could not be made just now asks for itself again; a form is the visitor's to send again."""
+    title, soon = _TITLES.get(status, HTTPStatus(status).phrase), status == 503 and request.method == "GET"
+    return desk.show(request, "problem.html", {"title": title, "text": text, "soon": soon}, status)
 
+
+def _away(request: web.Request, error: StoreUnavailable) -> str:
+    if request.method == "GET":
+        return f"{error}."
+    return f"{error}. Whether anything was changed is not known: go back, reload the page and look, then try again."
+
+
+_TITLES = {503: "Not just now"}
 
 _WORDS = {
+    400: "The form was not complete. Go back, reload the page, and try again.",
     403: "This form was not made for your session. Go back, reload the page, and try again.",
     404: "There is no such page here.",
     405: "That cannot be done with this page.",

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from worker.api.auth import CALLER
+from worker.api.errors import ApiError
 from worker.basics.moments import iso
 from worker.basics.tasks import end
 from worker.console.dead_counts import (
@@ -30,8 +31,8 @@ from worker.console.dead_counts import (
     result_of,
 )
 from worker.console.frame.desk import Desk, asked, read_form, seen
-from worker.console.frame.jobs import Job, Jobs, Result, TooMany, settled
-from worker.console.ports import Parts
+from worker.console.frame.jobs import Job, Jobs, Result, TooMany, busy, settled
+from worker.console.ports import Ended, Parts
 from worker.deadletters.letter import LETTER_REASONS
 
 SHOWN = 50
@@ -41,6 +42,9 @@ at least, and nobody should wait for a page that long."""
 
 KNOWN_SECONDS = 15.0
 """A count is shown again for so long: each one looks at every letter."""
+
+LETTER_SECONDS = 5.0
+"""So long a letter's page waits for commands before it."""
 
 _MARK = re.compile(r"[0-9a-f]{1,64}")
 
@@ -56,6 +60,8 @@ class DeadLetters:
         self._desk = desk
         self._parts = parts
         self._jobs = jobs
+        self._queue = asyncio.Lock()
+        """Held by the command that has the letters in its hands: another one would not see them, and count too few."""
         self._looks: dict[tuple[str, ...], tuple[float, asyncio.Task[Counted | Failed]]] = {}
 
     async def page(self, request: web.Request) -> web.Response:
@@ -70,6 +76,7 @@ class DeadLetters:
             "problems": problems,
             "counted": counted if isinstance(counted, Counted) else None,
             "counting": counted is None and not problems,
+            "failed": isinstance(counted, Failed),
             "answer": answer(counted, problems),
             "shown": SHOWN,
             "reasons": LETTER_REASONS,
@@ -90,7 +97,7 @@ class DeadLetters:
         chosen, given = given, {**given, UNTIL: until}
         counted = await self._counted(arguments(given))
         if isinstance(counted, Failed):
-            raise web.HTTPServiceUnavailable(reason=counted.text)
+            raise ApiError(503, counted.text)
         values = {
             "does": does,
             "given": given,
@@ -115,14 +122,15 @@ class DeadLetters:
         command = ("dead", does, "--json", *options, *arguments({**given, UNTIL: until}))
 
         async def work(job: Job) -> Result:
-            ended = await self._parts.run(command, progress_of(job))
+            async with self._queue:
+                ended = await self._parts.run(command, progress_of(job))
             self._looks.clear()
             return result_of(does, ended)
 
         try:
             job = self._jobs.start(does, DOES[does].format(letters(number)), owner, work, number)
         except TooMany:
-            raise web.HTTPServiceUnavailable(reason="Other work is under way. Try again when it has ended.") from None
+            raise busy() from None
         raise seen("/job", {"id": job.id})
 
     async def letter(self, request: web.Request) -> web.Response:
@@ -130,7 +138,7 @@ class DeadLetters:
         letter_id = request.query.get("id", "")
         if not is_sayable(letter_id):
             raise web.HTTPNotFound
-        ended = await self._parts.run(("dead", "show", "--json", "--", letter_id), None)
+        ended = await self._soon(("dead", "show", "--json", "--", letter_id))
         found = object_in(ended.out) if ended.code == 0 else None
         if found is None or not request[CALLER].reaches(str(found["letter"]["instance"])):
             return self._desk.show(request, "dead_unknown.html", {"id": letter_id, "why": ended.err}, 404)
@@ -145,10 +153,13 @@ class DeadLetters:
         """None: it is still being counted."""
         now = self._parts.now()
         known = self._looks.get(chosen)
+        if known is not None and known[1].done() and isinstance(known[1].result(), Failed):
+            del self._looks[chosen]  # told once: whoever asks again has it tried again
+            return known[1].result()
         if known is None or (known[1].done() and now - known[0] > KNOWN_SECONDS):
             self._forget(now)
             if sum(not task.done() for _, task in self._looks.values()) >= MOST_WAITING:
-                return Failed("many look at this moment: try again soon")
+                return Failed("Many look at this moment. Try again in some seconds")
             known = now, asyncio.ensure_future(self._look(chosen))
             self._looks[chosen] = known
         return known[1].result() if await settled(known[1], WAIT_SECONDS) else None
@@ -160,12 +171,25 @@ class DeadLetters:
         ):
             del self._looks[key]
 
+    async def _soon(self, command: tuple[str, ...]) -> Ended:
+        """For a page that somebody waits for. Raises ApiError behind a redrive or a purge that takes long."""
+        try:
+            async with asyncio.timeout(LETTER_SECONDS):
+                await self._queue.acquire()
+        except TimeoutError:
+            raise ApiError(503, "The dead letters are being worked on, so that one of them cannot be shown.") from None
+        try:
+            return await self._parts.run(command, None)
+        finally:
+            self._queue.release()
+
     async def _look(self, chosen: tuple[str, ...]) -> Counted | Failed:
         command = ("dead", "list", "--groups", "--json", f"--limit={SHOWN}", *chosen)
         try:
-            ended = await self._parts.run(command, None)
+            async with self._queue:
+                ended = await self._parts.run(command, None)
         except OSError as error:
             return Failed(f"the command could not be started: {error.strerror or error}")
         if ended.code != 0:
-            return Failed(ended.err or f"the command ended with {ended.code}")
+            return Failed(" ".join(ended.err.split()) or f"the command ended with {ended.code}")
         return msgspec.json.decode(ended.out, type=Counted)

@@ -14,6 +14,7 @@ from worker.console.dead_counts import pretty
 from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.ports import Parts
 from worker.domain.history import Row
+from worker.domain.names import CHOOSABLE, canonical
 from worker.history.asked import OUTCOMES, REASON_NAMES, BadFilter, cursor, question, written
 from worker.history.asking import Asking
 from worker.history.filters import FILTERS
@@ -46,6 +47,7 @@ class Deliveries:
         values = {
             "given": {name: given.get(name, "") for name in FILTERS},
             "problems": problems,
+            "away": away is not None and history is not None,
             "rows": page.items if page else (),
             "older": {**given, "after": written(page.following)} if page and page.following else None,
             "looked_to": page.looked_to if page else None,
@@ -148,6 +150,8 @@ def answer(page: Page | None, problems: Mapping[str, str], away: str | None, giv
     if away is not None:
         return shown.State("bad", "The history cannot be asked", away)
     if page is None:
+        if problems.keys() == {"after"}:
+            return shown.State("warn", "Not searched", "The link to this page was cut short. Search again")
         return shown.State("warn", "Not searched", f"See the field{'s' if len(problems) > 1 else ''} below")
     if not page.items and page.looked_to is not None:
         return shown.State("off", "Nothing found yet", f"{_looked_back(page.looked_to)}; older ones may match")
@@ -159,8 +163,14 @@ def answer(page: Page | None, problems: Mapping[str, str], away: str | None, giv
 def _why_nothing(given: Mapping[str, str]) -> str:
     if not given:
         return "Nothing was delivered yet"
-    if "id" in given and not given["id"].startswith(("msg_", "evt_")):
+    if given.get("id", "").startswith("evt_"):
+        return (
+            "An event's id cannot be searched: each of its deliveries has a webhook-id (msg_...). Look by chat and time"
+        )
+    if "id" in given and not given["id"].startswith("msg_"):
         return "This is no webhook-id (msg_...), which the receiver got as a header. Look by chat and time instead"
+    if "event" in given and canonical(given["event"]) not in CHOOSABLE:
+        return "No event of that name is known here. Such are messages.upsert, messages.update and connection.update"
     return "No row means: the event never came, or no webhook wanted it"
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from worker.api.auth import CALLER
 from worker.console import shown
 from worker.console.frame.desk import Desk, seen
-from worker.console.frame.jobs import DOCTOR, Job, Jobs, Result, TooMany
+from worker.console.frame.jobs import DOCTOR, Job, Jobs, Result, TooMany, busy
 from worker.console.ports import Parts
 
 LEVELS = {"problem": "bad", "warning": "warn", "advice": "off", "ok": "ok"}
@@ -53,9 +53,7 @@ class Doctor:
             try:
                 self._jobs.start(DOCTOR, "Examination", None, self._examined)
             except TooMany:
-                raise web.HTTPServiceUnavailable(
-                    reason="Other work is under way. Try again when it has ended."
-                ) from None
+                raise busy() from None
         raise seen("/doctor")
 
     async def job(self, request: web.Request) -> web.Response:
@@ -63,7 +61,9 @@ class Doctor:
         job = self._jobs.find(request.query.get("id", ""), request[CALLER].instance)
         if job is None:
             text = "This work is not known here: it was started on another replica, or before a restart"
-            return self._desk.show(request, "problem.html", {"title": "Not known here", "text": text}, 404)
+            return self._desk.show(
+                request, "problem.html", {"title": "Not known here", "text": text, "soon": False}, 404
+            )
         return self._desk.show(request, "job.html", {"job": job, "answer": state_of(job, self._parts.now())})
 
     async def _examined(self, _: Job) -> Result:

@@ -98,7 +98,8 @@ def _by_trend(trend: Trend, *, successes: bool) -> State:
     if not successes:
         return State("warn", "Had failures", f"{number(recent.attempts)} attempts failed within the {of}; {UNKNOWN}")
     if recent.delivered == 0:
-        return State("bad", "Failing", f"none of {number(recent.attempts)} attempts within the {of} succeeded")
+        since = f"; the last success was at {moment(trend.last_success, 0).exact}" if trend.last_success else ""
+        return State("bad", "Failing", f"none of {number(recent.attempts)} attempts within the {of} succeeded{since}")
     failed = recent.attempts - recent.delivered
     if failed:
         return State(

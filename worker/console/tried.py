@@ -1,9 +1,8 @@
 """What would become of events with a webhook's settings as they are typed. Nothing is sent or saved."""
 
 import asyncio
+import json
 from collections.abc import Mapping
-
-import orjson
 
 from worker.console.ports import NoEvents, Parts
 from worker.domain.choosing.chat import chat_of, reader
@@ -18,6 +17,8 @@ KINDS = {None: "private", "groups": "group", "status": "status", "channels": "ch
 
 async def on_one(parts: Parts, webhook: Webhook, event: str) -> Shown | str:
     """As `webhook explain` has it, or why the event is none. In a thread: an event may have a megabyte."""
+    if not event.strip():
+        return "Paste an event first."
     try:
         return await asyncio.to_thread(_explained, parts, webhook, event.encode(errors="replace"))
     except InvalidEvent as error:
@@ -39,13 +40,20 @@ async def on_the_last(parts: Parts, webhook: Webhook) -> list[Shown] | str:
 
 def _explained(parts: Parts, webhook: Webhook, content: bytes) -> Shown:
     """Raises InvalidEvent."""
-    found = parts.explain(content, [webhook], False)
-    return {**shown_explained(found[0]), "event": parse(content).name, "bytes": len(content), **_about(content)}
+    found, event = parts.explain(content, [webhook], False), parse(content)
+    anothers = event.instance if event.instance != webhook.instance else None
+    return {
+        **shown_explained(found[0]),
+        "event": event.name,
+        "anothers": anothers,
+        "bytes": len(content),
+        **_about(content),
+    }
 
 
 def _about(content: bytes) -> Shown:
     """`chat` and its `kind`, and the message's `type`, by which a person tells one event from another."""
-    data = orjson.loads(content).get("data")
+    data = json.loads(content).get("data")  # as `parse`, it takes an escape of half a character
     chat = chat_of(reader(data))
     type_of = data.get("messageType") if isinstance(data, Mapping) else None
     return {

@@ -87,8 +87,9 @@ def _event(name: str, text: str, now: float) -> str:
 
 def _chat(_: str, text: str, __: float) -> str:
     found = text.strip().removeprefix("+")
-    if re.fullmatch(r"[0-9]{5,20}", found):
-        return found
+    digits = re.sub(r"[ ().-]", "", found)
+    if re.fullmatch(r"[0-9]{5,20}", digits):
+        return digits
     jid = canonical_jid(found)
     if jid is None:
         raise ValueError(

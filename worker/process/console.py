@@ -79,32 +79,38 @@ def mount(
 
 class BacklogOnce:
     """Asks the broker on a connection that is made for it. Whoever asks meanwhile gets the same answer, and so does who
-    asks within KNOWN_SECONDS."""
+    asks within KNOWN_SECONDS. That it did not answer is known as long, or each visitor would wait for every other."""
 
     def __init__(self, settings: Settings, ages: Ages, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._ages = ages
         self._monotonic = monotonic
         self._one_at_a_time = asyncio.Lock()
-        self._known: tuple[float, Backlog] | None = None
+        self._known: tuple[float, Backlog | BrokerAway] | None = None
 
     async def ask(self) -> Backlog:
         """See AskBacklog."""
         async with self._one_at_a_time:
             if self._known is None or self._monotonic() - self._known[0] > KNOWN_SECONDS:
-                self._known = self._monotonic(), await self._asked()
-            return self._known[1]
+                found = await self._asked()
+                self._known = self._monotonic(), found
+        if isinstance(self._known[1], BrokerAway):
+            raise BrokerAway(*self._known[1].args)
+        return self._known[1]
 
-    async def _asked(self) -> Backlog:
+    async def _asked(self) -> Backlog | BrokerAway:
         address = self._settings.rabbitmq_uri
         try:
             async with asyncio.timeout(ASKING_SECONDS):
                 with as_broker_errors():
                     return self._backlog(await self._depths())
         except ChannelNotFoundEntity as error:
-            raise BrokerAway(f"RabbitMQ has no queue of ours yet, so no worker ever ran: {in_words(error)}") from None
+            return BrokerAway(f"RabbitMQ has no queue of ours yet, so no worker ever ran: {in_words(error)}")
+        except TimeoutError:
+            text = f"RabbitMQ at {address} has not answered within {ASKING_SECONDS:g} s: it is busy, or out of reach"
+            return BrokerAway(f"{text}. This page asks again by itself")
         except BROKER_ERRORS as error:
-            raise BrokerAway(f"RabbitMQ at {address}: {address.clean(in_words(error))}") from None
+            return BrokerAway(f"RabbitMQ at {address}: {address.clean(in_words(error))}")
 
     async def _depths(self) -> Depths:
         settings = self._settings

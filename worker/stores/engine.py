@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.stores.database import Database, sqlite_problem
 from worker.stores.migrating import LOCK_SECONDS, LockTimeout, NewerSchema
@@ -196,6 +197,10 @@ def errors_mapped(database: Database, known: Remedies = OWN_REMEDIES) -> Iterato
         raise database.unavailable("another process has been migrating it for too long") from None
     except DBAPIError as error:
         raise _unavailable(database, error.orig, known) from error
+    except PoolTimeout:
+        seconds = database.options.pool_timeout or TIMEOUT_SECONDS
+        text = f"all connections that this process may have are busy, none was free within {seconds:g} s: try again"
+        raise database.unavailable(text) from None
     except SQLAlchemyError as error:
         raise database.unavailable(f"failed: {error}") from error
 

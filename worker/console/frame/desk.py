@@ -55,6 +55,7 @@ class Desk:
             "owner": caller.instance if caller else None,
             "places": places,
             "running": self._elsewhere(request, here),
+            "here": request.raw_path,
             "form_token": self.sessions.form_token(session) if session else "",
         }
 

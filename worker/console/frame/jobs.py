@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from worker.api.errors import ApiError
 from worker.basics.clock import Clock
 from worker.basics.tasks import Tasks
 
@@ -26,6 +27,11 @@ MOST_RUNNING = 4
 
 class TooMany(Exception):
     """So many are running that another one would have to wait."""
+
+
+def busy() -> ApiError:
+    """What whoever starts one too many is told."""
+    return ApiError(503, "Other work is under way. Go back, and try again when it has ended.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ many there are. Trade-off: one more row to write for each endpoint and minute of
 day are those of whole minutes. A minute ends with its number: 5 is what came after 240,000 ms, and until 300,000 ms.
 """
 
+import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,8 +32,7 @@ HOURS_MINUTES = HOUR_MS // MINUTE_MS
 _DAY = HOURS * HOURS_MINUTES
 
 _MOST_ENDPOINTS = 200
-"""In one question: databases bound a statement's parameters. SQLite is asked for each, which costs it no round trip: of
-several it reads the whole table (`IN (VALUES ...)` uses no index)."""
+"""In one question: databases bound a statement's parameters."""
 
 _MS = COLUMNS.index("ms")
 _at = itemgetter(COLUMNS.index("at"))
@@ -134,9 +134,8 @@ def forget(engine: Engine, now: int, keep_ms: int) -> None:
 def trends(connection: Connection, endpoints: Sequence[Endpoint], now: int) -> dict[Endpoint, Trend]:
     """Of those that had an attempt within a day."""
     found: dict[Endpoint, Trend] = {}
-    step = 1 if connection.dialect.name == "sqlite" else _MOST_ENDPOINTS
-    for first in range(0, len(endpoints), step):
-        some = [(each.instance, each.webhook_id) for each in endpoints[first : first + step]]
+    for first in range(0, len(endpoints), _MOST_ENDPOINTS):
+        some = [(each.instance, each.webhook_id) for each in endpoints[first : first + _MOST_ENDPOINTS]]
         found |= _trends(connection, some, now)
     return found
 
@@ -144,14 +143,14 @@ def trends(connection: Connection, endpoints: Sequence[Endpoint], now: int) -> d
 def _trends(connection: Connection, names: Sequence[tuple[str, str]], now: int) -> dict[Endpoint, Trend]:
     hour = ((minute_of(now) - _C.minute) // HOURS_MINUTES).label("hour")
     counted = select(_C.instance, _C.webhook, hour, func.sum(_C.attempts), func.sum(_C.delivered))
-    counted = counted.where(_among(MINUTES, names), *_within(now, _DAY))
+    counted = counted.where(_among(connection, MINUTES, names), *_within(now, _DAY))
     hours: dict[Endpoint, list[Span]] = {}
     for instance, webhook, ago, attempts, delivered in connection.execute(
         counted.group_by(_C.instance, _C.webhook, hour)
     ):
         spans = hours.setdefault(Endpoint(instance, webhook), [Span(0, 0)] * HOURS)
         spans[int(ago)] = Span(int(attempts), int(delivered))
-    lasts = connection.execute(select(LASTS).where(_among(LASTS, names)))
+    lasts = connection.execute(select(LASTS).where(_among(connection, LASTS, names)))
     last = {Endpoint(row.instance, row.webhook): (row.success, row.failure) for row in lasts}
     return {
         name: Trend(tuple(spans), *(_since(at, now - DAY_MS) for at in last.get(name, (0, 0))))
@@ -176,10 +175,15 @@ def health(connection: Connection, instance: str, now: int, keep_ms: int) -> dic
     }
 
 
-def _among(table: Table, names: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
+def _among(connection: Connection, table: Table, names: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
+    """SQLite uses no index for several values (`IN (VALUES ...)`), but does for what a question finds."""
     if len(names) == 1:
         return (table.c.instance == names[0][0]) & (table.c.webhook == names[0][1])
-    return tuple_(table.c.instance, table.c.webhook).in_(names)
+    if connection.dialect.name != "sqlite":
+        return tuple_(table.c.instance, table.c.webhook).in_(names)
+    each = func.json_each(json.dumps(names)).table_valued("value")
+    named = (func.json_extract(each.c.value, f"$[{position}]") for position in range(2))
+    return tuple_(table.c.instance, table.c.webhook).in_(select(*named))
 
 
 def _within(now: int, minutes: int) -> tuple[Any, Any]:
