@@ -156,6 +156,18 @@ async def test_what_is_wrong_stands_beside_its_field(scene: Scene) -> None:
     assert scene.replays.kept == []
 
 
+async def test_what_cannot_be_replayed_says_why_above_what_was_typed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(*_: object) -> Job:
+        raise CannotReplay("'acme' has no webhook 'mine'")
+
+    monkeypatch.setattr(scene.replays, "ask", ask)
+    seen = await scene.visitor.post("/replays", {"instance": "acme", "webhook": "mine", "since": "1h"})
+    assert (seen.status, seen.heading, "'acme' has no webhook 'mine'" in seen.words) == (409, "Not counted", True)
+    assert 'name="webhook" value="mine"' in seen.text
+
+
 async def test_without_an_archive_it_says_why(scene: Scene) -> None:
     scene.replays.refuses = "ARCHIVE is false"
     seen = await scene.visitor.get("/replays")

@@ -53,8 +53,9 @@ class ReplayPages:
         wanted["dry_run"] = asked(typed, "do") != "send"
         counted = None if wanted["dry_run"] else asked(typed, "counted") or None
         try:
-            with _refusals():
-                job = await self._known().ask(asked_for(wanted, self._parts.now()), owner, counted)
+            job = await self._known().ask(asked_for(wanted, self._parts.now()), owner, counted)
+        except CannotReplay as error:
+            return await self._page(request, given, {}, refused=f"{error}.")
         except BadFilter as error:
             problems = {"event" if name == "events" else name: text for name, text in error.problems.items()}
             return await self._page(request, given, problems)
@@ -103,7 +104,10 @@ class ReplayPages:
             raise seen("/webhook", {"instance": endpoint.instance, "id": endpoint.webhook_id, "done": done})
         raise seen("/replay", {"id": resumed.job.id})
 
-    async def _page(self, request: web.Request, given: Mapping[str, str], problems: Mapping[str, str]) -> web.Response:
+    async def _page(
+        self, request: web.Request, given: Mapping[str, str], problems: Mapping[str, str], refused: str | None = None
+    ) -> web.Response:
+        """`refused`: why what was typed cannot be replayed, though each field of it is right."""
         away, jobs = None, []
         try:
             jobs = [*await self._known().jobs(request[CALLER].instance, LISTED)]
@@ -113,10 +117,10 @@ class ReplayPages:
             "given": given,
             "problems": problems,
             "replays": _with_states(jobs),
-            "answer": _answer(jobs, away, problems),
+            "answer": _answer(jobs, away, problems, refused),
             "away": away,
         }
-        return self._desk.show(request, "replays.html", values, 400 if problems else 200)
+        return self._desk.show(request, "replays.html", values, 409 if refused else 400 if problems else 200)
 
     def _known(self) -> Replays:
         if self._parts.replays is None:
@@ -146,10 +150,12 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or "There is no such webhook."
 
 
-def _answer(jobs: list[Job], away: str | None, problems: Mapping[str, str]) -> shown.State:
+def _answer(jobs: list[Job], away: str | None, problems: Mapping[str, str], refused: str | None = None) -> shown.State:
     """What can be got back?"""
     if away is not None:
         return shown.State("off", "Nothing", away)
+    if refused:
+        return shown.State("warn", "Not counted", refused)
     if problems:
         return shown.State("warn", "Not counted", "See what is wrong below")
     running = sum(not job.ended for job in jobs)
