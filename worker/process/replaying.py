@@ -12,6 +12,7 @@ from functools import partial
 from worker.basics.clock import Clocks
 from worker.broker.archive.reading import Archive
 from worker.broker.connection import BROKER_ERRORS, connected, in_words
+from worker.broker.declare import queue_exists
 from worker.broker.past_headers import headers_of
 from worker.broker.publishing.publisher import Publisher
 from worker.broker.topology import archive_name, ordered_queue, topology
@@ -134,7 +135,7 @@ class Replayer:
         return Outside(
             jobs=store,
             opened=partial(self._opened, in_order=False),
-            opened_in_order=partial(self._opened, in_order=True) if settings.order else None,
+            opened_in_order=partial(self._opened, in_order=True),
             load=self._load,
             operators=operators,
             look=Choosing(operators, time.time).look,
@@ -147,17 +148,23 @@ class Replayer:
 
     @asynccontextmanager
     async def _opened(self, *, in_order: bool) -> AsyncIterator[tuple[Archive, Publish]]:
-        """One connection to read on, one to publish on: during an alarm RabbitMQ reads nothing from the latter."""
+        """One connection to read on, one to publish on: during an alarm RabbitMQ reads nothing from the latter.
+
+        `in_order`: by way of the ordered queue, if there is one. RabbitMQ is asked, as ORDER in the environment of a
+        command says nothing of the workers.
+        """
         settings, prefix = self._settings, self._settings.worker_queue_prefix
         queues = topology(prefix, settings.rabbitmq_exchange_name, ())
         publisher = Publisher.of_a_command(queues)
-        queue = ordered_queue(prefix).name if in_order else queues.retries
+        queue, ordered = queues.retries, ordered_queue(prefix).name
 
         async def publish(body: bytes, past: Past) -> object:
             return await publisher.publish(queue, body, headers_of(past))
 
         name = "evolution-webhook-worker replay"
         async with connected(settings.rabbitmq_uri, name) as reads, connected(settings.rabbitmq_uri, name) as writes:
+            if in_order and await queue_exists(reads, ordered):
+                queue = ordered
             await publisher.opened(writes)
             try:
                 yield Archive(reads, archive_name(prefix)), publish
