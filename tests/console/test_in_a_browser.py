@@ -18,7 +18,7 @@ from tests.support.browser import ENTER, SPACE, TAB, Driver, Window
 from worker.console.ports import Ended
 from worker.domain.webhook import Webhook
 from worker.history.store import HistoryStore
-from worker.replay.jobs import Counts, State
+from worker.replay.jobs import Counts, State, id_of_sending
 from worker.stores.own.store import SqlStore
 
 
@@ -161,7 +161,7 @@ async def test_a_webhook_rests_and_gets_what_it_missed(
     replays.kept[1] = replace(replays.kept[1], state=State.DONE, counts=Counts(1204, 871, 12, 321))
     await window.until("h1", "321 events to send")  # the page asks again by itself
     await window.follow("Send 321 events")
-    await window.until("[aria-label='Where you are']", "replay_2")
+    await window.until("[aria-label='Where you are']", id_of_sending("replay_1", "acme"))
     assert [job.asked.dry_run for job in replays.kept] == [False, True, False]
     replays.kept[2] = replace(replays.kept[2], state=State.SENDING, sent=12)
     await window.until("main", "12 sent")
