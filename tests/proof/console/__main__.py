@@ -25,7 +25,6 @@ PORT = 8085
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="tests.proof.console", description="The console on made traffic.")
     parser.add_argument("--pictures", type=Path, help="take pictures into this folder, and end")
     parser.add_argument("--for-docs", action="store_true", help="take the pictures of docs/console.md, and end")
@@ -34,12 +33,15 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         asyncio.run(_run(arguments))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     return 0
 
 
 async def _run(arguments: argparse.Namespace) -> None:
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # as Ctrl-C does
     port = arguments.port if arguments.pictures or arguments.for_docs else arguments.port or PORT
     async with scene(port) as running:
         playing = asyncio.create_task(running.play())
