@@ -31,6 +31,20 @@ async def test_a_log_in_leads_nowhere_else(served: Console, elsewhere: str) -> N
     assert (seen.status, seen.headers["Location"]) == (303, "/console")
 
 
+@pytest.mark.parametrize(
+    ("form_on", "back"),
+    [
+        ("{base}/console/webhook?instance=acme", "?next=%2Fconsole%2Fwebhook%3Finstance%3Dacme"),
+        ("http://elsewhere.example/console/webhook", ""),
+        ("", ""),
+    ],
+)
+async def test_a_form_whose_session_has_ended_leads_back_to_its_page(served: Console, form_on: str, back: str) -> None:
+    headers = {"Referer": form_on.format(base=served.base)} if form_on else {}
+    seen = await served.visitor().post("/webhook/try?instance=acme", {"event": "{}"}, follow=False, **headers)
+    assert (seen.status, seen.headers["Location"]) == (303, f"/console/login{back}")
+
+
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Console) -> None:
     seen = await served.visitor().post("/login", {"key": KEY}, follow=False)
     cookie = seen.headers["Set-Cookie"]

@@ -25,7 +25,8 @@ DONE, FAILED, WRONG = 0, 1, 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Also of its subcommands. An error is one line, and quotes no argument that may be an address with a password."""
+    """Also of its subcommands. An error is one line, and quotes no argument that may be a secret, or an address with a
+    password."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._typed = list(sys.argv[1:] if args is None else args)
@@ -36,7 +37,17 @@ class Parser(argparse.ArgumentParser):
             value = typed.partition("=")[2] if typed.startswith("-") else typed
             for form in (repr(value)[1:-1], value):
                 message = message.replace(form, MASK)
-        super().error(printable(message))
+        if message.startswith(_UNKNOWN):
+            message = _UNKNOWN + " ".join(map(_name_alone, message.removeprefix(_UNKNOWN).split()))
+        self.exit(WRONG, printable(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
+
+
+_UNKNOWN = "unrecognized arguments: "
+
+
+def _name_alone(typed: str) -> str:
+    """An option's; what it was given may be a secret."""
+    return typed.partition("=")[0] if typed.startswith("-") else MASK
 
 
 def add_command(

@@ -171,12 +171,18 @@ def _logged_in(desk: Desk) -> Middleware:
 
 
 def _to_login(request: web.Request) -> web.Response:
-    """Back here afterwards, unless it was a form: what it held is gone, and nothing is sent twice unasked."""
-    back = request.raw_path if request.method == "GET" else None
+    """Back here afterwards; after a form, to the page that it was on: nothing is sent twice unasked."""
+    back = request.raw_path if request.method == "GET" else _page_of_form(request)
     target = link("/login", {"next": back})
     if request.headers.get("HX-Request") == "true":  # a part of a page would be put in the place of the part
         return web.Response(status=401, headers={"HX-Redirect": target})
     return web.Response(status=303, headers={"Location": target})
+
+
+def _page_of_form(request: web.Request) -> str | None:
+    """The log-in leads to pages of the console alone, whatever this says."""
+    page = urlsplit(request.headers.get("Referer", ""))
+    return page._replace(scheme="", netloc="").geturl() if page.netloc == request.host else None
 
 
 def _from_here(request: web.Request) -> bool:
