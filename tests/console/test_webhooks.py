@@ -208,6 +208,25 @@ async def test_a_secret_is_rotated_and_the_old_one_goes_on(served: Console, stor
     assert served.changes == [("acme", 2)]
 
 
+async def test_a_secret_that_a_receiver_may_still_know_ends_only_when_that_is_said(
+    served: Console, store: SqlStore
+) -> None:
+    await store.put(ACME)
+    visitor, path = await served.operator(), "/webhook/rotate?instance=acme&id=default"
+    (revision, _) = re.findall(r'name="revision" value="(\d+)"', (await visitor.get(HERE)).text)
+    first = {"expire_old": "3600", "revision": revision}
+    assert (await visitor.post(path, first)).status == 200
+    rotated = await saved(store)
+    again = await visitor.post(path, first)
+    assert (again.status, "has changed since this form was shown" in again.words) == (409, True)
+    asked = await visitor.post(path, {"expire_old": "3600"})
+    assert (asked.status, "an older one still signs until 2026-11-28 13:00:00 UTC" in asked.words) == (409, True)
+    assert 'name="end_older" value="on" required' in asked.text
+    assert await saved(store) == rotated
+    assert (await visitor.post(path, {"expire_old": "0", "end_older": "on"})).status == 200
+    assert SECRET not in (await saved(store)).secrets
+
+
 async def test_a_test_event_is_sent_and_its_answer_is_text(served: Console, store: SqlStore) -> None:
     await store.put(ACME)
     visitor = await served.operator()

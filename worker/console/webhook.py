@@ -138,6 +138,9 @@ class WebhookPages:
         if keep not in OLD_SECRET:
             raise web.HTTPBadRequest
         webhook, now = stored.webhook, self._parts.now()
+        refused = _not_rotated(stored, typed, now)
+        if refused is not None:
+            return await self._show(request, stored, Said("warn", refused), status=409)
         rotated = await rotate_secret(self._parts.store, webhook.instance, webhook.id, int(keep), now)
         if rotated is None:
             raise web.HTTPNotFound
@@ -220,6 +223,7 @@ class WebhookPages:
             "pausable": self._parts.replays is not None and self._parts.elsewhere is None,
             "warnings": warnings(webhook),
             "old_secret": OLD_SECRET,
+            "older": _older(webhook, self._parts.now()),
             "events": sorted(COUNTED),
             "kind": KIND,
         }
@@ -260,3 +264,22 @@ class WebhookPages:
             "answer": shown.State("off", "A new webhook", "It is in force as soon as it is saved"),
         }
         return self._desk.show(request, "webhook_new.html", values, 400 if problems else 200)
+
+
+def _older(webhook: Webhook, now: float) -> str | None:
+    """Until when a secret before the newest still signs, in words; None: there is none."""
+    if len(webhook.signing_secrets(now)) < 2:
+        return None
+    until = webhook.old_secret_until
+    return "until it is rotated" if until is None else f"until {shown.moment(until * 1000, 0).exact}"
+
+
+def _not_rotated(stored: Stored, typed: MultiDict[str], now: float) -> str | None:
+    """Why a form makes no new secret: a page that is loaded again sends the last one again, and a receiver may still
+    know the older secret alone. None: nothing speaks against it."""
+    if asked(typed, "revision") not in ("", str(stored.revision)):
+        return "No secret was made: the webhook has changed since this form was shown. If that was you, all is done."
+    older = _older(stored.webhook, now)
+    if older is None or "end_older" in typed:
+        return None
+    return f"No secret was made: an older one still signs {older}, and would end now. Say below that it may."

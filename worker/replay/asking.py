@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from worker.basics.moments import iso
 from worker.basics.printable import printable
+from worker.domain.choosing.problem import in_json
 from worker.domain.webhook import DEFAULT_ID
 from worker.history.asked import BadFilter, question
 from worker.replay.jobs import Asked, Job, Kind, State
@@ -53,14 +54,22 @@ def asked(given: Mapping[str, object], now: float) -> Asked:
 
 def _events(given: object, problems: dict[str, str]) -> tuple[str, ...]:
     names = given if isinstance(given, Sequence) and not isinstance(given, str) else None
-    if names is None or len(names) > MOST_EVENTS or not all(_is_name(name) for name in names):
+    if names is None or len(names) > MOST_EVENTS:
         problems["events"] = f"must be a list of at most {MOST_EVENTS} event names"
         return ()
-    try:
-        return tuple(dict.fromkeys(single_event(str(name)) for name in names))
-    except ValueError as error:
-        problems["events"] = f"one {error}"
-        return ()
+    found = []
+    for name in names:
+        try:
+            found.append(_event(name))
+        except ValueError as error:
+            problems["events"] = f"{in_json(name)} {error}"
+    return tuple(dict.fromkeys(found))
+
+
+def _event(given: object) -> str:
+    if not _is_name(given):
+        raise ValueError("is no event's name, such as messages.upsert or MESSAGES_UPSERT")
+    return single_event(str(given))
 
 
 def _is_name(given: object) -> bool:

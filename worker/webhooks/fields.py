@@ -179,7 +179,7 @@ def _problem(error: Any) -> Problem:
     message = error["msg"].removeprefix("Value error, ")
     message = _WORDS.get(error["type"], message)
     field = BY_NAME.get(error["loc"][0]) if error["loc"] else None
-    if field is not None and not field.hidden and error["type"] not in _WORDS:
+    if field is not None and not field.hidden and error["type"] not in (*_WORDS, "too_long"):
         value = _quoted(error["input"])
         message = f"{value} {message}" if error["type"] == "value_error" else f"{message}, not {value}"
     return Problem(name.removesuffix(".[key]"), message)
