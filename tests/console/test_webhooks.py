@@ -147,6 +147,7 @@ async def test_a_fields_error_stands_beside_it_and_what_was_typed_stays(served: 
         assert error, name
         assert f'aria-describedby="{name}-hint {name}-error"' in seen.text
         assert seen.text.count(f'id="{name}-error"') == 1
+        assert f'<a href="#{name}-error">' in seen.text, "what is above the form leads to it"
     assert 'value="soon"' in seen.text
     assert await saved(store) == ACME
     seen = await visitor.post(HERE, {**form, "url": "http://receiver.internal/"})
