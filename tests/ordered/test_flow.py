@@ -375,3 +375,15 @@ async def test_a_marker_of_a_connection_that_has_ended_goes_back_with_it(monkeyp
     await calm()
     await calm()
     assert (switching.ends, marker.ends) == ([], [])
+
+
+async def test_an_event_that_waited_behind_its_chat_goes_where_its_webhook_is_by_then() -> None:
+    rig = Rig(BOT)
+    rig.sender.release.clear()
+    await rig.take(message(1), message(2), message(3, "5522@s.whatsapp.net"))
+    rig.webhooks.known["acme"] = (replace(BOT, url="https://new.example/in"),)
+    rig.sender.release.set()
+    await calm()
+    await calm()
+    urls = {json.loads(request.body)["data"]["number"]: request.url for request, _ in rig.sender.sent}
+    assert urls == {1: URL, 2: "https://new.example/in", 3: URL}

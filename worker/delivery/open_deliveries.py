@@ -1,5 +1,7 @@
 """Decides when a message is acked: how many of its deliveries are not settled yet, and how the others ended."""
 
+from collections.abc import Callable
+
 from worker.delivery.ports import Message
 from worker.domain.event import Event, InvalidEvent, identity, parse
 from worker.domain.past import Past
@@ -58,8 +60,11 @@ def read(message: Message, now: float) -> tuple[Past, Event | InvalidEvent]:
         return begun(message, now), problem
 
 
-def event_in(message: Message) -> Event | InvalidEvent | None:
-    """Of a message that nobody has taken before; None: it carries a past, or headers that are damaged."""
+def event_in(message: Message, parse: Callable[[bytes], Event]) -> Event | InvalidEvent | None:
+    """Of a message that nobody has taken before; None: it carries a past, or headers that are damaged.
+
+    `parse` is event.parse, or as good (see parsed_once.py).
+    """
     try:
         if message.past is not None:
             return None

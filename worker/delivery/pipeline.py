@@ -26,7 +26,7 @@ from worker.delivery.settle import Settler
 from worker.delivery.turn import DeliveryTurn
 from worker.delivery.unknown import UnknownInstances
 from worker.domain.choosing.subscriptions import Look, Subscriptions
-from worker.domain.event import Event, InvalidEvent
+from worker.domain.event import Event, InvalidEvent, parse
 from worker.domain.notices.receivers import NoticeReceiver
 from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason, Skipped, SkipReason
 from worker.domain.past import Past
@@ -53,8 +53,10 @@ class Pipeline:
         operators_notices: NoticeReceiver | None = None,
         *,
         aside: Callable[[Message], bool] | None = None,
+        parse: Callable[[bytes], Event] = parse,
     ) -> None:
-        """`aside` takes messages that are no events, or says that it does not."""
+        """`aside` takes messages that are no events, or says that it does not. `parse` is shared with the ordered side,
+        which takes the same events."""
         self._policy = policy
         self._webhooks = ports.webhooks
         self._admission = ports.admission
@@ -63,6 +65,7 @@ class Pipeline:
         self._now, self._monotonic = clocks
         self._duplicates = duplicates
         self._aside = aside
+        self._parse = parse
         self.leaves_out_ordered = False
         """Whether all that comes for webhooks with an order is the ordered side's to send."""
         self._known = KnownWebhooks(policy, ports.webhooks, clocks.now, operators_notices)
@@ -82,7 +85,7 @@ class Pipeline:
             if len(message.body) > LARGE_BYTES:
                 self._reading.start(self._read_large(message), partial(self._failed, message), message.hand_back)
             elif self.leaves_out_ordered:
-                self._unless_ordered(message, event_in(message))
+                self._unless_ordered(message, event_in(message, self._parse))
             else:
                 self._parsed(message, *read(message, self._now()))
         except Exception as fault:

@@ -23,6 +23,10 @@ class Endpoint(NamedTuple):
     webhook_id: str
 
 
+_endpoint = tuple.__new__
+"""What a named tuple's own constructor comes to, at half of its price."""
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """Attempts a second for the whole deployment, with a burst on top after a pause."""
@@ -113,7 +117,7 @@ class Webhook:
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(self.instance, self.id)
+        return _endpoint(Endpoint, (self.instance, self.id))
 
     @property
     def chooses(self) -> bool:

@@ -10,6 +10,7 @@ from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.open_deliveries import OpenDeliveries, read
+from worker.delivery.parsed_once import ParsedOnce
 from worker.delivery.ports import ConfigUnavailable, Message, Ports
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
@@ -33,11 +34,11 @@ from worker.domain.webhook import Webhook
 from worker.ordered.attempts import OrderedAttempts, OrderedTurn
 from worker.ordered.deciding.core import Core
 from worker.ordered.deciding.ports import Item, NotNow, Stored
-from worker.ordered.deciding.role import State
+from worker.ordered.deciding.role import GONE
 from worker.ordered.deciding.rules import BEAT_SECONDS
 from worker.ordered.intake import Intake
 from worker.ordered.switching import Switching
-from worker.ordered.token import Ending, OrderedToken, token_of
+from worker.ordered.token import Ending, OrderedToken
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,10 @@ class OrderedFlow:
         clocks: Clocks,
         duplicates: Duplicates | None = None,
         switching: Switching | None = None,
+        parsed: ParsedOnce | None = None,
     ) -> None:
+        """`parsed` is shared with the unordered side of this process, which takes the same events."""
+        self._parsed = ParsedOnce() if parsed is None else parsed
         self._policy = policy
         self._webhooks = ports.webhooks
         self._admission = ports.admission
@@ -81,6 +85,7 @@ class OrderedFlow:
             self._choosing,
             clocks,
             asyncio.sleep,
+            self._parsed,
             duplicates=duplicates,
             switching=switching,
         )
@@ -109,24 +114,30 @@ class OrderedFlow:
         )
 
     def settle(self, item: Item) -> None:
-        token_of(item).deliveries.closed()
+        token: OrderedToken = item.token
+        token.deliveries.closed()
 
     def content(self, item: Item) -> tuple[bytes, Past]:
-        token = token_of(item)
+        token: OrderedToken = item.token
         return token.message.body, token.past
 
     def first_seen(self, item: Item) -> float:
         """Unix time in seconds."""
-        return token_of(item).past.first_seen
+        token: OrderedToken = item.token
+        return token.past.first_seen
 
     def forget(self, core: Core) -> None:
         """Its attempts are cut: another replica makes them again."""
+        self._parsed.one_side_ended()
         self._attempts.forget(core)
 
     # Attempts.
 
     def attempt(self, core: Core, item: Item) -> NotNow | None:
-        known = self._webhooks.cached(item.endpoint.instance or self._instance(item))
+        token: OrderedToken = item.token
+        known = token.looked_up
+        if known is None:
+            known = self._webhooks.cached(item.endpoint.instance or self._instance(item))
         if known is None:
             self._attempts.start(core, self._attempt_later(core, item))
             return None
@@ -136,7 +147,7 @@ class OrderedFlow:
         return not_now
 
     def give_up(self, core: Core, item: Item) -> None:
-        token = token_of(item)
+        token: OrderedToken = item.token
         error = token.past.last_error or "it was answered with failures"
         self._end(core, item, DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, error))
 
@@ -152,7 +163,7 @@ class OrderedFlow:
 
     def _offer(self, core: Core, item: Item, known: Subscriptions) -> NotNow | None:
         """To its lane, with its webhook as it is now."""
-        token = token_of(item)
+        token: OrderedToken = item.token
         routed = self._routed(token, item, known)
         if not isinstance(routed, Delivery):
             self._end_soon(core, item, routed)
@@ -256,7 +267,7 @@ class OrderedFlow:
     def _end(self, core: Core, item: Item, outcome: Outcome) -> None:
         if not self._counts(core):
             return
-        token = token_of(item)
+        token: OrderedToken = item.token
         deliveries = OpenDeliveries(self._ending(core, item), token.past)
         if token.delivery is not None:
             self._settler.without_attempt(deliveries, outcome, _with_past(token.delivery, token.past))
@@ -268,7 +279,8 @@ class OrderedFlow:
     def _ending(self, core: Core, item: Item) -> Ending:
         """Of what ends without having been delivered."""
         ended, again = partial(self._ended, core, item), partial(self._put_off, core, item, NotNow(1.0))
-        return Ending(token_of(item).message, ended, again)
+        token: OrderedToken = item.token
+        return Ending(token.message, ended, again)
 
     def _ended(self, core: Core, item: Item) -> None:
         if self._counts(core):
@@ -280,7 +292,8 @@ class OrderedFlow:
             self._wake_after(core, not_now)
 
     def _wake_after(self, core: Core, not_now: NotNow) -> None:
-        """Between two beats, where a rate limit parks for less than one because its lane has no seat."""
+        """Between two beats. A rate limit parks for less than one when other lanes have taken all seats of the process:
+        asked again at the next beat, a webhook that may have 100 attempts a second would get four."""
         if not_now.seconds < BEAT_SECONDS:
             asyncio.get_running_loop().call_later(not_now.seconds + 0.001, self._wake, core)
 
@@ -289,7 +302,7 @@ class OrderedFlow:
             core.wake()
 
     def _counts(self, core: Core) -> bool:
-        return core.role.state is not State.GONE and not core.over
+        return core.role.state is not GONE and not core.over
 
     async def finished(self, seconds: float) -> None:
         """Waits for the last dead letters."""

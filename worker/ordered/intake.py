@@ -9,6 +9,7 @@ from worker.basics.tasks import Tasks
 from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.open_deliveries import OpenDeliveries, begun, event_in, read
+from worker.delivery.parsed_once import ParsedOnce
 from worker.delivery.ports import ConfigUnavailable, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
@@ -20,7 +21,7 @@ from worker.domain.routing import Delivery, addressees, route
 from worker.domain.webhook import Webhook
 from worker.ordered.deciding.core import Core
 from worker.ordered.deciding.ports import Item
-from worker.ordered.deciding.role import State
+from worker.ordered.deciding.role import STANDBY
 from worker.ordered.order_key import order_key
 from worker.ordered.switching import Marker, Switching, marker_in
 from worker.ordered.token import OrderedToken
@@ -45,6 +46,7 @@ class Intake:
         choosing: Choosing,
         clocks: Clocks,
         sleep: Callable[[float], Awaitable[None]],
+        parsed: ParsedOnce,
         *,
         duplicates: Duplicates | None,
         switching: Switching | None = None,
@@ -55,6 +57,7 @@ class Intake:
         self._choosing = choosing
         self._now, self._monotonic = clocks
         self._sleep = sleep
+        self._parsed = parsed
         self._duplicates = duplicates
         self._switching = switching
         self._dead_when_disabled = policy.dead_when_disabled
@@ -63,7 +66,8 @@ class Intake:
 
     def took(self, core: Core, message: Message) -> None:
         """In the order of the queue."""
-        event, past = event_in(message), None
+        self._parsed.both = True
+        event, past = event_in(message, self._parsed.parse), None
         if event is None:
             past, event = read(message, self._now())
         if isinstance(event, InvalidEvent):
@@ -116,7 +120,7 @@ class Intake:
         if core.over:
             return
         addressed = self._addressed(webhooks, past.webhook_id)
-        if core.role.state is State.STANDBY:
+        if core.role.state is STANDBY:
             core.first_came()
         if not addressed:
             self._for_nobody(message, past, event)
@@ -138,12 +142,16 @@ class Intake:
                 continue
             token = OrderedToken(deliveries, routed.past, routed, webhooks)
             token.latest = self._choosing.taken(deliveries, routed, seen)
+            token.looked_up = webhooks
             core.took(_item(routed, token, message))
+            token.looked_up = None
 
     def _addressed(self, webhooks: Subscriptions, wanted: str | None) -> Sequence[Webhook]:
         """Those with an order; of what a replay has published, the one that it was published for."""
         known = addressees(webhooks, self._webhooks.global_webhook, wanted)
-        return known if wanted is not None else [webhook for webhook in known if webhook.sent_in_order]
+        if wanted is not None or self._choosing.puts_all_in_order(webhooks):
+            return known
+        return [webhook for webhook in known if webhook.sent_in_order]
 
     def _for_nobody(self, message: Message, past: Past, event: Event) -> None:
         if past.webhook_id is None:

@@ -13,12 +13,8 @@ def order_key(event: Event, webhook: Webhook) -> str:
     following = webhook.order_next
     if (webhook.order if following in (None, UNORDERED) else following) == "instance":
         return event.instance
-    return f"{event.instance}\0{_chat(event)}"
-
-
-def _chat(event: Event) -> str:
-    found = quick_chat(event.fields)
-    if found is None and len(event.fields.get("data", b"")) > LARGE_BYTES:
-        chat = _read_all(event.fields)
-        found = None if chat is None else chat.jid
-    return found or ""
+    chat = quick_chat(event.fields)
+    if chat is None and len(event.fields.get("data", b"")) > LARGE_BYTES:
+        found = _read_all(event.fields)
+        chat = None if found is None else found.jid
+    return f"{event.instance}\0{chat or ''}"

@@ -8,15 +8,14 @@ from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.choosing.timely import LatestKey
 from worker.domain.past import Past
 from worker.domain.routing import Delivery
-from worker.ordered.deciding.ports import Item
 
 
 class OrderedToken:
     """`deliveries`: of the broker's message, which is acked when the last of them is settled where it came from. `past`
     is as it is now. `delivery` None: it has not been routed here yet (it came from a siding). `known`: the instance's
-    webhooks with which it was."""
+    webhooks with which it was. `looked_up`: those, while it is being taken: they need not be asked for again."""
 
-    __slots__ = ("deliveries", "delivery", "known", "latest", "past")
+    __slots__ = ("deliveries", "delivery", "known", "latest", "looked_up", "past")
 
     def __init__(
         self,
@@ -30,15 +29,11 @@ class OrderedToken:
         self.delivery = delivery
         self.known = known
         self.latest: LatestKey | None = None
+        self.looked_up: Subscriptions | None = None
 
     @property
     def message(self) -> Message:
         return self.deliveries.message
-
-
-def token_of(item: Item) -> OrderedToken:
-    assert isinstance(item.token, OrderedToken)
-    return item.token
 
 
 class Ending:

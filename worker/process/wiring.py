@@ -18,6 +18,7 @@ from worker.delivery import ports
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failing import LongFailing
 from worker.delivery.failure_watch import FailureWatch
+from worker.delivery.parsed_once import ParsedOnce
 from worker.delivery.pipeline import Pipeline
 from worker.delivery.ports import History, Ports, Publisher
 from worker.domain.backoff import Schedule, schedule
@@ -227,9 +228,9 @@ def pipeline(
     def duplicates() -> Duplicates | None:
         return Duplicates() if settings.rabbitmq_instance_exchanges else None
 
-    notices = operators_notices(settings)
-    unordered = Pipeline(rules, outside, failures, clocks, duplicates(), notices, aside=switching.passes_on)
-    return unordered, OrderedFlow(rules, outside, failures, clocks, duplicates(), switching)
+    notices, parsed, aside = operators_notices(settings), ParsedOnce(), switching.passes_on
+    unordered = Pipeline(rules, outside, failures, clocks, duplicates(), notices, aside=aside, parse=parsed.parse)
+    return unordered, OrderedFlow(rules, outside, failures, clocks, duplicates(), switching, parsed)
 
 
 def operators_notices(settings: Settings) -> NoticeReceiver | None:

@@ -9,7 +9,7 @@ from worker.ordered.deciding import rules
 
 TIMES = 50
 
-for name in ("TICK_SECONDS", "LEASE_SECONDS", "LEASE_PATIENCE_SECONDS", "HEAD_SECONDS", "SLOW_SECONDS"):
+for name in ("BEAT_SECONDS", "TICK_SECONDS", "LEASE_SECONDS", "LEASE_PATIENCE_SECONDS", "HEAD_SECONDS", "SLOW_SECONDS"):
     setattr(rules, name, getattr(rules, name) * TIMES)
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ MUTANTS = (
     Mutant(
         "stays active when another one is",
         "role.py",
-        "elif announcement.taking_over or self.state is State.ACTIVE:",
+        "elif announcement.taking_over or self.state is ACTIVE:",
         "elif False:",
     ),
     Mutant(

@@ -11,12 +11,12 @@ from itertools import count
 from worker.basics.clock import Clock
 from worker.domain.webhook import Endpoint
 from worker.ordered.deciding.key import Key
-from worker.ordered.deciding.line import Line, Mode
+from worker.ordered.deciding.line import DIRECT, Line, Mode
 from worker.ordered.deciding.moving import Moving
 from worker.ordered.deciding.ports import Acts, Announcement, Item, NotNow, Stamp
 from worker.ordered.deciding.reading import Reading
 from worker.ordered.deciding.recent import Recent
-from worker.ordered.deciding.role import Role, State
+from worker.ordered.deciding.role import STANDBY, Role, State
 from worker.ordered.deciding.rules import HEAD_SECONDS, MOST_WAITING, SLOW_SECONDS, Rules
 from worker.ordered.deciding.sidings import Sidings
 
@@ -60,13 +60,13 @@ class Core:
     def took(self, item: Item) -> None:
         """In the order in which the queue delivered them."""
         now = self._monotonic()
-        if self.role.state is State.STANDBY:
+        if self.role.state is STANDBY:
             self.role.first_came(now)
         item.taken_at = now
-        line = self.line(item.endpoint)
+        line = self._lines.get(item.endpoint) or self.line(item.endpoint)
         line.took(item)
         self._taken += 1
-        if line.mode is Mode.DIRECT:
+        if line.mode is DIRECT:
             self.feed(line, item, now)
         elif line.mode is Mode.SIDED:
             line.appending.append(item)
@@ -86,7 +86,8 @@ class Core:
             self._judge(line, line.suspect, now)
         if key.items:
             self._start(line, key, now)
-        self._after(line, now)
+        if line.mode is not DIRECT:
+            self._after(line, now)
 
     def failed(self, item: Item, *, answered: bool) -> None:
         """It is to be tried again. `answered`: with a status that says no, and no time to wait for."""
@@ -127,7 +128,7 @@ class Core:
         self._moving.publish_failed(number, self._monotonic())
 
     def acks_stored(self, number: int) -> None:
-        self._forget(self._moving.acks_stored(number, self._monotonic()))
+        self._moving.acks_stored(number, self._monotonic())
 
     def heard(self, announcement: Announcement) -> None:
         self.role.heard(announcement, self._monotonic())
@@ -147,6 +148,7 @@ class Core:
             self.role.asking()
             self._acts.find_sidings()
         self._reading.beat(now)
+        self._forget_idle()
         if not self.role.may_act(now):
             return
         self._wake(now)
@@ -239,7 +241,7 @@ class Core:
         if not_now.down:
             line.troubled = True
             self._moving.trouble(line, now)
-            if line.mode is Mode.DIRECT and line.fresh:
+            if line.mode is DIRECT and line.fresh:
                 self._move(line, now)
 
     def _judge(self, line: Line, key: Key, now: float) -> bool:
@@ -267,15 +269,13 @@ class Core:
         self._acts.settle(item)
 
     def _after(self, line: Line, now: float) -> None:
-        if line.mode is not Mode.DIRECT:
-            self._moving.moved(line, now)
-            self._moving.close(line, now)
-        if not line.fresh:
-            self._forget(line)
+        self._moving.moved(line, now)
+        self._moving.close(line, now)
 
-    def _forget(self, line: Line) -> None:
-        if line.empty:
-            self._lines.pop(line.endpoint, None)
+    def _forget_idle(self) -> None:
+        """At a beat, and not with their last delivery: most endpoints have the next one before that."""
+        for line in [line for line in self._lines.values() if line.empty]:
+            del self._lines[line.endpoint]
 
     def _begin_if_answered(self) -> None:
         if self.role.state is State.ASKING and self._reading.answered:
@@ -308,7 +308,7 @@ class Core:
 
     def _direct(self) -> list[Line]:
         """Those that hold messages of the queue, and are not about to pass them on."""
-        return [line for line in self._lines.values() if line.mode is Mode.DIRECT and line.fresh]
+        return [line for line in self._lines.values() if line.mode is DIRECT and line.fresh]
 
     def _move(self, line: Line, now: float) -> None:
         if self.role.may_act(now) and self._moving.move(line, now):

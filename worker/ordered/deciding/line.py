@@ -26,6 +26,10 @@ class Mode(Enum):
     """What comes from the queue waits until the siding is empty."""
 
 
+DIRECT, MOVING = Mode.DIRECT, Mode.MOVING
+"""Found once, as in role.py."""
+
+
 class Line:
     """`fresh`: what came from the queue and is not settled, in that order. The first of it are on their way into the
     siding, those in `appending` come next.
@@ -53,7 +57,7 @@ class Line:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.mode = Mode.DIRECT
+        self.mode = DIRECT
         self.fresh: dict[Item, None] = {}
         self.appending: deque[Item] = deque()
         self.bytes = 0
@@ -68,7 +72,7 @@ class Line:
 
     @property
     def empty(self) -> bool:
-        return not (self.fresh or self.keys or self.sidings) and self.mode is Mode.DIRECT
+        return not (self.fresh or self.keys or self.sidings) and self.mode is DIRECT
 
     def waits_since(self) -> float:
         """When the oldest delivery that came from the queue was taken; only while there is one."""
@@ -100,7 +104,7 @@ class Line:
         self.suspect = None
 
     def ready(self, key: Key, now: float) -> bool:
-        if self.mode is Mode.MOVING or self.paused or now < self.held_until:
+        if self.mode is MOVING or self.paused or now < self.held_until:
             return False
         return key is not self.suspect and key.ready(now)
 

@@ -96,25 +96,24 @@ class Moving:
             siding.waits += 1
             self._acts.wait_for_acks(siding.number)
 
-    def acks_stored(self, number: int, now: float) -> Line:
-        """Nothing of this use is left in it: another endpoint may have it. Returns whose it was."""
+    def acks_stored(self, number: int, now: float) -> None:
+        """Nothing of this use is left in it: another endpoint may have it."""
         siding = self._sidings[number]
         line = self._sidings.line_of(siding)
         siding.waits -= 1
         if siding.stage is not Stage.EMPTIED or siding.waits:
-            return line  # some of it has come again meanwhile
+            return  # some of it has come again meanwhile
         self._acts.close_siding(number)
         siding.forget_use()
         line.sidings.pop(0)
         if line.sidings:
             self._sidings.serve(line, now)
             self.close(line, now)
-            return line
+            return
         line.mode = Mode.DIRECT
         for item in line.fresh:
             line.feed(item)
         self._lines.start(line, now)
-        return line
 
     def trouble(self, line: Line, now: float) -> None:
         """Its endpoint is not well, or too much waits for its siding to become empty."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from worker.domain.webhook import Endpoint
 
@@ -21,7 +21,7 @@ class Item:
         id: str,  # noqa: A002 - the delivery's
         endpoint: Endpoint,
         key: str,
-        token: object = None,
+        token: Any = None,
         *,
         size: int = 0,
         again: bool = False,

@@ -22,6 +22,10 @@ class State(Enum):
     """Its connection closes: another replica took over, or this one could not know."""
 
 
+STANDBY, ACTIVE, GONE = State.STANDBY, State.ACTIVE, State.GONE
+"""Found once: Python 3.11 takes 0.2 us to find a member in its Enum, and each delivery asks for them."""
+
+
 class Role:
     """The state of one connection. Every `now` is monotonic, in seconds.
 
@@ -31,7 +35,7 @@ class Role:
     def __init__(self, acts: Acts, new_epoch: Callable[[int], int], now: float) -> None:
         self._acts = acts
         self._new_epoch = new_epoch
-        self.state = State.STANDBY
+        self.state = STANDBY
         self.epoch = 0
         self.lease = Lease()
         self.draining = False
@@ -44,15 +48,15 @@ class Role:
 
     def may_act(self, now: float) -> bool:
         """Whether an attempt, a publish or a dead letter of an ordered delivery may begin."""
-        return self.state is State.ACTIVE and not self.draining and self.lease.valid(now)
+        return self.state is ACTIVE and not self.draining and self.lease.valid(now)
 
     def may_publish(self, now: float) -> bool:
         """The same for labels and markers, by which the sidings are asked before this replica is active."""
-        return self.state in (State.ASKING, State.ACTIVE) and not self.draining and self.lease.valid(now)
+        return self.state in (State.ASKING, ACTIVE) and not self.draining and self.lease.valid(now)
 
     def first_came(self, now: float) -> None:
         """Something has come from the queue: this replica is its active consumer."""
-        if self.state is not State.STANDBY:
+        if self.state is not STANDBY:
             return
         self.state = State.WAITING
         self.epoch = self._new_epoch(self.highest)
@@ -62,26 +66,26 @@ class Role:
     def heard(self, announcement: Announcement, now: float) -> None:
         self._heard_at = now
         self.highest = max(self.highest, announcement.epoch)
-        if self.state in (State.STANDBY, State.GONE):
+        if self.state in (STANDBY, GONE):
             return
         if announcement.epoch == self.epoch:
             self.lease.heard(announcement.number)
             if self._waited_from is None:
                 self._waited_from = now
-        elif announcement.taking_over or self.state is State.ACTIVE:
+        elif announcement.taking_over or self.state is ACTIVE:
             self.give_way()
 
     def beat(self, now: float) -> bool:
         """What time alone brings. True: the wait is over, the sidings are to be asked now."""
-        if self.state is State.GONE:
+        if self.state is GONE:
             return False
         if now - self._ticked_at >= TICK_SECONDS:
-            if self.state is not State.STANDBY:
+            if self.state is not STANDBY:
                 self._announce(now)
             elif now - self._heard_at >= SILENCE_SECONDS:
                 self._ticked_at = now
                 self._acts.tick(0)
-        if self.state is State.STANDBY:
+        if self.state is STANDBY:
             return False
         if self.lease.valid(now):
             self._leased_at = now
@@ -94,11 +98,11 @@ class Role:
 
     def begin(self) -> None:
         """Every siding has answered."""
-        self.state = State.ACTIVE
+        self.state = ACTIVE
 
     def give_way(self) -> None:
-        if self.state is not State.GONE:
-            self.state = State.GONE
+        if self.state is not GONE:
+            self.state = GONE
             self._acts.give_way()
 
     def _may_ask(self, now: float) -> bool:
@@ -110,5 +114,5 @@ class Role:
         self._ticked_at = now
         self.lease.sent(self._number, now)
         # First, so that whoever hears it back has heard what was announced before the tick.
-        self._acts.announce(Announcement(self.epoch, self.state is not State.ACTIVE, self._number))
+        self._acts.announce(Announcement(self.epoch, self.state is not ACTIVE, self._number))
         self._acts.tick(self._number)

@@ -1,0 +1,74 @@
+"""Events that both sides take are parsed once, and nobody can tell."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.delivery import parsed_once
+from worker.delivery.parsed_once import HEAD_BYTES, LARGEST_BODY, ParsedOnce
+from worker.domain.event import Event, InvalidEvent, parse
+
+
+def body(number: int, padding: int = 0) -> bytes:
+    data = {"key": {"remoteJid": f"{number}@s.whatsapp.net"}, "text": "x" * padding}
+    return json.dumps({"event": "messages.upsert", "instance": f"i{number % 3}", "data": data}).encode()
+
+
+def parsed(body: bytes, by: object) -> object:
+    """What comes of it, to be compared."""
+    try:
+        return by(body)  # type: ignore[operator]
+    except InvalidEvent as error:
+        return str(error)
+
+
+ALIKE = [json.dumps({"event": "call", "instance": "a" * 240, "data": {"n": number}}).encode() for number in range(3)]
+"""They differ behind the bytes by which an event is found."""
+
+BODIES = st.sampled_from([*map(body, range(6)), *ALIKE, body(7, LARGEST_BODY), b"", b"{}", b'{"event":"call"}', b"["])
+STEPS = st.lists(st.tuples(BODIES, st.sampled_from(["takes", "takes", "takes", "ends", "begins"])), max_size=60)
+
+
+@given(STEPS, st.integers(1, 5))
+def test_whatever_was_taken_before_it_is_the_event_that_its_bytes_are(
+    steps: list[tuple[bytes, str]], most: int
+) -> None:
+    assert len({one[:HEAD_BYTES] for one in ALIKE}) == 1
+    once = ParsedOnce(most)
+    for raw, what in steps:
+        if what == "ends":
+            once.one_side_ended()
+        elif what == "begins":
+            once.both = True
+        assert parsed(bytes(bytearray(raw)), once.parse) == parsed(raw, parse)
+        assert len(once) <= most + 1
+
+
+def test_the_second_side_finds_what_the_first_one_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[bytes] = []
+
+    def counted(raw: bytes) -> Event:
+        times.append(raw)
+        return parse(raw)
+
+    monkeypatch.setattr(parsed_once, "parse", counted)
+    once = ParsedOnce()
+    once.both = True
+    sides = [[once.parse(body(number)) for number in range(100)] for _ in range(2)]
+    assert (sides[0], len(times), len(once)) == (sides[1], 100, 0)
+    once.parse(body(7, LARGEST_BODY))
+    assert len(once) == 0, "a large one takes no memory"
+
+
+def test_nothing_is_kept_while_only_one_side_takes() -> None:
+    once = ParsedOnce()
+    once.parse(body(1))
+    assert len(once) == 0
+    once.both = True
+    once.parse(body(1))
+    assert len(once) == 1
+    once.one_side_ended()
+    once.parse(body(2))
+    assert len(once) == 0
