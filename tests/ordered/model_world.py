@@ -32,10 +32,18 @@ class Verdict:
 
 
 class World:
-    """One walk. `counts` and `cancels` are sabotage: see test_walks.py."""
+    """One walk. `counts` and `cancels` are sabotage: see test_walks.py. `there_and_back`: the queue also goes to
+    another replica, and comes back to one that has heard nothing of that."""
 
     def __init__(
-        self, seed: int, *, replicas: int = 2, faults: int = 8, counts: bool = False, cancels: bool = False
+        self,
+        seed: int,
+        *,
+        replicas: int = 2,
+        faults: int = 8,
+        there_and_back: bool = False,
+        counts: bool = False,
+        cancels: bool = False,
     ) -> None:
         self.random = random.Random(seed)
         self.counts = counts
@@ -64,6 +72,8 @@ class World:
         self._answering = dict.fromkeys(self._down_until, False)
         self._endpoints = {name: Endpoint("acme", name) for name in self._down_until}
         self._faults = faults
+        self._there_and_back_too = there_and_back
+        self._back_at: list[float] = []
         self.replicas = [Replica(self, str(number)) for number in range(replicas)]
 
     # The walk.
@@ -78,6 +88,7 @@ class World:
             if faults and self.now >= faults[0]:
                 faults.pop(0)
                 self._strike()
+            self._come_back()
             self._on(busy=self.random.choice((2, 6, 20, 60)))
         self._heal()
         while self.now < LONGEST and not self._finished():
@@ -148,6 +159,8 @@ class World:
             partial(self._break_publishing, replica): 1,
             self._alarm: 1,
         }
+        if self._there_and_back_too:
+            faults[self._there_and_back] = 10
         self.random.choices(list(faults), list(faults.values()))[0]()
 
     def _outage(self) -> None:
@@ -166,6 +179,22 @@ class World:
         if self.random.random() < 0.6:
             for replica in before:
                 self._stun(replica)
+
+    def _there_and_back(self) -> None:
+        """Whoever is active knows nothing of the time between, in which another one has put a receiver's events into a
+        siding. Without a lease it sends what is fresh past them."""
+        self._outage()
+        for replica in self.replicas:
+            if replica.main.consumer in self.queue.consumers[:1]:
+                replica.deaf_until = self.now + self.random.uniform(10, 25)
+        self.queue.blip()
+        self._back_at.append(self.now + self.random.uniform(4, 10))
+
+    def _come_back(self) -> None:
+        due = [at for at in self._back_at if at <= self.now]
+        for at in due:
+            self._back_at.remove(at)
+            self.queue.blip()
 
     def _stun(self, replica: Replica) -> None:
         """SIGSTOP, or its own queue of announcements is slow."""

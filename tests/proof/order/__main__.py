@@ -51,6 +51,7 @@ def main(count: int) -> int:
         walks("two replicas", range(count)),
         walks("three replicas", range(count // 4), replicas=3),
         walks("two replicas, twenty faults", range(count // 8), faults=20),
+        walks("there and back", range(count // 4), there_and_back=True),
     ]
     few = range(max(400, count // 10))
     caught = [
@@ -58,7 +59,7 @@ def main(count: int) -> int:
         walks("a cancel for the close", few, cancels=True)[0],
     ]
     with without_lease():
-        caught.append(walks("no lease", few)[0])
+        caught.append(walks("no lease", few, there_and_back=True)[0])
     return 0 if not any(map(any, sound)) and all(caught) else 1
 
 
