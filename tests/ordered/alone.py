@@ -34,6 +34,7 @@ class Alone:
         self.emptied: list[int] = []
         self.reopened: list[int] = []
         self.gave_way = False
+        self.ticks: list[int] = []
         self.delivered: set[tuple[int, int]] = set()
         """Siding and serial of what was delivered once: it has arrived, whatever becomes of its confirm."""
         self._unacked: dict[int, list[InSiding]] = {}
@@ -154,7 +155,8 @@ class Alone:
     def announce(self, announcement: Announcement) -> None:
         self._said.append(announcement)
 
-    def tick(self, number: int) -> None: ...
+    def tick(self, number: int) -> None:
+        self.ticks.append(number)
 
     def give_way(self) -> None:
         self.gave_way = True

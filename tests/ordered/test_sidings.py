@@ -247,3 +247,17 @@ def test_another_replicas_marker_is_never_acked_without_a_lease() -> None:
     alone.deliver(1)
     alone.close_siding(1)
     assert alone.sidings[1][-1].stamp.kind is Kind.MARKER
+
+
+def test_a_drained_replica_keeps_its_lease_while_attempts_run_and_leaves_no_tick_behind_when_it_rests() -> None:
+    alone = active()
+    alone.core.took(event(1, WELL))
+    alone.core.drain()
+    alone.ticks.clear()
+    alone.pass_time(20.0)
+    assert len(alone.ticks) == 40
+    assert not alone.gave_way
+    alone.succeed(alone.attempts[0])
+    assert alone.core.resting
+    alone.pass_time(20.0)
+    assert len(alone.ticks) == 40

@@ -143,6 +143,8 @@ class Core:
     # What time brings.
 
     def beat(self) -> None:
+        if self.role.draining and self.resting:
+            return  # it leaves, and a tick that goes out now would stay in the queue
         now = self._monotonic()
         if self.role.beat(now):
             self.role.asking()
