@@ -326,7 +326,7 @@ async def test_the_global_webhook_is_in_order_by_instance_and_chat() -> None:
     rig = Rig()
     rig.webhooks.known["acme"] = rig.webhooks.known["other"] = ()
     rig.webhooks.global_webhook = Webhook("", URL, id=GLOBAL_ID, order="chat")
-    rig.flow._choosing = rig.flow._intake._choosing = Choosing(rig.webhooks.global_webhook, rig.clock)
+    rig.flow._routing._choosing = rig.flow._intake._choosing = Choosing(rig.webhooks.global_webhook, rig.clock)
     rig.sender.release.clear()
     await rig.take(message(1), message(2), message(3, instance="other"))
     assert rig.posted == [1, 3]

@@ -14,7 +14,7 @@ from worker.delivery.parsed_once import ParsedOnce
 from worker.delivery.ports import ConfigUnavailable, Message, Ports
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
-from worker.domain.event import Event, InvalidEvent
+from worker.domain.event import Event
 from worker.domain.outcome import (
     DeadLettered,
     DeadReason,
@@ -24,19 +24,18 @@ from worker.domain.outcome import (
     ParkReason,
     Retried,
     Skipped,
-    SkipReason,
 )
 from worker.domain.past import Past
 from worker.domain.policy import Policy
-from worker.domain.routing import Delivery, addressees, route
+from worker.domain.routing import Delivery
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Result
-from worker.domain.webhook import Webhook
 from worker.ordered.attempts import OrderedAttempts, OrderedTurn
 from worker.ordered.deciding.core import Core
 from worker.ordered.deciding.ports import Item, NotNow, Stored
 from worker.ordered.deciding.role import GONE
 from worker.ordered.deciding.rules import BEAT_SECONDS
 from worker.ordered.intake import Intake
+from worker.ordered.routing import OrderedRouting, with_past
 from worker.ordered.switching import Switching
 from worker.ordered.token import Ending, OrderedToken
 
@@ -69,12 +68,12 @@ class OrderedFlow:
     ) -> None:
         """`parsed` is shared with the unordered side of this process, which takes the same events."""
         self._parsed = ParsedOnce() if parsed is None else parsed
-        self._policy = policy
         self._webhooks = ports.webhooks
         self._admission = ports.admission
         self._now = clocks.now
         self._monotonic = clocks.monotonic
-        self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
+        choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
+        self._routing = OrderedRouting(policy, ports.webhooks, choosing, clocks.now)
         self._attempts = OrderedAttempts(Attempter(policy, ports, failures, clocks))
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
         self._intake = Intake(
@@ -82,7 +81,7 @@ class OrderedFlow:
             ports.webhooks,
             ports.recorder,
             self._settler,
-            self._choosing,
+            choosing,
             clocks,
             asyncio.sleep,
             self._parsed,
@@ -164,13 +163,13 @@ class OrderedFlow:
     def _offer(self, core: Core, item: Item, known: Subscriptions) -> NotNow | None:
         """To its lane, with its webhook as it is now."""
         token: OrderedToken = item.token
-        routed = self._routed(token, item, known)
+        routed = self._routing.routed(token, item, known)
         if not isinstance(routed, Delivery):
             self._end_soon(core, item, routed)
             return None
         if routed.webhook.paused_at is not None:
             return _PAUSED
-        outlived = self._outlived(routed, token)
+        outlived = self._routing.outlived(routed, token)
         if outlived is not None:
             self._end_soon(core, item, outlived)
             return None
@@ -179,49 +178,9 @@ class OrderedFlow:
         turn.waited = True
         return _not_now(admitted) if isinstance(admitted, Parked) else None
 
-    def _routed(self, token: OrderedToken, item: Item, known: Subscriptions) -> Delivery | Skipped | DeadLettered:
-        before = token.delivery
-        if before is not None and known is token.known and before.past is token.past:
-            return before
-        found = addressees(known, self._webhooks.global_webhook, item.endpoint.webhook_id)
-        if not found:
-            return Skipped(SkipReason.WEBHOOK_GONE)
-        if before is not None and (before.webhook is found[0] or before.webhook == found[0]):
-            routed: Delivery | Skipped | DeadLettered = _with_past(before, token.past)
-        else:
-            routed = self._route(token, found[0], known)
-        if isinstance(routed, Delivery):
-            token.delivery, token.known = routed, known
-        return routed
-
-    def _route(self, token: OrderedToken, webhook: Webhook, known: Subscriptions) -> Delivery | Skipped | DeadLettered:
-        event = self._event(token)
-        if isinstance(event, InvalidEvent):
-            return DeadLettered(DeadReason.INVALID_EVENT, str(event))
-        seen = self._choosing.look(event, [webhook], known) if self._choosing.looks_into(known) else None
-        if seen is not None and webhook.id in seen.refused:
-            return Skipped(SkipReason.FILTERED)
-        dead = self._policy.dead_when_disabled
-        routed = route(event, token.past, webhook, known, dead_when_disabled=dead)
-        if isinstance(routed, Delivery):
-            token.latest = self._choosing.taken(token.deliveries, routed, seen)
-        return routed
-
-    def _event(self, token: OrderedToken) -> Event | InvalidEvent:
-        return token.delivery.event if token.delivery is not None else read(token.message, self._now())[1]
-
     def _instance(self, item: Item) -> str:
         """Of an event of the global webhook, whose endpoint names none."""
         return item.key.partition("\0")[0]
-
-    def _outlived(self, delivery: Delivery, token: OrderedToken) -> Outcome | None:
-        outlived = self._choosing.outlived(delivery, token.latest)
-        since = max(delivery.past.set_out, (delivery.webhook.resumed_at or 0) / 1000)
-        if outlived is not None or not self._policy.expired(self._now() - since):
-            return outlived
-        return DeadLettered(
-            DeadReason.EXPIRED, delivery.past.last_error or "its receiver took nothing in all that time"
-        )
 
     def turn_came(self, turn: OrderedTurn) -> None:
         core = turn.core
@@ -270,9 +229,9 @@ class OrderedFlow:
         token: OrderedToken = item.token
         deliveries = OpenDeliveries(self._ending(core, item), token.past)
         if token.delivery is not None:
-            self._settler.without_attempt(deliveries, outcome, _with_past(token.delivery, token.past))
+            self._settler.without_attempt(deliveries, outcome, with_past(token.delivery, token.past))
         else:
-            event = self._event(token)
+            event = self._routing.event(token)
             known = event if isinstance(event, Event) else None
             self._settler.without_delivery(deliveries, outcome, known, item.endpoint.webhook_id)
 
@@ -307,10 +266,6 @@ class OrderedFlow:
     async def finished(self, seconds: float) -> None:
         """Waits for the last dead letters."""
         await self._settler.finished(seconds)
-
-
-def _with_past(delivery: Delivery, past: Past) -> Delivery:
-    return Delivery(delivery.id, delivery.event, delivery.webhook, delivery.target, delivery.destination, past)
 
 
 def _not_now(parked: Parked) -> NotNow:
