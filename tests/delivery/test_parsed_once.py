@@ -72,3 +72,13 @@ def test_nothing_is_kept_while_only_one_side_takes() -> None:
     once.one_side_ended()
     once.parse(body(2))
     assert len(once) == 0
+
+
+def test_what_nobody_comes_for_takes_no_more_memory_than_it_may() -> None:
+    size = len(body(0, 1000))
+    once = ParsedOnce(most_bytes=10 * size)
+    once.both = True
+    for number in range(1000):
+        once.parse(body(number, 1000))
+    assert 5 <= len(once) <= 12
+    assert once.parse(body(999, 1000)) == parse(body(999, 1000))

@@ -8,8 +8,11 @@ itself.
 from worker.domain.event import Event, parse
 
 MOST_KEPT = 4096
-"""Events that one side has taken and the other has not yet: in a burst the unordered side, which only acks, runs ahead.
-About 10 MB at 0.8 KB a body."""
+"""Events that one side has taken and the other has not yet: in a burst the one that only acks runs ahead."""
+
+MOST_BYTES = 4 * 1024 * 1024
+"""Of their bodies. Where another replica takes from one of the queues, too, so much is kept and never asked for; with
+what was parsed of it, four times as much."""
 
 LARGEST_BODY = 16 * 1024
 """Bytes of a body whose event is kept. Trade-off: a larger one is parsed twice, and takes no memory meanwhile."""
@@ -26,8 +29,9 @@ class ParsedOnce:
     turns: what only one side gets, as another process is the other one's, is forgotten with its set.
     """
 
-    def __init__(self, most: int = MOST_KEPT) -> None:
-        self._half = max(1, most // 2)
+    def __init__(self, most: int = MOST_KEPT, most_bytes: int = MOST_BYTES) -> None:
+        self._half, self._half_bytes = max(1, most // 2), max(1, most_bytes // 2)
+        self._bytes = 0  # of what was put into the newer set
         self._new: dict[bytes, tuple[bytes, Event]] = {}
         self._old: dict[bytes, tuple[bytes, Event]] = {}
         self.both = False
@@ -44,9 +48,10 @@ class ParsedOnce:
         if found is not None and found[0] == body:
             return found[1]
         event = parse(body)
-        if len(self._new) >= self._half:
-            self._new, self._old = {}, self._new
+        if len(self._new) >= self._half or self._bytes >= self._half_bytes:
+            self._new, self._old, self._bytes = {}, self._new, 0
         self._new[head] = body, event
+        self._bytes += len(body)
         return event
 
     def one_side_ended(self) -> None:
