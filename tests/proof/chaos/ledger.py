@@ -289,7 +289,12 @@ class Ledger:
                 yield "no history", f"{post.id}, attempt {post.attempt} at {post.path}, answered {post.status}"
 
     def _without_row(self, posts: list[Post], rows: int) -> list[Post]:
-        """Of the POSTs of one attempt, made once or again after a crash."""
+        """Of the POSTs of one attempt, made once or again after a crash.
+
+        One that the receiver cut without an answer on a kept connection is sent again within the attempt, since nobody
+        can tell it from one that was closed before (RFC 9112, 9.3.1): one row for both.
+        """
+        posts = [post for post in posts if post.answered is not None or not any(one.at > post.at for one in posts)]
         told = [post for post in posts if not may_be_forgotten(Span(post.at, post.answered), self.kills, self.away)]
         return told[: max(0, len(posts) - rows - (len(posts) - len(told)))]
 

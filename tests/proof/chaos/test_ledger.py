@@ -167,6 +167,19 @@ def test_rabbitmq_away_excuses_no_row_without_a_kill_meanwhile(told: Ledger) -> 
     assert missing_after(told, kills=[140, 190], away=[AWAY, Span(160, 200)]) == 3, "the second one is too late for it"
 
 
+def test_a_post_that_the_receiver_cut_and_got_again_in_the_same_attempt_has_one_row_with_it(told: Ledger) -> None:
+    assert told.history is not None
+    first = told.posts[1]
+    first.at, first.answered, first.status = 100.0, None, None
+    told.posts.append(replace(first, at=101.0, answered=102.0, status=200))
+    assert told.figures().history == 0
+    told.history.attempts[first.id, first.attempt] = 0
+    assert told.figures().history == 1
+    told.history.attempts[first.id, first.attempt] = 1
+    first.answered, first.status = 100.5, 200
+    assert told.figures().history == 1, "it was answered: two attempts"
+
+
 class Says:
     """A worker whose metrics are those given, the last one for ever; an exception is raised."""
 
