@@ -254,3 +254,12 @@ def test_captures_are_read_with_their_posts() -> None:
     assert "Zé da Silva 😀".encode() in one[1].body
     assert any(post.bearer_jwt and post.headers == {"X-Tenant": "acme"} for row in two for post in row.posts)
     assert {row.exchange for row in one + two} == {"evolution_exchange"}
+
+
+async def test_what_is_ready_is_taken_from_a_queue_with_a_single_active_consumer_too(amqp: Amqp, names: Names) -> None:
+    await amqp.declare_queue(names.ordered, arguments={"x-single-active-consumer": True})
+    assert await amqp.consume_ready(names.ordered) == []
+    for body in (b"", b"1", b"2"):
+        await amqp.publish("", names.ordered, body)
+    assert await amqp.consume_ready(names.ordered) == [b"", b"1", b"2"]
+    assert await amqp.depth(names.ordered) == 0
