@@ -72,9 +72,6 @@ class Price:
 
 
 WARM_UP = 500
-CALM_SECONDS = 1.0
-CALM_SHARE = 0.05
-"""Of the core: a worker that uses less has imported and made what it needs, its database too (0.4 s of CPU once)."""
 
 
 def history(rig: Rig, *, rounds: int, count: int) -> Iterator[str]:
@@ -156,12 +153,12 @@ def _timed(rig: Rig, count: int, settings: dict[str, str]) -> float:
         posts = Posts(rig.nginx)
         rig.queues.publish(rig.events_queue, [event(f"bench-{number % 10}", 800, number) for number in range(WARM_UP)])
         _wait(worker, posts, WARM_UP)
-        _calm(worker)
+        worker.wait_idle()
         bodies = [event(f"bench-{number % 10}", 800, WARM_UP + number) for number in range(count)]
         cpu = worker.cpu_seconds
         rig.queues.publish(rig.events_queue, bodies)
         _wait(worker, posts, WARM_UP + count)
-        _calm(worker)
+        worker.wait_idle()
         used = worker.cpu_seconds - cpu
     rig.check_left()
     posts.check(WARM_UP + count)
@@ -175,14 +172,3 @@ def _wait(worker: Process, posts: Posts, count: int, limit: float = 120.0) -> No
         if time.monotonic() > deadline:
             raise LedgerError(f"only {seen} of {count} deliveries within {limit:.0f} s")
         time.sleep(0.05)
-
-
-def _calm(worker: Process, limit: float = 60.0) -> None:
-    """Until nothing is left to do: neither to deliver nor to write."""
-    deadline, used = time.monotonic() + limit, CALM_SECONDS
-    while used > CALM_SHARE * CALM_SECONDS:
-        if time.monotonic() > deadline:
-            raise LedgerError(f"the worker was not idle within {limit:.0f} s")
-        before = worker.cpu_seconds
-        time.sleep(CALM_SECONDS)
-        used = worker.cpu_seconds - before

@@ -15,6 +15,9 @@ SERVERS_CORE = int(os.environ.get("BENCH_SERVERS_CORE", "1"))
 FULL = 0.95
 """A servers' core that is busier than this is what a row measures."""
 
+IDLE_SECONDS, IDLE_SHARE = 1.0, 0.05
+"""A worker that uses less of its core for so long has nothing to do."""
+
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -50,6 +53,17 @@ class Process:
         while self.output().count("connected to RabbitMQ") < 2:
             self.check_running()
             time.sleep(0.01)
+
+    def wait_idle(self, limit: float = 60.0) -> None:
+        """Until nothing is left to do: neither to deliver nor to write, and what is imported late is there (for the
+        history's database 0.4 s of CPU once). TimeoutError after `limit` seconds."""
+        deadline, used = time.monotonic() + limit, IDLE_SECONDS
+        while used > IDLE_SHARE * IDLE_SECONDS:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the worker was not idle within {limit:.0f} s")
+            before = self.cpu_seconds
+            time.sleep(IDLE_SECONDS)
+            used = self.cpu_seconds - before
 
     def check_running(self) -> None:
         """Raises RuntimeError with what it printed if it has ended."""
