@@ -91,6 +91,11 @@ class OrderedFlow:
 
     # What comes.
 
+    @property
+    def unknown(self) -> int:
+        """Events in hand whose webhooks are not known yet."""
+        return self._intake.unknown
+
     def took(self, core: Core, message: Message) -> None:
         """Never raises. After a fault of the worker the message stays un-acked, and goes back with its channel."""
         try:

@@ -64,6 +64,11 @@ class Intake:
         self._lines = Lines(webhooks, sleep)
         self._ending = Tasks()
 
+    @property
+    def unknown(self) -> int:
+        """Events whose webhooks are not known yet."""
+        return len(self._lines)
+
     def took(self, core: Core, message: Message) -> None:
         """In the order of the queue."""
         self._parsed.both = True

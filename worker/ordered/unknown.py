@@ -32,6 +32,10 @@ class Lines:
         self._lines: dict[str, deque[tuple[Core, GoOn]]] = {}
         self._tasks = Tasks()
 
+    def __len__(self) -> int:
+        """Events in all of them."""
+        return sum(map(len, self._lines.values()))
+
     def awaits(self, instance: str) -> bool:
         """Whether something of it is in line: others come behind, even if the webhooks are known by now."""
         return instance in self._lines

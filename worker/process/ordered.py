@@ -97,10 +97,11 @@ class WorkersOrder:
         await self._flow.finished(LETTER_SECONDS)
 
     def measure(self, metrics: Metrics) -> None:
-        gauge, client = metrics.gauge, self.client
+        gauge, client, flow = metrics.gauge, self.client, self._flow
         gauge("ordered_active", "1 while this replica delivers in order.", lambda: client.active)
         gauge("ordered_sidings", "Sidings in use; of the active replica.", lambda: client.sidings)
-        gauge("ordered_waiting", "Ordered deliveries in hand; of the active replica.", lambda: client.waiting)
+        waiting = "Ordered deliveries in hand, and events whose webhooks are not known yet; of the active replica."
+        gauge("ordered_waiting", waiting, lambda: client.waiting + flow.unknown)
         gauge("ordered_bytes", "Bytes of those.", lambda: client.held_bytes)
         oldest = "Age of the oldest event at the head of a siding."
         gauge("ordered_siding_oldest_seconds", oldest, lambda: client.oldest_sided(time.time()))

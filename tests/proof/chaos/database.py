@@ -38,7 +38,12 @@ class Database:
 
     @asynccontextmanager
     async def replaced(self, content: bytes | None) -> AsyncIterator[None]:
-        """Meanwhile the SQLite file holds `content`, or is gone (None); afterwards it is back as it was."""
+        """Meanwhile the SQLite file holds `content`, or is gone (None); afterwards it is back as it was.
+
+        What stands beside it belongs to the other content, and goes with that. Of a file that was gone it is its own:
+        taken away from under a connection that a worker has open, it would leave two processes with a log each, and
+        the file damaged (sqlite.org/howtocorrupt.html, 2.4).
+        """
         with closing(sqlite3.connect(self.file)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         away = self.file.with_suffix(".away")
@@ -48,7 +53,7 @@ class Database:
                 self.file.write_bytes(content)
             yield
         finally:
-            for suffix in ("-wal", "-shm"):
+            for suffix in ("-wal", "-shm") if content is not None else ():
                 self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
             away.rename(self.file)
 
