@@ -48,8 +48,8 @@ async def events_queue_full(world: World, chance: random.Random) -> None:
 
 
 async def deleted(world: World, chance: random.Random) -> None:
-    """Only while it is empty: what dies with a queue is lost by definition. So is what comes for the events' queue before
-    a worker has made it anew, and RabbitMQ returns none of that: the ordered queue and the archive take it."""
+    """Only while it is empty: what dies with a queue is lost by definition. So is what comes for the events' queue
+    before a worker has made it anew; RabbitMQ returns none of that, as the ordered queue and the archive take it."""
     await world.producer.pause()
     try:
         if not await world.settled(BEFORE_SECONDS):
