@@ -56,4 +56,4 @@ class ParsedOnce:
 
     def one_side_ended(self) -> None:
         self.both = False
-        self._new, self._old = {}, {}
+        self._new, self._old, self._bytes = {}, {}, 0

@@ -211,8 +211,7 @@ class World:
 
     async def _left_in(self, amqp: Amqp, queue: str) -> list[bytes]:
         """Bodies; it takes them. The last tick of the last active replica may stay: whoever consumes next acks it."""
-        bodies = await amqp.consume_ready(queue) if await amqp.depth(queue) else []
-        return [body for body in bodies if body or queue != self.names.ordered]
+        return [body for body in await amqp.consume_ready(queue) if body or queue != self.names.ordered]
 
     def complain(self) -> None:
         lines = [line for replica in self.replicas for line in replica.complaints()]
