@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -175,6 +177,24 @@ async def test_a_server_that_hangs_up_in_the_handshake_is_a_broker_that_is_away(
     async with HostileReceiver(hangs_up) as server:
         with pytest.raises(BROKER_ERRORS):
             await connect(f"amqp://guest:guest@127.0.0.1:{server.port}/", "test")
+
+
+@pytest.mark.parametrize("cuts", [False, True])
+async def test_one_that_failed_to_open_is_collected_in_any_thread_without_a_word(cuts: bool) -> None:
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+
+    async with HostileReceiver(hangs_up) as server:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", RuntimeWarning)
+            gc.disable()
+            try:
+                with pytest.raises(BROKER_ERRORS):
+                    await connect(f"amqp://guest:guest@127.0.0.1:{server.port}/", "test", cuts=cuts)
+                await asyncio.to_thread(gc.collect)
+            finally:
+                gc.enable()
+    assert [str(warning.message) for warning in said] == []
 
 
 class Lossy:

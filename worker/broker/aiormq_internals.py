@@ -88,7 +88,17 @@ class CuttingTransport(TransportFactory):
         return reader, asyncio.StreamWriter(transport, behind, reader, loop)
 
 
-class CuttingConnection(aio_pika.Connection):
+class OurConnection(aio_pika.Connection):
+    """One that was never opened (the handshake failed) closes nothing when it is collected; others we close ourselves.
+
+    aio-pika's finalizer starts a task, and whichever thread collects may have no loop: a warning, and nothing closed.
+    """
+
+    def __del__(self) -> None:
+        pass
+
+
+class CuttingConnection(OurConnection):
     """A connection whose deliveries can be cut out of its bytes (`register_consumer`)."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -17,7 +17,7 @@ from yarl import URL
 from worker.basics.address import Address
 from worker.basics.tasks import end
 from worker.broker.address import broker_address
-from worker.broker.aiormq_internals import CuttingConnection, closing_of, connection_beneath, refusal_of
+from worker.broker.aiormq_internals import CuttingConnection, OurConnection, closing_of, connection_beneath, refusal_of
 from worker.broker.decoders import read_whatever_comes
 from worker.broker.limits import opening_refused
 
@@ -82,7 +82,7 @@ async def connect(uri: str | Address, name: str, *, cuts: bool = False) -> Abstr
                 _url(address),
                 client_properties=properties,
                 timeout=CONNECT_TIMEOUT_SECONDS,
-                connection_class=CuttingConnection if cuts else aio_pika.Connection,
+                connection_class=CuttingConnection if cuts else OurConnection,
             )
         except aiormq.exceptions.InvalidFrameError as error:
             if "Connection.Close" not in str(error):

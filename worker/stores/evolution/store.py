@@ -13,6 +13,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
+from worker.basics.importing import importing
 from worker.domain.webhook import Endpoint, Webhook
 from worker.stores.database import SETTING, Database, parse
 from worker.stores.evolution.row import Row, farewell, stored
@@ -160,7 +161,8 @@ class EvolutionStore:
     def _tables(self) -> "EvolutionTables":
         with self._making:
             if self._made is None:
-                from worker.stores.evolution.tables import EvolutionTables  # noqa: PLC0415 - see sqlite_reader.py
+                with importing():
+                    from worker.stores.evolution.tables import EvolutionTables  # noqa: PLC0415 - see sqlite_reader.py
 
-                self._made = EvolutionTables(self._database)
+                    self._made = EvolutionTables(self._database)
             return self._made

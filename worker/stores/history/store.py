@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from worker.basics.importing import importing
 from worker.domain.history import Batch
 from worker.domain.notices.trouble import Seen
 from worker.domain.silence.pulse import Pulse
@@ -147,7 +148,8 @@ class _Store:
     def _tables(self) -> "HistoryTables":
         with self._making:
             if self._made is None:
-                from worker.stores.history.tables import HistoryTables  # noqa: PLC0415 - SQLAlchemy takes 0.4 s
+                with importing():
+                    from worker.stores.history.tables import HistoryTables  # noqa: PLC0415 - SQLAlchemy takes 0.4 s
 
-                self._made = HistoryTables(self._database, self._keep_days, self._now_ms)
+                    self._made = HistoryTables(self._database, self._keep_days, self._now_ms)
             return self._made

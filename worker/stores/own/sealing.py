@@ -9,6 +9,8 @@ import base64
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from worker.basics.importing import importing
+
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
@@ -59,7 +61,8 @@ class Sealer:
 
     @cached_property
     def _fernets(self) -> "tuple[Fernet, ...]":
-        from cryptography.fernet import Fernet  # noqa: PLC0415 - 40 ms and 5 MB that most deployments do not need
+        with importing():
+            from cryptography.fernet import Fernet  # noqa: PLC0415 - 40 ms and 5 MB that most deployments do not need
 
         return tuple(map(Fernet, self._keys))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
+from worker.basics.importing import importing
 from worker.domain.webhook import Endpoint, Webhook
 from worker.stores.database import Database, parse, sqlite_problem
 from worker.stores.own.row import PLAIN, from_row
@@ -115,9 +116,10 @@ class SqlStore:
     def _table(self) -> "WebhookTable":
         with self._making:
             if self._made is None:
-                from worker.stores.own.table import WebhookTable  # noqa: PLC0415 - see sqlite_reader.py
+                with importing():
+                    from worker.stores.own.table import WebhookTable  # noqa: PLC0415 - see sqlite_reader.py
 
-                self._made = WebhookTable(self._database, self._now_ms, self._sealer, self._forgotten_seconds)
+                    self._made = WebhookTable(self._database, self._now_ms, self._sealer, self._forgotten_seconds)
             return self._made
 
     def _load(self, instance: str) -> tuple[Webhook, ...]:
