@@ -22,6 +22,11 @@ async def test_without_a_session_every_page_leads_to_the_log_in_and_back(served:
         assert (await served.visitor().get(path, follow=False)).status in (303, 404)
 
 
+async def test_the_address_alone_leads_to_it(served: Console) -> None:
+    async with served.visitor().session.get(served.base, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (302, "/console")
+
+
 @pytest.mark.parametrize(
     "elsewhere",
     ["https://evil.example/", "//evil.example", "/webhook", "/consolex", "/console\\evil", "/console/\nx", ""],

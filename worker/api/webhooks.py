@@ -77,7 +77,8 @@ class WebhookApi:
         self._handlers = Handlers(store, saving, changed, send_test, explain or _without_operators(now), now, history)
         self._history = HistoryHandlers(history, resend, now, body)
         self._replays = ReplayHandlers(replays, now)
-        self._authentication = Authentication(api_key, token_owner, Failures(monotonic), sleep, OPEN)
+        open_paths = OPEN | {"/"} if mounted else OPEN
+        self._authentication = Authentication(api_key, token_owner, Failures(monotonic), sleep, open_paths)
         self._mounted = {path: make(self._authentication) for path, make in (mounted or {}).items()}
         self._runner: web.AppRunner | None = None
 
@@ -119,6 +120,8 @@ class WebhookApi:
         app.router.add_get("/docs", _docs)
         for path, mounted in self._mounted.items():
             app.add_subapp(path, mounted)
+        if self._mounted:
+            app.router.add_get("/", _leading_to(next(iter(self._mounted))))
         return app
 
 
@@ -132,6 +135,15 @@ def _but_for(mounted: frozenset[web.Application], authenticate: Middleware) -> M
         return await handler(request)
 
     return decide
+
+
+def _leading_to(path: str) -> Handler:
+    """From the address alone, which somebody with a browser types."""
+
+    async def lead(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": path})
+
+    return lead
 
 
 def _without_operators(now: Callable[[], float]) -> Explain:
