@@ -97,6 +97,10 @@ async def seen_by_management(broker: LocalBroker, name: str, messages: int) -> N
     await _wait_for(broker, name, lambda queue: queue.messages == messages and queue.policy is not None)
 
 
+async def reader_seen(broker: LocalBroker, name: str) -> None:
+    await _wait_for(broker, name, lambda queue: queue.consumers == 1 and queue.policy is not None)
+
+
 async def policy_seen(broker: LocalBroker, name: str, policy: str | None) -> None:
     await _wait_for(broker, name, lambda queue: queue.policy is not None and queue.policy_name == policy)
 
@@ -141,7 +145,7 @@ async def test_a_sound_installation_has_nothing_to_do(
 ) -> None:
     await webhooks(Webhook("acme", receiver.url("/hook")))
     await worker()
-    await seen_by_management(broker, names.retries, 0)
+    await reader_seen(broker, names.retries)
     code, found = await doctor()
     assert (code, {one["name"] for one in found if one["level"] != "ok"}) == (0, await always_advised(broker)), found
     assert of(found, "workers")["what"] == "1 replica consuming"
