@@ -78,7 +78,7 @@ class Replica:
         self._begin()
         world = self.world
         self.core = Core(self, world.rules, self._new_epoch, lambda: world.now)
-        self.main.consumer = world.queue.consume(40, partial(self._delivered, self.core, self.main))
+        self.main.consumer = world.queue.consume(world.rules.prefetch, partial(self._delivered, self.core, self.main))
 
     def _new_epoch(self, highest: int) -> int:
         # Clocks are wrong by seconds, and no two replicas get the same number.
@@ -185,7 +185,9 @@ class Replica:
             self.local.append(partial(self._waited, core, item))
             return None
         self.world.begins(item.id)
-        self.world.posts.append(partial(self._arrived, core, item))
+        post = partial(self._arrived, core, item)
+        if not self.world.holds(post, item.endpoint.webhook_id):
+            self.world.posts.append(post)
         return None
 
     def _waited(self, core: Core | None, item: Item) -> None:

@@ -17,6 +17,8 @@ from worker.ordered.deciding.rules import Rules
 BEAT = 0.25
 LONGEST = 900.0
 """Simulated seconds that a walk without faults may take to deliver everything."""
+TIMEOUT = 8.0
+"""What a replica waits for an answer."""
 
 
 @dataclass
@@ -52,7 +54,7 @@ class World:
         self.alarm_until = 0.0
         choose = self.random.choice
         self.rules = Rules(
-            prefetch=40,
+            prefetch=choose((6, 40)),
             most_sidings=choose((1, 2, 3)),
             most_bytes=choose((8, 1000)),
             unacked_seconds=choose((6.0, 300.0)),
@@ -70,6 +72,8 @@ class World:
         self._poisoned: dict[str, str] = {}
         self._down_until = {"a": 0.0, "b": 0.0}
         self._answering = dict.fromkeys(self._down_until, False)
+        self._hanging = dict.fromkeys(self._down_until, False)
+        self._held: list[tuple[float, Step]] = []
         self._endpoints = {name: Endpoint("acme", name) for name in self._down_until}
         self._faults = faults
         self._there_and_back_too = there_and_back
@@ -114,6 +118,8 @@ class World:
 
     def _pass_time(self) -> None:
         self.now += BEAT
+        self.posts += [post for until, post in self._held if until <= self.now]
+        self._held = [held for held in self._held if held[0] > self.now]
         self.ghosts = [steps for steps in self.ghosts if steps]
         for steps in self.ghosts if self.now >= self.alarm_until else ():
             if self.random.random() < 0.1:
@@ -167,6 +173,7 @@ class World:
         name = self.random.choice("ab")
         self._down_until[name] = self.now + self.random.uniform(3, 25)
         self._answering[name] = self.random.random() < 0.5
+        self._hanging[name] = self.random.random() < 0.4
 
     def _blip(self) -> None:
         """Between nodes: some queues are given to another consumer, and the one before may hear nothing for long."""
@@ -246,6 +253,13 @@ class World:
         if event_id in self._poisoned.values() or self.is_down(event.endpoint):
             return False
         self._done.add(event_id)
+        return True
+
+    def holds(self, post: Step, endpoint: str) -> bool:
+        """Whether its receiver accepts and does not answer; the post is over when nobody waits for it any more."""
+        if not (self._hanging[endpoint] and self.is_down(endpoint)):
+            return False
+        self._held.append((self.now + TIMEOUT, post))
         return True
 
     def gives_up(self, event_id: str) -> None:

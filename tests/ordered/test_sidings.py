@@ -131,6 +131,97 @@ def test_when_half_of_the_prefetch_is_held_the_endpoint_that_holds_most_moves() 
     assert (alone.core.line(DEAD).mode, alone.core.line(WELL).mode) == (Mode.MOVING, Mode.DIRECT)
 
 
+def moved_with_one_under_way(*keys: str) -> Alone:
+    """One event for each of these chats, of an endpoint that accepts and does not answer; then all of it moves."""
+    alone = active(Rules(prefetch=2))
+    for number, key in enumerate(keys, 1):
+        alone.core.took(event(number, key=key))
+    alone.pass_time(1.25)
+    assert alone.core.line(DEAD).mode is Mode.MOVING
+    return alone
+
+
+def test_what_is_under_way_moves_with_all_behind_it_and_holds_nothing_of_the_queue() -> None:
+    alone = moved_with_one_under_way("chat", "chat")
+    alone.broker_does_all()
+    assert alone.settled == ["dead1", "dead2"]
+    assert alone.events_in(1) == ["dead1", "dead2"], "in the order in which they came, for whoever takes over"
+    assert [(item.id, item.siding) for item in alone.attempts] == [("dead1", 0)], "the copy waits for its end"
+
+
+@pytest.mark.parametrize("first", ["attempt", "copy"])
+def test_what_ended_while_it_moved_is_not_sent_again_and_its_chat_goes_on(first: str) -> None:
+    alone = moved_with_one_under_way("chat", "chat")
+    alone.confirm()
+    alone.deliver(1)
+    if first == "copy":
+        alone.broker_does_all()
+    alone.succeed(alone.attempts[0])
+    alone.broker_does_all()
+    assert [(item.id, item.siding) for item in alone.attempts] == [("dead2", 1)]
+    assert sorted(alone.settled) == ["dead1", "dead1", "dead2"], "in the queue, and its copy in the siding"
+
+
+@pytest.mark.parametrize("first", ["attempt", "copy"])
+def test_what_failed_while_it_moved_is_tried_again_in_its_time_and_before_the_next(first: str) -> None:
+    alone = moved_with_one_under_way("chat", "chat")
+    alone.confirm()
+    alone.deliver(1)
+    if first == "copy":
+        alone.broker_does_all()
+    alone.fail(alone.attempts[0], answered=False)
+    alone.broker_does_all()
+    assert alone.attempts == [], "its backoff is not forgotten"
+    alone.pass_time(1.0)
+    assert [(item.id, item.siding) for item in alone.attempts] == [("dead1", 1)]
+    alone.succeed(alone.attempts[0])
+    assert [item.id for item in alone.attempts] == ["dead2"]
+
+
+def test_what_ended_while_it_moved_is_not_sent_again_when_its_publish_failed() -> None:
+    alone = moved_with_one_under_way("chat", "chat")
+    alone.confirm()
+    alone.deliver(1)
+    alone.succeed(alone.attempts[0])
+    alone.sidings[1].clear()
+    alone.unconfirmed.clear()
+    alone.core.publish_failed(1)
+    alone.broker_does_all()
+    assert [(item.id, item.siding) for item in alone.attempts] == [("dead2", 1)]
+
+
+def test_a_chat_of_which_nothing_is_under_way_goes_on_from_the_siding() -> None:
+    alone = active(Rules(prefetch=2))
+    alone.core.took(event(1))
+    alone.core.took(event(2))
+    alone.pass_time(1.25)
+    alone.core.took(event(3, key="other"))
+    alone.broker_does_all()
+    assert [(item.id, item.siding) for item in alone.attempts] == [("dead1", 0), ("dead3", 1)]
+
+
+def test_a_siding_is_not_given_back_while_what_was_under_way_before_it_is() -> None:
+    alone = moved_with_one_under_way("chat", "other")
+    alone.broker_does_all()
+    alone.succeed(alone.attempts[0])
+    alone.broker_does_all()
+    assert alone.core.line(DEAD).mode is Mode.SIDED
+    alone.succeed(alone.attempts[0])
+    alone.broker_does_all()
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+
+
+def test_one_that_takes_what_comes_stays_when_half_of_the_prefetch_is_held() -> None:
+    alone = active(Rules(prefetch=20))
+    for number in range(1, 12):
+        alone.core.took(event(number, WELL, key=f"chat{number}"))
+        alone.core.took(event(number, key=f"chat{number}"))
+    alone.pass_time(0.5)
+    alone.succeed(next(item for item in alone.attempts if item.endpoint == WELL))
+    alone.pass_time(0.75)
+    assert (alone.core.line(DEAD).mode, alone.core.line(WELL).mode) == (Mode.MOVING, Mode.DIRECT)
+
+
 def test_when_too_many_bytes_are_held_the_endpoint_that_holds_most_moves_at_once() -> None:
     alone = active(Rules(most_bytes=100))
     alone.core.took(event(1, size=80))

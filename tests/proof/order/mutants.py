@@ -30,10 +30,19 @@ MUTANTS = (
     Mutant("two attempts of one key", "key.py", "not self.busy and now", "now"),
     Mutant("no backoff", "key.py", "self.not_before = now + min(", "self.not_before = 0 * min("),
     Mutant("a failing event is given up whatever others do", "line.py", "or other is None:", "or True:"),
+    Mutant("a failing event is never given up", "key.py", "return now - self.answered_since >=", "return now < 0 <="),
     Mutant(
-        "a failing event is never given up", "key.py", "return self.answered_since is not None and", "return False and"
+        "forgets an attempt that is under way when its endpoint moves",
+        "key.py",
+        "            self.detached = self.head\n",
+        "            self.busy = False\n            self.detached = self.head\n",
     ),
-    Mutant("moves with attempts under way", "moving.py", "Mode.MOVING and not line.under_way and", "Mode.MOVING and"),
+    Mutant(
+        "attempts the copy of what ended while its endpoint moved",
+        "moving.py",
+        "                siding.again.add(stamp.serial)\n",
+        "                pass\n",
+    ),
     Mutant("sides the newest first", "moving.py", "item = line.appending.popleft()", "item = line.appending.pop()"),
     Mutant(
         "acks what is in the siding before all that came before it is",

@@ -4,12 +4,15 @@ Pure: no I/O, no tasks, no clock of its own. The driver tells what happened and 
 docs/decisions/0031-order.md has the states and why no interleaving of replicas inverts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 
 from worker.basics.clock import Clock
 from worker.domain.webhook import Endpoint
+from worker.ordered.deciding.crowding import Crowding
+from worker.ordered.deciding.held import Held
 from worker.ordered.deciding.key import Key
 from worker.ordered.deciding.line import DIRECT, Line, Mode
 from worker.ordered.deciding.moving import Moving
@@ -17,7 +20,7 @@ from worker.ordered.deciding.ports import Acts, Announcement, Item, NotNow, Stam
 from worker.ordered.deciding.reading import Reading
 from worker.ordered.deciding.recent import Recent
 from worker.ordered.deciding.role import STANDBY, Role, State
-from worker.ordered.deciding.rules import HEAD_SECONDS, MOST_WAITING, SLOW_SECONDS, Rules
+from worker.ordered.deciding.rules import Rules
 from worker.ordered.deciding.sidings import Sidings
 
 
@@ -36,13 +39,14 @@ class Core:
         recent: Recent | None = None,
     ) -> None:
         self._acts = acts
-        self._rules = rules
         self._monotonic = monotonic
         self.role = Role(acts, new_epoch, monotonic())
         self.sidings = Sidings(acts, self.role, rules, self)
         self._moving = Moving(acts, self.role, self.sidings, self)
         self._reading = Reading(acts, self.role, rules, self.sidings, self._moving, self)
-        self._lines: dict[Endpoint, Line] = {}
+        self.held = Held()
+        self._lines = self.held.by_endpoint
+        self._crowding = Crowding(rules, self.held)
         self._timers: list[tuple[float, int, Line, Key | None]] = []
         self._numbers = count()
         self._recent = Recent() if recent is None else recent
@@ -50,6 +54,7 @@ class Core:
         self.over = False
         """Its connection has ended: nothing may be told to it any more."""
         self._stalled = False
+        self._acts_since = -inf
 
     # What came from the queue.
 
@@ -81,13 +86,13 @@ class Core:
         now = self._monotonic()
         line = self._lines[item.endpoint]
         key = line.keys[item.key]
-        self._leaves(line, key, now, succeeded=succeeded)
+        self._leaves(line, key, item, now, succeeded=succeeded)
         if line.suspect is not None:
             self._judge(line, line.suspect, now)
         if key.items:
             self._start(line, key, now)
         if line.mode is not DIRECT:
-            self._after(line, now)
+            self._moving.close(line, now)
 
     def failed(self, item: Item, *, answered: bool) -> None:
         """It is to be tried again. `answered`: with a status that says no, and no time to wait for."""
@@ -100,14 +105,14 @@ class Core:
         if suspected is not None and line.suspect is not suspected:
             self._start(line, suspected, now)
         self._moving.trouble(line, now)
-        self._after(line, now)
+        self._moving.close(line, now)
 
     def put_off(self, item: Item, not_now: NotNow) -> None:
         """The attempt was not made."""
         now = self._monotonic()
         line = self._lines[item.endpoint]
         self._put_off(line, line.keys[item.key], not_now, now)
-        self._after(line, now)
+        self._moving.close(line, now)
 
     # What concerns the sidings and the other replicas.
 
@@ -150,15 +155,17 @@ class Core:
             self.role.asking()
             self._acts.find_sidings()
         self._reading.beat(now)
-        self._forget_idle()
+        self.held.forget_idle()
         if not self.role.may_act(now):
+            self._acts_since = now
             return
         self._wake(now)
         if self._stalled:
             self._stalled = False
-            for line in list(self._lines.values()):
+            for line in self.held.all():
                 self.start(line, now)
-        self._move_crowded(now)
+        for line in self._crowding.in_the_way(now, self._acts_since):
+            self._moving.move(line, now)
 
     def wake(self) -> None:
         """Between two beats: what was put off for less than a beat goes on."""
@@ -173,41 +180,28 @@ class Core:
     @property
     def resting(self) -> bool:
         """Whether nothing is under way."""
-        return not self.sidings.publishing and not any(line.under_way for line in self._lines.values())
+        return not self.sidings.publishing and not self.held.under_way
 
     @property
     def waiting(self) -> int:
         """Deliveries that were taken and have not ended, those of sidings included."""
         return self._taken + sum(len(siding.items) for siding in self.sidings)
 
-    def taken_of(self, endpoint: Endpoint) -> tuple[Item, ...]:
-        """What came from the queue for it, and neither has ended nor is in a siding."""
-        line = self._lines.get(endpoint)
-        return tuple(line.fresh) if line is not None else ()
-
-    def holds_any(self, items: Sequence[Item]) -> bool:
-        """Whether one of these, which `taken_of` gave, is still there."""
-        line = self._lines.get(items[0].endpoint) if items else None
-        return line is not None and any(item in line.fresh for item in items)
-
     @property
     def bytes(self) -> int:
         """Of the bodies of those."""
-        return sum(line.bytes for line in self._lines.values()) + sum(siding.bytes for siding in self.sidings)
+        return self.held.bytes + sum(siding.bytes for siding in self.sidings)
 
     @property
     def oldest_wait(self) -> float:
         """Seconds for which the oldest delivery that came from the queue has waited here; 0 without any."""
-        since = [line.waits_since() for line in self._lines.values() if line.fresh]
-        return self._monotonic() - min(since) if since else 0.0
+        since = self.held.waits_since
+        return 0.0 if since is None else self._monotonic() - since
 
     # What Sidings asks for.
 
     def line(self, endpoint: Endpoint) -> Line:
-        found = self._lines.get(endpoint)
-        if found is None:
-            found = self._lines[endpoint] = Line(endpoint)
-        return found
+        return self.held.line(endpoint)
 
     def feed(self, line: Line, item: Item, now: float) -> None:
         key = line.feed(item)
@@ -233,7 +227,7 @@ class Core:
                 if not_now is not None:
                     self._put_off(line, key, not_now, now)
                 return
-            self._leaves(line, key, now, succeeded=False)
+            self._leaves(line, key, head, now, succeeded=False)
         if key.items and not key.busy and key.not_before > now:
             heappush(self._timers, (key.not_before, next(self._numbers), line, key))
 
@@ -243,8 +237,8 @@ class Core:
         if not_now.down:
             line.troubled = True
             self._moving.trouble(line, now)
-            if line.mode is DIRECT and line.fresh:
-                self._move(line, now)
+            if line.mode is DIRECT and line.fresh and self.role.may_act(now):
+                self._moving.move(line, now)
 
     def _judge(self, line: Line, key: Key, now: float) -> bool:
         """Gives up the key's head if the event is at fault; True: it does."""
@@ -259,25 +253,17 @@ class Core:
         self._acts.give_up(item)
         return True
 
-    def _leaves(self, line: Line, key: Key, now: float, *, succeeded: bool) -> None:
-        item = key.items[0]
-        line.ended(key, now, succeeded=succeeded)
+    def _leaves(self, line: Line, key: Key, item: Item, now: float, *, succeeded: bool) -> None:
+        """It has ended. What was detached is settled with its place in the siding, and its copy is left out there."""
         self._recent.add(item.id)
+        if not line.ended(key, now, succeeded=succeeded):
+            return
         line.left(item)
         if item.siding:
             self.sidings[item.siding].left(item)
         else:
             self._taken -= 1
         self._acts.settle(item)
-
-    def _after(self, line: Line, now: float) -> None:
-        self._moving.moved(line, now)
-        self._moving.close(line, now)
-
-    def _forget_idle(self) -> None:
-        """At a beat, and not with their last delivery: most endpoints have the next one before that."""
-        for line in [line for line in self._lines.values() if line.empty]:
-            del self._lines[line.endpoint]
 
     def _begin_if_answered(self) -> None:
         if self.role.state is State.ASKING and self._reading.answered:
@@ -292,26 +278,3 @@ class Core:
                 self.start(line, now)
             elif line.keys.get(key.name) is key:
                 self._start(line, key, now)
-
-    # Who moves into a siding.
-
-    def _move_crowded(self, now: float) -> None:
-        for line in self._direct():
-            waited = now - line.waits_since()
-            if waited >= HEAD_SECONDS or (waited >= SLOW_SECONDS and len(line.fresh) > MOST_WAITING):
-                self._move(line, now)
-        direct = self._direct()
-        if sum(len(line.fresh) for line in direct) >= self._rules.prefetch // 2:
-            slow = [line for line in direct if now - line.waits_since() >= SLOW_SECONDS]
-            if slow:
-                self._move(max(slow, key=lambda line: len(line.fresh)), now)
-        elif sum(line.bytes for line in direct) > self._rules.most_bytes:
-            self._move(max(direct, key=lambda line: line.bytes), now)
-
-    def _direct(self) -> list[Line]:
-        """Those that hold messages of the queue, and are not about to pass them on."""
-        return [line for line in self._lines.values() if line.mode is DIRECT and line.fresh]
-
-    def _move(self, line: Line, now: float) -> None:
-        if self.role.may_act(now) and self._moving.move(line, now):
-            self._moving.moved(line, now)

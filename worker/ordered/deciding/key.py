@@ -13,14 +13,18 @@ class Key:
 
     `answered_since`: since when every attempt at the head was *answered* with a failure. What brings no answer
     (connect, timeout, TLS, DNS) says nothing of the event.
+
+    `detached`: the delivery that is under way, once its endpoint has moved meanwhile: it is in the siding, or on its
+    way there, and that copy of it stands in line, or will. The key is busy until it has ended.
     """
 
-    __slots__ = ("answered_since", "busy", "failures", "items", "name", "not_before")
+    __slots__ = ("answered_since", "busy", "detached", "failures", "items", "name", "not_before")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.items: deque[Item] = deque()
         self.busy = False
+        self.detached: Item | None = None
         self.not_before = 0.0
         self.failures = 0
         self.answered_since: float | None = None
@@ -32,16 +36,32 @@ class Key:
     def ready(self, now: float) -> bool:
         return bool(self.items) and not self.busy and now >= self.not_before
 
-    def ended(self) -> None:
-        """The head has left: the next one starts with a clean record."""
-        self.items.popleft()
-        self.busy = False
+    def moves(self) -> None:
+        """Nothing stands in line here any more. The record of the head stays: it comes again by another way."""
+        if self.busy and self.detached is None:
+            self.detached = self.head
+            self.detached.again = True
+        self.items.clear()
+
+    def ended(self) -> bool:
+        """What was under way has ended, and the next one starts with a clean record. True: it has left the line; False:
+        it was detached, and its copy has not."""
+        left = self.detached is None
+        if left:
+            self.items.popleft()
+        self.released()
         self.not_before = 0.0
         self.failures = 0
         self.answered_since = None
+        return left
+
+    def released(self) -> None:
+        """Nothing of it is under way."""
+        self.busy = False
+        self.detached = None
 
     def failed(self, now: float, *, answered: bool) -> None:
-        self.busy = False
+        self.released()
         self.not_before = now + min(FIRST_BACKOFF_SECONDS * 2**self.failures, LONGEST_BACKOFF_SECONDS)
         self.failures = min(self.failures + 1, _MOST_DOUBLINGS)
         if not answered:
@@ -51,4 +71,6 @@ class Key:
 
     def blocked(self, now: float) -> bool:
         """Whether its head has been answered with failures for as long as its webhook allows."""
-        return self.answered_since is not None and now - self.answered_since >= self.head.block_seconds
+        if self.answered_since is None or not self.items:
+            return False  # or it moves: its copy comes again
+        return now - self.answered_since >= self.head.block_seconds

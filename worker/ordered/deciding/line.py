@@ -19,7 +19,7 @@ class Mode(Enum):
     DIRECT = "direct"
     """What comes from the queue is attempted."""
     MOVING = "moving"
-    """Nothing starts; once its attempts have ended and the siding bears its label, all it holds is published there."""
+    """Nothing starts; once the siding bears its label, all that it holds is published there."""
     SIDED = "sided"
     """What comes from the queue is published to the siding, what comes from the siding is attempted."""
     CLOSING = "closing"
@@ -78,6 +78,11 @@ class Line:
         """When the oldest delivery that came from the queue was taken; only while there is one."""
         return next(iter(self.fresh)).taken_at
 
+    @property
+    def detached(self) -> bool:
+        """Whether an attempt is under way that began before it moved."""
+        return any(key.detached is not None for key in self.keys.values())
+
     def took(self, item: Item) -> None:
         """It came from the queue."""
         self.fresh[item] = None
@@ -98,9 +103,9 @@ class Line:
         return key
 
     def empty_keys(self) -> None:
-        """Nothing stands in line here any more; the records of the heads stay, as those come again by another way."""
+        """Nothing stands in line here any more: all of it comes again by another way."""
         for key in self.keys.values():
-            key.items.clear()
+            key.moves()
         self.suspect = None
 
     def ready(self, key: Key, now: float) -> bool:
@@ -115,18 +120,19 @@ class Line:
     def put_off(self, key: Key, until: float) -> None:
         """No attempt was made, and none can be before then."""
         self.under_way -= 1
-        key.busy = False
+        key.released()
         self.held_until = until
 
-    def ended(self, key: Key, now: float, *, succeeded: bool) -> None:
-        """What was under way at this key's head has ended for good."""
+    def ended(self, key: Key, now: float, *, succeeded: bool) -> bool:
+        """What was under way at this key has ended for good. False: its copy stands in line still, or will."""
         self.under_way -= 1
-        key.ended()
+        left = key.ended()
         if not key.items:
             del self.keys[key.name]
         if succeeded:
             self.succeeded_at = now
             self.troubled = False
+        return left
 
     def failed(self, key: Key, now: float, *, answered: bool) -> None:
         self.under_way -= 1
@@ -146,7 +152,7 @@ class Line:
         if not key.blocked(now):
             return None
         assert key.answered_since is not None
-        other = next((other for other in self.keys.values() if other is not key and other.items), None)
+        other = next((other for other in self.keys.values() if other is not key and (other.items or other.busy)), None)
         if self.succeeded_at > key.answered_since or other is None:
             self.suspect = None
             return key.head

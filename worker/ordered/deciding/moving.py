@@ -38,8 +38,9 @@ class Moving:
         return True
 
     def moved(self, line: Line, now: float) -> None:
-        """Once nothing is under way and the label has come, everything that the endpoint holds follows it."""
-        if line.mode is Mode.MOVING and not line.under_way and line.sidings[0].stage is Stage.USED:
+        """Once the label has come, everything that the endpoint holds follows it, in order: also what is under way,
+        which would else come behind the rest after a crash. Its attempt goes on, and its key waits for the end."""
+        if line.mode is Mode.MOVING and line.sidings[0].stage is Stage.USED:
             line.mode = Mode.SIDED
             line.empty_keys()
             line.appending = deque(line.fresh)
@@ -54,6 +55,8 @@ class Moving:
             item = line.appending.popleft()
             stamp = siding.stamp(Kind.EVENT, self._role.epoch)
             siding.unconfirmed.append((stamp.serial, item))
+            if item.again:
+                siding.again.add(stamp.serial)
             self._acts.publish(siding.number, stamp, item)
 
     def confirmed(self, number: int, serial: int, now: float) -> list[Item]:
@@ -132,7 +135,8 @@ class Moving:
 
     def _may_close(self, line: Line, siding: Siding) -> bool:
         few = siding.to_come + len(line.appending) <= CLOSING_EVENTS
-        return few and siding.read_through and not line.troubled and siding.stage is Stage.USED
+        known_well = not (line.troubled or line.detached)
+        return few and siding.read_through and known_well and siding.stage is Stage.USED
 
     def _is_empty(self, siding: Siding) -> bool:
         outstanding = siding.items or siding.unconfirmed or siding.to_come or siding.reopening

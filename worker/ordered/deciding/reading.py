@@ -108,7 +108,7 @@ class Reading:
             self._foreign(siding, stamp, token, now)
             return
         item.siding, item.taken_at = siding.number, now
-        item.again = item.again or not ours
+        item.again = item.again or not ours or stamp.serial in siding.again
         siding.took(item)
         if self._role.state is State.ACTIVE and self._sidings.line_of(siding).sidings[0] is siding:
             self._lines.feed(self._sidings.line_of(siding), item, now)

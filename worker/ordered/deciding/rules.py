@@ -31,6 +31,10 @@ SLOW_SECONDS = 2.0
 """One that holds many moves once its oldest delivery has waited for so long. Trade-off: it holds its share of the
 prefetch until then; moved at once, every burst to a fast endpoint would cost a publish and a second taking each."""
 
+STILL_SECONDS = 1.0
+"""While half of the prefetch is held one moves that has taken nothing for so long. Trade-off: a receiver that is slow
+once may get a siding for a moment; when its attempts were waited for, twenty that hang took all."""
+
 MOST_WAITING = 100
 """Deliveries of one endpoint that may wait outside a siding for longer than SLOW_SECONDS."""
 

@@ -29,14 +29,16 @@ class Siding:
     that came back. `read_through`: everything that was there when its channel opened has come.
 
     `items`: its events that have come and not ended, in their order; `unconfirmed`: those that are being published to
-    it, by serial. `control`: its last label or marker of this epoch (`said`: confirmed), `wanted`: one to be published.
-    `labels`: the label, un-acked; several if it came again. `candidates`: the uses that labels named, before one is
-    known to count. `waits`: how often its acks are being waited for. `late`: what is to be dropped as soon as this
-    replica may act. `bytes` of its `items`; `prefetch`: messages that it is given at a time, `resized`: not yet so many
-    (room.py); `head_bytes` of the event that stood first when that was decided.
+    it, by serial. `again`: the serials of those that may be copies of what has ended. `control`: its last label or
+    marker of this epoch (`said`: confirmed), `wanted`: one to be published. `labels`: the label, un-acked; several if
+    it came again. `candidates`: the uses that labels named, before one is known to count. `waits`: how often its acks
+    are being waited for. `late`: what is to be dropped as soon as this replica may act. `bytes` of its `items`;
+    `prefetch`: messages that it is given at a time, `resized`: not yet so many (room.py); `head_bytes` of the event
+    that stood first when that was decided.
     """
 
     __slots__ = (
+        "again",
         "bytes",
         "came",
         "candidates",
@@ -84,6 +86,7 @@ class Siding:
         self.wanted: Kind | None = None
         self.late: list[object] = []
         self.void: set[int] = set()
+        self.again: set[int] = set()
         self.bytes = 0
         self.head_bytes = 0
         self.prefetch = FULL_PREFETCH
@@ -154,6 +157,7 @@ class Siding:
         self.labels.clear()
         self.items.clear()
         self.late.clear()
+        self.again.clear()
         self.bytes = 0
         self.prefetch, self.resized = FULL_PREFETCH, False
 

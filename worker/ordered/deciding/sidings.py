@@ -69,8 +69,8 @@ class Sidings:
         return self._lines.line(siding.endpoint)
 
     def serve(self, line: Line, now: float) -> None:
-        """What has come from its first siding stands in line."""
-        for item in line.sidings[0].items:
+        """What has come from its first siding stands in line; a copy of what has ended leaves it at once."""
+        for item in list(line.sidings[0].items):
             self._lines.feed(line, item, now)
 
     def say(self, siding: Siding, now: float) -> None:
