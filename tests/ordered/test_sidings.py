@@ -131,6 +131,37 @@ def test_when_half_of_the_prefetch_is_held_the_endpoint_that_holds_most_moves() 
     assert (alone.core.line(DEAD).mode, alone.core.line(WELL).mode) == (Mode.MOVING, Mode.DIRECT)
 
 
+def failing(events: int) -> Alone:
+    """An endpoint of one chat that has refused its first event twice; its circuit is closed yet."""
+    alone = active()
+    for number in range(1, events + 1):
+        alone.core.took(event(number))
+    alone.fail(alone.attempts[0])
+    alone.pass_time(1.0)
+    alone.fail(alone.attempts[0])
+    return alone
+
+
+@pytest.mark.parametrize(("events", "moves"), [(10, False), (11, True)])
+def test_one_that_fails_moves_after_two_seconds_if_more_than_ten_wait(events: int, moves: bool) -> None:
+    alone = failing(events)
+    alone.pass_time(0.75)
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+    alone.pass_time(0.5)
+    assert (alone.core.line(DEAD).mode is Mode.MOVING) == moves
+
+
+def test_one_that_fails_in_one_chat_and_takes_those_of_another_stays() -> None:
+    alone = failing(11)
+    alone.core.took(event(12, key="other"))
+    alone.pass_time(0.5)
+    alone.succeed(next(item for item in alone.attempts if item.key == "other"))
+    alone.pass_time(1.5)
+    alone.fail(alone.attempts[0])
+    alone.pass_time(0.25)
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+
+
 def moved_with_one_under_way(*keys: str) -> Alone:
     """One event for each of these chats, of an endpoint that accepts and does not answer; then all of it moves."""
     alone = active(Rules(prefetch=2))

@@ -2,7 +2,7 @@
 
 from worker.ordered.deciding.held import Held
 from worker.ordered.deciding.line import Line
-from worker.ordered.deciding.rules import HEAD_SECONDS, MOST_WAITING, SLOW_SECONDS, STILL_SECONDS, Rules
+from worker.ordered.deciding.rules import HEAD_SECONDS, MOST_FAILING, MOST_WAITING, SLOW_SECONDS, STILL_SECONDS, Rules
 
 
 class Crowding:
@@ -33,7 +33,11 @@ def _is_slow(line: Line, now: float, acts_since: float) -> bool:
     waits_since = line.waits_since()
     if now - waits_since >= HEAD_SECONDS:
         return True
-    return len(line.fresh) > MOST_WAITING and now - max(waits_since, acts_since) >= SLOW_SECONDS
+    since = max(waits_since, acts_since)
+    if len(line.fresh) > MOST_WAITING and now - since >= SLOW_SECONDS:
+        return True
+    failing = line.troubled and now - max(since, line.succeeded_at) >= SLOW_SECONDS
+    return failing and len(line.fresh) > MOST_FAILING
 
 
 def _stands_still(line: Line, now: float, acts_since: float) -> bool:
