@@ -60,5 +60,5 @@ def calm_garbage_collection() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.collect()  # otherwise it looks at old objects only when there are a quarter as many as start-up made
+    gc.collect()  # CPython lets the old generation grow by a quarter of what the last full collection left
     gc.set_threshold(5_000, 3, 3)
