@@ -96,6 +96,7 @@ async def _answered(*_: Any) -> WebhookTest:
     return WebhookTest(200, 1.0, b"ok")
 
 
+@pytest.mark.timeout(600)  # a hundred of them, one after the other in one test
 @SCHEMA.parametrize()
 @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_call_keeps_to_the_document(case: schemathesis.Case, base: str) -> None:

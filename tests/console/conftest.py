@@ -26,6 +26,7 @@ from worker.console.app import console
 from worker.console.ports import Backlog, BrokerAway, Ended, OnLine, Parts
 from worker.domain.explain import explain
 from worker.domain.history import Batch, Row
+from worker.history import asking
 from worker.history.asking import Asking
 from worker.history.store import HistoryStore
 from worker.stores.history.store import history_store
@@ -245,7 +246,12 @@ async def history(prepared: Path, tmp_path: Path) -> AsyncIterator[HistoryStore]
 
 
 @pytest.fixture
-async def served(make_console: MakeConsole, store: Any, history: HistoryStore) -> Console:
+async def served(
+    make_console: MakeConsole, store: Any, history: HistoryStore, monkeypatch: pytest.MonkeyPatch
+) -> Console:
+    # What is not known in time is a page of its own; a busy machine would show it to every test.
+    monkeypatch.setattr(asking, "HEALTH_SECONDS", 60.0)
+
     async def last_events(instance: str) -> list[bytes]:
         return [
             json.dumps({"event": "call", "instance": instance, "data": {"a": number}}).encode() for number in (1, 2)

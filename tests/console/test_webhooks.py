@@ -15,6 +15,7 @@ from worker.console.ports import NoEvents
 from worker.console.webhooks import PAGE
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest
+from worker.history.asking import Asking
 from worker.history.store import HistoryStore
 from worker.stores.own.store import SqlStore
 
@@ -36,6 +37,17 @@ def form_of(seen: Seen) -> dict[str, str]:
 async def saved(store: SqlStore, instance: str = "acme") -> Webhook:
     (found,) = await store.load(instance)
     return found
+
+
+async def test_a_history_that_does_not_answer_is_no_sign_of_health(
+    make_console: MakeConsole, store: SqlStore, history: HistoryStore
+) -> None:
+    served = await make_console(store, history=Asking(history, lambda: "no file yet", lambda: NOW))
+    await store.put(ACME)
+    await store.put(Webhook("loja", "https://h/", enabled=False, disabled_reason="410"))
+    seen = await (await served.operator()).get("/webhooks")
+    assert seen.heading == "How they fare is not known"
+    assert "Of all 2, 1 cannot be told" in seen.words
 
 
 async def test_the_list_says_who_is_well(served: Console, store: SqlStore, history: HistoryStore) -> None:
