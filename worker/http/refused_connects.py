@@ -29,6 +29,8 @@ PATIENCE_SPREAD = 1.2
 that the attempts that wait do not give up together. A receiver's restart often takes less."""
 
 FIRST_WAIT_SECONDS = 0.1
+FRESH_SECONDS = FIRST_WAIT_SECONDS
+"""A refused connect that is no older says how the receiver is now."""
 HANGING_SECONDS = 1.0
 """A connect that has neither succeeded nor been refused after so long keeps no other attempt from connecting."""
 
@@ -55,7 +57,7 @@ class RefusedConnects:
 
     A refused connect costs 0.4 ms: hundreds of them would take from the healthy what their own POSTs cost, and a
     receiver with room for one connection would be asked by all at once. So an attempt that starts within
-    FIRST_WAIT_SECONDS of a refused connect waits without connecting.
+    FRESH_SECONDS of a refused connect waits without connecting.
 
     Once an origin has refused connects for PATIENCE_SECONDS while other origins answered, new attempts fail at once:
     if each waited anew, a host that is down would hold all its places, and its circuits would open late. Trade-off: a
@@ -105,9 +107,9 @@ class RefusedConnects:
         self._outages.pop(origin.key, None)
 
     def _just_refused(self, key: ConnectionKey) -> aiohttp.ClientConnectorError | None:
-        """The refused connect of the last FIRST_WAIT_SECONDS, as a new exception for another attempt."""
+        """The refused connect of the last FRESH_SECONDS, as a new exception for another attempt."""
         outage = self._outages.get(key)
-        if outage is None or asyncio.get_running_loop().time() - outage.last > FIRST_WAIT_SECONDS:
+        if outage is None or asyncio.get_running_loop().time() - outage.last > FRESH_SECONDS:
             return None
         return type(outage.refused)(*outage.refused.args)
 
