@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from importlib import import_module
 from threading import Event, Thread
 from typing import ClassVar
 
@@ -21,7 +22,7 @@ class Cycle:
     def __del__(self) -> None:
         self.ended.append(1)
         sys.modules.pop("colorsys", None)
-        import colorsys  # noqa: F401
+        import_module("colorsys")
 
 
 def test_nothing_is_collected_while_a_module_is_imported() -> None:
@@ -60,7 +61,7 @@ def test_the_last_of_several_threads_lets_it_collect_again() -> None:
 
 def test_a_failing_import_lets_it_collect_again() -> None:
     with pytest.raises(ImportError), importing():
-        import no_such_module_of_ours  # type: ignore[import-not-found] # noqa: F401
+        import_module("no_such_module_of_ours")
     assert gc.isenabled()
 
 

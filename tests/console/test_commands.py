@@ -44,18 +44,22 @@ async def test_lines_for_the_caller_are_not_kept_as_complaints() -> None:
     assert (seen, ended.err) == (["{1}", "no", "{2}"], "no")
 
 
-async def test_cut_short_the_command_is_interrupted_as_by_ctrl_c(tmp_path: Path) -> None:
+async def interrupted(folder: Path, does: str) -> None:
+    """A command is cut short, and `does` something at Ctrl-C."""
     script = (
-        "import pathlib, sys, time\n"
+        f"import os, pathlib, sys, time\nos.chdir({str(folder)!r})\n"
         "try:\n    pathlib.Path('began').touch(); time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    pathlib.Path('interrupted').touch()"
+        f"except KeyboardInterrupt:\n    {does}"
     )
-    commands = Commands((sys.executable, "-c", f"import os; os.chdir({str(tmp_path)!r})\n{script}"), (), {})
-    running = asyncio.create_task(commands.run(()))
-    await eventually(_exists(tmp_path / "began"), bool, 20, "its begin")
+    running = asyncio.create_task(Commands((sys.executable, "-c", script), (), {}).run(()))
+    await eventually(_exists(folder / "began"), bool, 20, "its begin")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_cut_short_the_command_is_interrupted_as_by_ctrl_c(tmp_path: Path) -> None:
+    await interrupted(tmp_path, "pathlib.Path('interrupted').touch()")
     assert (tmp_path / "interrupted").exists()
 
 
@@ -68,18 +72,8 @@ def test_one_that_writes_until_it_ends_loses_nothing(loop: Callable[[], asyncio.
 
 
 async def test_interrupted_it_can_still_write_its_last(tmp_path: Path) -> None:
-    script = (
-        "import pathlib, sys, time\n"
-        "try:\n    pathlib.Path('began').touch(); time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    print('x' * 1000, flush=True); print('y', file=sys.stderr, flush=True)\n"
-        "    pathlib.Path('written').touch()"
-    )
-    commands = Commands((sys.executable, "-c", f"import os; os.chdir({str(tmp_path)!r})\n{script}"), (), {})
-    running = asyncio.create_task(commands.run(()))
-    await eventually(_exists(tmp_path / "began"), bool, 20, "its begin")
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    writes = "print('x' * 1000, flush=True); print('y', file=sys.stderr, flush=True)"
+    await interrupted(tmp_path, f"{writes}; pathlib.Path('written').touch()")
     assert (tmp_path / "written").exists()
 
 

@@ -180,13 +180,19 @@ def test_what_is_under_way_moves_with_all_behind_it_and_holds_nothing_of_the_que
     assert [(item.id, item.siding) for item in alone.attempts] == [("dead1", 0)], "the copy waits for its end"
 
 
-@pytest.mark.parametrize("first", ["attempt", "copy"])
-def test_what_ended_while_it_moved_is_not_sent_again_and_its_chat_goes_on(first: str) -> None:
+def moved_before(first: str) -> Alone:
+    """Its two events of one chat are on their way: the "attempt" at the first ends next, or its "copy" has come."""
     alone = moved_with_one_under_way("chat", "chat")
     alone.confirm()
     alone.deliver(1)
     if first == "copy":
         alone.broker_does_all()
+    return alone
+
+
+@pytest.mark.parametrize("first", ["attempt", "copy"])
+def test_what_ended_while_it_moved_is_not_sent_again_and_its_chat_goes_on(first: str) -> None:
+    alone = moved_before(first)
     alone.succeed(alone.attempts[0])
     alone.broker_does_all()
     assert [(item.id, item.siding) for item in alone.attempts] == [("dead2", 1)]
@@ -195,11 +201,7 @@ def test_what_ended_while_it_moved_is_not_sent_again_and_its_chat_goes_on(first:
 
 @pytest.mark.parametrize("first", ["attempt", "copy"])
 def test_what_failed_while_it_moved_is_tried_again_in_its_time_and_before_the_next(first: str) -> None:
-    alone = moved_with_one_under_way("chat", "chat")
-    alone.confirm()
-    alone.deliver(1)
-    if first == "copy":
-        alone.broker_does_all()
+    alone = moved_before(first)
     alone.fail(alone.attempts[0], answered=False)
     alone.broker_does_all()
     assert alone.attempts == [], "its backoff is not forgotten"

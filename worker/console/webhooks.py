@@ -102,12 +102,12 @@ def answer(lines: Sequence[Line], find: str, *, whole: bool) -> shown.State:
         why = f"No instance's name begins with {find}" if find else "Nothing is delivered to anybody"
         return shown.State("off", "No webhook", why)
     counts = Counter(line.state.word for line in lines)
-    bad = [f"{counts[word]} {does}" for word, does in _TROUBLES if counts[word]]
     which = f"Of all {len(lines)}" if whole else f"Of the {len(lines)} that are shown"
-    well = sum(counts.values()) - sum(counts[word] for word, _ in _TROUBLES)
     if counts["Unknown"]:
         why = f"{which}, {shown.number(counts['Unknown'])} cannot be told: the history has not answered, or is off"
         return shown.State("off", "How they fare is not known", why)
+    bad = [f"{counts[word]} {does}" for word, does in _TROUBLES if counts[word]]
+    well = sum(counts.values()) - sum(counts[word] for word, _ in _TROUBLES)
     if not bad:
         return shown.State("ok", "None fails", f"{which}, none has failed lately")
     tone = "bad" if counts["Failing"] else "warn"

@@ -106,14 +106,14 @@ class Intake:
 
     def _marker(self, core: Core, message: Message, marker: Marker) -> None:
         """It ends when all that was taken before it for its webhook has ended, or is in a siding."""
-        before = core.held.taken_of(marker.endpoint)
+        before = core.in_hand.taken_of(marker.endpoint)
         self._ending.start(self._end_switch(core, message, marker, before))
 
     async def _end_switch(self, core: Core, message: Message, marker: Marker, before: Sequence[Item]) -> None:
         assert self._switching is not None
         while not core.over:
             try:
-                if not core.held.any_of(before):
+                if not core.in_hand.any_of(before):
                     await self._switching.ended(marker)
                     message.ack()
                     return

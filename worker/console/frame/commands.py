@@ -97,15 +97,12 @@ async def _or_interrupt(process: subprocess.Popen[bytes], reading: Awaitable[T])
         return await reading
     except asyncio.CancelledError:
         process.send_signal(signal.SIGINT)
-        try:
-            await asyncio.to_thread(process.wait, END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        await _code(process)
         raise
 
 
 async def _code(process: subprocess.Popen[bytes]) -> int:
-    """Of its exit. One that has closed its pipes, or was not to be read, and goes on, is killed."""
+    """Of its exit. One that goes on though it was interrupted, or has closed its pipes, is killed."""
     try:
         return await asyncio.to_thread(process.wait, END_SECONDS)
     except subprocess.TimeoutExpired:

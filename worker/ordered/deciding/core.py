@@ -12,7 +12,7 @@ from math import inf
 from worker.basics.clock import Clock
 from worker.domain.webhook import Endpoint
 from worker.ordered.deciding.crowding import Crowding
-from worker.ordered.deciding.held import Held
+from worker.ordered.deciding.in_hand import InHand
 from worker.ordered.deciding.key import Key
 from worker.ordered.deciding.line import DIRECT, Line, Mode
 from worker.ordered.deciding.moving import Moving
@@ -44,9 +44,9 @@ class Core:
         self.sidings = Sidings(acts, self.role, rules, self)
         self._moving = Moving(acts, self.role, self.sidings, self)
         self._reading = Reading(acts, self.role, rules, self.sidings, self._moving, self)
-        self.held = Held()
-        self._lines = self.held.by_endpoint
-        self._crowding = Crowding(rules, self.held)
+        self.in_hand = InHand()
+        self._lines = self.in_hand.by_endpoint
+        self._crowding = Crowding(rules, self.in_hand)
         self._timers: list[tuple[float, int, Line, Key | None]] = []
         self._numbers = count()
         self._recent = Recent() if recent is None else recent
@@ -155,14 +155,14 @@ class Core:
             self.role.asking()
             self._acts.find_sidings()
         self._reading.beat(now)
-        self.held.forget_idle()
+        self.in_hand.forget_idle()
         if not self.role.may_act(now):
             self._acts_since = now
             return
         self._wake(now)
         if self._stalled:
             self._stalled = False
-            for line in self.held.all():
+            for line in self.in_hand.all():
                 self.start(line, now)
         for line in self._crowding.in_the_way(now, self._acts_since):
             self._moving.move(line, now)
@@ -180,7 +180,7 @@ class Core:
     @property
     def resting(self) -> bool:
         """Whether nothing is under way."""
-        return not self.sidings.publishing and not self.held.under_way
+        return not self.sidings.publishing and not self.in_hand.under_way
 
     @property
     def waiting(self) -> int:
@@ -190,18 +190,18 @@ class Core:
     @property
     def bytes(self) -> int:
         """Of the bodies of those."""
-        return self.held.bytes + sum(siding.bytes for siding in self.sidings)
+        return self.in_hand.bytes + sum(siding.bytes for siding in self.sidings)
 
     @property
     def oldest_wait(self) -> float:
         """Seconds for which the oldest delivery that came from the queue has waited here; 0 without any."""
-        since = self.held.waits_since
+        since = self.in_hand.waits_since
         return 0.0 if since is None else self._monotonic() - since
 
     # What Sidings asks for.
 
     def line(self, endpoint: Endpoint) -> Line:
-        return self.held.line(endpoint)
+        return self.in_hand.line(endpoint)
 
     def feed(self, line: Line, item: Item, now: float) -> None:
         key = line.feed(item)

@@ -1,6 +1,6 @@
 """Which endpoints move into sidings, so that those that are down or slow hold none of the others."""
 
-from worker.ordered.deciding.held import Held
+from worker.ordered.deciding.in_hand import InHand
 from worker.ordered.deciding.line import Line
 from worker.ordered.deciding.rules import HEAD_SECONDS, MOST_FAILING, MOST_WAITING, SLOW_SECONDS, STILL_SECONDS, Rules
 
@@ -8,14 +8,14 @@ from worker.ordered.deciding.rules import HEAD_SECONDS, MOST_FAILING, MOST_WAITI
 class Crowding:
     """Looks at what is un-acked in the queue. An endpoint whose circuit is open moves at once, and not from here."""
 
-    def __init__(self, rules: Rules, held: Held) -> None:
+    def __init__(self, rules: Rules, in_hand: InHand) -> None:
         self._rules = rules
-        self._held = held
+        self._in_hand = in_hand
 
     def in_the_way(self, now: float, acts_since: float) -> list[Line]:
         """At a beat: those that are to move, the one that holds most first. `acts_since`: since when attempts could be
         made; what had to wait before waited for no receiver."""
-        direct = sorted(self._held.direct(), key=lambda line: len(line.fresh), reverse=True)
+        direct = sorted(self._in_hand.direct(), key=lambda line: len(line.fresh), reverse=True)
         moving, staying = list[Line](), list[Line]()
         for line in direct:
             (moving if _is_slow(line, now, acts_since) else staying).append(line)

@@ -7,7 +7,7 @@ from worker.ordered.deciding.line import DIRECT, Line
 from worker.ordered.deciding.ports import Item
 
 
-class Held:
+class InHand:
     """Their lines. `by_endpoint` is for whoever looks one up at each delivery."""
 
     def __init__(self) -> None:
