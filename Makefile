@@ -11,8 +11,8 @@ READY := .venv/ready
 TEST_READY := .venv/test-ready
 # Every test that starts no server; the ignored ones need what only requirements/test.txt installs.
 UNIT_TESTS := -m "not servers" $(addprefix --ignore=,tests/e2e tests/deploy tests/proof tests/api/test_schema.py)
-# Three processes, each with servers of its own, also on two processors: many tests wait, but each process collects all.
-ALL_TESTS := -n 3 --dist worksteal
+# Four processes, each with servers of its own, also on two processors: most tests wait.
+ALL_TESTS := -n 4 --dist worksteal
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
