@@ -2,8 +2,11 @@
 
 import asyncio
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -158,3 +161,39 @@ async def test_loads_from_many_tasks_at_once(store: SqlStore) -> None:
 )
 def test_sqlites_messages_become_remedies(message: str, words: str) -> None:
     assert words in sqlite_problem(message)
+
+
+def keep_a_log_together(path: Path, start: Barrier) -> None:
+    """As one of several processes that start at the same moment."""
+    with closing(sqlite.connect(path, create=True)) as connection:
+        start.wait(10)
+        sqlite.keep_a_log(connection)
+
+
+def test_ten_that_open_a_new_file_at_once_all_keep_the_log(tmp_path: Path) -> None:
+    """SQLite refuses one of two that change the mode in the same moment: in a quarter of these rounds."""
+    with ThreadPoolExecutor(10) as threads:
+        for number in range(40):
+            path, start = tmp_path / f"{number}.db", Barrier(10)
+            for opened in [threads.submit(keep_a_log_together, path, start) for _ in range(10)]:
+                opened.result()
+            with closing(sqlite3.connect(path)) as connection:
+                assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_log_that_somebody_keeps_from_being_kept_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    change(path, "CREATE TABLE t (n)")
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with closing(sqlite.connect(path)) as connection:
+            started = time.monotonic()
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                sqlite.keep_a_log(connection)
+            assert time.monotonic() - started >= 0.2
+
+
+def test_what_asking_again_cannot_help_is_told_at_once(path: Path) -> None:
+    path.write_bytes(b"no database at all, but long enough to be read as the head of one" * 20)
+    with closing(sqlite.connect(path)) as connection, pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        sqlite.keep_a_log(connection)

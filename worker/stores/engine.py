@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.stores.database import Database, sqlite_problem
 from worker.stores.migrating import LOCK_SECONDS, LockTimeout, NewerSchema
-from worker.stores.sqlite import connect
+from worker.stores.sqlite import connect, keep_a_log
 from worker.webhooks.store import RightsLacking, StoreUnavailable
 
 CONNECTIONS = 4
@@ -147,7 +147,7 @@ def _sqlite(path: Path, *, create: bool) -> Engine:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         connection = connect(path, create=create)
         if create:
-            connection.execute("PRAGMA journal_mode = WAL")
+            keep_a_log(connection)
         return connection
 
     engine = create_engine("sqlite://", creator=creator, poolclass=NullPool, hide_parameters=True)

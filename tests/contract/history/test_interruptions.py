@@ -23,6 +23,7 @@ from worker.stores.history.store import history_store
 from worker.webhooks.store import RightsLacking, StoreUnavailable
 
 ROWS = 700
+INCREMENTAL = 2  # https://sqlite.org/pragma.html#pragma_auto_vacuum
 KILLED_BEFORE_COMMIT = f"""
 import asyncio, os, signal, sys
 from sqlalchemy import Engine, event
@@ -179,6 +180,18 @@ async def test_sqlites_file_is_its_owners_alone_and_gives_room_back(tmp_path: Pa
         assert after < before / 4
     finally:
         await history.close()
+
+
+async def test_sqlites_file_gives_room_back_whichever_of_ten_made_it(tmp_path: Path) -> None:
+    for number in range(5):
+        path = tmp_path / f"{number}.db"
+        stores = [history_store(f"sqlite:///{path}", KEEP_DAYS, Clock()) for _ in range(10)]
+        try:
+            await asyncio.gather(*(store.prepare() for store in stores))
+        finally:
+            await asyncio.gather(*(store.close() for store in stores))
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA auto_vacuum").fetchone() == (INCREMENTAL,)
 
 
 async def test_a_question_does_not_wait_for_another_processs_write(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from worker.stores.history.storable import is_name
 from worker.stores.history.tidying import Tidying
 from worker.stores.history.troubles import Troubles
 from worker.stores.history.writing import Writing
-from worker.stores.sqlite import connect
+from worker.stores.sqlite import connect, keep_a_log
 
 T = TypeVar("T")
 
@@ -255,12 +255,13 @@ def _plan_each_statement(connection: Any, _record: object) -> None:
 
 
 def _create_file(path: Path) -> None:
-    """Its owner's alone, with pages that can be given back: SQLite takes that only before the first table."""
-    with suppress(FileExistsError, OSError):  # connecting says what is wrong
+    """Its owner's alone, with pages that can be given back: SQLite takes that only before the first page is written,
+    so each of several processes says it, whichever of them made the file."""
+    with suppress(OSError):  # connecting says what is wrong
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with closing(connect(path)) as connection, suppress(sqlite3.Error):
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
+    with suppress(sqlite3.Error), closing(connect(path)) as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        keep_a_log(connection)
 
 
 def _open(path: Path) -> sqlite3.Connection:
