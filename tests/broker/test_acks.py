@@ -7,11 +7,12 @@ import time
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from worker.broker.consuming.acks import AckLedger
+from worker.broker.consuming.acks import PATIENCE, WAITING_PART, AckLedger
 
 
-def ledger_with(taken: int) -> AckLedger:
+def ledger_with(taken: int, prefetch: int = 1000) -> AckLedger:
     ledger = AckLedger()
+    ledger.expect(prefetch)
     for tag in range(1, taken + 1):
         ledger.taken(tag)
     return ledger
@@ -25,24 +26,75 @@ def test_a_finished_prefix_is_one_frame() -> None:
     assert not ledger.pending
 
 
-def test_what_waits_behind_an_unfinished_one_goes_alone_at_the_second_call() -> None:
+def frames_of_calls(ledger: AckLedger, calls: int) -> list[tuple[int, bool]]:
+    return [frame for _ in range(calls) for frame in ledger.take()]
+
+
+def test_what_waits_behind_an_unfinished_one_goes_alone_when_its_patience_ends() -> None:
     ledger = ledger_with(4)
     ledger.ack(3)
     ledger.ack(4)
-    assert ledger.take() == []
+    assert frames_of_calls(ledger, PATIENCE) == []
     assert ledger.pending
     assert ledger.take() == [(3, False), (4, False)]
     assert not ledger.pending
 
 
-def test_a_prefix_never_names_a_tag_that_was_told_before() -> None:
+def test_an_unfinished_one_that_ends_in_time_takes_all_behind_it_along_in_one_frame() -> None:
+    ledger = ledger_with(200)
+    for tag in range(2, 201):
+        ledger.ack(tag)
+        ledger.take() if tag % 30 == 0 else None
+    ledger.ack(1)
+    assert ledger.take() == [(200, True)]
+    assert not ledger.pending
+
+
+def test_each_waits_for_its_own_patience() -> None:
     ledger = ledger_with(3)
     ledger.ack(3)
     ledger.take()
-    assert ledger.take() == [(3, False)]
+    ledger.ack(2)
+    assert frames_of_calls(ledger, PATIENCE) == [(3, False)]
+    assert ledger.waiting == {2}
+    assert ledger.take() == [(2, False)]
+
+
+def test_more_than_a_part_of_the_prefetch_does_not_wait() -> None:
+    """It is as full for the broker as with messages that nobody has finished: nothing more would come."""
+    ledger = ledger_with(12, prefetch=4 * WAITING_PART)
+    for tag in (9, 5, 7, 3, 11, 4):
+        ledger.ack(tag)
+    assert ledger.take() == []
+    assert ledger.take() == [(3, False), (4, False)]
+    assert len(ledger.waiting) == 4
+
+
+def test_with_a_prefetch_of_one_nothing_waits_longer_than_a_call() -> None:
+    ledger = ledger_with(2, prefetch=1)
+    ledger.ack(2)
+    assert frames_of_calls(ledger, 2) == [(2, False)]
+
+
+def test_a_prefix_never_names_a_tag_that_was_told_before() -> None:
+    ledger = ledger_with(3)
+    ledger.ack(3)
+    assert frames_of_calls(ledger, PATIENCE + 1) == [(3, False)]
     ledger.ack(1)
     ledger.ack(2)
     assert ledger.take() == [(2, True)]
+
+
+def test_a_prefix_leaves_what_waits_behind_the_next_unfinished_one() -> None:
+    ledger = ledger_with(5)
+    for tag in (2, 4, 5):
+        ledger.ack(tag)
+    ledger.take()
+    ledger.ack(1)
+    assert ledger.take() == [(2, True)]
+    assert ledger.waiting == {4, 5}
+    ledger.ack(3)
+    assert ledger.take() == [(5, True)]
 
 
 def test_what_was_rejected_does_not_come_back_and_what_was_handed_back_does() -> None:
@@ -66,13 +118,11 @@ def test_a_tag_that_never_arrived_is_not_swept_along() -> None:
     ledger = AckLedger()
     ledger.taken(2)
     ledger.ack(2)
-    assert ledger.take() == []
-    assert ledger.take() == [(2, False)]
+    assert frames_of_calls(ledger, PATIENCE + 1) == [(2, False)]
 
 
 def test_one_open_message_at_the_front_costs_neither_time_nor_memory() -> None:
-    ledger = AckLedger()
-    ledger.taken(1)
+    ledger = ledger_with(1)
     started = time.process_time()
     for tag in range(2, 60_000):
         ledger.taken(tag)
@@ -81,7 +131,10 @@ def test_one_open_message_at_the_front_costs_neither_time_nor_memory() -> None:
             ledger.take()
     assert time.process_time() - started < 2
     kept = sum(len(part) for part in (ledger._open, ledger._fresh, ledger._waiting))
-    assert kept < 50
+    assert kept < 20 * (PATIENCE + 2)
+
+
+PREFETCH = 2 * WAITING_PART
 
 
 class Ledger(RuleBasedStateMachine):
@@ -92,11 +145,12 @@ class Ledger(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ledger = AckLedger()
+        self.ledger.expect(PREFETCH)
         self.last = 0
         self.unacked: set[int] = set()
         self.acked: set[int] = set()
         self.settled: set[int] = set()
-        self.overdue: set[int] = set()
+        self.calls: dict[int, int] = {}  # of `take` since it was settled
 
     @rule(target=tags, skipped=st.sampled_from([0, 0, 0, 1]))
     def deliver(self, skipped: int) -> int:
@@ -116,17 +170,24 @@ class Ledger(RuleBasedStateMachine):
         self.unacked.remove(tag)
         self.ledger.handed_back(tag)
 
-    @rule()
-    def flush(self) -> None:
-        before = set(self.settled & self.unacked)
+    @rule(times=st.sampled_from([1, 1, 2, PATIENCE]))
+    def flush(self, times: int) -> None:
+        for _ in range(times):
+            self.flush_once()
+
+    def flush_once(self) -> None:
+        waited = self.settled & self.unacked
+        self.calls = {tag: self.calls.get(tag, 0) + 1 for tag in waited}
         for tag, multiple in self.ledger.take():
             # The broker looks for this very tag, and closes the channel when it is not there.
             assert tag in self.unacked
             swept = {one for one in self.unacked if one <= tag} if multiple else {tag}
             assert swept <= self.settled, "acked what nobody settled"
             self.unacked -= swept
-        assert not self.overdue & self.unacked, "settled two frames ago and still not told"
-        self.overdue = before & self.unacked
+        late = [tag for tag in self.settled & self.unacked if self.calls[tag] > PATIENCE]
+        assert not late, "settled long ago and still not told"
+        asked_before = [tag for tag in self.settled & self.unacked if self.calls[tag] > 1]
+        assert len(asked_before) <= PREFETCH // WAITING_PART, "they take the room of others"
 
     @invariant()
     def pending_says_whether_an_ack_is_left_to_send(self) -> None:

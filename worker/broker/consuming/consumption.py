@@ -30,7 +30,7 @@ from worker.broker.frames import consume, depth, settlements
 log = logging.getLogger(__name__)
 
 ACK_PERIOD_SECONDS = 0.005
-"""Acks are batched for this long. A tag that cannot join a `multiple` ack is sent alone after two periods."""
+"""Acks are batched for this long. One that cannot join a `multiple` ack waits for PATIENCE more (AckLedger)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,11 @@ class Consumption:
 
     async def consume(self, consumers: Iterable[Consumer], share: float) -> None:
         """Start the consumers, each with this share of its prefetch (one message at the least)."""
-        for consumer in consumers:
+        prefetches = {consumer: max(1, round(consumer.prefetch * share)) for consumer in consumers}
+        self._ledger.expect(min(prefetches.values(), default=1))
+        for consumer, prefetch in prefetches.items():
             # On a quorum queue prefetch is a consumer's, set by the last qos before its consume.
-            await self._channel.basic_qos(prefetch_count=max(1, round(consumer.prefetch * share)))
+            await self._channel.basic_qos(prefetch_count=prefetch)
             if consumer.dead_letters:
                 self._dead_lettering.add(consumer.queue)
             heard, cut = partial(self._on_message, consumer.queue), partial(self._taken, consumer.queue)
@@ -148,7 +150,7 @@ class Consumption:
 
     async def flushed(self) -> None:
         """Waits until the queues know everything settled so far. Call it last: what comes meanwhile stays un-acked."""
-        while self._flushing is not None:  # twice at most: what waits behind an unfinished one goes at the second call
+        while self._flushing is not None:  # PATIENCE times at most, for what waits behind an unfinished one
             self._flushing.cancel()
             self._flush()
         await self._writing.finished()

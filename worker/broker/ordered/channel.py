@@ -46,6 +46,7 @@ class OrderedChannel:
         self.closed = False
 
     async def consume(self, prefetch: int) -> None:
+        self._ledger.expect(prefetch)
         await self._channel.basic_qos(prefetch_count=prefetch)
         self._tag = await consume(self._channel, self._queue, self._on_message, take=self._taken)
 
@@ -143,7 +144,7 @@ class OrderedChannel:
             log.info("settled messages of %s could not be acked: %s", self._queue, error)
 
     async def _sent(self) -> None:
-        while self._flushing is not None:  # twice at most: what waits behind an unfinished one goes at the second call
+        while self._flushing is not None:  # PATIENCE times at most, for what waits behind an unfinished one
             self._flushing.cancel()
             self._flush()
         await self._writing.finished()
