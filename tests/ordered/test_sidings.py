@@ -151,6 +151,28 @@ def test_one_that_fails_moves_after_two_seconds_if_more_than_ten_wait(events: in
     assert (alone.core.line(DEAD).mode is Mode.MOVING) == moves
 
 
+@pytest.mark.parametrize(("events", "moves"), [(10, False), (11, True)])
+def test_one_that_hangs_moves_after_two_seconds_if_more_than_ten_wait(events: int, moves: bool) -> None:
+    """No attempt has failed: its timeout may be a minute. What it holds keeps what is behind it un-acked."""
+    alone = active()
+    for number in range(1, events + 1):
+        alone.core.took(event(number))
+    alone.pass_time(1.75)
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+    alone.pass_time(0.5)
+    assert (alone.core.line(DEAD).mode is Mode.MOVING) == moves
+
+
+def test_one_that_is_slow_and_takes_what_comes_stays() -> None:
+    alone = active()
+    for number in range(1, 16):
+        alone.core.took(event(number))
+    for _ in range(3):
+        alone.pass_time(1.75)
+        alone.succeed(alone.attempts[0])
+        assert alone.core.line(DEAD).mode is Mode.DIRECT
+
+
 def test_one_that_fails_in_one_chat_and_takes_those_of_another_stays() -> None:
     alone = failing(11)
     alone.core.took(event(12, key="other"))

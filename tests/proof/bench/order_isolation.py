@@ -1,10 +1,12 @@
 """Dead receivers of ordered webhooks: what the other ordered ones have of them, and the unordered ones."""
 
+import time
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from tests.proof.bench.ledger import Arrival, Receiver, check, percentile, rate
+from tests.proof.bench.ledger import Arrival, LedgerError, Receiver, check, percentile, rate
 from tests.proof.bench.ordering import in_order, said, worker_in_order
+from tests.proof.bench.process import Process
 from tests.proof.bench.rig import Rig, verdict
 from tests.proof.bench.sampling import spread
 from tests.support.local_process import free_port
@@ -16,7 +18,10 @@ PACE = 0.3
 """Of the throughput of a first turn with none dead."""
 
 EARLIER = 4_000
-"""Events that come first, and are not counted: by then the dead ones are known."""
+"""Events that come first, and are not counted: by them the dead ones are known."""
+
+KNOWN_SECONDS = 60.0
+"""Until each dead one has its siding."""
 
 IMPATIENT = {"WORKER_DRAIN_SECONDS": "0.1"}
 NONE = "none"
@@ -102,6 +107,7 @@ def _flood(rig: Rig, receiver: Receiver, urls: Sequence[str], count: int) -> flo
     with worker_in_order(rig, urls, "chat", **IMPATIENT) as worker:
         _publish(rig, range(EARLIER))
         receiver.wait_for(len(known), worker)
+        _wait_known(rig, worker, urls)
         _publish(rig, range(EARLIER, EARLIER + count))
         receiver.wait_for(len(all_of_it), worker)
         arrivals = _noted(receiver, all_of_it)
@@ -118,6 +124,7 @@ def _offered(
     with worker_in_order(rig, urls, "chat", orders, **IMPATIENT) as worker:
         _publish(rig, range(EARLIER))
         receiver.wait_for(len(known), worker)
+        _wait_known(rig, worker, urls)
         rig.queues.pace(
             rig.exchange,
             "messages.upsert",
@@ -130,6 +137,16 @@ def _offered(
     in_order((one for one in arrivals if not orders or orders[one.endpoint]), CHATS)
     first = BAD if orders else 0
     return sorted(one.latency_ms for one in arrivals if one.number >= EARLIER and one.endpoint >= first)
+
+
+def _wait_known(rig: Rig, worker: Process, urls: Sequence[str]) -> None:
+    dead = sum(1 for number, url in enumerate(urls) if not url.endswith(f"/ok/{number}"))
+    deadline = time.monotonic() + KNOWN_SECONDS
+    while rig.metric("webhook_worker_ordered_sidings") < dead:
+        worker.check_running()
+        if time.monotonic() > deadline:
+            raise LedgerError(f"{dead} receivers are dead, and not each of them has its siding after {KNOWN_SECONDS} s")
+        time.sleep(0.1)
 
 
 def _noted(receiver: Receiver, wanted: list[int]) -> list[Arrival]:

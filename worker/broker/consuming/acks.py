@@ -3,10 +3,10 @@
 from collections import OrderedDict
 from collections.abc import Set as AbstractSet
 
-PATIENCE = 10
+PATIENCE = 40
 """Calls of `take` that an ack waits for the unfinished ones before it, so that one frame tells all of them: a publish
-that is not confirmed yet, or an answer that takes 20 ms where others take 5. Trade-off: a kill repeats what was settled
-in these 50 ms."""
+that is not confirmed yet, or an answer that takes 50 ms where others take 5. Trade-off: a kill repeats what was settled
+in these 200 ms."""
 
 WAITING_PART = 4
 """A quarter of the prefetch may be finished and wait: the rest still feeds every slot but in a flood."""

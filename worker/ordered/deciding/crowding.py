@@ -2,7 +2,7 @@
 
 from worker.ordered.deciding.in_hand import InHand
 from worker.ordered.deciding.line import Line
-from worker.ordered.deciding.rules import HEAD_SECONDS, MOST_FAILING, MOST_WAITING, SLOW_SECONDS, STILL_SECONDS, Rules
+from worker.ordered.deciding.rules import HEAD_SECONDS, MOST_STILL, MOST_WAITING, SLOW_SECONDS, STILL_SECONDS, Rules
 
 
 class Crowding:
@@ -36,8 +36,7 @@ def _is_slow(line: Line, now: float, acts_since: float) -> bool:
     since = max(waits_since, acts_since)
     if len(line.fresh) > MOST_WAITING and now - since >= SLOW_SECONDS:
         return True
-    failing = line.troubled and now - max(since, line.succeeded_at) >= SLOW_SECONDS
-    return failing and len(line.fresh) > MOST_FAILING
+    return len(line.fresh) > MOST_STILL and now - max(since, line.succeeded_at) >= SLOW_SECONDS
 
 
 def _stands_still(line: Line, now: float, acts_since: float) -> bool:
