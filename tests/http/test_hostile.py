@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.http.sender_support import End, Pool, Replies, connected_to, pool, replying, reset, ticker, until
+from tests.http.sender_support import PATIENCE, End, Pool, Replies, connected_to, pool, replying, reset, ticker, until
 from tests.support.hostile import ANSWERS, BROKEN_HEADERS, CHUNKED, CUT_BODIES, HEAD, INTERIM, OK
 from tests.support.receiver import HostileReceiver, Receiver, read_request
 from tests.support.tls import Authority
@@ -60,7 +60,7 @@ async def test_a_body_that_stops_is_left_after_a_second(sender: Pool, raw: bytes
         started = time.monotonic()
         assert await sender.post(receiver.url()) == Answered(200)
         await replies.closed.wait()
-        assert 0.9 < time.monotonic() - started < 3
+        assert 0.9 < time.monotonic() - started < PATIENCE / 2
         assert sender.kept == 0
 
 
@@ -155,7 +155,7 @@ async def test_a_receiver_that_accepts_and_never_answers_costs_the_deadline(send
         started = time.monotonic()
         assert await senders.post(receiver.url(), timeout=0.3) == late("0.3")
         await replies.closed.wait()
-        assert 0.29 < time.monotonic() - started < 2
+        assert 0.29 < time.monotonic() - started < PATIENCE / 2
         assert len(replies.requests) == 1
 
 
@@ -238,7 +238,7 @@ async def test_the_status_counts_when_the_body_comes_one_byte_at_a_time(sender: 
         started = time.monotonic()
         assert await sender.post(receiver.url(), timeout=timeout) == Answered(200)
         await closed.wait()
-        assert min(timeout, 1.0) - 0.1 < time.monotonic() - started < min(timeout, 1.0) + 1
+        assert min(timeout, 1.0) - 0.1 < time.monotonic() - started < PATIENCE / 2
 
 
 @pytest.mark.parametrize("head", [HEAD + b"\r\n", HEAD + b"content-length: 99999999999\r\n\r\n", CHUNKED])
@@ -258,7 +258,7 @@ async def test_an_endless_body_is_left_after_64_kib(sender: Pool, head: bytes) -
     async with HostileReceiver(endless) as receiver:
         started = time.monotonic()
         assert await sender.post(receiver.url()) == Answered(200)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < PATIENCE / 2
         assert sender.kept == sender.in_use == 0
     assert sent < DRAIN_BYTES + 16 * 1024 * 1024  # what the kernel's buffers take
 

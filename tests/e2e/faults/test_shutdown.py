@@ -18,7 +18,7 @@ from tests.support.events import event
 from tests.support.receiver import Answer, Receiver
 from worker.domain.webhook import Webhook
 
-FAST_SECONDS = 3.0
+FAST_SECONDS = 10.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
