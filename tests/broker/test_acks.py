@@ -51,13 +51,27 @@ def test_an_unfinished_one_that_ends_in_time_takes_all_behind_it_along_in_one_fr
 
 
 def test_each_waits_for_its_own_patience() -> None:
-    ledger = ledger_with(3)
-    ledger.ack(3)
+    ledger = ledger_with(4)
+    ledger.ack(4)
     ledger.take()
+    ledger.ack(1)
+    ledger.ack(3)
+    assert frames_of_calls(ledger, PATIENCE) == [(1, True), (4, False)]
+    assert ledger.waiting == {3}
+    assert ledger.take() == [(3, False)]
+
+
+def test_behind_one_that_hangs_nothing_waits_longer_than_a_call() -> None:
+    """Most of a prefetch may hang: what turns over the rest must not wait for it."""
+    ledger = ledger_with(100)
     ledger.ack(2)
-    assert frames_of_calls(ledger, PATIENCE) == [(3, False)]
-    assert ledger.waiting == {2}
-    assert ledger.take() == [(2, False)]
+    assert frames_of_calls(ledger, PATIENCE + 1) == [(2, False)]
+    for tag in range(3, 100):
+        ledger.ack(tag)
+        assert frames_of_calls(ledger, 2) == [(tag, False)]
+    ledger.ack(1)
+    ledger.take()
+    assert not ledger.waiting
 
 
 def test_more_than_a_part_of_the_prefetch_does_not_wait() -> None:

@@ -29,6 +29,7 @@ class Alone:
         self.letters: list[Item] = []
         self.settled: list[str] = []
         self.down: set[Endpoint] = set()
+        self.not_now: NotNow | None = None
         self.sidings: dict[int, deque[InSiding]] = {number: deque() for number in range(1, sidings + 1)}
         self.unconfirmed: list[tuple[int, int]] = []
         self.emptied: list[int] = []
@@ -51,12 +52,12 @@ class Alone:
             self.broker_does_all()
         assert self.core.role.state is State.ACTIVE
 
-    def pass_time(self, seconds: float) -> None:
-        """In beats, with a lease all the time."""
+    def pass_time(self, seconds: float, *, blocked: bool = False) -> None:
+        """In beats, with a lease all the time; `blocked`: RabbitMQ takes no publishes."""
         until = self.now + seconds
         while self.now < until:
             self.now = min(until, self.now + BEAT_SECONDS)
-            self.core.beat()
+            self.core.beat(blocked=blocked)
             said, self._said = self._said, []
             for announcement in said:
                 self.core.heard(announcement)
@@ -101,6 +102,11 @@ class Alone:
         self.attempts.remove(item)
         self.core.ended(item, succeeded=True)
 
+    def skip(self, item: Item) -> None:
+        """It ends at its first attempt, without a success."""
+        self.attempts.remove(item)
+        self.core.ended(item, succeeded=False)
+
     def fail(self, item: Item, *, answered: bool = True) -> None:
         self.attempts.remove(item)
         self.core.failed(item, answered=answered)
@@ -115,6 +121,8 @@ class Alone:
     def attempt(self, item: Item) -> NotNow | None:
         if item.endpoint in self.down:
             return NotNow(1.0, down=True)
+        if self.not_now is not None:
+            return self.not_now
         self.attempts.append(item)
         return None
 

@@ -110,7 +110,7 @@ class Replica:
         core = self.core
         if core is None:
             return
-        core.beat()
+        core.beat(blocked=self.world.now < self.world.alarm_until)
         if self.world.now < self.world.alarm_until and self.world.now >= self.cut_until:
             self.news.append(partial(self._answers, core, self.world.now))
         if self.draining and core.resting and not self.local:

@@ -7,7 +7,7 @@ import pytest
 from tests.ordered.alone import Alone, InSiding
 from worker.domain.webhook import Endpoint
 from worker.ordered.deciding.line import Mode
-from worker.ordered.deciding.ports import Item, Kind, Stamp
+from worker.ordered.deciding.ports import Item, Kind, NotNow, Stamp
 from worker.ordered.deciding.role import State
 from worker.ordered.deciding.rules import Rules
 
@@ -161,6 +161,53 @@ def test_one_that_hangs_moves_after_two_seconds_if_more_than_ten_wait(events: in
     assert alone.core.line(DEAD).mode is Mode.DIRECT
     alone.pass_time(0.5)
     assert (alone.core.line(DEAD).mode is Mode.MOVING) == moves
+
+
+def test_nothing_moves_while_rabbitmq_takes_no_publishes() -> None:
+    """It would stand still until the alarm ends: nothing starts at one that moves."""
+    alone = active()
+    for number in range(1, 12):
+        alone.core.took(event(number))
+    for _ in range(20):
+        alone.pass_time(0.2, blocked=True)
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+    alone.pass_time(0.25)
+    assert alone.core.line(DEAD).mode is Mode.MOVING
+
+
+def test_one_that_waits_for_its_rate_is_held_up_by_no_receiver() -> None:
+    alone = active()
+    alone.not_now = NotNow(1.0)
+    for number in range(1, 12):
+        alone.core.took(event(number))
+    alone.pass_time(10.0)
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+
+
+def test_one_whose_events_end_without_success_gets_on() -> None:
+    alone = active()
+    for number in range(1, 16):
+        alone.core.took(event(number))
+    for _ in range(3):
+        alone.pass_time(1.75)
+        alone.skip(alone.attempts[0])
+        assert alone.core.line(DEAD).mode is Mode.DIRECT
+
+
+def test_one_that_comes_back_has_two_seconds_again() -> None:
+    alone = sided(1)
+    alone.down.clear()
+    alone.pass_time(1.0)
+    alone.succeed(alone.attempts[0])
+    for number in range(2, 14):
+        alone.core.took(event(number))
+    alone.pass_time(3.0)  # until RabbitMQ has stored the acks
+    alone.broker_does_all()
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+    alone.pass_time(1.75)
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+    alone.pass_time(0.5)
+    assert alone.core.line(DEAD).mode is Mode.MOVING
 
 
 def test_one_that_is_slow_and_takes_what_comes_stays() -> None:

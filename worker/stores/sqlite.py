@@ -18,7 +18,8 @@ def keep_a_log(connection: sqlite3.Connection) -> None:
     """Readers wait for no writer from now on, in every process: the file itself keeps the mode (WAL).
 
     Two that change it at the same moment would deadlock, so SQLite refuses one of them at once, whatever its timeout:
-    asked again, it finds the mode changed. Raises sqlite3.OperationalError after BUSY_SECONDS.
+    asked again, it finds the mode changed. Raises sqlite3.OperationalError after BUSY_SECONDS, or twice that where the
+    last of them waits as well.
     """
     until = time.monotonic() + BUSY_SECONDS
     while True:

@@ -6,18 +6,19 @@ from collections.abc import Set as AbstractSet
 PATIENCE = 40
 """Calls of `take` that an ack waits for the unfinished ones before it, so that one frame tells all of them: a publish
 that is not confirmed yet, or an answer that takes 50 ms where others take 5. Trade-off: a kill repeats what was settled
-in these 200 ms."""
+in these 200 ms, or more where the event loop is late."""
 
 WAITING_PART = 4
-"""A quarter of the prefetch may be finished and wait: the rest still feeds every slot but in a flood."""
+"""A quarter of the prefetch may be finished and wait: where fronts change, and each is slow."""
 
 
 class AckLedger:
     """Which delivery tags of a channel are settled, and which acks to send. Pure bookkeeping.
 
     Tags count up from 1. `take()` yields the acks that are due as (tag, multiple): the whole finished prefix
-    in one, and by itself each tag that has waited behind an unfinished one for PATIENCE calls, or for one call
-    where more wait than a part of the prefetch: they take room in it.
+    in one, and by itself each tag that has waited behind unfinished ones for PATIENCE calls. It has waited for one
+    call only where more wait than a part of the prefetch, since they take room in it, or where the first unfinished
+    one has been there for PATIENCE calls: a receiver that hangs, whose end nothing is worth waiting for.
 
     One frame for a prefix costs a tenth of one for each message (60 us of CPU against 120 to 150).
     Memory and time are bounded by what is un-acked, however long one message at the front stays open.
@@ -28,6 +29,7 @@ class AckLedger:
         self._last = 0
         self._returned = 0
         self._calls = 0
+        self._front, self._front_since = 0, 0
         self._open: OrderedDict[int, None] = OrderedDict()
         self._fresh: set[int] = set()
         self._waiting: dict[int, int] = {}  # tag -> the call that left it waiting, the earliest first
@@ -89,6 +91,8 @@ class AckLedger:
         if not self._waiting and (highest := max(self._fresh, default=0)) < first_open:
             self._fresh = set()
             return [(highest, True)] if highest else []
+        if first_open != self._front:
+            self._front, self._front_since = first_open, self._calls
         prefix = self._take_prefix(first_open)
         late = self._take_late()
         self._waiting |= dict.fromkeys(sorted(self._fresh), self._calls)
@@ -104,7 +108,8 @@ class AckLedger:
         return prefix
 
     def _take_late(self) -> list[int]:
-        too_many = len(self._waiting) - self._most_waiting
+        hopeless = self._calls - self._front_since >= PATIENCE
+        too_many = len(self._waiting) - (0 if hopeless else self._most_waiting)
         late: list[int] = []
         for tag, call in self._waiting.items():
             if len(late) >= too_many and self._calls - call < PATIENCE:

@@ -30,7 +30,8 @@ from worker.broker.frames import consume, depth, settlements
 log = logging.getLogger(__name__)
 
 ACK_PERIOD_SECONDS = 0.005
-"""Acks are batched for this long. One that cannot join a `multiple` ack waits for PATIENCE more (AckLedger)."""
+"""Acks are batched for this long. One that cannot join a `multiple` ack waits for PATIENCE periods more
+(AckLedger)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Consumption:
 
     async def flushed(self) -> None:
         """Waits until the queues know everything settled so far. Call it last: what comes meanwhile stays un-acked."""
-        while self._flushing is not None:  # PATIENCE times at most, for what waits behind an unfinished one
+        while self._flushing is not None:  # a little more than PATIENCE times, for what waits behind an unfinished one
             self._flushing.cancel()
             self._flush()
         await self._writing.finished()

@@ -144,7 +144,7 @@ class OrderedChannel:
             log.info("settled messages of %s could not be acked: %s", self._queue, error)
 
     async def _sent(self) -> None:
-        while self._flushing is not None:  # PATIENCE times at most, for what waits behind an unfinished one
+        while self._flushing is not None:  # a little more than PATIENCE times, for what waits behind an unfinished one
             self._flushing.cancel()
             self._flush()
         await self._writing.finished()

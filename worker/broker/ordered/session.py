@@ -126,13 +126,14 @@ class OrderedSession:
         """Until it gives way, or the connection is lost."""
         state = self.core.role.state
         while not self._ending.is_set():
-            self.core.beat()
+            blocked = self._blocked()
+            self.core.beat(blocked=blocked)
             if self.core.role.state is not state:
                 state = self.core.role.state
                 log.info("ordered deliveries: this replica is %s", _IN_WORDS[state])
             self._beaten.set()
             self._beaten.clear()
-            if self._blocked():
+            if blocked:
                 self._tasks.start(self._ask())
             try:
                 async with asyncio.timeout(BEAT_SECONDS):

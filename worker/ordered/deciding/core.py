@@ -147,7 +147,8 @@ class Core:
 
     # What time brings.
 
-    def beat(self) -> None:
+    def beat(self, *, blocked: bool = False) -> None:
+        """`blocked`: RabbitMQ takes no publishes now, so that nothing can come into a siding; attempts go on."""
         if self.role.draining and self.resting:
             return  # it leaves, and a tick that goes out now would stay in the queue
         now = self._monotonic()
@@ -164,7 +165,7 @@ class Core:
             self._stalled = False
             for line in self.in_hand.all():
                 self.start(line, now)
-        for line in self._crowding.in_the_way(now, self._acts_since):
+        for line in () if blocked else self._crowding.in_the_way(now, self._acts_since):
             self._moving.move(line, now)
 
     def wake(self) -> None:

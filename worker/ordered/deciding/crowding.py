@@ -36,10 +36,12 @@ def _is_slow(line: Line, now: float, acts_since: float) -> bool:
     since = max(waits_since, acts_since)
     if len(line.fresh) > MOST_WAITING and now - since >= SLOW_SECONDS:
         return True
-    return len(line.fresh) > MOST_STILL and now - max(since, line.succeeded_at) >= SLOW_SECONDS
+    # What was put off waits for a rate, or for a place in this process: no receiver holds it up.
+    tried = line.troubled or line.under_way
+    return bool(tried) and len(line.fresh) > MOST_STILL and now - max(since, line.got_on_at) >= SLOW_SECONDS
 
 
 def _stands_still(line: Line, now: float, acts_since: float) -> bool:
     """Its receiver has taken nothing for some time while something waited for it, or takes too little."""
     waits_since = max(line.waits_since(), acts_since)
-    return now - max(waits_since, line.succeeded_at) >= STILL_SECONDS or now - waits_since >= SLOW_SECONDS
+    return now - max(waits_since, line.got_on_at) >= STILL_SECONDS or now - waits_since >= SLOW_SECONDS

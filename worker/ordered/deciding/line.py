@@ -35,8 +35,9 @@ class Line:
     siding, those in `appending` come next.
 
     `sidings`: those that bear its label, the lowest use first. More than one only after a takeover. `troubled`: its
-    last attempt failed, or its circuit is open. `held_until`: no attempt at any of its keys starts before. `suspect`:
-    the key that waits until the head of another one was tried.
+    last attempt failed, or its circuit is open. `got_on_at`: when a delivery last ended, whatever became of it, or it
+    came back from its siding. `held_until`: no attempt at any of its keys starts before. `suspect`: the key that waits
+    until the head of another one was tried.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Line:
         "bytes",
         "endpoint",
         "fresh",
+        "got_on_at",
         "held_until",
         "keys",
         "mode",
@@ -67,7 +69,7 @@ class Line:
         self.held_until = -inf
         self.paused = False
         self.troubled = False
-        self.succeeded_at = -inf
+        self.succeeded_at = self.got_on_at = -inf
         self.suspect: Key | None = None
 
     @property
@@ -127,6 +129,7 @@ class Line:
         """What was under way at this key has ended for good. False: its copy stands in line still, or will."""
         self.under_way -= 1
         left = key.ended()
+        self.got_on_at = now
         if not key.items:
             del self.keys[key.name]
         if succeeded:

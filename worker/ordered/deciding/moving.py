@@ -114,6 +114,7 @@ class Moving:
             self.close(line, now)
             return
         line.mode = Mode.DIRECT
+        line.got_on_at = now
         for item in line.fresh:
             line.feed(item)
         self._lines.start(line, now)

@@ -256,12 +256,14 @@ def _plan_each_statement(connection: Any, _record: object) -> None:
 
 def _create_file(path: Path) -> None:
     """Its owner's alone, with pages that can be given back: SQLite takes that only before the first page is written,
-    so each of several processes says it, whichever of them made the file."""
+    so each of several processes says it while the file is empty, whichever of them made it."""
     with suppress(OSError):  # connecting says what is wrong
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    with suppress(sqlite3.Error), closing(connect(path)) as connection:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        keep_a_log(connection)
+    with suppress(OSError, sqlite3.Error):
+        if path.stat().st_size == 0:  # elsewhere it would wait for whoever writes, and change nothing
+            with closing(connect(path)) as connection:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                keep_a_log(connection)
 
 
 def _open(path: Path) -> sqlite3.Connection:
