@@ -132,7 +132,8 @@ class Pool(Sender):
     def answer_begun(self) -> bool:
         """Whether the head of an answer has arrived whose body is not read yet."""
         connector = self._connector
-        return any(protocol._payload is not None for protocol in connector._acquired)
+        # While it connects a placeholder stands for the protocol.
+        return any(getattr(protocol, "_payload", None) is not None for protocol in connector._acquired)
 
     @property
     def kept(self) -> int:
