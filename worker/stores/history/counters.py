@@ -101,7 +101,7 @@ def count_anew(connection: Connection, history: Table) -> None:
     attempts = (history.c.ms.is_not(None), history.c.outcome.in_(ATTEMPTED))
     named = (history.c.instance.is_not(None), history.c.webhook.is_not(None))
     newest = connection.execute(select(func.max(history.c.at))).scalar() or 0
-    minute = ((history.c.at + (MINUTE_MS - 1)) // MINUTE_MS).label("minute")
+    minute = _whole(history.c.at + (MINUTE_MS - 1), MINUTE_MS).label("minute")
     is_success = history.c.outcome == DELIVERED
     of_minutes = (
         select(history.c.instance, history.c.webhook, minute, func.count(), func.sum(case((is_success, 1), else_=0)))
@@ -113,6 +113,12 @@ def count_anew(connection: Connection, history: Table) -> None:
     for table, found in ((MINUTES, of_minutes), (LASTS, of_lasts.group_by(history.c.instance, history.c.webhook))):
         connection.execute(delete(table))
         connection.execute(insert(table).from_select([column.name for column in table.c], found))
+
+
+def _whole(number: ColumnElement[int], by: int) -> ColumnElement[int]:
+    """`number // by`, of one that is not negative. MySQL divides to a few decimals, rounded, so FLOOR(5.99998) may be 6 (as
+    9.7 has it): only what divides without a rest is the same everywhere."""
+    return (number - number % by) // by
 
 
 def total_anew(connection: Connection) -> None:
@@ -141,7 +147,7 @@ def trends(connection: Connection, endpoints: Sequence[Endpoint], now: int) -> d
 
 
 def _trends(connection: Connection, names: Sequence[tuple[str, str]], now: int) -> dict[Endpoint, Trend]:
-    hour = ((minute_of(now) - _C.minute) // HOURS_MINUTES).label("hour")
+    hour = _whole(minute_of(now) - _C.minute, HOURS_MINUTES).label("hour")
     counted = select(_C.instance, _C.webhook, hour, func.sum(_C.attempts), func.sum(_C.delivered))
     counted = counted.where(_among(connection, MINUTES, names), *_within(now, _DAY))
     hours: dict[Endpoint, list[Span]] = {}
