@@ -116,8 +116,8 @@ def count_anew(connection: Connection, history: Table) -> None:
 
 
 def _whole(number: ColumnElement[int], by: int) -> ColumnElement[int]:
-    """`number // by`, of one that is not negative. MySQL divides to a few decimals, rounded, so FLOOR(5.99998) may be 6 (as
-    9.7 has it): only what divides without a rest is the same everywhere."""
+    """`number // by`, of one that is not negative. MySQL divides to a few decimals, rounded, so that FLOOR(5.99998)
+    may be 6, as it is with 9.7: only what divides without a rest is the same everywhere."""
     return (number - number % by) // by
 
 
