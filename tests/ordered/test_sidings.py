@@ -1,6 +1,7 @@
 """An endpoint that is down moves into a siding and comes back; a takeover finds what is in them."""
 
 from collections import deque
+from collections.abc import Callable
 
 import pytest
 
@@ -21,6 +22,14 @@ def event(number: int, endpoint: Endpoint = DEAD, key: str = "chat", size: int =
 def active(rules: Rules | None = None) -> Alone:
     alone = Alone(rules)
     alone.become_active()
+    return alone
+
+
+def holding(events: int) -> Alone:
+    """The dead endpoint's events 1 to `events` were taken, and are of one chat."""
+    alone = active()
+    for number in range(1, events + 1):
+        alone.core.took(event(number))
     return alone
 
 
@@ -109,9 +118,7 @@ def test_a_head_that_waits_for_a_minute_moves() -> None:
 
 
 def test_a_hundred_that_wait_move_once_they_are_slow_and_not_as_a_burst() -> None:
-    alone = active()
-    for number in range(1, 102):
-        alone.core.took(event(number))
+    alone = holding(101)
     alone.pass_time(1.5)
     assert alone.core.line(DEAD).mode is Mode.DIRECT
     alone.pass_time(1.0)
@@ -133,9 +140,7 @@ def test_when_half_of_the_prefetch_is_held_the_endpoint_that_holds_most_moves() 
 
 def failing(events: int) -> Alone:
     """An endpoint of one chat that has refused its first event twice; its circuit is closed yet."""
-    alone = active()
-    for number in range(1, events + 1):
-        alone.core.took(event(number))
+    alone = holding(events)
     alone.fail(alone.attempts[0])
     alone.pass_time(1.0)
     alone.fail(alone.attempts[0])
@@ -154,9 +159,7 @@ def test_one_that_fails_moves_after_two_seconds_if_more_than_ten_wait(events: in
 @pytest.mark.parametrize(("events", "moves"), [(10, False), (11, True)])
 def test_one_that_hangs_moves_after_two_seconds_if_more_than_ten_wait(events: int, moves: bool) -> None:
     """No attempt has failed: its timeout may be a minute. What it holds keeps what is behind it un-acked."""
-    alone = active()
-    for number in range(1, events + 1):
-        alone.core.took(event(number))
+    alone = holding(events)
     alone.pass_time(1.75)
     assert alone.core.line(DEAD).mode is Mode.DIRECT
     alone.pass_time(0.5)
@@ -165,9 +168,7 @@ def test_one_that_hangs_moves_after_two_seconds_if_more_than_ten_wait(events: in
 
 def test_nothing_moves_while_rabbitmq_takes_no_publishes() -> None:
     """It would stand still until the alarm ends: nothing starts at one that moves."""
-    alone = active()
-    for number in range(1, 12):
-        alone.core.took(event(number))
+    alone = holding(11)
     for _ in range(20):
         alone.pass_time(0.2, blocked=True)
     assert alone.core.line(DEAD).mode is Mode.DIRECT
@@ -184,13 +185,13 @@ def test_one_that_waits_for_its_rate_is_held_up_by_no_receiver() -> None:
     assert alone.core.line(DEAD).mode is Mode.DIRECT
 
 
-def test_one_whose_events_end_without_success_gets_on() -> None:
-    alone = active()
-    for number in range(1, 16):
-        alone.core.took(event(number))
+@pytest.mark.parametrize("end", [Alone.succeed, Alone.skip])
+def test_one_that_is_slow_and_takes_what_comes_stays(end: Callable[[Alone, Item], None]) -> None:
+    """Whatever becomes of what it takes."""
+    alone = holding(15)
     for _ in range(3):
         alone.pass_time(1.75)
-        alone.skip(alone.attempts[0])
+        end(alone, alone.attempts[0])
         assert alone.core.line(DEAD).mode is Mode.DIRECT
 
 
@@ -208,16 +209,6 @@ def test_one_that_comes_back_has_two_seconds_again() -> None:
     assert alone.core.line(DEAD).mode is Mode.DIRECT
     alone.pass_time(0.5)
     assert alone.core.line(DEAD).mode is Mode.MOVING
-
-
-def test_one_that_is_slow_and_takes_what_comes_stays() -> None:
-    alone = active()
-    for number in range(1, 16):
-        alone.core.took(event(number))
-    for _ in range(3):
-        alone.pass_time(1.75)
-        alone.succeed(alone.attempts[0])
-        assert alone.core.line(DEAD).mode is Mode.DIRECT
 
 
 def test_one_that_fails_in_one_chat_and_takes_those_of_another_stays() -> None:

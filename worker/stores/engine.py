@@ -1,9 +1,8 @@
 """The SQLAlchemy engine of each database, and what its errors mean. Imports SQLAlchemy (0.4 s)."""
 
-import os
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
@@ -14,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.stores.database import Database, sqlite_problem
 from worker.stores.migrating import LOCK_SECONDS, LockTimeout, NewerSchema
-from worker.stores.sqlite import connect, keep_a_log
+from worker.stores.sqlite import connect, create_file, keep_a_log
 from worker.webhooks.store import RightsLacking, StoreUnavailable
 
 CONNECTIONS = 4
@@ -142,9 +141,7 @@ def _sqlite(path: Path, *, create: bool) -> Engine:
 
     def creator() -> SqliteConnection:
         if create:
-            # It holds header values and secrets: its owner's alone. SQLite gives the -wal and -shm files its mode.
-            with suppress(OSError):  # connecting says what is wrong
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            create_file(path)
         connection = connect(path, create=create)
         if create:
             keep_a_log(connection)

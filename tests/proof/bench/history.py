@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from tests.proof.bench.instructions import collected
-from tests.proof.bench.ledger import LedgerError
-from tests.proof.bench.process import Process, python
+from tests.proof.bench.ledger import wait_for
+from tests.proof.bench.process import python
 from tests.proof.bench.rig import Rig, verdict
 from tests.proof.bench.sampling import Posts, event, spread
 from tests.proof.bench.writing import batches
@@ -30,6 +30,7 @@ AGAIN = "off, once more"
 APART = "all, the writer apart"
 BOTH = "all, the writer in the process (PostgreSQL)"
 BOTH_IN_A_FILE = "all, the writer in the process (SQLite)"
+LONGEST_SECONDS = 120.0
 UNSEEN = 0.01
 """Of a delivery's price without history: what `failures` may cost a delivery that succeeds."""
 
@@ -152,23 +153,14 @@ def _timed(rig: Rig, count: int, settings: dict[str, str]) -> float:
     with rig.worker(**settings) as worker:
         posts = Posts(rig.nginx)
         rig.queues.publish(rig.events_queue, [event(f"bench-{number % 10}", 800, number) for number in range(WARM_UP)])
-        _wait(worker, posts, WARM_UP)
+        wait_for(posts.count, WARM_UP, "deliveries", worker, LONGEST_SECONDS)
         worker.wait_idle()
         bodies = [event(f"bench-{number % 10}", 800, WARM_UP + number) for number in range(count)]
         cpu = worker.cpu_seconds
         rig.queues.publish(rig.events_queue, bodies)
-        _wait(worker, posts, WARM_UP + count)
+        wait_for(posts.count, WARM_UP + count, "deliveries", worker, LONGEST_SECONDS)
         worker.wait_idle()
         used = worker.cpu_seconds - cpu
     rig.check_left()
     posts.check(WARM_UP + count)
     return used / count * 1e6
-
-
-def _wait(worker: Process, posts: Posts, count: int, limit: float = 120.0) -> None:
-    deadline = time.monotonic() + limit
-    while (seen := posts.count()) < count:
-        worker.check_running()
-        if time.monotonic() > deadline:
-            raise LedgerError(f"only {seen} of {count} deliveries within {limit:.0f} s")
-        time.sleep(0.05)

@@ -10,17 +10,19 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.proof.bench.ledger import LedgerError
+from tests.proof.bench.ledger import wait_for
 from tests.proof.bench.process import Process, python
 from tests.proof.bench.rig import Rig
 from tests.proof.bench.sampling import Posts, event
 from tests.support.local_process import free_port
 
 SLOWED = "tests.proof.bench.slow_motion"
+
+LONGEST_SECONDS = 600.0
+"""valgrind is fifty times slower."""
 
 WARM_UP = 200
 """Deliveries before the counting begins: connections, caches, what is imported late."""
@@ -58,11 +60,11 @@ def counted(rig: Rig, count: int, size: int, settings: dict[str, str], module: s
     with tempfile.NamedTemporaryFile(prefix="bench-") as log:
         command = [*CALLGRIND, "--instr-atstart=no", f"--log-file={log.name}", *python("-m", module, "run")]
         with Process(command, rig.environment(PYTHONHASHSEED="0", **settings)) as worker:
-            _wait(worker, posts, warm_up)
+            wait_for(posts.count, warm_up, "deliveries", worker, LONGEST_SECONDS)
             worker.wait_idle()
             _switch(worker, "on")
             rig.queues.publish(rig.events_queue, bodies[warm_up:])
-            _wait(worker, posts, warm_up + count)
+            wait_for(posts.count, warm_up + count, "deliveries", worker, LONGEST_SECONDS)
             _switch(worker, "off")
         rig.check_left()
         posts.check(warm_up + count)
@@ -80,12 +82,3 @@ def collected(log: Path) -> int:
 def _switch(worker: Process, instrumentation: str) -> None:
     command = ["callgrind_control", f"--instr={instrumentation}", str(worker.pid)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def _wait(worker: Process, posts: Posts, count: int, limit: float = 600.0) -> None:
-    deadline = time.monotonic() + limit
-    while (seen := posts.count()) < count:
-        worker.check_running()
-        if time.monotonic() > deadline:
-            raise LedgerError(f"only {seen} of {count} deliveries within {limit:.0f} s")
-        time.sleep(0.1)

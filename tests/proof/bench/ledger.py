@@ -15,6 +15,17 @@ class LedgerError(RuntimeError):
     """Not every event arrived exactly once and where it should."""
 
 
+def wait_for(count: Callable[[], float], least: float, what: str, process: Process, limit: float) -> None:
+    """Until it counts so many. Raises LedgerError when it does not within `limit` seconds, RuntimeError when the
+    process ends."""
+    deadline = time.monotonic() + limit
+    while (seen := count()) < least:
+        process.check_running()
+        if time.monotonic() > deadline:
+            raise LedgerError(f"only {seen:.0f} of {least:.0f} {what} within {limit:.0f} s")
+        time.sleep(0.05)
+
+
 class Arrival(NamedTuple):
     """One POST that was answered 200. `sent` and `arrived` in seconds of the monotonic clock."""
 
@@ -64,12 +75,7 @@ class Receiver(Process):
 
     def wait_for(self, count: int, process: Process, limit: float = 180.0) -> None:
         """Until `count` POSTs are noted; raises LedgerError when they do not come within `limit` seconds."""
-        deadline = time.monotonic() + limit
-        while (seen := self.count()) < count:
-            process.check_running()
-            if time.monotonic() > deadline:
-                raise LedgerError(f"only {seen} of {count} deliveries arrived within {limit:.0f} s")
-            time.sleep(0.05)
+        wait_for(self.count, count, "deliveries arrived", process, limit)
 
     def _get(self, what: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{what}", timeout=30) as answer:

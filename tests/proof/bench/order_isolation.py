@@ -1,10 +1,10 @@
 """Dead receivers of ordered webhooks: what the other ordered ones have of them, and the unordered ones."""
 
-import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from statistics import median
 
-from tests.proof.bench.ledger import Arrival, LedgerError, Receiver, check, percentile, rate
+from tests.proof.bench.ledger import Arrival, Receiver, check, percentile, rate, wait_for
 from tests.proof.bench.ordering import in_order, said, worker_in_order
 from tests.proof.bench.process import Process
 from tests.proof.bench.rig import Rig, verdict
@@ -141,12 +141,8 @@ def _offered(
 
 def _wait_known(rig: Rig, worker: Process, urls: Sequence[str]) -> None:
     dead = sum(1 for number, url in enumerate(urls) if not url.endswith(f"/ok/{number}"))
-    deadline = time.monotonic() + KNOWN_SECONDS
-    while rig.metric("webhook_worker_ordered_sidings") < dead:
-        worker.check_running()
-        if time.monotonic() > deadline:
-            raise LedgerError(f"{dead} receivers are dead, and not each of them has its siding after {KNOWN_SECONDS} s")
-        time.sleep(0.1)
+    sidings = partial(rig.metric, "webhook_worker_ordered_sidings")
+    wait_for(sidings, dead, "dead receivers have their siding", worker, KNOWN_SECONDS)
 
 
 def _noted(receiver: Receiver, wanted: list[int]) -> list[Arrival]:

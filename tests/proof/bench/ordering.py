@@ -1,11 +1,11 @@
 """Events of chats, a worker that delivers them in order, and whether they came so."""
 
 import secrets
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
-from tests.proof.bench.ledger import Arrival, LedgerError
+from tests.proof.bench.ledger import Arrival, LedgerError, wait_for
 from tests.proof.bench.process import Process
 from tests.proof.bench.rig import Rig
 
@@ -63,22 +63,14 @@ def worker_in_order(
         with rig.worker(command, ORDER="false" if kind is None else "true", **settings) as worker:
             worker.wait_consuming()
             if kind is not None:
-                _wait_active(rig, worker)
+                active = partial(rig.metric, "webhook_worker_ordered_active")
+                wait_for(active, 1, "replicas deliver in order", worker, ACTIVE_SECONDS)
             yield worker
     finally:
         queue = f"{rig.prefix}.ordered"
         sidings = (f"{queue}.{number}" for number in range(1, MOST_SIDINGS + 1))
         rig.queues.delete(*rig.worker_queues, queue, *sidings)
         rig.prefix = before
-
-
-def _wait_active(rig: Rig, worker: Process) -> None:
-    deadline = time.monotonic() + ACTIVE_SECONDS
-    while rig.metric("webhook_worker_ordered_active") != 1:
-        worker.check_running()
-        if time.monotonic() > deadline:
-            raise LedgerError(f"no replica delivers in order after {ACTIVE_SECONDS:g} s")
-        time.sleep(0.02)
 
 
 def in_order(arrivals: Iterable[Arrival], chats: int = CHATS) -> None:

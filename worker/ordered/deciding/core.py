@@ -165,8 +165,9 @@ class Core:
             self._stalled = False
             for line in self.in_hand.all():
                 self.start(line, now)
-        for line in () if blocked else self._crowding.in_the_way(now, self._acts_since):
-            self._moving.move(line, now)
+        if not blocked:
+            for line in self._crowding.in_the_way(now, self._acts_since):
+                self._moving.move(line, now)
 
     def wake(self) -> None:
         """Between two beats: what was put off for less than a beat goes on."""

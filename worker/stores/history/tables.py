@@ -1,6 +1,5 @@
 """The history on one database: blocking calls, from any thread. Imports SQLAlchemy (0.4 s)."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
@@ -43,7 +42,7 @@ from worker.stores.history.storable import is_name
 from worker.stores.history.tidying import Tidying
 from worker.stores.history.troubles import Troubles
 from worker.stores.history.writing import Writing
-from worker.stores.sqlite import connect, keep_a_log
+from worker.stores.sqlite import connect, create_file, keep_a_log
 
 T = TypeVar("T")
 
@@ -82,7 +81,7 @@ class HistoryTables:
 
     def prepare(self) -> None:
         if self._database.path is not None:
-            _create_file(self._database.path)
+            _make_ready(self._database.path)
 
         def migrate() -> None:
             engine = engine_of(self._database, create=True, unhurried=True)
@@ -254,11 +253,10 @@ def _plan_each_statement(connection: Any, _record: object) -> None:
     connection.prepare_threshold = None
 
 
-def _create_file(path: Path) -> None:
-    """Its owner's alone, with pages that can be given back: SQLite takes that only before the first page is written,
-    so each of several processes says it while the file is empty, whichever of them made it."""
-    with suppress(OSError):  # connecting says what is wrong
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+def _make_ready(path: Path) -> None:
+    """With pages that can be given back: SQLite takes that only before the first page is written, so each of several
+    processes says it while the file is empty, whichever of them made it."""
+    create_file(path)
     with suppress(OSError, sqlite3.Error):
         if path.stat().st_size == 0:  # elsewhere it would wait for whoever writes, and change nothing
             with closing(connect(path)) as connection:
