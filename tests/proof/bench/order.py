@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from statistics import median
 
-from tests.proof.bench.ledger import Arrival, LedgerError, Receiver, check, percentile, rate
+from tests.proof.bench.ledger import Arrival, LedgerError, Receiver, check, percentile
 from tests.proof.bench.order_isolation import order_isolation
 from tests.proof.bench.ordering import (
     CHAT,
@@ -21,7 +21,7 @@ from tests.proof.bench.ordering import (
 )
 from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.rig import Rig, verdict
-from tests.proof.bench.sampling import spread
+from tests.proof.bench.sampling import Posts, Sample, measure, spread
 
 MOST_TIMES, LEAST_RATE, MOST_TAKEOVER = 1.3, 5000, 5.0
 EARLIER = 2_000
@@ -55,7 +55,7 @@ def order(rig: Rig, *, rounds: int, few_rounds: int, count: int, seconds: float)
     with Receiver() as receiver:
         for _ in range(rounds):
             for kind, turns in floods.items():
-                turns.append(_flood(rig, receiver, ORDERS[kind], count))
+                turns.append(_flood(rig, ORDERS[kind], count))
         yield f"{count:,} events of 0.8 KB at once, {CHATS} chats of {INSTANCES} instances, {rounds} rounds, one core\n"
         yield from _costs(floods)
         pace = 0.5 * median(turn.rate for turn in floods[CHAT])
@@ -72,26 +72,30 @@ def order(rig: Rig, *, rounds: int, few_rounds: int, count: int, seconds: float)
     yield from order_isolation(rig, rounds=few_rounds, count=count, seconds=seconds)
 
 
-def _flood(rig: Rig, receiver: Receiver, kind: str | None, count: int) -> Flood:
-    """All are published at once to a worker that is there: takings of events that are for the other side count, too."""
-    with worker_in_order(rig, _urls(receiver), kind) as worker:
-        _deliver(rig, receiver, worker, range(EARLIER))
+def _flood(rig: Rig, kind: str | None, count: int) -> Flood:
+    """All are published at once to a worker that is there, and delivered to nginx, as in `throughput`: takings of
+    events that are for the other side count, too. That they come in order is seen at a pace, and in the floods beside
+    dead receivers, where the receiver tells them apart."""
+    urls = [rig.nginx.url(f"/ok/{number}") for number in range(INSTANCES)]
+    with worker_in_order(rig, urls, kind) as worker:
+        _deliver(rig, worker, range(EARLIER))
         cpu, servers = worker.cpu_seconds, CoreUse(SERVERS_CORE)
-        _deliver(rig, receiver, worker, range(EARLIER, EARLIER + count))
+        sample = _deliver(rig, worker, range(EARLIER, EARLIER + count))
         used, share = worker.cpu_seconds - cpu, servers.share
-        arrivals = receiver.noted()
-    _check(arrivals, range(EARLIER + count), kind)
-    return Flood(rate(arrivals[EARLIER:]), used / count * 1e6, share)
+    return Flood(sample.rate, used / count * 1e6, share)
 
 
-def _deliver(rig: Rig, receiver: Receiver, worker: Process, numbers: range) -> None:
+def _deliver(rig: Rig, worker: Process, numbers: range) -> Sample:
+    posts = Posts(rig.nginx)
     rig.queues.publish_to(rig.exchange, "messages.upsert", (said(number) for number in numbers))
-    receiver.wait_for(numbers.stop, worker)
+    sample = measure(worker, posts, len(numbers))
     deadline = time.monotonic() + 30
     while rig.metric("webhook_worker_held_bytes") or rig.depth(rig.events_queue):
         if time.monotonic() > deadline:
             raise LedgerError("the worker still holds events that it has delivered")
         time.sleep(0.02)
+    posts.check(len(numbers))
+    return sample
 
 
 def _paced(rig: Rig, receiver: Receiver, kind: str | None, pace: float, seconds: float) -> Paced:

@@ -1,14 +1,21 @@
-"""Dead receivers of ordered webhooks: what the other ordered ones have of them, and the unordered ones."""
+"""Dead receivers of ordered webhooks: what the other ordered ones have of them, and the unordered ones.
 
-from collections.abc import Iterator, Sequence
+Saturated (closed loop) is measured as isolation.py does: the healthy endpoints are nginx, and the worker finds a
+backlog, so that it is the bottleneck. It has found them dead before, and was started again. In a flood all is published
+at once to a worker that is there: what is full then is the core that RabbitMQ shares with publisher and receivers,
+which the events of the dead ones, published once more, take from the rest. That is shown and not judged.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
 from tests.proof.bench.ledger import Arrival, Receiver, check, percentile, rate, wait_for
-from tests.proof.bench.ordering import in_order, said, worker_in_order
-from tests.proof.bench.process import Process
+from tests.proof.bench.ordering import active_worker, in_order, ordered_queue, queues_in_order, said, worker_in_order
+from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.rig import Rig, verdict
-from tests.proof.bench.sampling import spread
+from tests.proof.bench.sampling import Posts, measure, spread
 from tests.support.local_process import free_port
 
 ENDPOINTS, BAD = 200, 20
@@ -23,62 +30,97 @@ EARLIER = 4_000
 KNOWN_SECONDS = 60.0
 """Until each dead one has its siding."""
 
+PASSES = 2
+"""Saturated turns of each kind in a round, as in isolation.py."""
+
 IMPATIENT = {"WORKER_DRAIN_SECONDS": "0.1"}
 NONE = "none"
 HANG, REFUSE, BROKEN = "20 accept and never answer", "20 refuse connections", "20 answer 500"
 
 
 def order_isolation(rig: Rig, *, rounds: int, count: int, seconds: float) -> Iterator[str]:
-    """Each kind of dead ones stands between two turns with none."""
+    """Markdown tables."""
     with Receiver() as receiver:
-        kinds = _kinds(receiver)
+        kinds = _kinds(partial(receiver.url, "ok"), receiver)
         pace = round(PACE * _flood(rig, receiver, kinds[NONE], count))
-        yield f"**Ordered, {BAD} of {ENDPOINTS} receivers dead**, {rounds} rounds; offered: {pace} events a second\n"
-        yield "| dead | deliveries/s, saturated | times; 0.95 or more | p50 ms | p99 ms, offered | at most 10 ms more |"
-        yield "| --- | --- | --- | --- | --- | --- |"
-        yield from _beside(rig, receiver, kinds, rounds, count, pace, seconds)
+        yield f"**Ordered, {BAD} of {ENDPOINTS} receivers dead**, {rounds} rounds\n"
+        yield "| dead | deliveries/s, saturated | times; 0.95 or more | servers' core | times, in a flood |"
+        yield "| --- | --- | --- | --- | --- |"
+        yield from _throughput(rig, receiver, kinds, rounds, count)
+        yield f"\nOffered {pace} events a second:\n"
+        yield "| dead | p50 ms | p99 ms | at most 10 ms more |\n| --- | --- | --- | --- |"
+        yield from _latency(rig, receiver, kinds, rounds, pace, seconds)
         yield f"\n**Unordered ones beside {BAD} ordered ones**, {pace} events a second for all of them:\n"
         yield "| of the ordered ones | p50 ms | p99 ms | |\n| --- | --- | --- | --- |"
         yield from _unordered(rig, receiver, kinds, rounds, pace, seconds)
 
 
-def _kinds(receiver: Receiver) -> dict[str, list[str]]:
-    healthy = [receiver.url("ok", number) for number in range(ENDPOINTS)]
+def _kinds(healthy: Callable[[int], str], receiver: Receiver) -> dict[str, list[str]]:
+    """`healthy`: the URL of the n-th of those."""
+    urls = [healthy(number) for number in range(ENDPOINTS)]
     dead = {
         HANG: receiver.url("hang", 0),
         REFUSE: f"http://127.0.0.1:{free_port()}/",
         BROKEN: receiver.url("broken", 0),
     }
-    return {NONE: healthy, **{kind: [url] * BAD + healthy[BAD:] for kind, url in dead.items()}}
+    return {NONE: urls, **{kind: [url] * BAD + urls[BAD:] for kind, url in dead.items()}}
 
 
-def _beside(
-    rig: Rig, receiver: Receiver, kinds: dict[str, list[str]], rounds: int, count: int, pace: int, seconds: float
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Deliveries a second to healthy ones over their share, and how busy the servers' core was."""
+
+    rate: float
+    servers: float
+
+
+def _throughput(rig: Rig, receiver: Receiver, kinds: dict[str, list[str]], rounds: int, count: int) -> Iterator[str]:
+    """Each kind of dead ones stands between two turns with none."""
+    of_nginx = _kinds(lambda number: rig.nginx.url(f"/ok/{number}"), receiver)
+    saturated: dict[str, list[tuple[Turn, float]]] = {kind: [] for kind in kinds}
+    flooded: dict[str, list[tuple[Turn, float]]] = {kind: [] for kind in kinds}
+    for _ in range(rounds):
+        for _ in range(PASSES):
+            for kind, turn, times in _in_turns(kinds, lambda kind: _drained(rig, of_nginx[kind], 2 * count)):
+                saturated[kind].append((turn, times))
+        for kind, turn, times in _in_turns(kinds, lambda kind: Turn(_flood(rig, receiver, kinds[kind], count), 1.0)):
+            flooded[kind].append((turn, times))
+    for kind, turns in saturated.items():
+        times = [each for _, each in turns]
+        judged = "" if kind == NONE else f" {verdict(median(times) >= LEAST_THROUGHPUT)}"
+        yield (
+            f"| {kind} | {spread([turn.rate for turn, _ in turns])} | {spread(times, 2)}{judged} "
+            f"| {busy(median(turn.servers for turn, _ in turns))} | {spread([each for _, each in flooded[kind]], 2)} |"
+        )
+
+
+def _in_turns(kinds: Iterable[str], take: Callable[[str], Turn]) -> Iterator[tuple[str, Turn, float]]:
+    """With how many times it had what those with none dead beside it had; these are told by their neighbours, too."""
+    without = [take(NONE)]
+    for kind in list(kinds)[1:]:
+        own = take(kind)
+        without.append(take(NONE))
+        yield kind, own, 2 * own.rate / (without[-2].rate + without[-1].rate)
+    for before, own, after in zip(without, without[1:], without[2:], strict=False):
+        yield NONE, own, 2 * own.rate / (before.rate + after.rate)
+
+
+def _latency(
+    rig: Rig, receiver: Receiver, kinds: dict[str, list[str]], rounds: int, pace: int, seconds: float
 ) -> Iterator[str]:
-    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
-    times: dict[str, list[float]] = {kind: [] for kind in kinds}
     late: dict[str, list[list[float]]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
-        rates[NONE].append(_flood(rig, receiver, kinds[NONE], count))
-        late[NONE].append(_offered(rig, receiver, kinds[NONE], pace, seconds))
-        for kind in list(kinds)[1:]:
-            before = rates[NONE][-1]
-            rates[kind].append(_flood(rig, receiver, kinds[kind], count))
-            late[kind].append(_offered(rig, receiver, kinds[kind], pace, seconds))
-            rates[NONE].append(_flood(rig, receiver, kinds[NONE], count))
-            times[kind].append(2 * rates[kind][-1] / (before + rates[NONE][-1]))
-            times[NONE].append(rates[NONE][-1] / before)
-    base = median(percentile(one, 99) for one in late[NONE])
-    for kind in kinds:
-        yield _row(kind, rates[kind], times[kind], late[kind], None if kind == NONE else base)
+        for kind, turns in late.items():
+            turns.append(_offered(rig, receiver, kinds[kind], pace, seconds))
+    yield from _late_rows(late)
 
 
-def _row(kind: str, rates: list[float], times: list[float], late: list[list[float]], base: float | None) -> str:
-    p50, p99 = ([percentile(one, share) for one in late] for share in (50, 99))
-    judged = more = ""
-    if base is not None:
-        judged, more = f" {verdict(median(times) >= LEAST_THROUGHPUT)}", _more(median(p99), base)
-    return f"| {kind} | {spread(rates)} | {spread(times, 2)}{judged} | {spread(p50, 1)} | {spread(p99, 1)} | {more} |"
+def _late_rows(late: dict[str, list[list[float]]], none: str = NONE) -> Iterator[str]:
+    base = median(percentile(turn, 99) for turn in late[NONE])
+    for kind, turns in late.items():
+        p50, p99 = ([percentile(turn, share) for turn in turns] for share in (50, 99))
+        more = "" if kind == NONE else _more(median(p99), base)
+        yield f"| {none if kind == NONE else kind} | {spread(p50, 1)} | {spread(p99, 1)} | {more} |"
 
 
 def _more(p99: float, base: float) -> str:
@@ -94,11 +136,29 @@ def _unordered(
     for _ in range(rounds):
         for kind, turns in found.items():
             turns.append(_offered(rig, receiver, kinds[kind], pace, seconds, orders))
-    base = median(percentile(one, 99) for one in found[NONE])
-    for kind, turns in found.items():
-        p50, p99 = ([percentile(one, share) for one in turns] for share in (50, 99))
-        more = "" if kind == NONE else _more(median(p99), base)
-        yield f"| {'none is dead' if kind == NONE else kind} | {spread(p50, 1)} | {spread(p99, 1)} | {more} |"
+    yield from _late_rows(found, "none is dead")
+
+
+def _drained(rig: Rig, urls: Sequence[str], count: int) -> Turn:
+    """The worker finds a backlog, and which receivers are dead: in their sidings."""
+    known, all_of_it = len(_wanted(urls, EARLIER)), len(_wanted(urls, EARLIER + count))
+    with queues_in_order(rig, urls, "chat"):
+        posts = Posts(rig.nginx)
+        with active_worker(rig, "chat", **IMPATIENT) as worker:
+            _publish(rig, range(EARLIER))
+            wait_for(posts.count, known, "deliveries arrived", worker, KNOWN_SECONDS)
+            _wait_known(rig, worker, urls)
+        _publish(rig, range(EARLIER, EARLIER + count))
+        rig.queues.wait_depth(ordered_queue(rig), count)
+        posts, healthy = Posts(rig.nginx), all_of_it - known
+        with rig.worker(ORDER="true", **IMPATIENT) as worker:
+            wait_for(posts.count, healthy // 10, "deliveries began", worker, KNOWN_SECONDS)
+            servers = CoreUse(SERVERS_CORE)
+            sample = measure(worker, posts, healthy * 9 // 10, warm_up=healthy // 10)
+            share = servers.share
+            wait_for(posts.count, healthy, "deliveries arrived", worker, KNOWN_SECONDS)
+        posts.check(healthy)
+    return Turn(sample.rate * count / healthy, share)
 
 
 def _flood(rig: Rig, receiver: Receiver, urls: Sequence[str], count: int) -> float:

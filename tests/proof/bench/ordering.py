@@ -39,19 +39,12 @@ def ordered(kind: str | None) -> bool:
 
 
 @contextmanager
-def worker_in_order(
-    rig: Rig,
-    urls: Sequence[str],
-    kind: str | None,
-    orders: Sequence[str] | None = None,
-    command: Sequence[str] = (),
-    **settings: str,
-) -> Iterator[Process]:
-    """A worker that is active, with a webhook `bench-<n>` for the n-th URL, all of the order `kind` or each of its own.
-
-    None: ORDER=false. It has queues of its own: an ordered queue that comes later than that of first attempts is not
-    used before those are done that only the latter has.
-    """
+def queues_in_order(
+    rig: Rig, urls: Sequence[str], kind: str | None, orders: Sequence[str] | None = None
+) -> Iterator[None]:
+    """A webhook `bench-<n>` for the n-th URL, all of the order `kind` or each of its own, and queues of their own: an
+    ordered queue that comes later than that of first attempts is not used before those are done that only the latter
+    has."""
     names = [f"bench-{number}" for number in range(len(urls))]
     of_each = orders or [kind if kind is not None and ordered(kind) else ""] * len(urls)
     rig.set_webhooks(
@@ -60,17 +53,40 @@ def worker_in_order(
     )
     before, rig.prefix = rig.prefix, f"bench-{secrets.token_hex(3)}"
     try:
-        with rig.worker(command, ORDER="false" if kind is None else "true", **settings) as worker:
-            worker.wait_consuming()
-            if kind is not None:
-                active = partial(rig.metric, "webhook_worker_ordered_active")
-                wait_for(active, 1, "replicas deliver in order", worker, ACTIVE_SECONDS)
-            yield worker
+        yield
     finally:
-        queue = f"{rig.prefix}.ordered"
-        sidings = (f"{queue}.{number}" for number in range(1, MOST_SIDINGS + 1))
-        rig.queues.delete(*rig.worker_queues, queue, *sidings)
+        sidings = (f"{ordered_queue(rig)}.{number}" for number in range(1, MOST_SIDINGS + 1))
+        rig.queues.delete(*rig.worker_queues, ordered_queue(rig), *sidings)
         rig.prefix = before
+
+
+def ordered_queue(rig: Rig) -> str:
+    return f"{rig.prefix}.ordered"
+
+
+@contextmanager
+def active_worker(rig: Rig, kind: str | None, command: Sequence[str] = (), **settings: str) -> Iterator[Process]:
+    """A worker that delivers. None: ORDER=false."""
+    with rig.worker(command, ORDER="false" if kind is None else "true", **settings) as worker:
+        worker.wait_consuming()
+        if kind is not None:
+            active = partial(rig.metric, "webhook_worker_ordered_active")
+            wait_for(active, 1, "replicas deliver in order", worker, ACTIVE_SECONDS)
+        yield worker
+
+
+@contextmanager
+def worker_in_order(
+    rig: Rig,
+    urls: Sequence[str],
+    kind: str | None,
+    orders: Sequence[str] | None = None,
+    command: Sequence[str] = (),
+    **settings: str,
+) -> Iterator[Process]:
+    """Both."""
+    with queues_in_order(rig, urls, kind, orders), active_worker(rig, kind, command, **settings) as worker:
+        yield worker
 
 
 def in_order(arrivals: Iterable[Arrival], chats: int = CHATS) -> None:

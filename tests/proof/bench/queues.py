@@ -83,14 +83,18 @@ class Queues:
 
     def send(self, queue: str, messages: Iterable[Message], limit: float = 180.0) -> None:
         """As `fill`, with properties of the caller's. Raises TimeoutError when that takes longer than `limit` s."""
-        deadline = time.monotonic() + limit
         before, sent = self.depth(queue), 0
         for chunk in _chunks(messages):
             self._run(self._write("", queue, chunk))
             sent += len(chunk)
-        while (there := self.depth(queue)) != before + sent:
+        self.wait_depth(queue, before + sent, limit)
+
+    def wait_depth(self, queue: str, wanted: int, limit: float = 180.0) -> None:
+        """Until so many are ready in it. Raises TimeoutError."""
+        deadline = time.monotonic() + limit
+        while (there := self.depth(queue)) != wanted:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{queue} holds {there} messages instead of {before + sent} after {limit:.0f} s")
+                raise TimeoutError(f"{queue} holds {there} messages instead of {wanted} after {limit:.0f} s")
             time.sleep(0.02)
 
     def pace(
