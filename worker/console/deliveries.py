@@ -216,5 +216,8 @@ def ending(rows: Sequence[Kept]) -> shown.State:
         case "Parked":
             return shown.State(tone, "Waiting", f"It waits ({last.reason}) and is offered again by itself")
         case "DeadLettered":
-            return shown.State(tone, "Given up", f"{last.error or last.reason}. It lies among the dead letters")
+            why = last.error or last.reason
+            if any(kept.row.outcome == "Delivered" for kept in rows):
+                return shown.State("warn", "Delivered before", f"Sent again later, it was given up: {why}")
+            return shown.State(tone, "Given up", f"{why}. Unless somebody took it out, it lies among the dead letters")
     return shown.State(tone, "Skipped", f"Nobody wanted it any more: {last.error or last.reason}")

@@ -15,7 +15,7 @@ from worker.delivery.ports import Sender
 from worker.domain.event import Event, InvalidEvent, parse
 from worker.domain.history import Row
 from worker.domain.notices.receivers import OPERATOR, PREFIX, NoticeReceiver, receiver
-from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome
+from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Parked, ParkReason, Retried, RetryReason
 from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.request.build import build
@@ -71,15 +71,16 @@ class Resender:
         await self.keep(row)
         return row
 
-    async def send(self, body: bytes, past: Past) -> Row:
-        """The same of an event that is no dead letter. Raises NotResendable, StoreUnavailable."""
+    async def send(self, body: bytes, past: Past, *, waits: bool) -> Row:
+        """The same of an event that is no dead letter. `waits`: a worker will try it again by itself, which a failure
+        here does not end. Raises NotResendable, StoreUnavailable."""
         try:
             event = parse(body)
         except InvalidEvent as error:
             raise NotResendable(f"the event cannot be read: {error}") from None
         assert past.webhook_id is not None
         delivery = self._routed(event, past, past.webhook_id, await self.load(event.instance))
-        row = await self._attempted(delivery, event, len(body))
+        row = await self._attempted(delivery, event, len(body), waits=waits)
         await self.keep(row)
         return row
 
@@ -106,7 +107,7 @@ class Resender:
             return routed
         raise NotResendable(f"its webhook {wanted!r} does not take it now ({routed.reason.value}): change or enable it")
 
-    async def _attempted(self, delivery: Delivery, event: Event, size: int) -> Row:
+    async def _attempted(self, delivery: Delivery, event: Event, size: int, *, waits: bool = False) -> Row:
         now, monotonic = self.clocks
         try:
             request = build(delivery, now(), forward_apikey=self.policy.forward_apikey, replay=True)
@@ -114,16 +115,29 @@ class Resender:
             raise NotResendable(str(error)) from None
         started = monotonic()
         result = await self.sender.send(request, delivery.webhook.timeout(self.policy.timeout))
-        outcome = self._outcome(result, delivery)
+        outcome = self._outcome(result, delivery, waits=waits)
         attempt = Attempt(outcome, result, monotonic() - started, len(request.body))
         return row_of(outcome, delivery.past, event, delivery, attempt, size, now())
 
-    def _outcome(self, result: Result, delivery: Delivery) -> Outcome:
-        """No further attempt follows, whatever a delivery of the worker's would get."""
+    def _outcome(self, result: Result, delivery: Delivery, *, waits: bool) -> Outcome:
+        """No further attempt follows of this one, whatever a delivery of the worker's would get."""
         outcome = judge(result, delivery.attempt, self.policy)
-        if isinstance(outcome, Delivered | DeadLettered):
+        if isinstance(outcome, Delivered):
             return outcome
-        return DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, result.error)
+        if waits:
+            return _waits_on(result)
+        return outcome if isinstance(outcome, DeadLettered) else _given_up(result)
+
+
+def _given_up(result: Result) -> Outcome:
+    return DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, result.error)
+
+
+def _waits_on(result: Result) -> Outcome:
+    """Of what the worker has not given up, although this attempt failed: a status that ends its own attempts, too."""
+    if result.label in set(RetryReason):
+        return Retried(RetryReason(result.label), 0, result.error)
+    return Parked(ParkReason.SELF_FAULT, 0, result.error)  # our own rules, or our proxy
 
 
 async def letter_of(connection: AbstractConnection, queue: str, delivery_id: str, owner: str | None) -> Seen | None:

@@ -31,6 +31,7 @@ from worker.process import wiring
 from worker.process.history_store import asking
 from worker.process.sources import webhook_source
 from worker.replay.archive import ArchiveStalled
+from worker.replay.fates import Fate, Fates, Moment
 from worker.replay.finding import find
 from worker.settings.settings import Settings
 
@@ -55,14 +56,16 @@ async def resend(settings: Settings, delivery_id: str, owner: str | None) -> Row
             return await while_open(connection, resender.resend(connection, dead, delivery_id, owner))
         except NotThere:
             found = await archived(settings, connection, delivery_id, owner)
-            return await while_open(connection, resender.send(found.body, replace(found.past, replayed=time.time())))
+            past = replace(found.past, replayed=time.time())
+            return await while_open(connection, resender.send(found.body, past, waits=found.waits))
 
 
 class Found(NamedTuple):
-    """An archived event, and what it was to one webhook."""
+    """An archived event, and what it was to one webhook. `waits`: a worker has it, and will try it again."""
 
     body: bytes
     past: Past
+    waits: bool
 
 
 async def body_of(settings: Settings, delivery_id: str, owner: str | None) -> bytes:
@@ -94,9 +97,14 @@ async def archived(settings: Settings, connection: AbstractConnection, delivery_
             "nothing from before it was made"
         )
     tried = max(row.attempt for row in rows)
-    return Found(
-        found.body, Past(first.event_id, first.at / 1000, found.exchange, found.routing_key, first.webhook, tried)
-    )
+    past = Past(first.event_id, first.at / 1000, found.exchange, found.routing_key, first.webhook, tried)
+    return Found(found.body, past, _waits(settings, delivery_id, rows))
+
+
+def _waits(settings: Settings, delivery_id: str, rows: Sequence[Row]) -> bool:
+    fates = Fates(Moment(row.id, row.at, row.outcome, row.reason, row.attempt) for row in rows)
+    since = int((time.time() - settings.webhook_retry_max_age_seconds) * 1000)
+    return fates.of(delivery_id, since) is Fate.WAITS
 
 
 async def _timeline(settings: Settings, delivery_id: str, owner: str | None) -> Sequence[Kept]:

@@ -279,3 +279,21 @@ async def test_a_delivery_is_shown_and_sent_again_from_the_archive(archived: Arc
     assert again.json()["data"] == first.json()["data"]
     assert "ARCHIVE is false" in await commands.run("history", "show", delivery, "--body", code=1, ARCHIVE="false")
     await api.refusal("GET", "/history/msg_unknown/body", status=404)
+
+
+async def test_what_waits_goes_on_waiting_when_it_is_sent_again_by_hand_and_refused(
+    start_archived: StartArchived,
+) -> None:
+    archived = await start_archived(WEBHOOK_RETRY_MAX_ATTEMPTS="5", WEBHOOK_RETRY_INITIAL_DELAY_SECONDS="3600")
+    flow, api = archived.flow, archived.api
+    flow.receiver.always("/hook", 503)
+    await flow.publish(*bodies(0, 1))
+    await archived.written(1)
+    (first,) = await flow.receiver.wait_for(1)
+    delivery = str(first.header("webhook-id"))
+    assert (await api.call("POST", f"/history/{delivery}/resend"))["ok"] is False
+    await archived.written(2)
+    rows = (await api.call("GET", f"/history/{delivery}"))["items"]
+    assert [(row["outcome"], row["reason"], row["status"]) for row in rows] == [("Retried", "5xx", 503)] * 2
+    counts = await api.replayed(dry_run=True)
+    assert [counts[name] for name in ("found", "on_their_way", "to_send")] == [1, 1, 0]
