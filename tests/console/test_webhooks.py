@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -207,6 +208,16 @@ async def test_a_new_webhook_shows_its_secret_once(served: Console, store: SqlSt
         "id",
         "url",
     ]
+
+
+async def test_of_several_who_make_the_same_webhook_at_once_one_makes_it(served: Console, store: SqlStore) -> None:
+    visitor = await served.operator()
+    form = {"instance": "acme", "id": "crm", "enabled": "on", "generate": "on"}
+    urls = [f"https://h.example/{number}" for number in range(8)]
+    answers = await asyncio.gather(*(visitor.post("/webhooks/new", {**form, "url": url}) for url in urls))
+    made = [number for number, seen in enumerate(answers) if seen.status == 200]
+    assert [seen.status for seen in answers if "there is such a webhook" in seen.words] == [400] * 7
+    assert [(await saved(store)).url] == [urls[number] for number in made]
 
 
 async def test_a_secret_is_rotated_and_the_old_one_goes_on(served: Console, store: SqlStore) -> None:

@@ -42,6 +42,9 @@ class Saved:
     secret: str | None
 
 
+TAKEN = Problem("id", "there is such a webhook of this instance: choose another id")
+
+
 class Saving:
     """Merges, checks, stores and announces a webhook that was set.
 
@@ -68,14 +71,16 @@ class Saving:
         self._orders = orders
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def save(self, asked: Asked) -> Saved:
-        """Raises ApiError with every problem, StoreUnavailable."""
+    async def save(self, asked: Asked, *, new: bool = False) -> Saved:
+        """`new`: it must not be there yet, whoever is faster. Raises ApiError with every problem, StoreUnavailable."""
         endpoint = _endpoint(asked)
         secret = new_secret(self._random_bytes) if asked.values.get("secret") == GENERATE else None
         nothing: Webhook | None = None
 
         async def made(existing: Webhook | None) -> Webhook | None:
             nonlocal nothing
+            if new and existing is not None:
+                raise invalid((TAKEN,))
             webhook = await self._checked(asked, existing, secret)
             nothing = None if webhook.url else webhook
             return webhook if webhook.url else None

@@ -9,7 +9,7 @@ from multidict import MultiDict
 
 from worker.api.auth import CALLER
 from worker.api.errors import Invalid
-from worker.api.saving import Saved
+from worker.api.saving import TAKEN, Saved
 from worker.console import form, shown, tried
 from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.ports import Parts
@@ -77,9 +77,9 @@ class WebhookPages:
         wanted = form.asked_by(typed, instance, asked(typed, "id"), generate="generate" in typed)
         endpoint = Endpoint(instance, asked(typed, "id"))
         if await self._exists(endpoint):
-            wanted.problems.append(Problem("id", "there is such a webhook of this instance: choose another id"))
+            wanted.problems.append(TAKEN)
         try:
-            saved = await self._parts.saving.save(wanted)
+            saved = await self._parts.saving.save(wanted, new=True)
         except Invalid as error:
             return self._show_new(request, typed, error.problems)
         return await self._saved(request, saved)
