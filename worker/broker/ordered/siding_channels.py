@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from aio_pika.abc import AbstractConnection
-from aiormq.channel import Channel
 
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, in_words
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import declare_one, open_channel, queue_exists
 from worker.broker.ordered.channel import OrderedChannel
-from worker.broker.ordered.siding_outbox import SidingOutbox
+from worker.broker.ordered.siding_outbox import SidingOutbox, SidingsChannel
 from worker.broker.ordered.stamps import stamped
 from worker.broker.past_headers import headers_of
 from worker.broker.topology import siding_queue
@@ -51,7 +50,7 @@ class SidingChannels:
         self._core = core
         self._came = came
         self._content = content
-        self._publishing = publishing
+        self._publishing = SidingsChannel(publishing)
         self._ending = ending
         self._do = do
         self._declares = declares
@@ -68,10 +67,11 @@ class SidingChannels:
     async def close_outboxes(self) -> None:
         """At the connection's end."""
         for outbox in self._outboxes.values():
-            try:
-                await outbox.close()
-            except BROKER_ERRORS as error:
-                log.debug("closing: %s", in_words(error))
+            await outbox.close()
+        try:
+            await self._publishing.close()
+        except BROKER_ERRORS as error:
+            log.debug("closing: %s", in_words(error))
 
     def find(self) -> None:
         self._do(self._find())
@@ -136,18 +136,15 @@ class SidingChannels:
         if outbox is None:
             confirmed, failed = partial(self._core.confirmed, number), partial(self._core.publish_failed, number)
             name = siding_queue(self._prefix, number).name
-            opened = partial(self._publish_channel, number)
-            outbox = self._outboxes[number] = SidingOutbox(name, opened, confirmed, failed)
+            opened = partial(self._can_be_published_to, number)
+            outbox = self._outboxes[number] = SidingOutbox(name, self._publishing, opened, confirmed, failed)
         if item is None:
             outbox.publish(stamp.serial, b"", stamped(stamp, None))
         else:
             body, past = self._content(item)
             outbox.publish(stamp.serial, body, headers_of(past) | stamped(stamp, item))
 
-    async def _publish_channel(self, number: int) -> Channel:
+    async def _can_be_published_to(self, number: int) -> None:
         if number in self._channels:
             await asyncio.wait({self._channels[number]})  # it declares the queue
-        connection = self._publishing()
-        if connection is None:
-            raise ConnectionError("no connection to publish on")
-        return await open_channel(connection, confirms=True)
+        await self._publishing.opened()
