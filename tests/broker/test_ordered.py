@@ -12,7 +12,7 @@ import pytest
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.proxy import Proxy
-from tests.support.waiting import eventually
+from tests.support.waiting import until
 from worker.basics.tasks import Tasks, end
 from worker.broker.announcements import KeptConnection
 from worker.broker.connection import Supervisor
@@ -162,13 +162,6 @@ async def publish(amqp: Amqp, names: Names, endpoint: str, *numbers: int, key: s
     for number in numbers:
         body = json.dumps({"endpoint": endpoint, "key": key, "number": number}).encode()
         await amqp.publish("", f"{names.prefix}.ordered", body)
-
-
-async def until(fact: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    async def ask() -> bool:
-        return fact()
-
-    await eventually(ask, bool, seconds, what)
 
 
 async def test_a_dead_endpoint_waits_in_a_siding_and_comes_back_in_order_while_others_go_on(

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver
 
 from tests.http.egress_support import policy
 from tests.support.receiver import HostileReceiver, read_request
-from tests.support.waiting import eventually
+from tests.support.waiting import until
 from worker.delivery.ports import Post
 from worker.domain.request.build import Request
 from worker.domain.target import parsed
@@ -160,13 +160,6 @@ def accepted_at(port: int) -> int:
         with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as twin:
             found += bool(twin.getpeername()) and twin.getsockname()[1:2] == (port,)
     return found
-
-
-async def until(fact: Callable[[], bool], what: str) -> None:
-    async def ask() -> bool:
-        return fact()
-
-    await eventually(ask, bool, 5, what)
 
 
 @asynccontextmanager

@@ -7,8 +7,9 @@ from ipaddress import IPv6Address
 import pytest
 
 from tests.http.egress_support import DEFAULT, FakeDNS, policy
-from tests.http.sender_support import HEADERS, PATIENCE, UNUSABLE, Pool, pool, replying, until
+from tests.http.sender_support import HEADERS, PATIENCE, UNUSABLE, Pool, pool, replying
 from tests.support.receiver import Receiver
+from tests.support.waiting import until
 from worker.domain.verdict import Answered, Failure, Unanswered
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

@@ -8,10 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-from tests.http.sender_support import PATIENCE, End, Pool, Replies, connected_to, pool, replying, reset, ticker, until
+from tests.http.sender_support import PATIENCE, End, Pool, Replies, connected_to, pool, replying, reset, ticker
 from tests.support.hostile import ANSWERS, BROKEN_HEADERS, CHUNKED, CUT_BODIES, HEAD, INTERIM, OK
 from tests.support.receiver import HostileReceiver, Receiver, read_request
 from tests.support.tls import Authority
+from tests.support.waiting import until
 from worker.domain.verdict import Answered, Failure, Unanswered
 from worker.http.exchange import DRAIN_BYTES, PIECE_BYTES
 

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.http.sender_support import until
+from tests.support.waiting import until
 from worker.http import refused_connects
 from worker.http.refused_connects import RefusedConnects
 

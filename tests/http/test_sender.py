@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.http.sender_support import HEADERS, UNUSABLE, End, Pool, finish, replying, ticker, until
+from tests.http.sender_support import HEADERS, UNUSABLE, End, Pool, finish, replying, ticker
 from tests.support.receiver import Answer, HostileReceiver, Receiver, read_request
+from tests.support.waiting import until
 from worker.domain.verdict import Answered, Failure, Unanswered
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

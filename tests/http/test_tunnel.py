@@ -10,10 +10,11 @@ import pytest
 
 from tests.http.egress_support import DEFAULT, FakeDNS
 from tests.http.egress_vectors import REFUSED_URLS
-from tests.http.sender_support import LOOPBACK, accepted_at, pool, until
+from tests.http.sender_support import LOOPBACK, accepted_at, pool
 from tests.support.receiver import Conversation, HostileReceiver, Receiver, read_request
 from tests.support.tinyproxy import Tinyproxy
 from tests.support.tls import Authority
+from tests.support.waiting import until
 from worker.domain.verdict import Answered, Failure, Unanswered
 from worker.domain.webhook import Webhook
 from worker.http import aiohttp_internals

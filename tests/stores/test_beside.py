@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import eventually
+from tests.support.waiting import until
 from worker.domain.webhook import Endpoint, RateLimit, Webhook
 from worker.stores.beside import EVERY, Beside, file_beside
 from worker.stores.paging import page
@@ -138,26 +138,19 @@ async def test_changes_of_either_are_told_with_numbers_that_never_repeat(path: P
     await store.load("loja")
     watching = asyncio.create_task(store.watch(lambda *change: told.append(change), lambda: forgotten.append(None)))
     try:
-        await until(lambda: rows.tell is not None)
+        await until(lambda: rows.tell is not None, "who tells")
         assert rows.tell is not None
         rows.tell("loja", 2)
         path.write_text(ACME.replace("groups", "channels"))
-        await until(lambda: len(told) == 2)
+        await until(lambda: len(told) == 2, "a change that was told")
         assert told == [("loja", 1), ("acme", 2)]
         assert [webhook.ignore for webhook in await store.load("acme")] == [{"channels"}]
         path.write_text(ALL + ACME.replace("groups", "channels"))
-        await until(lambda: len(told) == 3)
+        await until(lambda: len(told) == 3, "a change that was told")
         assert (told[2], forgotten) == (("loja", 3), [])
         assert [webhook.ignore for webhook in await store.load("loja")] == [{"status"}]
     finally:
         watching.cancel()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async def ask() -> bool:
-        return holds()
-
-    await eventually(ask, bool, 5, "a change that was told")
 
 
 async def test_a_broken_version_changes_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -42,3 +42,12 @@ async def eventually(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool
     except TimeoutError:
         raise AssertionError(f"{what}: not within {timeout} s, last {answer!r}") from None
     return answer
+
+
+async def until(fact: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+    """The same for what this process sees for itself."""
+
+    async def ask() -> bool:
+        return fact()
+
+    await eventually(ask, bool, timeout, what)
