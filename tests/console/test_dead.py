@@ -133,7 +133,10 @@ async def test_sending_again_asks_once_with_the_count_and_reports_how_far_it_is(
     program.held.set()
     here = job.removeprefix("/console")
     await eventually(lambda: _heading(visitor, here), lambda got: got == "Done", 5, "the end")
-    assert "1,240 letters were sent back to work." in (await visitor.get(here)).words
+    ended = await visitor.get(here)
+    assert "1,240 letters were sent back to work. Sent is not delivered" in ended.words
+    assert 'class="state off"' in ended.text
+    assert "/deliveries?instance=acme&amp;since=2026-11-28T12%3A00%3A00.000Z" in ended.text
     command = ("dead", "redrive", "--json", "--progress", "--limit=1240", "--instance=acme", UNTIL)
     assert served.commands[-1] == command
 

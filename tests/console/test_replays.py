@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.console.conftest import HOSTILE, NOW, ROW, Console, MakeConsole, Visitor, remember
+from tests.console.conftest import FAILED, HOSTILE, NOW, ROW, Console, MakeConsole, Visitor, remember
 from worker.api.ports import BodyGone
 from worker.console.shown import moment
 from worker.domain.webhook import Endpoint, Webhook
 from worker.history.store import HistoryStore
+from worker.replay import became
+from worker.replay.became import Became
+from worker.replay.fates import published_by
 from worker.replay.jobs import Asked, CannotReplay, Counts, Job, Kind, State, id_of_sending
 from worker.replay.resumed import Resumed
 from worker.stores.own.store import SqlStore
@@ -32,6 +35,7 @@ class Kept:
     stopped: list[str] = field(default_factory=list)
     refuses: str | None = None
     lost: str | None = None
+    history: Any = None
 
     async def ask(self, asked: Asked, owner: str | None, counted: str | None = None) -> Job:
         if self.refuses:
@@ -56,6 +60,9 @@ class Kept:
         if await self.job(job_id, owner):
             self.stopped.append(job_id)
         return True
+
+    async def became(self, job: Job) -> Became:
+        return await became.asked(self.history, job) if self.history else Became()
 
     async def pause(self, endpoint: Endpoint) -> Any:
         return await pausing.pause(self.store, endpoint, NOW_MS)
@@ -126,6 +133,47 @@ async def test_a_count_is_sent_once(scene: Scene) -> None:
     assert "19 events to send" not in (await scene.visitor.get("/replays")).words
     await scene.visitor.post("/replays", {"instance": "acme", "since": "3h", "all": "on", "do": "send"})
     assert len(scene.replays.kept) == 3, "asked for anew"
+
+
+SENT = Job("replay_0", Asked("acme", "default", 0, NOW_MS), NOW_MS - 90_000, State.DONE, Counts(3, 0, 0, 3), sent=3)
+PUBLISHED = ROW._replace(outcome="Parked", reason="replayed", ms=None, status=None, error=published_by(SENT.id))
+
+
+async def test_what_was_sent_is_not_said_to_be_delivered(
+    make_console: MakeConsole, served: Console, history: HistoryStore
+) -> None:
+    replays = Kept(served.store, [SENT], history=history)
+    visitor = await (await make_console(served.store, history=served.history, replays=replays)).operator()
+    assert (await visitor.get("/replay?id=replay_0")).heading == "Sent"
+    listed = await visitor.get("/replays")
+    assert ('class="state off"' in listed.text, "Done" in listed.words) == (True, False)
+    published = [PUBLISHED._replace(id=f"msg_{number}") for number in (1, 2, 3)]
+    before = PUBLISHED._replace(id="msg_1", at=ROW.at - 60_000, outcome="Delivered", reason="ok", error=None)
+    others = PUBLISHED._replace(id="msg_4", error=published_by("replay_1"))
+    dead = FAILED._replace(outcome="DeadLettered", reason="rejected", at=ROW.at + 1)
+    await remember(history, before, *published, others, dead._replace(id="msg_1"), dead._replace(id="msg_4"))
+    seen = await visitor.get("/replay?id=replay_0")
+    assert (seen.heading, "3 sent: 0 delivered, 1 given up, 2 waiting" in seen.words) == ("1 given up", True)
+    given_up = "/deliveries?instance=acme&webhook=default&since=2026-11-28T11%3A58%3A30.000%2B00%3A00&outcome=DeadLett"
+    assert given_up in seen.text.replace("&amp;", "&")
+    await remember(history, *(ROW._replace(id=f"msg_{each}", at=ROW.at + 9) for each in (1, 2, 3)), producer="later")
+    seen = await visitor.get("/replay?id=replay_0")
+    assert (seen.heading, "3 sent: 3 delivered, 0 given up" in seen.words) == ("Done", True)
+
+
+async def test_a_count_warns_before_sending_to_a_webhook_that_fails(
+    make_console: MakeConsole, served: Console, history: HistoryStore
+) -> None:
+    asked = Asked("acme", "default", 0, NOW_MS, dry_run=True)
+    replays = Kept(served.store, [Job("replay_0", asked, NOW_MS, State.DONE, Counts(2, 0, 0, 2))])
+    visitor = await (await make_console(served.store, history=served.history, replays=replays)).operator()
+    assert "fails now" not in (await visitor.get("/replay?id=replay_0")).words
+    await remember(history, FAILED)
+    seen = await visitor.get("/replay?id=replay_0")
+    assert "Its webhook fails now: none of 1 attempts within the hour succeeded" in seen.words
+    assert '<button type="submit" name="do" value="send">' in seen.text
+    await remember(history, ROW._replace(at=ROW.at + 1), producer="later")
+    assert "fails now" not in (await visitor.get("/replay?id=replay_0")).words
 
 
 async def test_a_resume_says_until_when_it_goes_on(scene: Scene) -> None:

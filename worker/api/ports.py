@@ -7,6 +7,7 @@ from worker.domain.explain import Explained
 from worker.domain.history import Row
 from worker.domain.webhook import Endpoint, Webhook
 from worker.domain.webhook_test import WebhookTest
+from worker.replay.became import Became
 from worker.replay.jobs import Asked, Job
 from worker.replay.resumed import Resumed
 from worker.webhooks.changing import Changed as ChangedWebhook
@@ -47,6 +48,9 @@ class Replays(Protocol):
 
     async def job(self, job_id: str, owner: str | None) -> Job | None: ...
     async def jobs(self, owner: str | None, limit: int) -> Sequence[Job]: ...
+    async def became(self, job: Job) -> Became:
+        """Of what it has sent."""
+
     async def stop(self, job_id: str, owner: str | None) -> bool: ...
     async def pause(self, endpoint: Endpoint) -> ChangedWebhook: ...
     async def resume(self, endpoint: Endpoint, *, accept_gap: bool) -> Resumed: ...

@@ -128,7 +128,7 @@ class DeadLetters:
             return result_of(does, ended)
 
         try:
-            job = self._jobs.start(does, DOES[does].format(letters(number)), owner, work, number)
+            job = self._jobs.start(does, DOES[does].format(letters(number)), owner, work, number, given)
         except TooMany:
             raise busy() from None
         raise seen("/job", {"id": job.id})

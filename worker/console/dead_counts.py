@@ -24,7 +24,10 @@ LONGEST_TEXT, BEGINNING = 4000, 200
 """Characters of a text in a body; a picture has a hundred thousand."""
 
 DOES = {"redrive": "Send {} again", "purge": "Delete {} for good"}
-DID = {"redrive": "{} sent back to work.", "purge": "{} deleted."}
+ENDS = {"redrive": "off", "purge": "ok"}
+"""Tone of one that has done all: what was sent may yet fail."""
+
+DID = {"redrive": "{} sent back to work. Sent is not delivered: see what became of them.", "purge": "{} deleted."}
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -126,7 +129,7 @@ def result_of(does: str, ended: Ended) -> Result:
     count = found.get("count", 0)
     done = DID[does].format(letters(count) + (" was" if count == 1 else " were"))
     if ended.code == 0:
-        return Result("ok", done)
+        return Result(ENDS[does], done)
     return Result("bad" if not count else "warn", f"{done} {ended.err or f'The command ended with {ended.code}'}")
 
 

@@ -1,12 +1,13 @@
 """Doctor: is the installation healthy? The doctor's own findings, each with its fix; and the page of a job."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from aiohttp import web
 
 from worker.api.auth import CALLER
+from worker.basics.moments import iso
 from worker.console import shown
 from worker.console.frame.desk import Desk, seen
 from worker.console.frame.jobs import DOCTOR, Job, Jobs, Result, TooMany, busy
@@ -64,7 +65,8 @@ class Doctor:
             return self._desk.show(
                 request, "problem.html", {"title": "Not known here", "text": text, "soon": False}, 404
             )
-        return self._desk.show(request, "job.html", {"job": job, "answer": state_of(job, self._parts.now())})
+        values = {"job": job, "answer": state_of(job, self._parts.now()), "deliveries": _deliveries_since(job)}
+        return self._desk.show(request, "job.html", values)
 
     async def _examined(self, _: Job) -> Result:
         ended = await self._parts.run(("doctor", "--json"), None)
@@ -78,6 +80,12 @@ class Doctor:
     def _check(request: web.Request) -> None:
         if request[CALLER].instance is not None:
             raise web.HTTPNotFound
+
+
+def _deliveries_since(job: Job) -> Mapping[str, str]:
+    """The filters of deliveries of what it is about, since it began."""
+    found = {name: job.chosen[name] for name in ("instance", "webhook", "event") if name in job.chosen}
+    return {**found, "since": iso(job.started)}
 
 
 def findings_of(job: Job | None) -> Sequence[Finding]:
@@ -108,8 +116,7 @@ def answer(job: Job | None, findings: Sequence[Finding]) -> shown.State:
 def state_of(job: Job, now: float) -> shown.State:
     """How far a job is."""
     if job.result is not None:
-        return shown.State(
-            job.result.tone, "Done" if job.result.tone == "ok" else "Ended with trouble", job.result.text
-        )
+        word = "Ended with trouble" if job.result.tone in ("warn", "bad") else "Done"
+        return shown.State(job.result.tone, word, job.result.text)
     of = f"{shown.number(job.done)} of {shown.number(job.of)}, " if job.of and job.done else ""
     return shown.State("off", "Under way", f"{of}for {shown.duration(now - job.started)}; you may leave and come back")

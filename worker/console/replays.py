@@ -10,10 +10,12 @@ from worker.api.ports import Replays
 from worker.console import shown
 from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.ports import Parts
+from worker.domain.history import REPLAYED
 from worker.domain.webhook import Endpoint
 from worker.history.asked import BadFilter
 from worker.replay.asking import asked as asked_for
 from worker.replay.asking import waits_until
+from worker.replay.became import Became
 from worker.replay.jobs import Asked, CannotReplay, Counts, Job, State, id_of_sending
 from worker.webhooks.pausing import AlreadySo, NoSuchWebhook
 
@@ -28,6 +30,10 @@ WORDS = {
     State.STOPPED: ("warn", "Stopped"),
     State.FAILED: ("bad", "Failed"),
 }
+
+
+ENDS = {"delivered": {"outcome": "Delivered"}, "given up": {"outcome": "DeadLettered"}, "sent": {"reason": REPLAYED}}
+"""What is looked for among its webhook's deliveries once it has sent some: words, and the history's filter."""
 
 
 class ReplayPages:
@@ -71,9 +77,12 @@ class ReplayPages:
             sending = (
                 await self._known().job(id_of_sending(job.id, job.asked.instance), owner) if counted(job) else None
             )
+            became = await self._known().became(job) if job.sent else None
         to_send = job.counts.to_send if counted(job) and job.counts and sending is None else 0
-        values = {"job": job, "answer": state_of(job, sending), "to_send": to_send, "sending": sending}
-        return self._desk.show(request, "replay.html", {**values, "again": again(job)})
+        values = {"job": job, "answer": state_of(job, sending, became), "to_send": to_send, "sending": sending}
+        values |= {"its": deliveries_of(job), "outcomes": ENDS if job.sent else {}}
+        values |= {"failing": await self._failing(job.asked) if to_send else None, "again": again(job)}
+        return self._desk.show(request, "replay.html", values)
 
     async def stop(self, request: web.Request) -> web.Response:
         """POST /console/replay/stop: what was sent stays sent."""
@@ -121,6 +130,15 @@ class ReplayPages:
             "away": away,
         }
         return self._desk.show(request, "replays.html", values, 409 if refused else 400 if problems else 200)
+
+    async def _failing(self, wanted: Asked) -> shown.State | None:
+        """How its webhook fares, if it fails now: what is sent to it would fail likewise."""
+        endpoint, history = Endpoint(wanted.instance, wanted.webhook), self._parts.history
+        trends = await history.trends([endpoint]) if history else None
+        if not trends or endpoint not in trends:
+            return None
+        state = shown.by_trend(trends[endpoint], successes=self._parts.successes)
+        return state if state.tone == "bad" else None
 
     def _known(self) -> Replays:
         if self._parts.replays is None:
@@ -175,21 +193,50 @@ def counted(job: Job) -> bool:
     return job.state is State.DONE and job.asked.dry_run
 
 
-def state_of(job: Job, sending: Job | None = None) -> shown.State:
-    """How far it is, in a sentence. `sending`: the job that sends what this one counted."""
+def deliveries_of(job: Job) -> dict[str, str]:
+    """The filters of its webhook's deliveries since it was asked for."""
+    return {"instance": job.asked.instance, "webhook": job.asked.webhook, "since": _iso(job.created_at)}
+
+
+def state_of(job: Job, sending: Job | None = None, became: Became | None = None) -> shown.State:
+    """How far it is, in a sentence. `sending`: the job that sends what this one counted. `became`: of what it sent;
+    None: nobody has looked."""
     tone, word = WORDS[job.state]
     counts = job.counts
     if counted(job):
         tone, word = "off", "Sent" if sending else _to_send(counts.to_send if counts else 0)
+    elif job.state is State.DONE and job.sent:
+        tone, word = _stands(became)
     said = [] if counts is None else _counted(counts, job.asked)
-    if not job.asked.dry_run and (job.sent or job.ended):
+    ends = _ends(job, became) if became and became.of else None
+    if not job.asked.dry_run and not ends and (job.sent or job.ended):
         said.append(f"{shown.number(job.sent)} sent")
     text = ", ".join(said) or "The archive is asked"
     waits = "what waits is sent by itself" if counts and counts.on_their_way else None
     until = waits_until(job)
     late = f"it goes on until {shown.moment(until, 0).exact} for what comes late" if until else None
-    more = (each[:1].upper() + each[1:] for each in (waits, late, job.gone, job.error) if each)
+    more = (each[:1].upper() + each[1:] for each in (ends, waits, late, job.gone, job.error) if each)
     return shown.State(tone, word, ". ".join([text, *more]))
+
+
+def _stands(became: Became | None) -> tuple[str, str]:
+    """Tone and word of one that has sent all: well only once all of it was delivered."""
+    if became is None or not became.of:
+        return "off", "Sent"
+    if became.given_up:
+        return "warn" if became.delivered else "bad", f"{shown.number(became.given_up)} given up"
+    if became.skipped:
+        return "warn", f"{shown.number(became.skipped)} skipped"
+    return ("off", "Sent, not all delivered yet") if became.waits else WORDS[State.DONE]
+
+
+def _ends(job: Job, became: Became) -> str:
+    """`18 sent: 0 delivered, 18 given up`"""
+    of = "" if became.of >= job.sent else f", of the newest {shown.number(became.of)}"
+    said = [f"{shown.number(became.delivered)} delivered", f"{shown.number(became.given_up)} given up"]
+    rest = {"skipped": became.skipped, "waiting for the receiver": became.waits}
+    said += [f"{shown.number(count)} {words}" for words, count in rest.items() if count]
+    return f"{shown.number(job.sent)} sent{of}: {', '.join(said)}"
 
 
 def _to_send(count: int) -> str:

@@ -89,10 +89,11 @@ def state_of(webhook: Webhook, trend: Trend | None, *, known: bool = True, succe
         return State("off", "Unknown", "there is no history to tell")
     if trend is None:
         return State("off", "Quiet", f"no attempt {'' if successes else 'has failed '}within a day")
-    return _by_trend(trend, successes=successes)
+    return by_trend(trend, successes=successes)
 
 
-def _by_trend(trend: Trend, *, successes: bool) -> State:
+def by_trend(trend: Trend, *, successes: bool) -> State:
+    """How one is that is enabled, and was tried within the day."""
     hour, day = trend.hours[0], whole_day(trend)
     recent, of = (hour, "hour") if hour.attempts else (day, "day")
     if not successes:

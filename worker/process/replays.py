@@ -18,7 +18,9 @@ from worker.domain.routing import addressees
 from worker.domain.webhook import Endpoint, Webhook
 from worker.process import wiring
 from worker.process.history_store import store_of_history
+from worker.replay import became
 from worker.replay.archive import ArchiveStalled, Begin
+from worker.replay.became import Became
 from worker.replay.jobs import Asked, CannotReplay, Job, Kind, id_of_sending, missed_since
 from worker.replay.resumed import NothingKept, Resumed
 from worker.replay.runner import new_id
@@ -69,6 +71,12 @@ class Replays:
         self._refuse_settings()
         await self._store.prepare()
         return await self._store.jobs(owner, limit)
+
+    async def became(self, job: Job) -> Became:
+        """Of what it has sent, as far as the history shows it now."""
+        self._refuse_settings()
+        await self._store.prepare()
+        return await became.asked(self._store, job)
 
     async def stop(self, job_id: str, owner: str | None) -> bool:
         """False: there is none that has not ended."""

@@ -8,8 +8,8 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.api.errors import ApiError
@@ -46,7 +46,7 @@ class Result:
 @dataclass(slots=True)
 class Job:
     """`owner`: the instance that started it, None: the operator. `of`: how many things it has to do, None: not known.
-    `ended` None: it runs. Times are Unix seconds."""
+    `chosen`: the filters of what it is about. `ended` None: it runs. Times are Unix seconds."""
 
     id: str
     kind: str
@@ -54,6 +54,7 @@ class Job:
     owner: str | None
     started: float
     of: int | None = None
+    chosen: Mapping[str, str] = field(default_factory=dict)
     done: int = 0
     ended: float | None = None
     result: Result | None = None
@@ -74,11 +75,19 @@ class Jobs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._tasks = Tasks()
 
-    def start(self, kind: str, title: str, owner: str | None, work: Work, of: int | None = None) -> Job:
+    def start(
+        self,
+        kind: str,
+        title: str,
+        owner: str | None,
+        work: Work,
+        of: int | None = None,
+        chosen: Mapping[str, str] | None = None,
+    ) -> Job:
         """Raises TooMany."""
         if len(self._tasks) >= MOST_RUNNING:
             raise TooMany
-        job = Job(secrets.token_urlsafe(8), kind, title, owner, self._now(), of)
+        job = Job(secrets.token_urlsafe(8), kind, title, owner, self._now(), of, chosen or {})
         self._jobs[job.id] = job
         for old in [each.id for each in self._jobs.values() if not each.running][: max(0, len(self._jobs) - MOST_KEPT)]:
             del self._jobs[old]
