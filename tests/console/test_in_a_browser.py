@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -18,7 +19,7 @@ from tests.support.browser import ENTER, SPACE, TAB, Driver, Window
 from worker.console.ports import Ended
 from worker.domain.webhook import Webhook
 from worker.history.store import HistoryStore
-from worker.replay.jobs import Counts, State, id_of_sending
+from worker.replay.jobs import Asked, Counts, Job, State, id_of_sending
 from worker.stores.own.store import SqlStore
 
 
@@ -236,6 +237,54 @@ async def test_axe_has_nothing_to_say_and_no_page_is_wider_than_its_screen(windo
                 problems += [f"{name} is {wide} wide at {width}"] if wide > width else []
                 problems += [f"{name} at {width}: {found}" for found in await findings()] if width != 820 else []
     assert not problems, "\n".join(problems)
+
+
+LONG = "W" * 200
+OF_LONG = {
+    "overview": "",
+    "webhooks": "/webhooks",
+    "webhook": f"/webhook?instance={LONG}&id=default",
+    "delete": f"/webhook/delete?instance={LONG}&id=default",
+    "replays": "/replays",
+    "replay": "/replay?id=replay_0",
+    "deliveries": "/deliveries",
+    "delivery": "/delivery?id=msg_2",
+    "dead": "/dead",
+    "redrive": "/dead/redrive",
+    "letter": "/dead/letter?id=msg_2",
+}
+
+
+async def test_the_longest_name_makes_no_page_wider_than_a_phone(
+    window: Window, make_console: MakeConsole, served: Console, store: SqlStore, history: HistoryStore
+) -> None:
+    await store.put(Webhook(LONG, f"https://h.example/{LONG}"))
+    await remember(history, FAILED._replace(instance=LONG, chat=f"{LONG[:80]}@g.us", error=LONG, host=LONG))
+    replays = Kept(store, [Job("replay_0", Asked(LONG, "default", 0, 1), 1, State.DONE, Counts(1, 0, 0, 1), sent=1)])
+    letter = {**LETTER, "id": "msg_2", "instance": LONG, "error": LONG}
+    listed = listing([{**GROUPS[0], "instance": LONG}], [letter])
+    shown = Ended(0, json.dumps({"letter": letter, "headers": {}, "body": LONG}).encode(), "")
+    console = await make_console(store, history=served.history, replays=replays)
+    await log_in(window, console)
+    await window.look(390)
+    for name, path in OF_LONG.items():
+        console.run = Program(shown if name == "letter" else listed)
+        await window.open(f"{console.base}/console{path}")
+        assert "WWW" in await window.text("main"), name
+        assert await window.run("arguments[0](document.documentElement.scrollWidth)") <= 390, name
+
+
+async def test_a_reason_stays_on_its_line_on_a_phone(
+    window: Window, served: Console, store: SqlStore, history: HistoryStore
+) -> None:
+    await store.put(Webhook("acme", "https://h.example/"))
+    waits = FAILED._replace(outcome="Parked", reason="config_unavailable", ms=None, instance="a-name-of-some-length")
+    await remember(history, waits)
+    await log_in(window, served)
+    await window.look(390)
+    await window.open(f"{served.base}/console/deliveries")
+    lines = "arguments[0](document.querySelector('.reason').getClientRects().length)"
+    assert await window.run(lines) == 1
 
 
 async def log_in_once(window: Window, served: Console) -> None:
