@@ -148,12 +148,29 @@ async def test_a_dead_letter_is_sent_again_once(
     console = await make_console(served.store, history=served.history, resend=resend)
     owner = await console.owner()
     assert "Resend" in (await owner.get("/delivery?id=msg_1")).words
-    said = [(await owner.post("/delivery/resend", {"id": "msg_1"})).words for _ in range(4)]
+    said = [(await owner.post("/delivery/resend", {"id": "msg_1"})).words for _ in range(3)]
+    page = (await owner.post("/delivery/resend", {"id": "msg_1"}, follow=False)).headers["Location"]
+    said += [(await owner.get(page.removeprefix("/console"))).words for _ in range(2)]
     assert "The receiver took it: 200 after 12 ms" in said[0]
     assert "did not take it: answered 503 after 12 ms" in said[1]
     assert "neither the dead letters nor the archive have it" in said[2]
     assert "It was not sent: its webhook is gone" in said[3]
+    assert "It was not sent" not in said[4]
     assert asked == [("msg_1", "acme")] * 4
+
+
+async def test_of_a_long_answer_to_a_resend_the_beginning_is_shown(
+    make_console: MakeConsole, served: Console, history: HistoryStore
+) -> None:
+    async def resend(*_: object) -> Row:
+        return FAILED._replace(answer="no room " + "é" * 2000)
+
+    await remember(history, FAILED)
+    visitor = await (await make_console(served.store, history=served.history, resend=resend)).operator()
+    seen = await visitor.post("/delivery/resend", {"id": "msg_2"}, follow=False)
+    assert len(str(seen.headers)) < 4096, "what a proxy takes"
+    page = seen.headers["Location"].removeprefix("/console")
+    assert "no room ééé" in (await visitor.get(page)).words
 
 
 async def test_without_a_history_it_says_so(make_console: MakeConsole, store: Any) -> None:

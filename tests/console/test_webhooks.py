@@ -194,12 +194,17 @@ async def test_a_new_webhook_shows_its_secret_once(served: Console, store: SqlSt
     visitor = await served.operator()
     assert (await visitor.get("/webhooks/new")).heading == "New webhook"
     form = {"instance": "acme", "id": "crm", "url": "https://h.example/", "enabled": "on", "generate": "on"}
-    seen = await visitor.post("/webhooks/new", form)
+    created = await visitor.post("/webhooks/new", form, follow=False)
+    assert (created.status, "whsec_" in str(created.headers)) == (303, False)
+    page = created.headers["Location"].removeprefix("/console")
+    another = await (await served.operator()).get(page)
+    assert ("whsec_" in another.text, "It is saved" in another.words) == (False, True)
+    seen = await visitor.get(page)
     secret = re.search(r'<code class="secret">(whsec_[^<]+)</code>', seen.text)
     found = await saved(store)
     assert secret
     assert (found.id, found.secrets) == ("crm", (secret[1],))
-    assert secret[1] not in (await visitor.get("/webhook?instance=acme&id=crm")).text
+    assert secret[1] not in (await visitor.get(page)).text
     seen = await visitor.post("/webhooks/new", form)
     assert (seen.status, "there is such a webhook" in seen.words) == (400, True)
     seen = await visitor.post("/webhooks/new", {**form, "instance": "", "id": "é", "url": ""})
@@ -218,6 +223,15 @@ async def test_of_several_who_make_the_same_webhook_at_once_one_makes_it(served:
     made = [number for number, seen in enumerate(answers) if seen.status == 200]
     assert [seen.status for seen in answers if "there is such a webhook" in seen.words] == [400] * 7
     assert [(await saved(store)).url] == [urls[number] for number in made]
+
+
+async def test_what_does_not_do_as_expected_is_said_above_what_was_saved(served: Console, store: SqlStore) -> None:
+    await store.put(ACME)
+    visitor = await served.operator()
+    form = {**form_of(await visitor.get(HERE)), "message_types": "imageMesage"}
+    seen = await visitor.post(HERE, form)
+    assert 'in force on every replica. message_types: "imageMesage" is no message type known here' in seen.words
+    assert seen.url.query["done"] == "saved"
 
 
 async def test_a_secret_is_rotated_and_the_old_one_goes_on(served: Console, store: SqlStore) -> None:

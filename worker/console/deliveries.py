@@ -12,6 +12,7 @@ from worker.api.ports import BodyGone, CannotResend
 from worker.console import shown
 from worker.console.dead_counts import pretty
 from worker.console.frame.desk import Desk, asked, read_form, seen
+from worker.console.frame.sessions import Said
 from worker.console.ports import Parts
 from worker.domain.history import Row
 from worker.domain.names import CHOOSABLE, canonical
@@ -77,7 +78,7 @@ class Deliveries:
 
     async def one(self, request: web.Request) -> web.Response:
         """GET /console/delivery?id="""
-        return await self._shown(request, request.query.get("id", ""))
+        return await self._shown(request, request.query.get("id", ""), self._desk.told(request))
 
     async def body(self, request: web.Request) -> web.Response:
         """GET /console/delivery/body?id=: the event, from the dead letters or the archive."""
@@ -92,22 +93,26 @@ class Deliveries:
         return self._desk.show(request, "delivery_body.html", {"id": delivery_id, "body": pretty(found)})
 
     async def resend(self, request: web.Request) -> web.Response:
-        """POST /console/delivery/resend: one attempt; its row comes into the history soon, its result is shown now."""
+        """POST /console/delivery/resend: one attempt; its row comes into the history soon, its result is shown next."""
         delivery_id = asked(await read_form(request), "id")
         try:
             row = await self._parts.resend(delivery_id, request[CALLER].instance) if self._parts.resend else None
         except (BodyGone, CannotResend) as error:
-            return await self._shown(request, delivery_id, Resent("bad", f"It was not sent: {error}"))
+            return self._resent(request, delivery_id, Resent("bad", f"It was not sent: {error}"))
         if row is None:
             text = "It was not sent: neither the dead letters nor the archive have it"
-            return await self._shown(request, delivery_id, Resent("warn", text))
-        return await self._shown(request, delivery_id, Resent.of(row))
+            return self._resent(request, delivery_id, Resent("warn", text))
+        return self._resent(request, delivery_id, Resent.of(row))
 
-    async def _shown(self, request: web.Request, delivery_id: str, result: "Resent | None" = None) -> web.Response:
+    def _resent(self, request: web.Request, delivery_id: str, result: "Resent") -> web.Response:
+        said = Said(result.tone, result.text, result.answer)
+        return self._desk.tell(request, "/delivery", {"id": delivery_id}, said)
+
+    async def _shown(self, request: web.Request, delivery_id: str, result: Said | None) -> web.Response:
         history, owner = self._parts.history, request[CALLER].instance
-        if history is None:
+        if history is None and result is None:
             raise web.HTTPNotFound(reason=OFF)
-        rows = await history.timeline(delivery_id, owner) if delivery_id else ()
+        rows = await history.timeline(delivery_id, owner) if history and delivery_id else ()
         if not rows and result is None:
             return self._desk.show(request, "delivery_unknown.html", {"id": delivery_id}, 404)
         values = {

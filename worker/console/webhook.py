@@ -1,10 +1,10 @@
 """One webhook: is it well? Its day, its newest deliveries, and everything that can be changed of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 from multidict import MultiDict
 
 from worker.api.auth import CALLER
@@ -12,6 +12,7 @@ from worker.api.errors import Invalid
 from worker.api.saving import TAKEN, Saved
 from worker.console import form, shown, tried
 from worker.console.frame.desk import Desk, asked, read_form, seen
+from worker.console.frame.sessions import Said
 from worker.console.ports import Parts
 from worker.console.webhooks import line
 from worker.domain.history import Row
@@ -40,17 +41,6 @@ DONE = {
 }
 
 
-@dataclass(slots=True)
-class Said:
-    """What stands above the page after something was done. `secret`: shown this once."""
-
-    tone: str
-    text: str
-    details: str | None = None
-    notes: Sequence[str] = ()
-    secret: str | None = None
-
-
 class WebhookPages:
     """Handlers of one webhook, as `?instance=&id=` says; another instance's is as unknown as one that never was."""
 
@@ -60,8 +50,11 @@ class WebhookPages:
 
     async def page(self, request: web.Request) -> web.Response:
         """GET /console/webhook"""
-        done = DONE.get(request.query.get("done", ""))
-        return await self._show(request, await self._stored(request), Said("ok", done) if done else None)
+        stored, done = await self._stored(request), request.query.get("done", "")
+        said = self._desk.told(request) or (Said("ok", DONE[done]) if done in DONE else None)
+        if said is not None and done == "saved":
+            said = replace(said, notes=warnings(stored.webhook))
+        return await self._show(request, stored, said)
 
     async def new(self, request: web.Request) -> web.Response:
         """GET /console/webhooks/new"""
@@ -82,7 +75,7 @@ class WebhookPages:
             saved = await self._parts.saving.save(wanted, new=True)
         except Invalid as error:
             return self._show_new(request, typed, error.problems)
-        return await self._saved(request, saved)
+        return self._saved(request, saved)
 
     async def save(self, request: web.Request) -> web.Response:
         """POST /console/webhook"""
@@ -97,7 +90,7 @@ class WebhookPages:
         except Invalid as error:
             text = "It is not saved: see what is wrong below."
             return await self._show(request, stored, Said("bad", text), typed, error.problems, status=400)
-        return await self._saved(request, saved)
+        return self._saved(request, saved)
 
     async def try_it(self, request: web.Request) -> web.Response:
         """POST /console/webhook/try: what would become of an event with what the form says now. Nothing is saved."""
@@ -184,13 +177,12 @@ class WebhookPages:
             raise web.HTTPNotFound(reason=UNKNOWN)
         return stored
 
-    async def _saved(self, request: web.Request, saved: Saved) -> web.Response:
-        """Shown at once while there is something that is shown only now."""
-        webhook = saved.webhook
-        if saved.stored is not None and (saved.secret or saved.warnings):
-            said = Said("ok", DONE["saved"], notes=saved.warnings, secret=saved.secret)
-            return await self._show(request, saved.stored, said)
-        raise seen("/webhook", {"instance": webhook.instance, "id": webhook.id, "done": "saved"})
+    def _saved(self, request: web.Request, saved: Saved) -> web.Response:
+        """The page that says so, and a new secret with it, this once."""
+        query = {"instance": saved.webhook.instance, "id": saved.webhook.id, "done": "saved"}
+        if saved.secret:
+            return self._desk.tell(request, "/webhook", query, Said("ok", DONE["saved"], secret=saved.secret))
+        raise seen("/webhook", query)
 
     async def _show(
         self,

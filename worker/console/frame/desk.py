@@ -6,15 +6,20 @@ from typing import Any
 
 from aiohttp import web
 from multidict import MultiDict
+from yarl import URL
 
 from worker.api.auth import CALLER
 from worker.api.body import BODY_SECONDS
 from worker.console.frame.jobs import DOCTOR, Job, Jobs
-from worker.console.frame.pages import Pages, link
-from worker.console.frame.sessions import Session, Sessions
+from worker.console.frame.pages import ROOT, Pages, link
+from worker.console.frame.sessions import SAID_SECONDS, Said, Session, Sessions
+
+SAID = "webhook_console_said"
+"""Name of the cookie by which a page says something once."""
 
 SESSION = web.RequestKey("session", Session)
 FORM = web.RequestKey("form", MultiDict[str])
+TOLD = web.RequestKey("told", Said)
 FORM_TOKEN = "form_token"  # noqa: S105 - a field's name
 
 NAVIGATION = (
@@ -40,7 +45,32 @@ class Desk:
         self, request: web.Request, template: str, values: Mapping[str, Any] | None = None, status: int = 200
     ) -> web.Response:
         """A page of somebody who is logged in."""
-        return self.pages.render(template, {**self._about(request), **(values or {})}, status)
+        response = self.pages.render(template, {**self._about(request), **(values or {})}, status)
+        if TOLD in request:
+            response.del_cookie(SAID, path=request.path, httponly=True, samesite="Strict")
+        return response
+
+    def tell(self, request: web.Request, path: str, query: Mapping[str, object], said: Said) -> web.Response:
+        """After a change: the browser asks for this page, which says it once; a reload repeats neither."""
+        page = link(path, query)
+        response = web.Response(status=303, headers={"Location": page})
+        response.set_cookie(
+            SAID,
+            self.sessions.tell(request[SESSION], URL(page), said),
+            path=ROOT + path,
+            max_age=SAID_SECONDS,
+            httponly=True,
+            samesite="Strict",
+            secure=is_https(request),
+        )
+        return response
+
+    def told(self, request: web.Request) -> Said | None:
+        """What the page that is asked for is to say, which then is forgotten."""
+        said = self.sessions.told(request[SESSION], request.rel_url, request.cookies.get(SAID, ""))
+        if said is not None:
+            request[TOLD] = said
+        return said
 
     def _about(self, request: web.Request) -> dict[str, Any]:
         caller = request.get(CALLER)
@@ -103,3 +133,8 @@ def asked(given: Mapping[str, str], name: str) -> str:
 def seen(path: str, query: Mapping[str, object] | None = None) -> web.HTTPSeeOther:
     """After a change: the browser asks for this page, so that a reload repeats nothing."""
     return web.HTTPSeeOther(link(path, query))
+
+
+def is_https(request: web.Request) -> bool:
+    """Also behind a proxy that ends TLS. Who lies here makes only their own cookie useless."""
+    return request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from worker.api.auth import Authentication
 from worker.api.errors import ApiError
-from worker.console.frame.desk import SESSION, Desk, asked, read_form
+from worker.console.frame.desk import SESSION, Desk, asked, is_https, read_form
 from worker.console.frame.pages import ROOT, link
 from worker.console.frame.sessions import SESSION_SECONDS
 
@@ -47,7 +47,7 @@ class Login:
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="Strict",
-            secure=_is_https(request),
+            secure=is_https(request),
         )
         return response
 
@@ -67,8 +67,3 @@ class Login:
 def _ours(following: str) -> str:
     """A page of the console, whatever somebody wrote into a link."""
     return following if _OURS.fullmatch(following) else ROOT
-
-
-def _is_https(request: web.Request) -> bool:
-    """Also behind a proxy that ends TLS. Who lies here makes only their own cookie useless."""
-    return request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
