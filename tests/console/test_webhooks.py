@@ -11,9 +11,12 @@ from urllib.parse import quote
 import pytest
 
 from tests.console.conftest import FAILED, HOSTILE, NOW, ROW, Console, MakeConsole, Seen, Visitor, remember
+from tests.console.test_dead import Program, listing
+from tests.console.test_replays import Kept
 from worker.console.form import EDITED, of_webhook
 from worker.console.ports import NoEvents
 from worker.console.webhooks import PAGE
+from worker.domain.silence.pulse import Pulse
 from worker.domain.webhook import Webhook
 from worker.domain.webhook_test import WebhookTest
 from worker.history.asking import Asking
@@ -232,6 +235,38 @@ async def test_what_does_not_do_as_expected_is_said_above_what_was_saved(served:
     seen = await visitor.post(HERE, form)
     assert 'in force on every replica. message_types: "imageMesage" is no message type known here' in seen.words
     assert seen.url.query["done"] == "saved"
+
+
+async def test_a_webhook_of_an_instance_that_nobody_has_heard_of_says_so(
+    served: Console, store: SqlStore, history: HistoryStore
+) -> None:
+    await history.hear([Pulse("acme-shop", int(NOW * 1000)), Pulse("loja", int(NOW * 1000))])
+    visitor = await served.operator()
+    form = {"instance": "acme-shopp", "id": "crm", "url": "https://h.example/", "enabled": "on"}
+    seen = await visitor.post("/webhooks/new", form)
+    assert "No message of an instance of this name has come yet." in seen.words
+    assert ("Like it: acme-shop ." in seen.words, "loja" in seen.words) == (True, False)
+    assert "No message of" not in (await visitor.post("/webhooks/new", {**form, "instance": "loja"})).words
+    await store.put(ACME)
+    seen = await (await served.owner()).get(HERE)
+    assert ("No message of an instance" in seen.words, "shop" in seen.text) == (True, False)
+    await remember(history, ROW)
+    assert "No message of" not in (await visitor.get(HERE)).words
+
+
+async def test_known_instances_are_offered_to_the_operator_alone(
+    make_console: MakeConsole, served: Console, history: HistoryStore
+) -> None:
+    console = await make_console(served.store, history=served.history, replays=Kept(served.store))
+    await history.hear([Pulse(name, int(NOW * 1000)) for name in ("acme", "loja", HOSTILE)])
+    operator, owner = await console.operator(), await console.owner()
+    console.run = Program(listing((), ()))
+    for path in ("/webhooks/new", "/deliveries", "/dead", "/replays"):
+        seen = await operator.get(path)
+        assert ('list="instances"' in seen.text, '<option value="loja">' in seen.text) == (True, True), path
+        assert "<script>alert" not in seen.text
+        seen = await owner.get(path)
+        assert ("<datalist" in seen.text, "loja" in seen.words) == (False, False), path
 
 
 async def test_a_secret_is_rotated_and_the_old_one_goes_on(served: Console, store: SqlStore) -> None:

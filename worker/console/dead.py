@@ -13,6 +13,7 @@ from worker.api.auth import CALLER
 from worker.api.errors import ApiError
 from worker.basics.moments import iso
 from worker.basics.tasks import end
+from worker.console import known
 from worker.console.dead_counts import (
     DOES,
     FILTERS,
@@ -79,6 +80,7 @@ class DeadLetters:
             "failed": isinstance(counted, Failed),
             "answer": answer(counted, problems),
             "shown": SHOWN,
+            "instances": await known.instances(self._parts, request[CALLER].instance),
             "reasons": LETTER_REASONS,
         }
         status = 400 if problems else 503 if isinstance(counted, Failed) else 200

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from worker.api.auth import CALLER
 from worker.api.ports import BodyGone, CannotResend
-from worker.console import shown
+from worker.console import known, shown
 from worker.console.dead_counts import pretty
 from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.frame.sessions import Said
@@ -54,6 +54,7 @@ class Deliveries:
             "looked_to": page.looked_to if page else None,
             "newest": given if "after" in request.query else None,
             "answer": answer(page, problems, away, given),
+            "instances": await known.instances(self._parts, request[CALLER].instance),
             "outcomes": OUTCOMES,
             "reasons": REASON_NAMES,
             "more": any(

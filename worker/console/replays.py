@@ -7,7 +7,7 @@ from aiohttp import web
 
 from worker.api.auth import CALLER
 from worker.api.ports import Replays
-from worker.console import shown
+from worker.console import known, shown
 from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.ports import Parts
 from worker.domain.history import REPLAYED
@@ -128,6 +128,7 @@ class ReplayPages:
             "replays": _with_states(jobs),
             "answer": _answer(jobs, away, problems, refused),
             "away": away,
+            "instances": await known.instances(self._parts, request[CALLER].instance),
         }
         return self._desk.show(request, "replays.html", values, 409 if refused else 400 if problems else 200)
 

@@ -10,11 +10,11 @@ from multidict import MultiDict
 from worker.api.auth import CALLER
 from worker.api.errors import Invalid
 from worker.api.saving import TAKEN, Saved
-from worker.console import form, shown, tried
+from worker.console import form, known, shown, tried
 from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.frame.sessions import Said
 from worker.console.ports import Parts
-from worker.console.webhooks import line
+from worker.console.webhooks import Line, line
 from worker.domain.history import Row
 from worker.domain.names import COUNTED
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
@@ -60,7 +60,7 @@ class WebhookPages:
         """GET /console/webhooks/new"""
         self._check_writable()
         typed = MultiDict({"instance": request.query.get("instance", ""), "id": DEFAULT_ID, "enabled": "on"})
-        return self._show_new(request, typed)
+        return await self._show_new(request, typed)
 
     async def create(self, request: web.Request) -> web.Response:
         """POST /console/webhooks/new"""
@@ -74,7 +74,7 @@ class WebhookPages:
         try:
             saved = await self._parts.saving.save(wanted, new=True)
         except Invalid as error:
-            return self._show_new(request, typed, error.problems)
+            return await self._show_new(request, typed, error.problems)
         return self._saved(request, saved)
 
     async def save(self, request: web.Request) -> web.Response:
@@ -216,6 +216,7 @@ class WebhookPages:
             "warnings": warnings(webhook),
             "old_secret": OLD_SECRET,
             "older": _older(webhook, self._parts.now()),
+            "alike": await self._alike(request, about),
             "events": sorted(COUNTED),
             "kind": KIND,
         }
@@ -234,6 +235,12 @@ class WebhookPages:
             return None, None
         return await history.trends([webhook.endpoint]), page.items
 
+    async def _alike(self, request: web.Request, about: Line) -> Sequence[str] | None:
+        """Of one that nothing was sent to within a day: see known.alike."""
+        if about.trend is not None:
+            return None
+        return await known.alike(self._parts, request[CALLER].instance, about.webhook.instance)
+
     async def _failure(self, webhook: Webhook, trend: Trend | None) -> Row | None:
         """The row of its last failure, which says why."""
         if self._parts.history is None or trend is None or trend.last_failure is None:
@@ -246,11 +253,14 @@ class WebhookPages:
             return None
         return next((kept.row for kept in page.items if kept.row.error), None)
 
-    def _show_new(self, request: web.Request, typed: MultiDict[str], problems: Sequence[Problem] = ()) -> web.Response:
+    async def _show_new(
+        self, request: web.Request, typed: MultiDict[str], problems: Sequence[Problem] = ()
+    ) -> web.Response:
         told = {problem.field: problem.message for problem in problems if problem.field in ("instance", "id")}
         values = {
             "groups": form.of_typed(typed, problems),
             "typed": typed,
+            "instances": await known.instances(self._parts, request[CALLER].instance),
             "told": told,
             "generate": "generate" in typed or not problems,
             "answer": shown.State("off", "A new webhook", "It is in force as soon as it is saved"),

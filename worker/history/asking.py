@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from worker.basics.clock import Clock
 from worker.domain.webhook import Endpoint
@@ -58,6 +58,16 @@ class Asking:
                 return await self._store.trends(endpoints, int(self._now() * 1000))
         except (StoreUnavailable, TimeoutError) as error:
             log.info("how webhooks fared is not known: %s", error)
+            return None
+
+    async def instances(self, most: int, beginning: str = "") -> Sequence[str] | None:
+        """See HistoryStore. None: not known now. Never raises, and takes HEALTH_SECONDS at most."""
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await self._prepare()
+                return await self._store.instances(most, beginning)
+        except (StoreUnavailable, TimeoutError) as error:
+            log.info("which instances there are is not known: %s", error)
             return None
 
     async def close(self) -> None:

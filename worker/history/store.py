@@ -206,5 +206,8 @@ class HistoryStore(Protocol):
     async def trends(self, endpoints: Collection[Endpoint], now: int) -> Mapping[Endpoint, Trend]:
         """Of each that had an attempt within a day. Asks once for each: a page of them, not all."""
 
+    async def instances(self, most: int, beginning: str = "") -> tuple[str, ...]:
+        """Names of instances of which a message has come within 60 days, in order, from this one on."""
+
     async def close(self) -> None:
         """Connections are closed; a call under way ends within its own timeout."""

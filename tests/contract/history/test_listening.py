@@ -49,6 +49,13 @@ async def test_of_five_replicas_one_makes_the_notice_and_all_count_it(
     assert [*await steady.claim(clock.now)] == [], "told once"
 
 
+async def test_names_are_given_in_order_from_one_on(steady: HistoryStore) -> None:
+    assert await steady.instances(10) == tuple(sorted(NAMES))
+    assert await steady.instances(2, "aa") == tuple(sorted(NAMES))[1:3]
+    assert await steady.instances(1, "acme") == ("acme",)
+    assert (await steady.instances(1, "z"), await steady.instances(1, "a\0")) == ((), ())
+
+
 async def test_one_that_speaks_before_it_was_told_is_not_told(steady: HistoryStore, clock: Clock) -> None:
     clock.now = NOON + 12 * HOUR
     await steady.hear([Pulse("acme", None, clock.now)])

@@ -80,6 +80,12 @@ class ListeningTable:
             names = select(_C.instance).where(*_are_silent(now)).order_by(_C.instance)
             return tuple(connection.execute(names).scalars())
 
+    def names(self, most: int, beginning: str) -> tuple[str, ...]:
+        """In order, from this one on."""
+        with self._engine.connect() as connection:
+            names = select(_C.instance).where(_C.instance >= beginning).order_by(_C.instance).limit(most)
+            return tuple(connection.execute(names).scalars())
+
     def _judge(self, connection: Connection, instances: Sequence[str], now: int) -> None:
         """Another replica may have looked since we asked."""
         known = {

@@ -129,6 +129,9 @@ class _Store:
     async def trends(self, endpoints: Collection[Endpoint], now: int) -> Mapping[Endpoint, Trend]:
         return await self._run(lambda: self._tables().trends(endpoints, now))
 
+    async def instances(self, most: int, beginning: str = "") -> tuple[str, ...]:
+        return await self._run(lambda: self._tables().instances(most, beginning))
+
     async def close(self) -> None:
         await let_end(self._threads)
         if self._made is not None:

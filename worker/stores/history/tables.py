@@ -216,6 +216,11 @@ class HistoryTables:
 
         return self._do(read)
 
+    def instances(self, most: int, beginning: str) -> tuple[str, ...]:
+        if not is_name("instance", beginning):
+            return ()
+        return self._do(lambda: self._listening.names(most, beginning))
+
     def close(self) -> None:
         self._engine.dispose()
         if self._kept_open is not None:
