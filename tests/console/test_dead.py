@@ -141,6 +141,20 @@ async def test_sending_again_asks_once_with_the_count_and_reports_how_far_it_is(
     assert served.commands[-1] == command
 
 
+async def test_work_that_waits_for_other_work_says_so(served: Console) -> None:
+    program, visitor = await visited(served, Ended(0, b'{"count":1}', ""))
+    program.held = asyncio.Event()
+    first, second = [
+        str((await visitor.post("/dead/redrive", {"count": "1", **DO})).url.relative()).removeprefix("/console")
+        for _ in range(2)
+    ]
+    assert await _heading(visitor, first) == "Under way"
+    seen = await visitor.get(second)
+    assert (seen.heading, "Other work on the dead letters is under way" in seen.words) == ("Waits", True)
+    program.held.set()
+    await eventually(lambda: _heading(visitor, second), lambda got: got == "Done", 5, "the end")
+
+
 async def test_deleting_deletes_exactly_what_was_counted(served: Console) -> None:
     _, visitor = await visited(served, listing(), Ended(1, b'{"count":1}', "no letter with the id x"))
     asked = await visitor.get("/dead/purge")

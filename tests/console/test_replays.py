@@ -117,6 +117,25 @@ async def test_a_range_is_counted_first_and_then_sent_as_it_was_counted(scene: S
     )
 
 
+async def test_one_that_waits_says_for_what(scene: Scene) -> None:
+    first = Job("replay_0", Asked("acme", "default", 0, NOW_MS), NOW_MS - 1, State.SENDING)
+    count = Job("replay_1", Asked("acme", "default", 0, NOW_MS, dry_run=True), NOW_MS)
+    second = Job("replay_2", Asked("acme", "default", 0, NOW_MS), NOW_MS)
+    others = Job("replay_3", Asked("loja", "default", 0, NOW_MS), NOW_MS - 2)
+    scene.replays.kept += [others]
+    assert "It begins when a worker is free" in (await scene.visitor.get("/replay?id=replay_3")).words
+    scene.replays.kept += [first, count, second]
+    said = {
+        "replay_1": "Another one is under way: it begins when a worker has room for it",
+        "replay_2": "Another replay of this webhook is under way: it begins after that",
+        "replay_3": "Another one is under way: it begins when a worker has room for it",
+    }
+    listed = await scene.visitor.get("/replays")
+    for job_id, words in said.items():
+        seen = await scene.visitor.get(f"/replay?id={job_id}")
+        assert (seen.heading, words in seen.words, words in listed.words) == ("Waits", True, True), job_id
+
+
 async def test_a_count_is_sent_once(scene: Scene) -> None:
     asked = Asked("acme", "default", 0, NOW_MS, everything=True, dry_run=True)
     scene.replays.kept.append(Job("replay_0", asked, NOW_MS, State.DONE, Counts(19, 0, 0, 19)))

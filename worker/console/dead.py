@@ -49,6 +49,8 @@ LETTER_SECONDS = 5.0
 
 _MARK = re.compile(r"[0-9a-f]{1,64}")
 
+BEHIND = "Other work on the dead letters is under way: this begins after that"
+
 MOST_KNOWN = 64
 MOST_WAITING = 8
 """Looks that are under way or wait for it."""
@@ -124,7 +126,9 @@ class DeadLetters:
         command = ("dead", does, "--json", *options, *arguments({**given, UNTIL: until}))
 
         async def work(job: Job) -> Result:
+            job.waits = BEHIND if self._queue.locked() else ""
             async with self._queue:
+                job.waits = ""
                 ended = await self._parts.run(command, progress_of(job))
             self._looks.clear()
             return result_of(does, ended)

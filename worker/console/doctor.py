@@ -118,5 +118,7 @@ def state_of(job: Job, now: float) -> shown.State:
     if job.result is not None:
         word = "Ended with trouble" if job.result.tone in ("warn", "bad") else "Done"
         return shown.State(job.result.tone, word, job.result.text)
+    if job.waits:
+        return shown.State("off", "Waits", f"{job.waits}; you may leave and come back")
     of = f"{shown.number(job.done)} of {shown.number(job.of)}, " if job.of and job.done else ""
     return shown.State("off", "Under way", f"{of}for {shown.duration(now - job.started)}; you may leave and come back")

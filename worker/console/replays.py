@@ -1,6 +1,6 @@
 """Replays and pauses: what can be got back? A range is counted first, then sent; jobs survive whoever runs them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from aiohttp import web
@@ -78,8 +78,9 @@ class ReplayPages:
                 await self._known().job(id_of_sending(job.id, job.asked.instance), owner) if counted(job) else None
             )
             became = await self._known().became(job) if job.sent else None
+            waits = waits_for(job, await self._known().jobs(owner, LISTED)) if job.state is State.QUEUED else None
         to_send = job.counts.to_send if counted(job) and job.counts and sending is None else 0
-        values = {"job": job, "answer": state_of(job, sending, became), "to_send": to_send, "sending": sending}
+        values = {"job": job, "answer": state_of(job, sending, became, waits), "to_send": to_send, "sending": sending}
         values |= {"its": deliveries_of(job), "outcomes": ENDS if job.sent else {}}
         values |= {"failing": await self._failing(job.asked) if to_send else None, "again": again(job)}
         return self._desk.show(request, "replay.html", values)
@@ -186,7 +187,8 @@ def _answer(jobs: list[Job], away: str | None, problems: Mapping[str, str], refu
 def _with_states(jobs: list[Job]) -> list[tuple[Job, shown.State]]:
     """One that counted is older than the one that sends what it counted."""
     by_id = {job.id: job for job in jobs}
-    return [(job, state_of(job, by_id.get(id_of_sending(job.id, job.asked.instance)))) for job in jobs]
+    sending = [by_id.get(id_of_sending(job.id, job.asked.instance)) for job in jobs]
+    return [(job, state_of(job, its, None, waits_for(job, jobs))) for job, its in zip(jobs, sending, strict=True)]
 
 
 def counted(job: Job) -> bool:
@@ -199,9 +201,29 @@ def deliveries_of(job: Job) -> dict[str, str]:
     return {"instance": job.asked.instance, "webhook": job.asked.webhook, "since": _iso(job.created_at)}
 
 
-def state_of(job: Job, sending: Job | None = None, became: Became | None = None) -> shown.State:
+def waits_for(job: Job, others: Iterable[Job]) -> str | None:
+    """Why nobody has begun it, as far as the asker's own replays tell: a worker carries out one at a time."""
+    if job.state is not State.QUEUED:
+        return None
+    under_way = [other for other in others if not other.ended and other.id != job.id]
+    if not job.asked.dry_run and any(_is_before(other, job) for other in under_way):
+        return "another replay of this webhook is under way: it begins after that"
+    if any(other.state is not State.QUEUED for other in under_way):
+        return "another one is under way: it begins when a worker has room for it"
+    return "it begins when a worker is free"
+
+
+def _is_before(other: Job, job: Job) -> bool:
+    """Those of one webhook are sent one after the other; a count is in nobody's way."""
+    same = (other.asked.instance, other.asked.webhook) == (job.asked.instance, job.asked.webhook)
+    return same and not other.asked.dry_run and (other.created_at, other.id) < (job.created_at, job.id)
+
+
+def state_of(
+    job: Job, sending: Job | None = None, became: Became | None = None, waits: str | None = None
+) -> shown.State:
     """How far it is, in a sentence. `sending`: the job that sends what this one counted. `became`: of what it sent;
-    None: nobody has looked."""
+    None: nobody has looked. `waits`: for what."""
     tone, word = WORDS[job.state]
     counts = job.counts
     if counted(job):
@@ -212,12 +234,16 @@ def state_of(job: Job, sending: Job | None = None, became: Became | None = None)
     ends = _ends(job, became) if became and became.of else None
     if not job.asked.dry_run and not ends and (job.sent or job.ended):
         said.append(f"{shown.number(job.sent)} sent")
-    text = ", ".join(said) or "The archive is asked"
-    waits = "what waits is sent by itself" if counts and counts.on_their_way else None
+    text = ", ".join(said) or _sentence(waits or "the archive is asked")
+    retries = "what waits is sent by itself" if counts and counts.on_their_way else None
     until = waits_until(job)
     late = f"it goes on until {shown.moment(until, 0).exact} for what comes late" if until else None
-    more = (each[:1].upper() + each[1:] for each in (ends, waits, late, job.gone, job.error) if each)
+    more = (_sentence(each) for each in (ends, retries, late, job.gone, job.error) if each)
     return shown.State(tone, word, ". ".join([text, *more]))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _stands(became: Became | None) -> tuple[str, str]:

@@ -46,7 +46,8 @@ class Result:
 @dataclass(slots=True)
 class Job:
     """`owner`: the instance that started it, None: the operator. `of`: how many things it has to do, None: not known.
-    `chosen`: the filters of what it is about. `ended` None: it runs. Times are Unix seconds."""
+    `chosen`: the filters of what it is about. `waits`: for what, in words; "" once it has begun. `ended` None: it runs.
+    Times are Unix seconds."""
 
     id: str
     kind: str
@@ -55,6 +56,7 @@ class Job:
     started: float
     of: int | None = None
     chosen: Mapping[str, str] = field(default_factory=dict)
+    waits: str = ""
     done: int = 0
     ended: float | None = None
     result: Result | None = None
