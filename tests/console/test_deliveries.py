@@ -1,5 +1,6 @@
 """What happened to it? The search and the time line, over a real history."""
 
+import re
 from typing import Any
 
 import pytest
@@ -66,6 +67,8 @@ async def test_a_search_that_stops_says_where_and_goes_on(
 
 async def test_a_wrong_filter_is_told_beside_its_field(served: Console) -> None:
     visitor = await served.operator()
+    seen = await visitor.get("/deliveries?outcome=x")
+    assert re.search(r"Outcome must be one of Delivered, Skipped, Failed, Waiting, Given up\b", seen.words), seen.words
     seen = await visitor.get("/deliveries?status=many&since=yesterday&after=x")
     assert (seen.status, seen.heading) == (400, "Not searched")
     assert "Status must be a status code of three digits" in seen.words

@@ -211,6 +211,7 @@ async def test_a_new_webhook_shows_its_secret_once(served: Console, store: SqlSt
     seen = await visitor.post("/webhooks/new", form)
     assert (seen.status, "there is such a webhook" in seen.words) == (400, True)
     seen = await visitor.post("/webhooks/new", {**form, "instance": "", "id": "é", "url": ""})
+    assert "String should" not in seen.words
     assert [name for name in ("instance", "id", "url") if f'id="{name}-error"' in seen.text] == [
         "instance",
         "id",

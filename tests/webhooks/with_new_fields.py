@@ -51,7 +51,7 @@ def on_the_command_line() -> None:
     cli("set", "acme", "--sealed-note", NOTE)
     assert json.loads(cli("get", "acme", "--json"))[0]["sealed_note"] == "***"
     refused = cli("set", "acme", "--sealed-note", NOTE * 10, code=2)
-    assert "sealed_note: String should have at most 50 characters" in refused, refused
+    assert "sealed_note: must have at most 50 characters" in refused, refused
     assert NOTE not in refused
 
 

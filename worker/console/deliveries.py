@@ -72,7 +72,7 @@ class Deliveries:
             wanted = question(given, owner, self._parts.now())
             return await history.page(wanted, cursor(after), PAGE), {}, None
         except BadFilter as error:
-            return None, error.problems, None
+            return None, _as_shown(error.problems), None
         except StoreUnavailable as error:
             log.warning("the history was not searched: %s", error)
             return None, {}, str(error)
@@ -149,6 +149,12 @@ class Resent:
 def given_filters(query: Mapping[str, str]) -> dict[str, str]:
     """What was typed; an empty field of a form filters nothing."""
     return {name: text[:LONGEST_FILTER] for name in FILTERS if (text := asked(query, name))}
+
+
+def _as_shown(problems: Mapping[str, str]) -> Mapping[str, str]:
+    """Outcomes have other words here than in the history."""
+    words = ", ".join(shown.outcome(name).word for name in OUTCOMES)
+    return {**problems, "outcome": f"must be one of {words}"} if "outcome" in problems else problems
 
 
 def answer(page: Page | None, problems: Mapping[str, str], away: str | None, given: Mapping[str, str]) -> shown.State:

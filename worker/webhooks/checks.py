@@ -1,6 +1,6 @@
 """What a field's value must be beyond type and length. Each takes the text and returns it, or raises ValueError."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from worker.domain.choosing.choices import IGNORABLE, chat_name, type_name
@@ -22,8 +22,8 @@ EVENTS = (*sorted({*KNOWN, *SYNONYMS}), *sorted(CHOOSABLE - KNOWN))
 SINGLE_EVENTS = tuple(name for name in EVENTS if canonical(name) in COUNTED)
 """Those without the names that are categories alone."""
 
-_ALLOWED = f"there are {', '.join(sorted(CHOOSABLE))}"
-_SINGLE = f"there are {', '.join(sorted(COUNTED))}"
+_FEW = 3
+"""Names that somebody is told whose word resembles none: nobody reads all seventy."""
 
 
 def storable_text(text: str) -> str:
@@ -56,12 +56,14 @@ def event(text: str) -> str:
     kind = canonical(text)
     if kind in CHOOSABLE:
         return kind
-    raise ValueError(_no_event(kind, _ALLOWED))
+    raise ValueError(_no_event(kind, EVENTS))
 
 
-def _no_event(kind: str, allowed: str) -> str:
+def _no_event(kind: str, allowed: Sequence[str]) -> str:
     near = _nearest(kind[:64])
-    return f"is not an event; {f'the nearest is {near}' if near else allowed}"
+    if near is not None:
+        return f"is not an event; the nearest is {near}"
+    return f"is not an event; such are {', '.join(get_close_matches(kind[:64], allowed, _FEW, cutoff=0.0))}"
 
 
 def ignorable(text: str) -> str:
@@ -93,7 +95,7 @@ def single_event(text: str) -> str:
         return kind
     if kind in CHOOSABLE:
         raise ValueError("is a category of Evolution Go's: name each event")
-    raise ValueError(_no_event(kind, _SINGLE))
+    raise ValueError(_no_event(kind, SINGLE_EVENTS))
 
 
 def _nearest(kind: str) -> str | None:

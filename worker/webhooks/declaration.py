@@ -129,6 +129,8 @@ LONGEST_PEM = 32_768
 ID = re.compile(r"[A-Za-z0-9._-]+")
 """What a webhook's id is made of."""
 
+_MADE_OF = "letters without accents, digits, dots, dashes and underscores"
+
 FIELDS: tuple[Field, ...] = (
     Field(
         name="instance",
@@ -141,7 +143,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="id",
-        kind=Name(LONGEST_ID, checks.name, 1, ID.pattern, GLOBAL_ID, "the operator's global webhook"),
+        kind=Name(LONGEST_ID, checks.name, 1, ID.pattern, GLOBAL_ID, "the operator's global webhook", _MADE_OF),
         help="which of the instance's webhooks (default: default)",
         about="which of the instance's webhooks; `default` if left out",
         nullable=False,

@@ -18,7 +18,8 @@ from worker.domain.request.own_headers import NOT_OVERRIDABLE
 from worker.domain.webhook import UNORDERED, Webhook
 from worker.webhooks.accepted import EXPIRING, PLAIN, model, problems_within
 from worker.webhooks.certificates import end_of
-from worker.webhooks.declaration import BY_NAME, CONTENT, FIELDS
+from worker.webhooks.declaration import BY_NAME, CONTENT, FIELDS, Field
+from worker.webhooks.scalars import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +177,8 @@ def _problems(error: Any) -> list[Problem]:
 def _problem(error: Any) -> Problem:
     path = [part for part in error["loc"] if part not in (PLAIN, EXPIRING)]
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    message = error["msg"].removeprefix("Value error, ")
-    message = _WORDS.get(error["type"], message)
     field = BY_NAME.get(error["loc"][0]) if error["loc"] else None
+    message = _WORDS.get(error["type"]) or _of_text(error, field) or error["msg"].removeprefix("Value error, ")
     if field is not None and not field.hidden and error["type"] not in (*_WORDS, "too_long"):
         value = _quoted(error["input"])
         message = f"{value} {message}" if error["type"] == "value_error" else f"{message}, not {value}"
@@ -192,5 +192,19 @@ def _quoted(value: object) -> str:
     return _AS_JSON.get(text, text[:100])
 
 
-_WORDS = {"missing": "is required", "extra_forbidden": "is not a field of a webhook"}
+def _of_text(error: Any, field: Field | None) -> str | None:
+    """What is wrong with a text, in plain words; None: it is something else."""
+    match error["type"], field.kind if field else None:
+        case "string_too_long", _:
+            return f"must have at most {error['ctx']['max_length']} characters"
+        case "string_pattern_mismatch", Text(made_of=made_of) if made_of:
+            return f"may have {made_of} alone"
+    return None
+
+
+_WORDS = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of a webhook",
+    "string_too_short": "must not be empty",
+}
 _AS_JSON = {"None": "null", "True": "true", "False": "false"}

@@ -78,7 +78,8 @@ class Choice(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Text(Kind):
-    """Text of `least` to `most` characters that `pattern` matches whole, and `check` lets pass."""
+    """Text of `least` to `most` characters that `pattern` matches whole, and `check` lets pass. `made_of`: what the
+    pattern allows, in words."""
 
     most: int
     check: Check
@@ -87,6 +88,7 @@ class Text(Kind):
     reserved: str | None = None
     """A text that is refused, and `reserved_for` whom."""
     reserved_for: str = ""
+    made_of: str = ""
 
     def checked(self, text: str) -> str:
         if text == self.reserved:
