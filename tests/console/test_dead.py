@@ -172,6 +172,24 @@ async def test_deleting_deletes_exactly_what_was_counted(served: Console) -> Non
         assert (await visitor.post("/dead/purge", {**form, **change})).status == 400
 
 
+@pytest.mark.parametrize("until", ["9999-99-99", "later", "--all"])
+async def test_an_end_that_is_no_time_is_not_taken_for_now(served: Console, until: str) -> None:
+    _, visitor = await visited(served, listing())
+    seen = await visitor.get(f"/dead/purge?until={until}")
+    assert (seen.status, f"not '{until}'." in seen.words, served.commands) == (400, True, [])
+
+
+@pytest.mark.parametrize(("reason", "primary"), [("rejected", 0), ("gone", 0), ("expired", 1)])
+async def test_sending_again_is_not_urged_where_it_would_not_help(served: Console, reason: str, primary: int) -> None:
+    groups = [{**GROUPS[0], "reason": reason}, {**GROUPS[1], "reason": "attempts_exhausted"}]
+    program, visitor = await visited(served, listing(groups))
+    assert (await visitor.get("/dead")).text.count("button primary") == primary
+    assert (await visitor.get("/dead/redrive")).text.count('class="primary"') == primary
+    letter = {"letter": {**LETTER, "reason": reason}, "headers": {}, "body": {}}
+    program.answers = [Ended(0, json.dumps(letter).encode(), "")]
+    assert (await visitor.get("/dead/letter?id=msg_1")).text.count('class="primary"') == primary
+
+
 async def test_an_owner_reaches_its_own_letters_alone(served: Console) -> None:
     served.run = Program(listing(GROUPS[:1]))
     owner = await served.owner()

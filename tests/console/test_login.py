@@ -8,6 +8,7 @@ from tests.api.conftest import KEY
 from tests.console.conftest import Console, MakeConsole, Visitor
 from worker.console.frame.login import COOKIE
 from worker.console.frame.sessions import SESSION_SECONDS
+from worker.stores.own.store import SqlStore
 
 
 async def test_without_a_session_every_page_leads_to_the_log_in_and_back(served: Console) -> None:
@@ -48,6 +49,23 @@ async def test_a_form_whose_session_has_ended_leads_back_to_its_page(served: Con
     headers = {"Referer": form_on.format(base=served.base)} if form_on else {}
     seen = await served.visitor().post("/webhook/try?instance=acme", {"event": "{}"}, follow=False, **headers)
     assert (seen.status, seen.headers["Location"]) == (303, f"/console/login{back}")
+
+
+@pytest.mark.parametrize("path", ["/deliveries?chat=%ff", "/webhook?instance=%ff&id=default", "/%ff"])
+async def test_an_address_that_is_not_utf8_gets_a_page(served: Console, path: str) -> None:
+    for visitor in (await served.operator(), served.visitor()):
+        seen = await visitor.get(path)
+        assert (seen.status, seen.heading) == (400, "Bad Request")
+        assert "The address of this page is not UTF-8" in seen.words
+
+
+async def test_a_form_that_is_not_utf8_is_refused(served: Console, store: SqlStore) -> None:
+    visitor = await served.operator()
+    typed = f"form_token={visitor.token}&instance=acm%ff&id=default&url=https%3A%2F%2Fh.example%2F&enabled=on"
+    seen = await visitor.post_raw("/webhooks/new", typed)
+    assert (seen.status, "What was typed is not UTF-8" in seen.words) == (400, True)
+    assert (await store.list(None, 5)).items == ()
+    assert (await visitor.post_raw("/webhooks/new", typed.replace("%ff", "%C3%A9"))).status == 200
 
 
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Console) -> None:

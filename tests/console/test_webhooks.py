@@ -313,6 +313,14 @@ async def test_a_test_event_is_sent_and_its_answer_is_text(served: Console, stor
     assert (await visitor.post("/webhook/test?instance=acme&id=default", {"event": "x"})).status == 400
 
 
+async def test_a_test_event_is_one_that_the_webhook_has_chosen(served: Console, store: SqlStore) -> None:
+    chosen = {"PRESENCE_UPDATE": {"PRESENCE_UPDATE", "SEND_MESSAGE"}, "APPLICATION_STARTUP": set()}
+    visitor = await served.operator()
+    for name, events in chosen.items():
+        await store.put(Webhook("acme", URL, events=frozenset(events)))
+        assert f"<option selected>{name}</option>" in (await visitor.get(HERE)).text
+
+
 @pytest.mark.parametrize(
     ("typed", "event", "says"),
     [

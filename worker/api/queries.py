@@ -4,6 +4,7 @@ A misspelt `id` would mean `default`, and delete or pause another webhook than t
 """
 
 from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -11,6 +12,15 @@ from aiohttp.typedefs import Handler, Middleware
 from worker.api.errors import invalid
 from worker.api.openapi.document import document
 from worker.webhooks.fields import Problem
+
+
+def is_readable(request: web.Request) -> bool:
+    """Whether its URL is percent-encoded UTF-8: anything else would be read as another one."""
+    try:
+        unquote_to_bytes(request.raw_path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def only_known_parameters() -> Middleware:

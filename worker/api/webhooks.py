@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -17,7 +16,7 @@ from worker.api.history import HistoryHandlers
 from worker.api.listening import listen
 from worker.api.openapi.document import document
 from worker.api.ports import Body, Changed, Explain, RefuseUrl, Replays, Resend, SendTest, TokenOwner
-from worker.api.queries import only_known_parameters
+from worker.api.queries import is_readable, only_known_parameters
 from worker.api.replays import ReplayHandlers
 from worker.api.saving import Saving
 from worker.domain.explain import explain
@@ -95,7 +94,8 @@ class WebhookApi:
 
     def _app(self) -> web.Application:
         authenticated = _but_for(frozenset(self._mounted.values()), self._authentication.middleware)
-        middlewares = (errors, authenticated, _readable_url, only_known_parameters())
+        readable = _but_for(frozenset(self._mounted.values()), _readable_url)
+        middlewares = (errors, authenticated, readable, only_known_parameters())
         app = web.Application(middlewares=middlewares, client_max_size=LONGEST_BODY)
         handlers, instance = self._handlers, "{instance:[^/]+}"
         app.router.add_post(f"/webhook/instance{_SLASH}", handlers.set_named_in_body)
@@ -125,13 +125,13 @@ class WebhookApi:
         return app
 
 
-def _but_for(mounted: frozenset[web.Application], authenticate: Middleware) -> Middleware:
+def _but_for(mounted: frozenset[web.Application], check: Middleware) -> Middleware:
     """By where a request is routed to, not by the text of its path, which has many spellings."""
 
     @web.middleware
     async def decide(request: web.Request, handler: Handler) -> web.StreamResponse:
         if mounted.isdisjoint(request.match_info.apps):
-            return await authenticate(request, handler)
+            return await check(request, handler)
         return await handler(request)
 
     return decide
@@ -154,10 +154,8 @@ def _without_operators(now: Callable[[], float]) -> Explain:
 @web.middleware
 async def _readable_url(request: web.Request, handler: Handler) -> web.StreamResponse:
     """An instance's name is percent-encoded UTF-8; anything else would be read as another name."""
-    try:
-        unquote_to_bytes(request.raw_path).decode()
-    except UnicodeDecodeError:
-        raise ApiError(400, [["the URL is not percent-encoded UTF-8"]]) from None
+    if not is_readable(request):
+        raise ApiError(400, [["the URL is not percent-encoded UTF-8"]])
     return await handler(request)
 
 

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from worker.api.auth import CALLER, Authentication
 from worker.api.errors import RETRY_AFTER_SECONDS, ApiError
+from worker.api.queries import is_readable
 from worker.console.dead import DeadLetters
 from worker.console.deliveries import Deliveries
 from worker.console.doctor import Doctor
@@ -35,7 +36,7 @@ def console(api_key: str, authentication: Authentication, parts: Parts) -> web.A
     pages = Pages(parts.now)
     sessions = Sessions(api_key, authentication, parts.now)
     desk = Desk(pages, sessions, Jobs(parts.now))
-    app = web.Application(middlewares=[_framed(desk), _logged_in(desk), _meant(desk.sessions)])
+    app = web.Application(middlewares=[_framed(desk), _readable, _logged_in(desk), _meant(desk.sessions)])
     app.router.add_get("/static/{name}", pages.serve_asset)
     login = Login(desk, authentication)
     app.router.add_get("/login", login.page)
@@ -119,6 +120,15 @@ def _framed(desk: Desk) -> Middleware:
         return response
 
     return frame
+
+
+@web.middleware
+async def _readable(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if not is_readable(request):
+        raise web.HTTPBadRequest(
+            reason="The address of this page is not UTF-8. Go back, and type anew what you look for."
+        )
+    return await handler(request)
 
 
 def _problem(desk: Desk, request: web.Request, status: int, text: str) -> web.Response:

@@ -96,6 +96,9 @@ class DeadLetters:
         if problems:
             raise web.HTTPBadRequest
         until = read_until(request.query)
+        if until is None and asked(request.query, UNTIL):
+            typed = asked(request.query, UNTIL)[:100]
+            raise web.HTTPBadRequest(reason=f"Until must be a time such as {iso(now)}, not {typed!r}.")
         if until is None:
             raise seen(f"/dead/{does}", {**given, UNTIL: iso(now)})
         chosen, given = given, {**given, UNTIL: until}

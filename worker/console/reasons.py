@@ -46,6 +46,10 @@ MEANINGS: Mapping[str, str] = {
 }
 
 
+FOR_GOOD = frozenset({"rejected", "gone"})
+"""Reasons for which trying again would not help before somebody has mended something."""
+
+
 def meaning(reason: str) -> str:
     """ "" for one that is not known here."""
     return MEANINGS.get(reason, "")

@@ -10,6 +10,7 @@ from worker.api.ports import Replays
 from worker.console import known, shown
 from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.ports import Parts
+from worker.console.webhook import UNKNOWN
 from worker.domain.history import REPLAYED
 from worker.domain.webhook import Endpoint
 from worker.history.asked import BadFilter
@@ -73,7 +74,7 @@ class ReplayPages:
         with _refusals():
             job = await self._known().job(request.query.get("id", ""), owner)
             if job is None:
-                raise web.HTTPNotFound
+                raise web.HTTPNotFound(reason="There is no such replay.")
             sending = (
                 await self._known().job(id_of_sending(job.id, job.asked.instance), owner) if counted(job) else None
             )
@@ -151,7 +152,7 @@ class ReplayPages:
 def _endpoint(request: web.Request) -> Endpoint:
     instance, webhook_id = request.query.get("instance", ""), request.query.get("id", "")
     if not request[CALLER].reaches(instance):
-        raise web.HTTPNotFound
+        raise web.HTTPNotFound(reason=UNKNOWN)
     return Endpoint(instance, webhook_id)
 
 
@@ -160,14 +161,14 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except NoSuchWebhook:
-        raise web.HTTPNotFound(reason="There is no such webhook.") from None
+        raise web.HTTPNotFound(reason=UNKNOWN) from None
     except (AlreadySo, CannotReplay) as error:
         raise web.HTTPConflict(reason=_reason(error)) from None
 
 
 def _reason(error: Exception) -> str:
     """On one line, as a status's reason must be."""
-    return " ".join(str(error).split()) or "There is no such webhook."
+    return " ".join(str(error).split()) or UNKNOWN
 
 
 def _answer(jobs: list[Job], away: str | None, problems: Mapping[str, str], refused: str | None = None) -> shown.State:

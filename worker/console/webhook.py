@@ -218,7 +218,7 @@ class WebhookPages:
             "older": _older(webhook, self._parts.now()),
             "alike": await self._alike(request, about),
             "events": sorted(COUNTED),
-            "kind": KIND,
+            "kind": _kind_of_test(webhook),
         }
         values["answer"] = about.state
         return self._desk.show(request, "webhook.html", values, status)
@@ -266,6 +266,12 @@ class WebhookPages:
             "answer": shown.State("off", "A new webhook", "It is in force as soon as it is saved"),
         }
         return self._desk.show(request, "webhook_new.html", values, 400 if problems else 200)
+
+
+def _kind_of_test(webhook: Webhook) -> str:
+    """An event that it has chosen: its receiver expects no other."""
+    chosen = sorted(webhook.events & COUNTED)
+    return KIND if KIND in chosen or not chosen else chosen[0]
 
 
 def _older(webhook: Webhook, now: float) -> str | None:

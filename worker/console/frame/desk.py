@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from multidict import MultiDict
@@ -116,12 +117,13 @@ async def read_form(request: web.Request) -> MultiDict[str]:
         raise web.HTTPUnsupportedMediaType
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            form = await request.post()
+            body = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
-    except (UnicodeDecodeError, ValueError):
-        raise web.HTTPBadRequest from None
-    request[FORM] = MultiDict((name, value) for name, value in form.items() if isinstance(value, str))
+    try:
+        request[FORM] = MultiDict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError:  # read with a replacement, it would be saved as something else
+        raise web.HTTPBadRequest(reason="What was typed is not UTF-8. Go back, and type it anew.") from None
     return request[FORM]
 
 

@@ -17,7 +17,7 @@ from worker.basics.clock import Clock
 from worker.basics.moments import moment_of
 from worker.basics.printable import printable, printable_lines
 from worker.console import shown
-from worker.console.reasons import meaning
+from worker.console.reasons import FOR_GOOD, meaning
 
 ROOT = "/console"
 
@@ -116,6 +116,7 @@ def _environment() -> Environment:
         "asset": url_of_asset,
         "outcome_of": shown.outcome,
         "meaning": meaning,
+        "for_good": FOR_GOOD,
         "is_stored": shown.is_stored,
     }
     environment.filters |= {
