@@ -85,6 +85,7 @@ async def test_it_counts_by_webhook_and_reason_and_lists_the_newest(served: Cons
     )
     assert "loja expired It was tried for as long as deliveries are 2 unknown" in seen.words
     assert "the receiver answered 404" in seen.words
+    assert "And 1,241 more that died before: choose a webhook" in seen.words
     assert served.commands == [("dead", "list", "--groups", "--json", "--limit=50")]
     await visitor.get("/dead")
     assert len(served.commands) == 1

@@ -111,8 +111,22 @@ async def test_a_time_line_tells_each_attempt_and_what_was_answered(served: Cons
     assert seen.heading == "Delivered"
     assert "The receiver took it at the 2nd attempt, 1 h after the first" in seen.words
     assert "Attempt 1 to h.example:443 was answered 503 after 12 ms (5xx), by replica-1" in seen.words
-    assert "answered 503 What the receiver answered no room" in seen.words
+    assert "(5xx), by replica-1 What the receiver answered no room" in seen.words, "said once"
     assert "Resend" not in seen.words  # nothing to resend with
+
+
+async def test_what_a_status_does_not_say_is_said_beside_it(served: Console, history: HistoryStore) -> None:
+    moved = "the receiver answered 302, a redirect to https://h/: redirects are not followed"
+    dead = FAILED._replace(id="msg_1", outcome="DeadLettered", reason="rejected", status=404)
+    rows = [dead._replace(error="the receiver answered 404"), dead._replace(at=ROW.at + 1, reason="3xx", error=moved)]
+    await remember(
+        history, *rows, dead._replace(at=ROW.at + 2, status=None, reason="timeout", error="no answer in 5 s")
+    )
+    seen = await (await served.operator()).get("/delivery?id=msg_1")
+    line = seen.words.partition("Time line")[2]
+    assert ("The receiver refused it for good" in line, "the receiver answered 404" in line) == (True, False)
+    assert (moved in line, "The receiver redirects, which" in line) == (True, False)
+    assert "The receiver did not answer in time no answer in 5 s" in line
 
 
 async def test_hostile_rows_are_only_text(served: Console, history: HistoryStore) -> None:

@@ -287,6 +287,33 @@ async def test_a_reason_stays_on_its_line_on_a_phone(
     assert await window.run(lines) == 1
 
 
+CONTRAST = """
+const of = color => color.match(/[\\d.]+/g).slice(0, 3).map(each => each / 255)
+    .map(each => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, each, index) => sum + each * [0.2126, 0.7152, 0.0722][index], 0.05);
+const field = document.querySelector("#chat");
+const both = [getComputedStyle(field, "::placeholder").color, getComputedStyle(field).backgroundColor].map(of);
+arguments[0](Math.max(...both) / Math.min(...both));
+"""
+"""WCAG 2.2's contrast ratio of a placeholder's text."""
+
+
+async def test_what_an_empty_field_says_can_be_read_in_both_schemes(window: Window, served: Console) -> None:
+    await log_in(window, served)
+    await window.open(f"{served.base}/console/deliveries")
+    for dark in (False, True):
+        await window.look(1440, dark=dark)
+        assert await window.run(CONTRAST) >= 4.5, dark
+
+
+async def test_the_event_of_a_test_is_as_wide_as_its_name(window: Window, filled: Console) -> None:
+    await log_in(window, filled)
+    await window.open(f"{filled.base}/console/webhook?instance=acme&id=default")
+    cut = "const it = document.querySelector('#test-event'); const free = it.cloneNode(true);"
+    cut += "free.className = 'short'; document.body.append(free); arguments[0](free.offsetWidth - it.offsetWidth)"
+    assert await window.run(cut) <= 0
+
+
 async def log_in_once(window: Window, served: Console) -> None:
     if not await window.all("nav"):
         await log_in(window, served)

@@ -23,9 +23,15 @@ async def test_it_says_whether_it_delivers_and_who_fails(served: Console, histor
     assert seen.heading == "Delivering, but 1 webhook fails"
     assert "66.7 % of 3 attempts" in seen.words
     assert "acme / default 5xx The receiver answered that it has a fault 1 of 2" in seen.words
-    assert "Waiting 12 events without an attempt Oldest 1 s of those that wait" in seen.words
-    assert "Retries 3 deliveries that wait Dead letters 2 given up Workers 2 consume" in seen.words
+    assert "New events 12 wait for their first attempt Oldest new event 1 s it has waited" in seen.words
+    assert "Retries 3 deliveries wait for their next attempt Dead letters 2 given up Workers 2 consume" in seen.words
     assert "bar" not in seen.words
+
+
+async def test_nothing_new_has_no_oldest(served: Console) -> None:
+    served.backlog = Backlog(0, 269, 0, 1, 0.0)
+    seen = await (await served.operator()).get()
+    assert "New events 0 wait for their first attempt Retries 269 deliveries wait for their next" in seen.words
 
 
 async def test_an_owner_sees_its_own_alone_and_no_queue(served: Console, history: HistoryStore) -> None:

@@ -242,6 +242,14 @@ async def test_without_an_archive_it_says_why(scene: Scene) -> None:
     assert (await scene.visitor.post("/replays", {"instance": "acme", "since": "1h"})).status == 409
 
 
+async def test_what_the_archive_has_not_is_said_once_of_all(scene: Scene) -> None:
+    gone = "the archive was made at 2026-11-28T08:00:00Z: it has no older events"
+    asked = Asked("acme", "default", 0, NOW_MS)
+    scene.replays.kept += [Job(f"replay_{each}", asked, NOW_MS, State.DONE, Counts(), gone=gone) for each in range(3)]
+    assert (await scene.visitor.get("/replays")).words.count(gone) == 1
+    assert "The archive was made at 2026-11-28T08:00:00Z" in (await scene.visitor.get("/replay?id=replay_0")).words
+
+
 async def test_an_owner_gets_back_its_own_alone(scene: Scene) -> None:
     scene.replays.kept.append(Job("replay_0", Asked("loja", "default", 0, NOW_MS), NOW_MS, State.SENDING))
     owner = await scene.console.owner()

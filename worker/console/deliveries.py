@@ -14,6 +14,7 @@ from worker.console.dead_counts import pretty
 from worker.console.frame.desk import Desk, asked, read_form, seen
 from worker.console.frame.sessions import Said
 from worker.console.ports import Parts
+from worker.console.reasons import meaning
 from worker.domain.history import Row
 from worker.domain.names import CHOOSABLE, canonical
 from worker.history.asked import OUTCOMES, REASON_NAMES, BadFilter, cursor, question, written
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 PAGE = 50
 LONGEST_FILTER = 1000
+
+CLASSES = frozenset({"3xx", "4xx", "5xx"})
+"""Reasons that are the class of a status."""
 
 OFF = "No history is kept: HISTORY is off."
 
@@ -121,6 +125,8 @@ class Deliveries:
             "rows": rows,
             "first": rows[-1].row if rows else None,
             "answer": ending(rows) if rows else None,
+            "hint_of": hint_of,
+            "error_of": error_of,
             "result": result,
             "dead": bool(rows) and rows[-1].row.outcome == "DeadLettered",
             "body": self._parts.body is not None and bool(rows),
@@ -144,6 +150,16 @@ class Resent:
             return cls("ok", f"The receiver took it: {row.status} after {row.ms} ms")
         said = f"answered {row.status} after {row.ms} ms" if row.status else row.error or row.reason
         return cls("bad", f"The receiver did not take it: {said}. Nothing else was changed", row.answer)
+
+
+def hint_of(row: Row) -> str:
+    """What its reason means; "" where that is no more than the status."""
+    return "" if row.reason == "ok" or (row.status and row.reason in CLASSES) else meaning(row.reason)
+
+
+def error_of(row: Row) -> str | None:
+    """None, too, for one that says no more than the status."""
+    return None if row.error and row.error.endswith(f"answered {row.status}") else row.error
 
 
 def given_filters(query: Mapping[str, str]) -> dict[str, str]:

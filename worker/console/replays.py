@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from worker.api.auth import CALLER
 from worker.api.ports import Replays
@@ -128,6 +129,7 @@ class ReplayPages:
             "given": given,
             "problems": problems,
             "replays": _with_states(jobs),
+            "gone": dict.fromkeys(job.gone for job in jobs if job.gone),
             "answer": _answer(jobs, away, problems, refused),
             "away": away,
             "instances": await known.instances(self._parts, request[CALLER].instance),
@@ -189,7 +191,8 @@ def _with_states(jobs: list[Job]) -> list[tuple[Job, shown.State]]:
     """One that counted is older than the one that sends what it counted."""
     by_id = {job.id: job for job in jobs}
     sending = [by_id.get(id_of_sending(job.id, job.asked.instance)) for job in jobs]
-    return [(job, state_of(job, its, None, waits_for(job, jobs))) for job, its in zip(jobs, sending, strict=True)]
+    told = [replace(job, gone=None) for job in jobs]  # said once, below them
+    return [(job, state_of(job, its, None, waits_for(job, jobs))) for job, its in zip(told, sending, strict=True)]
 
 
 def counted(job: Job) -> bool:
