@@ -306,9 +306,12 @@ async def test_what_an_empty_field_says_can_be_read_in_both_schemes(window: Wind
         assert await window.run(CONTRAST) >= 4.5, dark
 
 
-async def test_the_event_of_a_test_is_as_wide_as_its_name(window: Window, filled: Console) -> None:
-    await log_in(window, filled)
-    await window.open(f"{filled.base}/console/webhook?instance=acme&id=default")
+async def test_the_event_of_a_test_is_as_wide_as_its_name(
+    window: Window, make_console: MakeConsole, filled: Console, store: SqlStore
+) -> None:
+    console = await make_console(store, history=filled.history, replays=Kept(store))
+    await log_in(window, console)
+    await window.open(f"{console.base}/console/webhook?instance=acme&id=default")
     cut = "const it = document.querySelector('#test-event'); const free = it.cloneNode(true);"
     cut += "free.className = 'short'; document.body.append(free); arguments[0](free.offsetWidth - it.offsetWidth)"
     assert await window.run(cut) <= 0

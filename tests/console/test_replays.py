@@ -186,13 +186,13 @@ async def test_a_count_warns_before_sending_to_a_webhook_that_fails(
     asked = Asked("acme", "default", 0, NOW_MS, dry_run=True)
     replays = Kept(served.store, [Job("replay_0", asked, NOW_MS, State.DONE, Counts(2, 0, 0, 2))])
     visitor = await (await make_console(served.store, history=served.history, replays=replays)).operator()
-    assert "fails now" not in (await visitor.get("/replay?id=replay_0")).words
-    await remember(history, FAILED)
+    assert "newest attempt" not in (await visitor.get("/replay?id=replay_0")).words
+    await remember(history, ROW._replace(at=ROW.at - 1), FAILED._replace(at=ROW.at))
     seen = await visitor.get("/replay?id=replay_0")
-    assert "Its webhook fails now: none of 1 attempts within the hour succeeded" in seen.words
+    assert "The newest attempt at its webhook failed; 1 of 2 attempts failed within the hour" in seen.words
     assert '<button type="submit" name="do" value="send">' in seen.text
     await remember(history, ROW._replace(at=ROW.at + 1), producer="later")
-    assert "fails now" not in (await visitor.get("/replay?id=replay_0")).words
+    assert "newest attempt" not in (await visitor.get("/replay?id=replay_0")).words
 
 
 async def test_a_resume_says_until_when_it_goes_on(scene: Scene) -> None:

@@ -137,13 +137,13 @@ class ReplayPages:
         return self._desk.show(request, "replays.html", values, 409 if refused else 400 if problems else 200)
 
     async def _failing(self, wanted: Asked) -> shown.State | None:
-        """How its webhook fares, if it fails now: what is sent to it would fail likewise."""
+        """How its webhook fares, if its newest attempt failed: what is sent to it may fail likewise."""
         endpoint, history = Endpoint(wanted.instance, wanted.webhook), self._parts.history
         trends = await history.trends([endpoint]) if history else None
-        if not trends or endpoint not in trends:
+        trend = trends.get(endpoint) if trends else None
+        if trend is None or (trend.last_failure or 0) <= (trend.last_success or 0):
             return None
-        state = shown.by_trend(trends[endpoint], successes=self._parts.successes)
-        return state if state.tone == "bad" else None
+        return shown.by_trend(trend, successes=self._parts.successes)
 
     def _known(self) -> Replays:
         if self._parts.replays is None:
@@ -263,7 +263,7 @@ def _stands(became: Became | None) -> tuple[str, str]:
 
 def _ends(job: Job, became: Became) -> str:
     """`18 sent: 0 delivered, 18 given up`"""
-    of = "" if became.of >= job.sent else f", of the newest {shown.number(became.of)}"
+    of = "" if became.of >= job.sent else f", {shown.number(became.of)} of them looked at"
     said = [f"{shown.number(became.delivered)} delivered", f"{shown.number(became.given_up)} given up"]
     rest = {"skipped": became.skipped, "waiting for the receiver": became.waits}
     said += [f"{shown.number(count)} {words}" for words, count in rest.items() if count]
