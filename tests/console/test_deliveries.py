@@ -190,6 +190,25 @@ async def test_of_a_long_answer_to_a_resend_the_beginning_is_shown(
     assert "no room ééé" in (await visitor.get(page)).words
 
 
+@pytest.mark.parametrize(("reason", "primary"), [("rejected", 0), ("expired", 1)])
+async def test_a_resend_is_not_urged_where_it_would_not_help(
+    make_console: MakeConsole, served: Console, history: HistoryStore, reason: str, primary: int
+) -> None:
+    await remember(history, FAILED._replace(outcome="DeadLettered", reason=reason))
+    visitor = await (await make_console(served.store, history=served.history, resend=object())).operator()
+    seen = await visitor.get("/delivery?id=msg_2")
+    assert (seen.text.count('class="primary"'), "Resend" in seen.words) == (primary, True)
+
+
+async def test_a_resend_tells_what_came_of_it_where_no_history_is_kept(make_console: MakeConsole, store: Any) -> None:
+    async def resend(*_: object) -> Row:
+        return ROW
+
+    visitor = await (await make_console(store, resend=resend)).operator()
+    seen = await visitor.post("/delivery/resend", {"id": "msg_1"})
+    assert (seen.status, "The receiver took it: 200" in seen.words) == (200, True)
+
+
 async def test_without_a_history_it_says_so(make_console: MakeConsole, store: Any) -> None:
     visitor = await (await make_console(store)).operator()
     seen = await visitor.get("/deliveries")

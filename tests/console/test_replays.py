@@ -11,6 +11,7 @@ import pytest
 
 from tests.console.conftest import FAILED, HOSTILE, NOW, ROW, Console, MakeConsole, Visitor, remember
 from worker.api.ports import BodyGone
+from worker.console.replays import state_of
 from worker.console.shown import moment
 from worker.domain.webhook import Endpoint, Webhook
 from worker.history.store import HistoryStore
@@ -178,6 +179,21 @@ async def test_what_was_sent_is_not_said_to_be_delivered(
     await remember(history, *(ROW._replace(id=f"msg_{each}", at=ROW.at + 9) for each in (1, 2, 3)), producer="later")
     seen = await visitor.get("/replay?id=replay_0")
     assert (seen.heading, "3 sent: 3 delivered, 0 given up" in seen.words) == ("Done", True)
+
+
+@pytest.mark.parametrize(
+    ("ends", "tone", "word", "why"),
+    [
+        (Became(3), "ok", "Done", "3 sent: 3 delivered, 0 given up"),
+        (Became(1, 2), "warn", "2 given up", "3 sent: 1 delivered, 2 given up"),
+        (Became(0, 0, 3), "warn", "3 skipped", "3 sent: 0 delivered, 0 given up, 3 skipped"),
+        (Became(1, 0, 0, 1), "off", "Sent, not all delivered yet", "3 sent, 2 of them looked at: 1 delivered"),
+        (Became(), "off", "Sent", "3 to send, 3 sent"),
+    ],
+)
+def test_how_all_that_was_sent_stands_is_in_its_heading(ends: Became, tone: str, word: str, why: str) -> None:
+    found = state_of(SENT, None, ends)
+    assert (found.tone, found.word, why in found.why) == (tone, word, True)
 
 
 async def test_a_count_warns_before_sending_to_a_webhook_that_fails(
