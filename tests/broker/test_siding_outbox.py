@@ -84,10 +84,42 @@ async def test_nothing_goes_out_between_a_failure_and_its_being_told(
     await until(lambda: siding.outbox._broken, "the first is returned")
     await amqp.declare_queue(queue)
     siding.publish(2, 3)
-    await channel.opened()
-    await channel.publish(queue, b"{}", {"serial": 9})
+    await (await channel.opened()).publish(queue, b"{}", {"serial": 9}, "9")
     assert (siding.failures, siding.confirmed) == (0, [])
     assert await serials(amqp, queue) == [9]
+
+
+async def test_what_was_begun_on_a_channel_that_closed_does_not_go_on_on_another_one(
+    channel: SidingsChannel, amqp: Amqp, names: Names
+) -> None:
+    """The first of two events fails with the old channel, and the second must not pass it on the new one."""
+    queues = [f"{names.ordered}.{number}" for number in (1, 2)]
+    for queue in queues:
+        await amqp.declare_queue(queue)
+    idle, other = (Siding(queue, channel) for queue in queues)
+    idle.publish(1)
+    await until(lambda: idle.confirmed == [1], "it is there")
+    await channel.close()
+    other.publish(1)
+    await until(lambda: other.confirmed == [1], "the other one has opened a channel anew")
+    idle.publish(2, 3)
+    await until(lambda: idle.failures == 1, "both are to be repeated")
+    assert idle.confirmed == [1]
+    idle.publish(4, 5, 6)
+    await until(lambda: idle.confirmed == [1, 4, 5, 6], "they are")
+    assert await serials(amqp, queues[0]) == [1, 4, 5, 6]
+
+
+async def test_the_first_goes_alone_and_the_rest_only_behind_its_confirm(
+    channel: SidingsChannel, amqp: Amqp, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = f"{names.ordered}.1"
+    siding = Siding(queue, channel)
+    monkeypatch.setattr(siding_outbox, "AGAIN_SECONDS", 60.0)
+    siding.publish(1, 2, 3)
+    await until(lambda: siding.outbox._broken, "the first is returned: there is no such queue yet")
+    await amqp.declare_queue(queue)
+    assert list(siding.outbox._under_way) == [1], "neither of those behind it was sent"
 
 
 async def test_what_is_too_large_costs_the_others_the_channel_once(

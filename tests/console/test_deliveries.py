@@ -232,11 +232,20 @@ def test_the_last_row_says_what_happened(last: dict[str, Any], word: str, why: s
     assert (state.word, why in state.why) == (word, True)
 
 
-def test_what_was_delivered_stays_so_when_it_is_given_up_later() -> None:
-    dead = FAILED._replace(outcome="DeadLettered", reason="rejected", error="the receiver answered 404")
-    state = ending([Kept(1, "replica-1", ROW), Kept(2, "replica-1", dead)])
+@pytest.mark.parametrize(
+    ("outcome", "what"),
+    [
+        ("DeadLettered", "it was given up"),
+        ("Retried", "it was not taken yet"),
+        ("Parked", "it waits"),
+        ("Skipped", "it was skipped"),
+    ],
+)
+def test_what_was_delivered_stays_so_whatever_becomes_of_it_later(outcome: str, what: str) -> None:
+    later = FAILED._replace(outcome=outcome, error="the receiver answered 404")
+    state = ending([Kept(1, "replica-1", ROW), Kept(2, "replica-1", later)])
     assert (state.tone, state.word) == ("warn", "Delivered before")
-    assert state.why == "Sent again later, it was given up: the receiver answered 404"
+    assert state.why == f"Sent again later, {what}: the receiver answered 404"
 
 
 async def test_a_history_that_cannot_be_asked_is_told_to_who_looks_and_in_the_log(

@@ -4,9 +4,10 @@ import pytest
 
 from tests.deadletters.test_direct import ACME, BODY, POLICY, Wire
 from worker.basics.clock import Clocks
-from worker.deadletters.resend import Resender
+from worker.deadletters.resend import Resender, Standing
 from worker.domain.event import identity
 from worker.domain.history import Row
+from worker.domain.outcome import SkipReason
 from worker.domain.past import Past
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import Webhook
@@ -14,7 +15,7 @@ from worker.domain.webhook import Webhook
 PAST = Past(identity(BODY, None), 1e9, "evolution_exchange", "messages.upsert", ACME.id, attempts=2)
 
 
-async def sent(answer: Result, *, waits: bool) -> Row:
+async def sent(answer: Result, standing: Standing) -> Row:
     async def load(instance: str) -> tuple[Webhook, ...]:
         assert instance == "acme"
         return (ACME,)
@@ -24,7 +25,7 @@ async def sent(answer: Result, *, waits: bool) -> Row:
 
     kept: list[Row] = []
     clocks = Clocks(lambda: 1e9, lambda: 0.0)
-    row = await Resender(load, None, None, Wire(acme=answer), POLICY, clocks, keep).send(BODY, PAST, waits=waits)
+    row = await Resender(load, None, None, Wire(acme=answer), POLICY, clocks, keep).send(BODY, PAST, standing)
     assert kept == [row]
     return row
 
@@ -46,7 +47,13 @@ REFUSED = Unanswered(Failure.REFUSED, "10.0.0.1 is not allowed")
 async def test_a_failure_gives_up_only_what_no_worker_will_try_again(
     answer: Result, while_it_waits: tuple[str, str], of_what_nobody_tries: tuple[str, str]
 ) -> None:
-    waiting, ended = await sent(answer, waits=True), await sent(answer, waits=False)
+    waiting, ended = await sent(answer, Standing(waits=True)), await sent(answer, Standing())
     assert (waiting.outcome, waiting.reason) == while_it_waits
     assert (ended.outcome, ended.reason) == of_what_nobody_tries
     assert (waiting.attempt, waiting.status, waiting.error) == (3, ended.status, ended.error)
+
+
+async def test_what_its_webhook_chose_not_to_have_stays_so() -> None:
+    row = await sent(Answered(503), Standing(skipped=SkipReason.STALE))
+    assert (row.outcome, row.reason, row.status, row.error) == ("Skipped", "stale", 503, "the receiver answered 503")
+    assert (await sent(Answered(200), Standing(skipped=SkipReason.STALE))).outcome == "Delivered"

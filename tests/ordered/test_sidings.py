@@ -1,6 +1,6 @@
 """An endpoint that is down moves into a siding and comes back; a takeover finds what is in them."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +10,7 @@ from worker.domain.webhook import Endpoint
 from worker.ordered.deciding.line import Mode
 from worker.ordered.deciding.ports import Item, Kind, NotNow, Stamp
 from worker.ordered.deciding.role import State
-from worker.ordered.deciding.rules import Rules
+from worker.ordered.deciding.rules import BEAT_SECONDS, WINDOW_EVENTS, Rules
 
 DEAD, WELL = Endpoint("acme", "dead"), Endpoint("acme", "well")
 
@@ -69,6 +69,26 @@ def test_fresh_events_of_a_sided_endpoint_go_behind_and_the_siding_is_given_back
     alone.core.took(event(4))
     assert alone.attempts[0].siding == 0, "from the queue, without a siding"
     assert alone.events_in(1) == []
+
+
+def test_what_may_be_published_without_a_confirm_is_shared_by_the_sidings() -> None:
+    """A queue that confirms nothing must not take it all, and all together stay below what stops a connection."""
+    alone = active()
+    dead = [Endpoint("acme", f"dead{number}") for number in range(4)]
+    alone.down |= set(dead)
+    for endpoint in dead:
+        alone.core.took(event(1, endpoint))
+    alone.broker_does_all()
+    alone.pass_time(BEAT_SECONDS)
+    alone.broker_does_all()
+    for endpoint in dead:
+        for number in range(2, 2 + WINDOW_EVENTS):
+            alone.core.took(event(number, endpoint))
+    under_way = Counter(number for number, _ in alone.unconfirmed)
+    assert under_way == dict.fromkeys(range(1, 5), WINDOW_EVENTS // 4)
+    alone.broker_does_all()
+    ids = [[f"{endpoint.webhook_id}{number}" for number in range(1, 2 + WINDOW_EVENTS)] for endpoint in dead]
+    assert [alone.events_in(number) for number in range(1, 5)] == ids
 
 
 def test_nothing_is_acked_in_the_queue_before_the_siding_has_confirmed_it_and_all_before_it() -> None:

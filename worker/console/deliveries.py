@@ -228,10 +228,22 @@ def _ordinal(number: int) -> str:
     return f"{number}{'th' if 10 <= number % 100 <= 20 else _ORDINALS.get(number % 10, 'th')}"
 
 
+_SENT_AGAIN = {
+    "Retried": "it was not taken yet",
+    "Parked": "it waits",
+    "DeadLettered": "it was given up",
+    "Skipped": "it was skipped",
+}
+"""What became of one that had been delivered before."""
+
+
 def ending(rows: Sequence[Kept]) -> shown.State:
     """What happened to it? `rows`: oldest first, one at least."""
     last, took = rows[-1].row, shown.duration((rows[-1].row.at - rows[0].row.at) / 1000)
     tone = shown.outcome(last.outcome).tone
+    if last.outcome != "Delivered" and any(kept.row.outcome == "Delivered" for kept in rows):
+        why = f"{_SENT_AGAIN.get(last.outcome, last.outcome)}: {last.error or last.reason}"
+        return shown.State("warn", "Delivered before", f"Sent again later, {why}")
     match last.outcome:
         case "Delivered":
             after = f", {took} after the first" if len(rows) > 1 else ""
@@ -244,8 +256,6 @@ def ending(rows: Sequence[Kept]) -> shown.State:
         case "Parked":
             return shown.State(tone, "Waiting", f"It waits ({last.reason}) and is offered again by itself")
         case "DeadLettered":
-            why = last.error or last.reason
-            if any(kept.row.outcome == "Delivered" for kept in rows):
-                return shown.State("warn", "Delivered before", f"Sent again later, it was given up: {why}")
-            return shown.State(tone, "Given up", f"{why}. Unless somebody took it out, it lies among the dead letters")
+            why = f"{last.error or last.reason}. Unless somebody took it out, it lies among the dead letters"
+            return shown.State(tone, "Given up", why)
     return shown.State(tone, "Skipped", f"Nobody wanted it any more: {last.error or last.reason}")

@@ -15,7 +15,18 @@ from worker.delivery.ports import Sender
 from worker.domain.event import Event, InvalidEvent, parse
 from worker.domain.history import Row
 from worker.domain.notices.receivers import OPERATOR, PREFIX, NoticeReceiver, receiver
-from worker.domain.outcome import DeadLettered, DeadReason, Delivered, Outcome, Parked, ParkReason, Retried, RetryReason
+from worker.domain.outcome import (
+    DeadLettered,
+    DeadReason,
+    Delivered,
+    Outcome,
+    Parked,
+    ParkReason,
+    Retried,
+    RetryReason,
+    Skipped,
+    SkipReason,
+)
 from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.request.build import build
@@ -31,6 +42,15 @@ class NotThere(Exception):
 
 class NotResendable(Exception):
     """The letter is there and cannot be sent; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the history shows of a delivery, as far as an attempt that fails leaves it so. `waits`: a worker will try it
+    again by itself. `skipped`: its webhook chose not to have it."""
+
+    waits: bool = False
+    skipped: SkipReason | None = None
 
 
 Keep = Callable[[Row], Awaitable[None]]
@@ -54,7 +74,9 @@ class Resender:
     clocks: Clocks
     keep: Keep
 
-    async def resend(self, connection: AbstractConnection, queue: str, delivery_id: str, owner: str | None) -> Row:
+    async def resend(
+        self, connection: AbstractConnection, queue: str, delivery_id: str, owner: str | None, standing: Standing
+    ) -> Row:
         """The attempt, as the history has it. A 2xx takes the letter out of the queue; else it stays.
 
         `owner`: letters of another instance, and those to the operator, are not there; None: the operator asks. Raises
@@ -64,23 +86,22 @@ class Resender:
             found = await _looked_for(browser, delivery_id, owner)
             if found is None:
                 raise NotThere(f"{delivery_id!r:.200} is not in the dead letters")
-            row = await self._attempted(*await self._delivery(found), len(found.body))
+            row = await self._attempted(*await self._delivery(found), len(found.body), standing)
             if row.outcome == Delivered.__name__:
                 await browser.ack_all((found.tag,))
                 await browser.settled()
         await self.keep(row)
         return row
 
-    async def send(self, body: bytes, past: Past, *, waits: bool) -> Row:
-        """The same of an event that is no dead letter. `waits`: a worker will try it again by itself, which a failure
-        here does not end. Raises NotResendable, StoreUnavailable."""
+    async def send(self, body: bytes, past: Past, standing: Standing) -> Row:
+        """The same of an event that is no dead letter. Raises NotResendable, StoreUnavailable."""
         try:
             event = parse(body)
         except InvalidEvent as error:
             raise NotResendable(f"the event cannot be read: {error}") from None
         assert past.webhook_id is not None
         delivery = self._routed(event, past, past.webhook_id, await self.load(event.instance))
-        row = await self._attempted(delivery, event, len(body), waits=waits)
+        row = await self._attempted(delivery, event, len(body), standing)
         await self.keep(row)
         return row
 
@@ -107,7 +128,7 @@ class Resender:
             return routed
         raise NotResendable(f"its webhook {wanted!r} does not take it now ({routed.reason.value}): change or enable it")
 
-    async def _attempted(self, delivery: Delivery, event: Event, size: int, *, waits: bool = False) -> Row:
+    async def _attempted(self, delivery: Delivery, event: Event, size: int, standing: Standing) -> Row:
         now, monotonic = self.clocks
         try:
             request = build(delivery, now(), forward_apikey=self.policy.forward_apikey, replay=True)
@@ -115,17 +136,19 @@ class Resender:
             raise NotResendable(str(error)) from None
         started = monotonic()
         result = await self.sender.send(request, delivery.webhook.timeout(self.policy.timeout))
-        outcome = self._outcome(result, delivery, waits=waits)
+        outcome = self._outcome(result, delivery, standing)
         attempt = Attempt(outcome, result, monotonic() - started, len(request.body))
         return row_of(outcome, delivery.past, event, delivery, attempt, size, now())
 
-    def _outcome(self, result: Result, delivery: Delivery, *, waits: bool) -> Outcome:
+    def _outcome(self, result: Result, delivery: Delivery, standing: Standing) -> Outcome:
         """No further attempt follows of this one, whatever a delivery of the worker's would get."""
         outcome = judge(result, delivery.attempt, self.policy)
         if isinstance(outcome, Delivered):
             return outcome
-        if waits:
+        if standing.waits:
             return _waits_on(result)
+        if standing.skipped is not None:
+            return Skipped(standing.skipped)
         return outcome if isinstance(outcome, DeadLettered) else _given_up(result)
 
 

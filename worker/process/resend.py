@@ -21,9 +21,10 @@ from worker.broker.declare import queue_exists
 from worker.broker.history import publish_once
 from worker.broker.topology import Topology, archive_name, topology
 from worker.deadletters.browse import Stalled
-from worker.deadletters.resend import NotThere, Resender, letter_of
+from worker.deadletters.resend import NotThere, Resender, Standing, letter_of
 from worker.delivery.ports import PublishFailed
 from worker.domain.history import Batch, Row
+from worker.domain.outcome import SkipReason
 from worker.domain.past import Past
 from worker.history.batches import encode
 from worker.history.store import Kept
@@ -34,6 +35,7 @@ from worker.replay.archive import ArchiveStalled
 from worker.replay.fates import Fate, Fates, Moment
 from worker.replay.finding import find
 from worker.settings.settings import Settings
+from worker.webhooks.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +54,20 @@ async def resend(settings: Settings, delivery_id: str, owner: str | None) -> Row
     """The attempt. Raises NotThere, NotResendable, StoreUnavailable, BrokerUnavailable."""
     async with _one_at_a_time, _connected(settings) as connection, AsyncExitStack() as stack:
         resender, dead = _resender(settings, connection, stack)
+        standing = await _known_standing(settings, delivery_id, owner)
         try:
-            return await while_open(connection, resender.resend(connection, dead, delivery_id, owner))
+            return await while_open(connection, resender.resend(connection, dead, delivery_id, owner, standing))
         except NotThere:
             found = await archived(settings, connection, delivery_id, owner)
             past = replace(found.past, replayed=time.time())
-            return await while_open(connection, resender.send(found.body, past, waits=found.waits))
+            return await while_open(connection, resender.send(found.body, past, standing))
 
 
 class Found(NamedTuple):
-    """An archived event, and what it was to one webhook. `waits`: a worker has it, and will try it again."""
+    """An archived event, and what it was to one webhook."""
 
     body: bytes
     past: Past
-    waits: bool
 
 
 async def body_of(settings: Settings, delivery_id: str, owner: str | None) -> bytes:
@@ -97,14 +99,26 @@ async def archived(settings: Settings, connection: AbstractConnection, delivery_
             "nothing from before it was made"
         )
     tried = max(row.attempt for row in rows)
-    past = Past(first.event_id, first.at / 1000, found.exchange, found.routing_key, first.webhook, tried)
-    return Found(found.body, past, _waits(settings, delivery_id, rows))
+    return Found(
+        found.body, Past(first.event_id, first.at / 1000, found.exchange, found.routing_key, first.webhook, tried)
+    )
 
 
-def _waits(settings: Settings, delivery_id: str, rows: Sequence[Row]) -> bool:
+async def _known_standing(settings: Settings, delivery_id: str, owner: str | None) -> Standing:
+    """A letter can be sent without a history, too. It may lie there although a replay has sent its event since."""
+    try:
+        rows = [kept.row for kept in await _timeline(settings, delivery_id, owner)]
+    except StoreUnavailable as error:
+        log.warning("whether %s waits for a retry is not known: %s", delivery_id, error)
+        return Standing()
     fates = Fates(Moment(row.id, row.at, row.outcome, row.reason, row.attempt) for row in rows)
     since = int((time.time() - settings.webhook_retry_max_age_seconds) * 1000)
-    return fates.of(delivery_id, since) is Fate.WAITS
+    match fates.of(delivery_id, since):
+        case Fate.WAITS:
+            return Standing(waits=True)
+        case Fate.OVER:
+            return Standing(skipped=SkipReason(rows[-1].reason))
+    return Standing()
 
 
 async def _timeline(settings: Settings, delivery_id: str, owner: str | None) -> Sequence[Kept]:

@@ -14,6 +14,7 @@ from worker.broker.ordered.channel import OrderedChannel
 from worker.broker.ordered.siding_outbox import SidingOutbox, SidingsChannel
 from worker.broker.ordered.stamps import stamped
 from worker.broker.past_headers import headers_of
+from worker.broker.publishing.outbox import Outbox
 from worker.broker.topology import siding_queue
 from worker.domain.past import Past
 from worker.ordered.deciding.core import Core
@@ -144,7 +145,7 @@ class SidingChannels:
             body, past = self._content(item)
             outbox.publish(stamp.serial, body, headers_of(past) | stamped(stamp, item))
 
-    async def _can_be_published_to(self, number: int) -> None:
+    async def _can_be_published_to(self, number: int) -> Outbox:
         if number in self._channels:
             await asyncio.wait({self._channels[number]})  # it declares the queue
-        await self._publishing.opened()
+        return await self._publishing.opened()

@@ -4,6 +4,7 @@ A channel for each took 60 us of CPU more for an event: a task, a timer, a write
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import count
 
@@ -37,23 +38,20 @@ class SidingsChannel:
         self._sizes = MessageSizes()
         self._opening = asyncio.Lock()
 
-    async def opened(self) -> None:
+    async def opened(self) -> Outbox:
         """Raises what a broken connection raises."""
         async with self._opening:
-            if self._channel is not None and not self._channel.is_closed:
-                return
+            if self._outbox is not None and self._channel is not None and not self._channel.is_closed:
+                return self._outbox
             connection = self._connection()
             if connection is None:
                 raise ConnectionError("no connection to publish on")
             self._channel = await open_channel(connection, confirms=True)
             self._outbox = Outbox(self._channel, self._sizes.learn)
+            return self._outbox
 
-    def publish(self, queue: str, body: bytes, headers: Headers) -> Publish | None:
-        """Only after `opened`. None: it is known to be too large."""
-        assert self._outbox is not None
-        if self._sizes.excess(len(body)) is not None:
-            return None
-        return self._outbox.publish(queue, body, headers, f"siding.{next(_numbers)}")
+    def is_too_large(self, body: bytes) -> bool:
+        return self._sizes.excess(len(body)) is not None
 
     async def close(self) -> None:
         """What was not sent is not."""
@@ -67,14 +65,15 @@ class SidingOutbox:
     """What is published to one siding. `opened` waits until it can be, or raises what a broken connection raises.
 
     `confirmed(serial)` is called for each publish in its order, `failed()` once for all that are not: after a failure
-    nothing more goes out before the core has heard of it.
+    nothing more goes out before the core has heard of it. All between two failures goes through the same channel, and
+    the first of it alone: at that RabbitMQ makes the queue known to the channel, and may refuse it and take the next.
     """
 
     def __init__(
         self,
         queue: str,
         channel: SidingsChannel,
-        opened: Callable[[], Awaitable[None]],
+        opened: Callable[[], Awaitable[Outbox]],
         confirmed: Callable[[int], None],
         failed: Callable[[], None],
     ) -> None:
@@ -83,19 +82,21 @@ class SidingOutbox:
         self._opened = opened
         self._confirmed = confirmed
         self._failed = failed
-        self._waiting: list[tuple[int, bytes, Headers]] = []
+        self._waiting: deque[tuple[int, bytes, Headers]] = deque()
         self._under_way: dict[int, Publish] = {}
-        self._open = self._broken = False
+        self._outbox: Outbox | None = None
+        self._beginning = self._broken = False
         self._tasks = Tasks()
 
     def publish(self, serial: int, body: bytes, headers: Headers) -> None:
         if self._broken:
             return
-        if self._open:
-            self._send(serial, body, headers)
+        if self._outbox is not None and not self._beginning:
+            self._send(self._outbox, serial, body, headers)
             return
         self._waiting.append((serial, body, headers))
-        if len(self._waiting) == 1:
+        if not self._beginning:
+            self._beginning = True
             self._tasks.start(self._begin())
 
     async def close(self) -> None:
@@ -106,22 +107,26 @@ class SidingOutbox:
     async def _begin(self) -> None:
         try:
             with as_broker_errors():
-                await self._opened()
+                outbox = await self._opened()
         except BROKER_ERRORS:
             self._broken = True
             await asyncio.sleep(AGAIN_SECONDS)
             self._give_up()
             return
-        self._open = True
-        waiting, self._waiting = self._waiting, []
-        for serial, body, headers in waiting:
-            self.publish(serial, body, headers)
+        self._send(outbox, *self._waiting.popleft())
+        if self._under_way:
+            await asyncio.wait(self._under_way.values())
+        if self._broken:
+            return  # it was refused
+        self._outbox, self._beginning = outbox, False
+        while self._waiting and not self._broken:
+            self._send(outbox, *self._waiting.popleft())
 
-    def _send(self, serial: int, body: bytes, headers: Headers) -> None:
-        publish = self._channel.publish(self._queue, body, headers)
-        if publish is None:
+    def _send(self, outbox: Outbox, serial: int, body: bytes, headers: Headers) -> None:
+        if self._channel.is_too_large(body):
             self._break()
             return
+        publish = outbox.publish(self._queue, body, headers, f"siding.{next(_numbers)}")
         self._under_way[serial] = publish
         publish.add_done_callback(lambda done: self._ended(serial, done))
 
@@ -142,7 +147,6 @@ class SidingOutbox:
     async def _repeat(self) -> None:
         """Waits until all that is under way has ended, so that each one's fate is known; then the core repeats the
         rest."""
-        self._open = False
         if self._under_way:
             await asyncio.wait(self._under_way.values())
         for serial, publish in self._under_way.items():
@@ -154,7 +158,8 @@ class SidingOutbox:
     def _give_up(self) -> None:
         self._under_way.clear()
         self._waiting.clear()
-        self._broken = False
+        self._outbox = None
+        self._beginning = self._broken = False
         self._failed()
 
 

@@ -23,6 +23,11 @@ class Moving:
         self._role = role
         self._sidings = sidings
         self._lines = lines
+        self._window = WINDOW_EVENTS
+
+    def share(self, sidings: int) -> None:
+        """So many are in use: a share each of what may be published without a confirm."""
+        self._window = max(1, WINDOW_EVENTS // max(1, sidings))
 
     def move(self, line: Line, now: float) -> bool:
         """Begins to move it into the lowest free siding; False: there is none."""
@@ -51,7 +56,7 @@ class Moving:
         if line.mode is not Mode.SIDED or not self._role.may_act(now):
             return
         siding = line.sidings[-1]
-        while line.appending and len(siding.unconfirmed) < WINDOW_EVENTS:
+        while line.appending and len(siding.unconfirmed) < self._window:
             item = line.appending.popleft()
             stamp = siding.stamp(Kind.EVENT, self._role.epoch)
             siding.unconfirmed.append((stamp.serial, item))

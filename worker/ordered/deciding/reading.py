@@ -137,7 +137,9 @@ class Reading:
             siding.late.clear()
         if self._role.state is State.ACTIVE:
             self._room.look(now)
-            for siding in [siding for siding in self._sidings.used() if siding.labels]:
+            used = self._sidings.used()
+            self._moving.share(len(used))
+            for siding in [siding for siding in used if siding.labels]:
                 self._keep_fresh(siding, now)
                 self._moving.append(self._sidings.line_of(siding), now)
                 self._moving.close(self._sidings.line_of(siding), now)

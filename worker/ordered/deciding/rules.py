@@ -47,8 +47,9 @@ MOST_WAITING = 100
 CLOSING_EVENTS = 50
 """A siding of a well endpoint is closed when no more than so many of its events are still to come."""
 
-WINDOW_EVENTS = 200
-"""Publishes into one siding without their confirm."""
+WINDOW_EVENTS = 300
+"""Publishes into all sidings together without their confirm; each has an equal share. They go through one channel, and
+RabbitMQ stops reading a whole connection 400 messages after a queue on it takes no more."""
 
 
 FULL_PREFETCH = 20
