@@ -30,9 +30,6 @@ EARLIER = 4_000
 KNOWN_SECONDS = 60.0
 """Until each dead one has its siding."""
 
-PASSES = 2
-"""Saturated turns of each kind in a round, as in isolation.py."""
-
 IMPATIENT = {"WORKER_DRAIN_SECONDS": "0.1"}
 NONE = "none"
 HANG, REFUSE, BROKEN = "20 accept and never answer", "20 refuse connections", "20 answer 500"
@@ -75,16 +72,15 @@ class Turn:
 
 
 def _throughput(rig: Rig, receiver: Receiver, kinds: dict[str, list[str]], rounds: int, count: int) -> Iterator[str]:
-    """Each kind of dead ones stands between two turns with none."""
+    """Each kind of dead ones stands between two turns with none. Floods are shown by one round."""
     of_nginx = _kinds(lambda number: rig.nginx.url(f"/ok/{number}"), receiver)
     saturated: dict[str, list[tuple[Turn, float]]] = {kind: [] for kind in kinds}
     flooded: dict[str, list[tuple[Turn, float]]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
-        for _ in range(PASSES):
-            for kind, turn, times in _in_turns(kinds, lambda kind: _drained(rig, of_nginx[kind], 2 * count)):
-                saturated[kind].append((turn, times))
-        for kind, turn, times in _in_turns(kinds, lambda kind: Turn(_flood(rig, receiver, kinds[kind], count), 1.0)):
-            flooded[kind].append((turn, times))
+        for kind, turn, times in _in_turns(kinds, lambda kind: _drained(rig, of_nginx[kind], 2 * count)):
+            saturated[kind].append((turn, times))
+    for kind, turn, times in _in_turns(kinds, lambda kind: Turn(_flood(rig, receiver, kinds[kind], count), 1.0)):
+        flooded[kind].append((turn, times))
     for kind, turns in saturated.items():
         times = [each for _, each in turns]
         judged = "" if kind == NONE else f" {verdict(median(times) >= LEAST_THROUGHPUT)}"
