@@ -9,6 +9,7 @@ from worker.domain.event import identity
 from worker.domain.history import Row
 from worker.domain.outcome import SkipReason
 from worker.domain.past import Past
+from worker.domain.routing import delivery_id
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import Webhook
 
@@ -24,8 +25,14 @@ async def sent(answer: Result, standing: Standing) -> Row:
         kept.append(row)
 
     kept: list[Row] = []
-    clocks = Clocks(lambda: 1e9, lambda: 0.0)
-    row = await Resender(load, None, None, Wire(acme=answer), POLICY, clocks, keep).send(BODY, PAST, standing)
+
+    async def asked(of: str) -> Standing:
+        assert len(wire.sent) == 1, "after the attempt"
+        assert of == delivery_id(PAST.event_id, "acme", ACME.id)
+        return standing
+
+    clocks, wire = Clocks(lambda: 1e9, lambda: 0.0), Wire(acme=answer)
+    row = await Resender(load, None, None, wire, POLICY, clocks, keep, asked).send(BODY, PAST)
     assert kept == [row]
     return row
 

@@ -53,6 +53,10 @@ class Standing:
     skipped: SkipReason | None = None
 
 
+Ask = Callable[[str], Awaitable[Standing]]
+"""Of a delivery, by its id, once its attempt has failed: a worker may have tried it meanwhile. Never raises."""
+
+
 Keep = Callable[[Row], Awaitable[None]]
 """Puts the attempt into the history. Never raises: the attempt has been made."""
 
@@ -73,10 +77,9 @@ class Resender:
     policy: Policy
     clocks: Clocks
     keep: Keep
+    standing: Ask
 
-    async def resend(
-        self, connection: AbstractConnection, queue: str, delivery_id: str, owner: str | None, standing: Standing
-    ) -> Row:
+    async def resend(self, connection: AbstractConnection, queue: str, delivery_id: str, owner: str | None) -> Row:
         """The attempt, as the history has it. A 2xx takes the letter out of the queue; else it stays.
 
         `owner`: letters of another instance, and those to the operator, are not there; None: the operator asks. Raises
@@ -86,14 +89,14 @@ class Resender:
             found = await _looked_for(browser, delivery_id, owner)
             if found is None:
                 raise NotThere(f"{delivery_id!r:.200} is not in the dead letters")
-            row = await self._attempted(*await self._delivery(found), len(found.body), standing)
+            row = await self._attempted(*await self._delivery(found), len(found.body))
             if row.outcome == Delivered.__name__:
                 await browser.ack_all((found.tag,))
                 await browser.settled()
         await self.keep(row)
         return row
 
-    async def send(self, body: bytes, past: Past, standing: Standing) -> Row:
+    async def send(self, body: bytes, past: Past) -> Row:
         """The same of an event that is no dead letter. Raises NotResendable, StoreUnavailable."""
         try:
             event = parse(body)
@@ -101,7 +104,7 @@ class Resender:
             raise NotResendable(f"the event cannot be read: {error}") from None
         assert past.webhook_id is not None
         delivery = self._routed(event, past, past.webhook_id, await self.load(event.instance))
-        row = await self._attempted(delivery, event, len(body), standing)
+        row = await self._attempted(delivery, event, len(body))
         await self.keep(row)
         return row
 
@@ -128,7 +131,7 @@ class Resender:
             return routed
         raise NotResendable(f"its webhook {wanted!r} does not take it now ({routed.reason.value}): change or enable it")
 
-    async def _attempted(self, delivery: Delivery, event: Event, size: int, standing: Standing) -> Row:
+    async def _attempted(self, delivery: Delivery, event: Event, size: int) -> Row:
         now, monotonic = self.clocks
         try:
             request = build(delivery, now(), forward_apikey=self.policy.forward_apikey, replay=True)
@@ -136,15 +139,17 @@ class Resender:
             raise NotResendable(str(error)) from None
         started = monotonic()
         result = await self.sender.send(request, delivery.webhook.timeout(self.policy.timeout))
-        outcome = self._outcome(result, delivery, standing)
-        attempt = Attempt(outcome, result, monotonic() - started, len(request.body))
+        seconds = monotonic() - started
+        outcome = await self._outcome(result, delivery)
+        attempt = Attempt(outcome, result, seconds, len(request.body))
         return row_of(outcome, delivery.past, event, delivery, attempt, size, now())
 
-    def _outcome(self, result: Result, delivery: Delivery, standing: Standing) -> Outcome:
+    async def _outcome(self, result: Result, delivery: Delivery) -> Outcome:
         """No further attempt follows of this one, whatever a delivery of the worker's would get."""
         outcome = judge(result, delivery.attempt, self.policy)
         if isinstance(outcome, Delivered):
             return outcome
+        standing = await self.standing(delivery.id)
         if standing.waits:
             return _waits_on(result)
         if standing.skipped is not None:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 from aio_pika.abc import AbstractConnection
@@ -54,13 +55,12 @@ async def resend(settings: Settings, delivery_id: str, owner: str | None) -> Row
     """The attempt. Raises NotThere, NotResendable, StoreUnavailable, BrokerUnavailable."""
     async with _one_at_a_time, _connected(settings) as connection, AsyncExitStack() as stack:
         resender, dead = _resender(settings, connection, stack)
-        standing = await _known_standing(settings, delivery_id, owner)
         try:
-            return await while_open(connection, resender.resend(connection, dead, delivery_id, owner, standing))
+            return await while_open(connection, resender.resend(connection, dead, delivery_id, owner))
         except NotThere:
             found = await archived(settings, connection, delivery_id, owner)
             past = replace(found.past, replayed=time.time())
-            return await while_open(connection, resender.send(found.body, past, standing))
+            return await while_open(connection, resender.send(found.body, past))
 
 
 class Found(NamedTuple):
@@ -104,10 +104,10 @@ async def archived(settings: Settings, connection: AbstractConnection, delivery_
     )
 
 
-async def _known_standing(settings: Settings, delivery_id: str, owner: str | None) -> Standing:
-    """A letter can be sent without a history, too. It may lie there although a replay has sent its event since."""
+async def _standing(settings: Settings, delivery_id: str) -> Standing:
+    """A letter may lie there although a replay has sent its event since. It can be sent without a history, too."""
     try:
-        rows = [kept.row for kept in await _timeline(settings, delivery_id, owner)]
+        rows = [kept.row for kept in await _timeline(settings, delivery_id, None)]
     except StoreUnavailable as error:
         log.warning("whether %s waits for a retry is not known: %s", delivery_id, error)
         return Standing()
@@ -167,5 +167,6 @@ def _resender(settings: Settings, connection: AbstractConnection, stack: AsyncEx
     policy = wiring.policy(settings, wiring.retry_schedule(settings))
     clocks = Clocks(time.time, time.monotonic)
     hearing = wiring.operators_notices(settings)
-    resender = Resender(store.load, wiring.global_webhook(settings), hearing, sender, policy, clocks, keep)
+    operators, standing = wiring.global_webhook(settings), partial(_standing, settings)
+    resender = Resender(store.load, operators, hearing, sender, policy, clocks, keep, standing)
     return resender, queues.dead
