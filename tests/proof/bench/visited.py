@@ -15,7 +15,7 @@ from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.queues import LATE_SECONDS
 from tests.proof.bench.rig import Rig, verdict
 from tests.proof.bench.sampling import event, spread
-from tests.proof.bench.visitors import KEY, Visitor, Walk, walking
+from tests.proof.bench.visitors import KEY, People
 from worker.stores.history.store import history_store
 
 PEOPLE = 3
@@ -66,12 +66,14 @@ def visited(rig: Rig, *, rounds: int, count: int, seconds: float, rows: int) -> 
             worker.wait_consuming()
             maximum = _kept_up(rig, receiver, worker, drained)
             pace = _unhurried(rig, receiver, worker, maximum / 2)
-            walks = _people(rig, receiver, worker, pace)
-            for number in range(rounds):
-                for clicking in (False, True) if number % 2 == 0 else (True, False):
-                    turns[clicking].append(_turn(rig, receiver, worker, pace, seconds, walks if clicking else []))
+            _turn(rig, receiver, worker, pace, WARM_SECONDS)
+            with People(f"http://127.0.0.1:{rig.api_port}/console", [f"bench-{n}" for n in range(PEOPLE)]) as people:
+                for number in range(rounds):
+                    for clicking in (False, True) if number % 2 == 0 else (True, False):
+                        visitors = people if clicking else None
+                        turns[clicking].append(_turn(rig, receiver, worker, pace, seconds, visitors))
         rig.check_left(LETTERS)
-    yield from _table(turns, maximum, pace, rows, seconds, sorted(took for walk in walks for took in walk.times))
+    yield from _table(turns, maximum, pace, rows, seconds, sorted(people.times))
 
 
 def _everything(rig: Rig, rows: int) -> dict[str, str]:
@@ -91,7 +93,7 @@ def _everything(rig: Rig, rows: int) -> dict[str, str]:
 def _kept_up(rig: Rig, receiver: Receiver, worker: Process, pace: float) -> float:
     """The most events a second that arrive as they are published, while nobody looks: publishing and the archive take
     their part of the servers' core, which a full queue does not. Raises LedgerError on a machine that is too busy."""
-    while _turn(rig, receiver, worker, pace, TRIAL_SECONDS, []).p99 > KEPT_UP_MS:
+    while _turn(rig, receiver, worker, pace, TRIAL_SECONDS).p99 > KEPT_UP_MS:
         pace *= 0.8
         if pace < LEAST_PACE:
             raise LedgerError(f"not even {pace:.0f} events/s arrive within {KEPT_UP_MS:g} ms: the machine is busy")
@@ -100,7 +102,7 @@ def _kept_up(rig: Rig, receiver: Receiver, worker: Process, pace: float) -> floa
 
 def _unhurried(rig: Rig, receiver: Receiver, worker: Process, pace: float) -> float:
     """That pace, or the next lower one at which the servers' core has room."""
-    while _turn(rig, receiver, worker, pace, TRIAL_SECONDS, []).servers > UNHURRIED and pace > LEAST_PACE:
+    while _turn(rig, receiver, worker, pace, TRIAL_SECONDS).servers > UNHURRIED and pace > LEAST_PACE:
         pace *= 0.8
     return pace
 
@@ -116,21 +118,11 @@ def _drained(rig: Rig, receiver: Receiver, count: int, settings: dict[str, str])
     return rate(arrivals)
 
 
-def _people(rig: Rig, receiver: Receiver, worker: Process, pace: float) -> list[Walk]:
-    """Each has seen every kind of page before anything is measured: what is made and imported only once is there."""
-    url = f"http://127.0.0.1:{rig.api_port}/console"
-    _turn(rig, receiver, worker, pace, WARM_SECONDS, [])
-    people = [Visitor(url, f"bench-{number}") for number in range(PEOPLE)]
-    people[0].count_a_replay()
-    for step in people[0].walk():
-        step()
-    people[0].wait_until_examined()
-    return [Walk(person, number) for number, person in enumerate(people)]
-
-
-def _turn(rig: Rig, receiver: Receiver, worker: Process, pace: float, seconds: float, walks: list[Walk]) -> Turn:
+def _turn(
+    rig: Rig, receiver: Receiver, worker: Process, pace: float, seconds: float, people: People | None = None
+) -> Turn:
     first, total = ceil(pace * WARM_SECONDS), ceil(pace * (WARM_SECONDS + seconds))
-    with walking(walks) if walks else nullcontext():
+    with people.walking() if people else nullcontext():
         servers, began, cpu = CoreUse(SERVERS_CORE), time.monotonic(), worker.cpu_seconds
         late = rig.queues.pace(
             rig.exchange,
@@ -141,8 +133,6 @@ def _turn(rig: Rig, receiver: Receiver, worker: Process, pace: float, seconds: f
         )
         shares = (worker.cpu_seconds - cpu) / (time.monotonic() - began), servers.share
         receiver.wait_for(total, worker)
-    for walk in walks:
-        walk.visitor.wait_until_examined()
     arrivals = receiver.noted()
     check(arrivals, range(total), lambda number: number % INSTANCES)
     return Turn(sorted(each.latency_ms for each in arrivals if each.number >= first), *shares, late)

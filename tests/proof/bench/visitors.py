@@ -1,6 +1,7 @@
 """People who click through the console while deliveries run: each looks at a page, reads it, goes on from there."""
 
 import http.cookiejar
+import multiprocessing
 import random
 import re
 import threading
@@ -10,6 +11,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Self
 
 from tests.proof.bench.ledger import LedgerError
 
@@ -125,16 +128,65 @@ class Walk:
             self.problem = error
 
 
-@contextmanager
-def walking(walks: Sequence[Walk]) -> Iterator[None]:
-    """They begin at different pages, and each goes on where they left. Raises LedgerError for what one did not see."""
-    for walk in walks:
-        walk.start()
+class People:
+    """They live in a process of their own: in the publisher's it would wait for its interpreter while they read, and
+    each event be late by that. Each has seen every kind of page before `walking`: what is made and imported only once
+    is there. They begin at different pages, and each goes on where they left. LedgerError for what one did not see."""
+
+    def __init__(self, url: str, instances: Sequence[str]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_live, args=(theirs, url, instances), daemon=True)
+        self.times: list[float] = []
+        """Seconds that each page took."""
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        self._told()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.send(False)
+        self._process.join(PATIENCE_SECONDS)
+
+    @contextmanager
+    def walking(self) -> Iterator[None]:
+        self._pipe.send(True)
+        try:
+            yield
+        finally:
+            self._pipe.send(True)
+            self._told()
+
+    def _told(self) -> None:
+        times, problem = self._pipe.recv()
+        self.times += times
+        if problem is not None:
+            raise LedgerError(f"the console was not looked at: {problem}")
+
+
+def _live(pipe: Connection, url: str, instances: Sequence[str]) -> None:
+    """Walks from one word to the next, until False is heard; after each turn tells what it was like."""
     try:
-        yield
-    finally:
+        people = [Visitor(url, instance) for instance in instances]
+        people[0].count_a_replay()
+        for step in people[0].walk():
+            step()
+        people[0].wait_until_examined()
+    except LedgerError as error:
+        pipe.send(((), str(error)))
+        return
+    pipe.send(((), None))
+    walks = [Walk(person, number) for number, person in enumerate(people)]
+    while pipe.recv():
+        for walk in walks:
+            walk.start()
+        pipe.recv()
         for walk in walks:
             walk.leave()
-    wrong = [str(walk.problem) for walk in walks if walk.problem]
-    if wrong:
-        raise LedgerError(f"the console was not looked at: {'; '.join(wrong)}")
+        wrong = [str(walk.problem) for walk in walks if walk.problem]
+        if not wrong:
+            people[0].wait_until_examined()
+        pipe.send(([took for walk in walks for took in walk.times], "; ".join(wrong) or None))
+        for walk in walks:
+            walk.times.clear()
