@@ -55,9 +55,10 @@ class Flood:
 
 @dataclass(frozen=True, slots=True)
 class Paced:
-    """Latencies in ms, ascending."""
+    """Latencies in ms, ascending; CPU us a delivery."""
 
     latencies: list[float]
+    cpu: float
 
 
 def order(rig: Rig, *, rounds: int, few_rounds: int, count: int, seconds: float) -> Iterator[str]:
@@ -132,11 +133,15 @@ def _deliver(rig: Rig, receiver: Receiver, worker: Process, numbers: range) -> N
 def _paced(rig: Rig, receiver: Receiver, kind: str | None, pace: float, seconds: float) -> Paced:
     first, total = ceil(pace * WARM_SECONDS), ceil(pace * (WARM_SECONDS + seconds))
     with worker_in_order(rig, _urls(receiver), kind) as worker:
+        worker.wait_idle()
+        before = worker.cpu_seconds
         rig.queues.pace(rig.exchange, "messages.upsert", said, rate=pace, until=lambda number: number >= total)
         receiver.wait_for(total, worker)
+        used = worker.cpu_seconds - before
         arrivals = receiver.noted()
     _check(arrivals, range(total), kind)
-    return Paced(sorted(arrival.latency_ms for arrival in arrivals if arrival.number >= first))
+    late = sorted(arrival.latency_ms for arrival in arrivals if arrival.number >= first)
+    return Paced(late, used / total * 1e6)
 
 
 def _check(arrivals: list[Arrival], numbers: Iterable[int], kind: str | None) -> None:
@@ -207,7 +212,10 @@ def _flood_rows(flooded: dict[str, list[Flood]]) -> Iterator[str]:
 
 
 def _latencies(paced: dict[str, list[Paced]]) -> Iterator[str]:
-    yield "| order | p50 ms | p99 ms |\n| --- | --- | --- |"
+    base = median(turn.cpu for turn in paced[NONE])
+    yield "| order | p50 ms | p99 ms | CPU us a delivery (min-max) | no order = 1 |\n| --- | --- | --- | --- | --- |"
     for kind, turns in paced.items():
-        figures = (spread([percentile(turn.latencies, share) for turn in turns], 1) for share in (50, 99))
-        yield f"| {kind} | {' | '.join(figures)} |"
+        figures = [spread([percentile(turn.latencies, share) for turn in turns], 1) for share in (50, 99)]
+        times = median(turn.cpu for turn in turns) / base
+        judged = f" {verdict(times <= MOST_TIMES)} ({MOST_TIMES} at most)" if kind == CHAT else ""
+        yield f"| {kind} | {' | '.join(figures)} | {spread([turn.cpu for turn in turns])} | {times:.2f}{judged} |"
