@@ -47,16 +47,23 @@ async def channel(connection: AbstractConnection, monkeypatch: pytest.MonkeyPatc
     await shared.close()
 
 
+@pytest.fixture
+async def queues(amqp: Amqp, names: Names) -> list[str]:
+    """Of two sidings."""
+    found = [f"{names.ordered}.{number}" for number in (1, 2)]
+    for queue in found:
+        await amqp.declare_queue(queue)
+    return found
+
+
 async def serials(amqp: Amqp, queue: str) -> list[object]:
     return [message.headers["serial"] for message in await amqp.drain(queue)]
 
 
 async def test_a_queue_that_is_gone_fails_its_own_siding_alone(
-    channel: SidingsChannel, amqp: Amqp, names: Names
+    channel: SidingsChannel, amqp: Amqp, queues: list[str]
 ) -> None:
-    here, gone = f"{names.ordered}.1", f"{names.ordered}.2"
-    for queue in (here, gone):
-        await amqp.declare_queue(queue)
+    here, gone = queues
     first, second = Siding(here, channel), Siding(gone, channel)
     first.publish(1)
     second.publish(1)
@@ -90,12 +97,9 @@ async def test_nothing_goes_out_between_a_failure_and_its_being_told(
 
 
 async def test_what_was_begun_on_a_channel_that_closed_does_not_go_on_on_another_one(
-    channel: SidingsChannel, amqp: Amqp, names: Names
+    channel: SidingsChannel, amqp: Amqp, queues: list[str]
 ) -> None:
     """The first of two events fails with the old channel, and the second must not pass it on the new one."""
-    queues = [f"{names.ordered}.{number}" for number in (1, 2)]
-    for queue in queues:
-        await amqp.declare_queue(queue)
     idle, other = (Siding(queue, channel) for queue in queues)
     idle.publish(1)
     await until(lambda: idle.confirmed == [1], "it is there")
@@ -123,11 +127,8 @@ async def test_the_first_goes_alone_and_the_rest_only_behind_its_confirm(
 
 
 async def test_what_is_too_large_costs_the_others_the_channel_once(
-    channel: SidingsChannel, amqp: Amqp, names: Names, broker: LocalBroker
+    channel: SidingsChannel, queues: list[str], broker: LocalBroker
 ) -> None:
-    queues = [f"{names.ordered}.{number}" for number in (1, 2)]
-    for queue in queues:
-        await amqp.declare_queue(queue)
     small, large = (Siding(queue, channel) for queue in queues)
     await asyncio.to_thread(broker.max_message_size, 50_000)
     try:

@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -103,14 +102,9 @@ class Deliveries:
         try:
             row = await self._parts.resend(delivery_id, request[CALLER].instance) if self._parts.resend else None
         except (BodyGone, CannotResend) as error:
-            return self._resent(request, delivery_id, Resent("bad", f"It was not sent: {error}"))
-        if row is None:
-            text = "It was not sent: neither the dead letters nor the archive have it"
-            return self._resent(request, delivery_id, Resent("warn", text))
-        return self._resent(request, delivery_id, Resent.of(row))
-
-    def _resent(self, request: web.Request, delivery_id: str, result: "Resent") -> web.Response:
-        said = Said(result.tone, result.text, result.answer)
+            said = Said("bad", f"It was not sent: {error}")
+        else:
+            said = said_of(row)
         return self._desk.tell(request, "/delivery", {"id": delivery_id}, said)
 
     async def _shown(self, request: web.Request, delivery_id: str, result: Said | None) -> web.Response:
@@ -135,21 +129,14 @@ class Deliveries:
         return self._desk.show(request, "delivery.html", values)
 
 
-@dataclass(frozen=True, slots=True)
-class Resent:
+def said_of(row: Row | None) -> Said:
     """What came of a resend, for people."""
-
-    tone: str
-    text: str
-    answer: str | None = None
-
-    @classmethod
-    def of(cls, row: Row) -> "Resent":
-        found = resent(row)
-        if found["ok"]:
-            return cls("ok", f"The receiver took it: {row.status} after {row.ms} ms")
-        said = f"answered {row.status} after {row.ms} ms" if row.status else row.error or row.reason
-        return cls("bad", f"The receiver did not take it: {said}. Nothing else was changed", row.answer)
+    if row is None:
+        return Said("warn", "It was not sent: neither the dead letters nor the archive have it")
+    if resent(row)["ok"]:
+        return Said("ok", f"The receiver took it: {row.status} after {row.ms} ms")
+    said = f"answered {row.status} after {row.ms} ms" if row.status else row.error or row.reason
+    return Said("bad", f"The receiver did not take it: {said}. Nothing else was changed", row.answer)
 
 
 def hint_of(row: Row) -> str:

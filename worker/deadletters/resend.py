@@ -154,11 +154,9 @@ class Resender:
             return _waits_on(result)
         if standing.skipped is not None:
             return Skipped(standing.skipped)
-        return outcome if isinstance(outcome, DeadLettered) else _given_up(result)
-
-
-def _given_up(result: Result) -> Outcome:
-    return DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, result.error)
+        if isinstance(outcome, DeadLettered):
+            return outcome
+        return DeadLettered(DeadReason.ATTEMPTS_EXHAUSTED, result.error)
 
 
 def _waits_on(result: Result) -> Outcome:

@@ -281,38 +281,46 @@ async def test_a_delivery_is_shown_and_sent_again_from_the_archive(archived: Arc
     await api.refusal("GET", "/history/msg_unknown/body", status=404)
 
 
+@pytest.fixture
+async def patient(start_archived: StartArchived) -> Archived:
+    """What fails there waits for an hour."""
+    return await start_archived(WEBHOOK_RETRY_MAX_ATTEMPTS="5", WEBHOOK_RETRY_INITIAL_DELAY_SECONDS="3600")
+
+
+async def assert_it_waits(api: Api) -> None:
+    """The only event, for a replay: it is not sent a second time."""
+    counts = await api.replayed(dry_run=True)
+    assert [counts[name] for name in ("found", "on_their_way", "to_send")] == [1, 1, 0]
+
+
 async def test_what_waits_goes_on_waiting_when_it_is_sent_again_by_hand_and_refused(
-    start_archived: StartArchived,
+    patient: Archived,
 ) -> None:
-    archived = await start_archived(WEBHOOK_RETRY_MAX_ATTEMPTS="5", WEBHOOK_RETRY_INITIAL_DELAY_SECONDS="3600")
-    flow, api = archived.flow, archived.api
+    flow, api = patient.flow, patient.api
     flow.receiver.always("/hook", 503)
     await flow.publish(*bodies(0, 1))
-    await archived.written(1)
+    await patient.written(1)
     (first,) = await flow.receiver.wait_for(1)
     delivery = str(first.header("webhook-id"))
     assert (await api.call("POST", f"/history/{delivery}/resend"))["ok"] is False
-    await archived.written(2)
+    await patient.written(2)
     rows = (await api.call("GET", f"/history/{delivery}"))["items"]
     assert [(row["outcome"], row["reason"], row["status"]) for row in rows] == [("Retried", "5xx", 503)] * 2
-    counts = await api.replayed(dry_run=True)
-    assert [counts[name] for name in ("found", "on_their_way", "to_send")] == [1, 1, 0]
+    await assert_it_waits(api)
 
 
 async def test_a_letter_whose_event_a_replay_has_sent_again_does_not_end_that_when_it_is_sent_by_hand(
-    start_archived: StartArchived,
+    patient: Archived,
 ) -> None:
-    archived = await start_archived(WEBHOOK_RETRY_MAX_ATTEMPTS="5", WEBHOOK_RETRY_INITIAL_DELAY_SECONDS="3600")
-    flow, api = archived.flow, archived.api
+    flow, api = patient.flow, patient.api
     flow.receiver.always("/hook", 404)
     await flow.publish(*bodies(0, 1))
     await flow.daemon.wait_metric("deliveries_total", 1, outcome="DeadLettered")
-    await archived.written(1)
+    await patient.written(1)
     flow.receiver.always("/hook", 503)
     assert (await api.replayed())["sent"] == 1
     (first, *_) = await flow.receiver.wait_for(2)
-    await archived.written(2)  # it was dead, and waits
+    await patient.written(2)  # it was dead, and waits
     assert (await api.call("POST", f"/history/{first.header('webhook-id')}/resend"))["ok"] is False
-    await archived.written(3)
-    counts = await api.replayed(dry_run=True)
-    assert [counts[name] for name in ("found", "on_their_way", "to_send")] == [1, 1, 0]
+    await patient.written(3)
+    await assert_it_waits(api)

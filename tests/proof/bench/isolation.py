@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf
 
 from tests.proof.bench.endpoints import Endpoints, name, stamped
-from tests.proof.bench.isolation_table import Drained, Offered, Saturated, memory, table, unacked
+from tests.proof.bench.isolation_table import Drained, Offered, Saturated, in_turns, memory, table, unacked
 from tests.proof.bench.offered import offer, on_servers_core
 from tests.proof.bench.process import SERVERS_CORE, CoreUse, pin
 from tests.proof.bench.rig import Rig
@@ -103,15 +103,13 @@ def _half(number: int) -> int:
 
 
 def _saturated(rig: Rig, kinds: dict[str, Kind], others: Endpoints) -> Iterator[tuple[str, Saturated]]:
-    """Those with none bad are told, too, by how much they differ from their neighbours of the same kind: the noise."""
-    without = [_drained(rig, kinds[NONE])]
-    for kind in list(kinds)[1:]:
-        own = _drained(rig, kinds[kind])
+    def take(kind: str) -> Drained:
+        drained = _drained(rig, kinds[kind])
         others.noted()
-        without.append(_drained(rig, kinds[NONE]))
-        yield kind, own.beside(without[-2], without[-1])
-    for before, own, after in zip(without, without[1:], without[2:], strict=False):
-        yield NONE, own.beside(before, after)
+        return drained
+
+    for kind, own, before, after in in_turns(kinds, take):
+        yield kind, own.beside(before, after)
 
 
 def _drained(rig: Rig, kind: Kind) -> Drained:

@@ -1,14 +1,17 @@
 """What the turns with bad endpoints had, against those with none bad, in a table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 from tests.proof.bench.offered import Trend, Watched
 from tests.proof.bench.process import busy
 from tests.proof.bench.queues import LATE_SECONDS
 from tests.proof.bench.rig import verdict
 from tests.proof.bench.sampling import spread
+
+T = TypeVar("T")
 
 LEAST_THROUGHPUT, MOST_TIMES, MOST_MORE_MS = 0.95, 1.2, 10.0
 
@@ -35,6 +38,19 @@ class Drained:
     def beside(self, before: "Drained", after: "Drained") -> Saturated:
         """Judged by two turns with none bad."""
         return Saturated(self.rate, 2 * self.rate / (before.rate + after.rate), self.cpu, self.servers)
+
+
+def in_turns(kinds: Iterable[str], take: Callable[[str], T]) -> Iterator[tuple[str, T, T, T]]:
+    """Takes a turn of each kind between two of the first, the one with none bad: the kind, its turn, the one before and
+    the one after. Those of the first are told as well, beside their neighbours of the same kind: the noise."""
+    none, *others = kinds
+    without = [take(none)]
+    for kind in others:
+        own = take(kind)
+        without.append(take(none))
+        yield kind, own, without[-2], without[-1]
+    for before, own, after in zip(without, without[1:], without[2:], strict=False):
+        yield none, own, before, after
 
 
 @dataclass(frozen=True, slots=True)

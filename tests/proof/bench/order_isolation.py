@@ -6,11 +6,11 @@ at once to a worker that is there: what is full then is the core that RabbitMQ s
 which the events of the dead ones, published once more, take from the rest. That is shown and not judged.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from statistics import median
 
+from tests.proof.bench.isolation_table import LEAST_THROUGHPUT, MOST_MORE_MS, Drained, Saturated, in_turns
 from tests.proof.bench.ledger import Arrival, Receiver, check, percentile, rate, wait_for
 from tests.proof.bench.ordering import active_worker, in_order, ordered_queue, queues_in_order, said, worker_in_order
 from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
@@ -20,7 +20,6 @@ from tests.support.local_process import free_port
 
 ENDPOINTS, BAD = 200, 20
 CHATS = 2 * ENDPOINTS
-LEAST_THROUGHPUT, MOST_MORE_MS = 0.95, 10.0
 PACE = 0.3
 """Of the throughput of a first turn with none dead."""
 
@@ -63,42 +62,23 @@ def _kinds(healthy: Callable[[int], str], receiver: Receiver) -> dict[str, list[
     return {NONE: urls, **{kind: [url] * BAD + urls[BAD:] for kind, url in dead.items()}}
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Deliveries a second to healthy ones over their share, and how busy the servers' core was."""
-
-    rate: float
-    servers: float
-
-
 def _throughput(rig: Rig, receiver: Receiver, kinds: dict[str, list[str]], rounds: int, count: int) -> Iterator[str]:
-    """Each kind of dead ones stands between two turns with none. Floods are shown by one round."""
+    """Floods are shown by one round."""
     of_nginx = _kinds(lambda number: rig.nginx.url(f"/ok/{number}"), receiver)
-    saturated: dict[str, list[tuple[Turn, float]]] = {kind: [] for kind in kinds}
-    flooded: dict[str, list[tuple[Turn, float]]] = {kind: [] for kind in kinds}
+    saturated: dict[str, list[Saturated]] = {kind: [] for kind in kinds}
+    flooded: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
-        for kind, turn, times in _in_turns(kinds, lambda kind: _drained(rig, of_nginx[kind], 2 * count)):
-            saturated[kind].append((turn, times))
-    for kind, turn, times in _in_turns(kinds, lambda kind: Turn(_flood(rig, receiver, kinds[kind], count), 1.0)):
-        flooded[kind].append((turn, times))
+        for kind, turn, before, after in in_turns(kinds, lambda kind: _drained(rig, of_nginx[kind], 2 * count)):
+            saturated[kind].append(turn.beside(before, after))
+    for kind, own, earlier, later in in_turns(kinds, lambda kind: _flood(rig, receiver, kinds[kind], count)):
+        flooded[kind].append(2 * own / (earlier + later))
     for kind, turns in saturated.items():
-        times = [each for _, each in turns]
+        times = [turn.times for turn in turns]
         judged = "" if kind == NONE else f" {verdict(median(times) >= LEAST_THROUGHPUT)}"
         yield (
-            f"| {kind} | {spread([turn.rate for turn, _ in turns])} | {spread(times, 2)}{judged} "
-            f"| {busy(median(turn.servers for turn, _ in turns))} | {spread([each for _, each in flooded[kind]], 2)} |"
+            f"| {kind} | {spread([turn.rate for turn in turns])} | {spread(times, 2)}{judged} "
+            f"| {busy(median(turn.servers for turn in turns))} | {spread(flooded[kind], 2)} |"
         )
-
-
-def _in_turns(kinds: Iterable[str], take: Callable[[str], Turn]) -> Iterator[tuple[str, Turn, float]]:
-    """With how many times it had what those with none dead beside it had; these are told by their neighbours, too."""
-    without = [take(NONE)]
-    for kind in list(kinds)[1:]:
-        own = take(kind)
-        without.append(take(NONE))
-        yield kind, own, 2 * own.rate / (without[-2].rate + without[-1].rate)
-    for before, own, after in zip(without, without[1:], without[2:], strict=False):
-        yield NONE, own, 2 * own.rate / (before.rate + after.rate)
 
 
 def _latency(
@@ -135,7 +115,7 @@ def _unordered(
     yield from _late_rows(found, "none is dead")
 
 
-def _drained(rig: Rig, urls: Sequence[str], count: int) -> Turn:
+def _drained(rig: Rig, urls: Sequence[str], count: int) -> Drained:
     """The worker finds a backlog, and which receivers are dead: in their sidings."""
     known, all_of_it = len(_wanted(urls, EARLIER)), len(_wanted(urls, EARLIER + count))
     with queues_in_order(rig, urls, "chat"):
@@ -154,7 +134,7 @@ def _drained(rig: Rig, urls: Sequence[str], count: int) -> Turn:
             share = servers.share
             wait_for(posts.count, healthy, "deliveries arrived", worker, KNOWN_SECONDS)
         posts.check(healthy)
-    return Turn(sample.rate * count / healthy, share)
+    return Drained(sample.rate * count / healthy, sample.cpu, share)
 
 
 def _flood(rig: Rig, receiver: Receiver, urls: Sequence[str], count: int) -> float:

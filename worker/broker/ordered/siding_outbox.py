@@ -91,7 +91,7 @@ class SidingOutbox:
     def publish(self, serial: int, body: bytes, headers: Headers) -> None:
         if self._broken:
             return
-        if self._outbox is not None and not self._beginning:
+        if self._outbox is not None:
             self._send(self._outbox, serial, body, headers)
             return
         self._waiting.append((serial, body, headers))
