@@ -120,7 +120,7 @@ class Replica:
             Rules(prefetch=100),
             declares=True,
         )
-        publish = Supervisor(uri, "test publish", self._publishing, lambda low, high: low)
+        publish = Supervisor(uri, "test publish", self._publishing, lambda low, high: low, cuts=cuts)
         consume = Supervisor(quick(uri), "test ordered", self.client, lambda low, high: low, cuts=cuts)
         self.tasks = [asyncio.create_task(publish.run()), asyncio.create_task(consume.run())]
 

@@ -34,7 +34,7 @@ class Siding:
 
 @pytest.fixture
 async def connection(broker: LocalBroker) -> AsyncIterator[AbstractConnection]:
-    opened = await connect(broker.uri, "test-sidings")
+    opened = await connect(broker.uri, "test-sidings", cuts=True)
     yield opened
     await close(opened)
 

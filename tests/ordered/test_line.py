@@ -3,7 +3,6 @@
 import pytest
 
 from worker.domain.webhook import Endpoint
-from worker.ordered.deciding.key import Key
 from worker.ordered.deciding.line import Line
 from worker.ordered.deciding.ports import Item
 
@@ -35,26 +34,27 @@ def succeed(made: Line, name: str, now: float) -> None:
 
 
 def test_a_failure_waits_1_s_at_first_and_twice_as_long_each_time_up_to_a_minute() -> None:
-    key, now = Key("chat"), 0.0
-    key.items.append(item("chat"))
+    made, now = line(item("chat")), 0.0
+    key = made.keys["chat"]
     waits = []
     for _ in range(8):
-        key.busy = True
-        key.failed(now, answered=False)
+        made.begin(key)
+        assert not made.ready(key, now), "one attempt at a time"
+        made.failed(key, now, answered=False)
         waits.append(key.not_before - now)
-        assert not key.ready(key.not_before - 0.01)
+        assert not made.ready(key, key.not_before - 0.01)
         now = key.not_before
-        assert key.ready(now)
+        assert made.ready(key, now)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 def test_the_next_delivery_of_a_key_begins_without_the_record_of_the_one_before() -> None:
-    key = Key("chat")
-    key.items.extend((item("chat", 1), item("chat", 2)))
-    key.failed(10.0, answered=True)
-    key.ended()
+    made = line(item("chat", 1), item("chat", 2))
+    key = made.keys["chat"]
+    fail(made, "chat", 10.0)
+    succeed(made, "chat", 10.0)
     assert key.head.id == "chat2"
-    assert key.ready(10.0)
+    assert made.ready(key, 10.0)
     assert key.answered_since is None
 
 

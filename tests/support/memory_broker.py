@@ -10,7 +10,7 @@ from typing import Any
 
 import aiormq
 from pamqp import frame
-from pamqp.commands import Basic, Channel, Connection
+from pamqp.commands import Basic, Channel, Confirm, Connection
 from pamqp.common import FieldTable
 from pamqp.header import ProtocolHeader
 from yarl import URL
@@ -80,6 +80,8 @@ class MemoryBroker(CuttingTransport, asyncio.Transport):
                 return Channel.OpenOk()
             case Channel.Close():
                 return Channel.CloseOk()
+            case Confirm.Select():
+                return Confirm.SelectOk()
             case Basic.Qos():
                 return Basic.QosOk()
             case Basic.Consume():

@@ -7,6 +7,8 @@ tests/broker/test_aiormq_internals.py names what has moved when another one is t
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import aio_pika
@@ -154,6 +156,20 @@ def expect_confirm(channel: Channel, publish: asyncio.Future[Any], message_id: s
     channel.delivery_tag += 1
     channel.confirmations[channel.delivery_tag] = publish
     channel.message_id_delivery_tag[message_id] = channel.delivery_tag
+
+
+def take_confirms(channel: Channel) -> None:
+    """Of a new channel, before anything is published on it: past aiormq's queue and its reader (see cutter.py)."""
+    if (cutter := cutter_of(channel)) is not None:
+        cutter.add_confirms(channel.number, partial(_confirm, channel.confirmations))
+
+
+def _confirm(expected: dict[int, asyncio.Future[Any]], tag: int, multiple: bool) -> None:
+    """As aiormq's reader does. Those of before are the first ones: they stand in the order of their numbers."""
+    for number in list(takewhile(tag.__ge__, expected)) if multiple else [tag]:
+        publish = expected.pop(number, None)
+        if publish is not None and not publish.done():
+            publish.set_result(None)
 
 
 def forget_return(channel: Channel, message_id: str) -> None:

@@ -70,7 +70,8 @@ class TopologyMismatch(Exception):
 async def connect(uri: str | Address, name: str, *, cuts: bool = False) -> AbstractConnection:
     """One connection with our heartbeat (unless the URI sets one) and a name for the broker's own lists.
 
-    `cuts`: deliveries can be cut out of its bytes, for whoever consumes much (broker/cutter.py).
+    `cuts`: deliveries and confirms can be cut out of its bytes, for whoever consumes or publishes much
+    (broker/cutter.py).
     Raises BROKER_ERRORS, whose texts never have the password, and ValueError for what is no broker's URI.
     """
     read_whatever_comes()

@@ -22,6 +22,11 @@ HEAD_BYTES = 256
 a fourth of parsing it. A message's id and chat stand there; of events that begin alike the last one is kept."""
 
 
+RESTS = 4
+"""After a whole set that nobody came for, so many sets' worth of events are parsed and not kept. On a backlog the side
+that only acks is soon too far ahead for any memory, and each event would be kept in vain twice: 1.5 us of its 69."""
+
+
 class ParsedOnce:
     """Parses for both sides, and keeps an event until the other side asks for it.
 
@@ -34,6 +39,8 @@ class ParsedOnce:
         self._bytes = 0  # of what was put into the newer set
         self._new: dict[bytes, tuple[bytes, Event]] = {}
         self._old: dict[bytes, tuple[bytes, Event]] = {}
+        self._found = 0  # since the newer set was begun
+        self._rests = 0  # so many events are not kept
         self.both = False
 
     def __len__(self) -> int:
@@ -43,17 +50,28 @@ class ParsedOnce:
         """As event.parse. Raises InvalidEvent."""
         if not self.both or len(body) > LARGEST_BODY:
             return parse(body)
+        if self._rests:
+            self._rests -= 1
+            return parse(body)
         head = body[:HEAD_BYTES]
         found = self._new.pop(head, None) or self._old.pop(head, None)
         if found is not None and found[0] == body:
+            self._found += 1
             return found[1]
         event = parse(body)
         if len(self._new) >= self._half or self._bytes >= self._half_bytes:
-            self._new, self._old, self._bytes = {}, self._new, 0
+            self._begin_anew()
         self._new[head] = body, event
         self._bytes += len(body)
         return event
 
+    def _begin_anew(self) -> None:
+        if not self._found:
+            self._rests = RESTS * self._half
+        self._new, self._old = {}, {} if self._rests else self._new
+        self._bytes = self._found = 0
+
     def one_side_ended(self) -> None:
         self.both = False
-        self._new, self._old, self._bytes = {}, {}, 0
+        self._new, self._old = {}, {}
+        self._bytes = self._found = self._rests = 0

@@ -202,13 +202,8 @@ class Worker:
             options=self._options,
         )
         for name, client in (("publish", self._publisher), ("consume", self._consumers)):
-            supervisor = Supervisor(
-                settings.rabbitmq_uri,
-                f"evolution-webhook-worker {name}",
-                client,
-                random.uniform,
-                cuts=client is self._consumers,
-            )
+            named = f"evolution-webhook-worker {name}"
+            supervisor = Supervisor(settings.rabbitmq_uri, named, client, random.uniform, cuts=True)
             await self._background(name, supervisor.run())
         await self._background("order", self._order.run())
         await self._background("queue depths", self._census.watch())

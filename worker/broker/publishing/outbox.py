@@ -16,7 +16,14 @@ from aiormq.exceptions import DeliveryError, PublishError
 from pamqp import frame
 from pamqp.commands import Basic
 
-from worker.broker.aiormq_internals import closing_of, expect_confirm, forget_confirms, forget_return, write
+from worker.broker.aiormq_internals import (
+    closing_of,
+    expect_confirm,
+    forget_confirms,
+    forget_return,
+    take_confirms,
+    write,
+)
 from worker.broker.connection import in_words
 from worker.broker.past_headers import Headers
 from worker.broker.publishing.content import body_frames, content_header
@@ -88,6 +95,7 @@ class Outbox:
         self._writing: asyncio.Task[None] | None = None
         self._method = lru_cache(maxsize=1024)(self._marshalled_method)
         closing_of(channel).add_done_callback(self._channel_closed)
+        take_confirms(channel)
 
     def publish(self, queue: str, body: bytes, headers: Headers, message_id: str) -> Publish:
         """To a queue, mandatory. Cancelled before it is sent, it is not sent.

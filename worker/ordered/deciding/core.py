@@ -72,7 +72,9 @@ class Core:
         line.took(item)
         self._taken += 1
         if line.mode is DIRECT:
-            self.feed(line, item, now)
+            key = line.feed(item)
+            if key.items[0] is item:
+                self._start(line, key, now)
         elif line.mode is Mode.SIDED:
             line.appending.append(item)
             self._moving.append(line, now)

@@ -1,7 +1,5 @@
 """The deliveries of one order key: the first alone is attempted, again and again in place."""
 
-from collections import deque
-
 from worker.ordered.deciding.ports import Item
 from worker.ordered.deciding.rules import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS
 
@@ -22,7 +20,7 @@ class Key:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.items: deque[Item] = deque()
+        self.items: list[Item] = []  # nearly always of one: a deque takes ten times the memory
         self.busy = False
         self.detached: Item | None = None
         self.not_before = 0.0
@@ -32,9 +30,6 @@ class Key:
     @property
     def head(self) -> Item:
         return self.items[0]
-
-    def ready(self, now: float) -> bool:
-        return bool(self.items) and not self.busy and now >= self.not_before
 
     def moves(self) -> None:
         """Nothing stands in line here any more. The record of the head stays: it comes again by another way."""
@@ -48,8 +43,9 @@ class Key:
         it was detached, and its copy has not."""
         left = self.detached is None
         if left:
-            self.items.popleft()
-        self.released()
+            del self.items[0]
+        self.busy = False
+        self.detached = None
         self.not_before = 0.0
         self.failures = 0
         self.answered_since = None

@@ -111,9 +111,10 @@ class Line:
         self.suspect = None
 
     def ready(self, key: Key, now: float) -> bool:
-        if self.mode is MOVING or self.paused or now < self.held_until:
+        """Whether an attempt at the key's head may start."""
+        if key.busy or not key.items or now < key.not_before or key is self.suspect:
             return False
-        return key is not self.suspect and key.ready(now)
+        return not (self.mode is MOVING or self.paused or now < self.held_until)
 
     def begin(self, key: Key) -> None:
         key.busy = True

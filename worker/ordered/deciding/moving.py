@@ -74,7 +74,8 @@ class Moving:
         for item in taken:
             line.left(item)
             self._acts.settle(item)
-        self.append(line, now)
+        if line.appending:
+            self.append(line, now)
         self.close(line, now)
         return taken
 
