@@ -101,7 +101,7 @@ class OurConnection(aio_pika.Connection):
 
 
 class CuttingConnection(OurConnection):
-    """A connection whose deliveries can be cut out of its bytes (`register_consumer`)."""
+    """A connection whose deliveries and confirms can be cut out of its bytes (`register_consumer`, `take_confirms`)."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -159,7 +159,10 @@ def expect_confirm(channel: Channel, publish: asyncio.Future[Any], message_id: s
 
 
 def take_confirms(channel: Channel) -> None:
-    """Of a new channel, before anything is published on it: past aiormq's queue and its reader (see cutter.py)."""
+    """Of a new channel, once and before anything is published on it: past aiormq's queue and its reader (cutter.py).
+
+    Where cutting has ended, acks must not be cut again: they would overtake what aiormq has still to read.
+    """
     if (cutter := cutter_of(channel)) is not None:
         cutter.add_confirms(channel.number, partial(_confirm, channel.confirmations))
 

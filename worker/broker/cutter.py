@@ -125,7 +125,7 @@ class Cutter(asyncio.Protocol):
         self._alike.clear()
 
     def add_confirms(self, channel: int, confirm: Confirm) -> None:
-        """To be called before anything is published on the channel, which is in the mode of confirms already."""
+        """To be called once, before anything is published on the channel, which is in the mode of confirms already."""
         self._confirms[channel] = confirm
 
     def write(self, frames: bytes) -> bool:
@@ -233,6 +233,7 @@ class Cutter(asyncio.Protocol):
         """To aiormq, which judges: what has begun, the rest, and whatever comes."""
         log.warning("RabbitMQ sent what is not understood at once, aiormq reads the connection alone: %s", error)
         self._leaves_all = True
+        self._rest = b""
         begun = [piece for content in self._begun.values() for piece in content.frames]
         self._begun.clear()
         self._behind.data_received(b"".join([*begun, rest]))

@@ -22,8 +22,8 @@ HEAD_BYTES = 256
 a fourth of parsing it. A message's id and chat stand there; of events that begin alike the last one is kept."""
 
 
-RESTS = 4
-"""After a whole set that nobody came for, so many sets' worth of events are parsed and not kept. On a backlog the side
+RESTS = 8
+"""After two sets that nobody came for, so many sets' worth of events are parsed and not kept. On a backlog the side
 that only acks is soon too far ahead for any memory, and each event would be kept in vain twice: 1.5 us of its 69."""
 
 
@@ -66,8 +66,8 @@ class ParsedOnce:
         return event
 
     def _begin_anew(self) -> None:
-        if not self._found:
-            self._rests = RESTS * self._half
+        if self._old and not self._found:
+            self._rests = RESTS * len(self._new)
         self._new, self._old = {}, {} if self._rests else self._new
         self._bytes = self._found = 0
 

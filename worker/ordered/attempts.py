@@ -17,7 +17,9 @@ from worker.ordered.token import OrderedToken
 class Decided(Protocol):
     """What becomes of a turn."""
 
-    def turn_came(self, turn: "OrderedTurn") -> None: ...
+    def turn_came(self, turn: "OrderedTurn") -> None:
+        """After it has waited."""
+
     def turn_passed(self, turn: "OrderedTurn", parked: Parked) -> None: ...
     def ended(self, turn: "OrderedTurn", attempt: Attempt) -> None:
         """Also after the end of the core's connection."""
@@ -51,7 +53,10 @@ class OrderedTurn:
         self.waited = False
 
     def start(self) -> None:
-        self._decided.turn_came(self)
+        if self.waited:
+            self._decided.turn_came(self)
+        else:
+            self._attempts.begin(self)
 
     def park(self, parked: Parked) -> None:
         self._decided.turn_passed(self, parked)

@@ -189,7 +189,7 @@ class OrderedFlow:
 
     def turn_came(self, turn: OrderedTurn) -> None:
         core = turn.core
-        if not turn.waited or (self._counts(core) and core.role.may_act(self._monotonic())):
+        if self._counts(core) and core.role.may_act(self._monotonic()):
             self._attempts.begin(turn)
         else:
             asyncio.get_running_loop().call_soon(self._not_begun, turn)

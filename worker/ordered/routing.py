@@ -59,7 +59,9 @@ class OrderedRouting:
     def outlived(self, delivery: Delivery, token: OrderedToken) -> Outcome | None:
         """Why it is of no use any more."""
         outlived = self._choosing.outlived(delivery, token.latest)
-        since = max(delivery.past.set_out, (delivery.webhook.resumed_at or 0) / 1000)
+        since, resumed = delivery.past.set_out, delivery.webhook.resumed_at
+        if resumed is not None:
+            since = max(since, resumed / 1000)
         if outlived is not None or not self._policy.expired(self._now() - since):
             return outlived
         return DeadLettered(

@@ -190,17 +190,16 @@ def _urls(receiver: Receiver) -> list[str]:
 
 
 def _costs(drained: dict[str, list[Drained]]) -> Iterator[str]:
-    """Judged against an unordered delivery of the same worker: what the second queue costs is the deployment's, whether
-    a webhook has an order or not. Against a worker without it is shown beside."""
+    """Judged against a worker without a second queue; against an unordered delivery of the same worker is beside it."""
     cpu = {kind: median(turn.cpu for turn in turns) for kind, turns in drained.items()}
     yield f"| order | deliveries/s (min-max) | CPU us a delivery (min-max) | {NONE} = 1 | {NOBODY} = 1 |"
     yield "| --- | --- | --- | --- | --- |"
     for kind, turns in drained.items():
-        rates, times = [turn.rate for turn in turns], cpu[kind] / cpu[NOBODY]
-        cells = [spread(rates), spread([turn.cpu for turn in turns]), f"{cpu[kind] / cpu[NONE]:.2f}", f"{times:.2f}"]
+        rates, times = [turn.rate for turn in turns], cpu[kind] / cpu[NONE]
+        cells = [spread(rates), spread([turn.cpu for turn in turns]), f"{times:.2f}", f"{cpu[kind] / cpu[NOBODY]:.2f}"]
         if kind == CHAT:
             cells[0] += f" {verdict(median(rates) >= LEAST_RATE)} ({LEAST_RATE:,} at least)"
-            cells[3] += f" {verdict(times <= MOST_TIMES)} ({MOST_TIMES} at most)"
+            cells[2] += f" {verdict(times <= MOST_TIMES)} ({MOST_TIMES} at most)"
         yield f"| {kind} | {' | '.join(cells)} |"
 
 

@@ -224,7 +224,8 @@ class Core:
             if not self.role.may_act(now):
                 self._stalled = True
                 return
-            line.begin(key)
+            key.busy = True
+            line.under_way += 1
             head = key.items[0]
             if not (head.again and head.id in self._recent):
                 not_now = self._acts.attempt(head)
