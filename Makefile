@@ -97,9 +97,10 @@ picture: test-setup ## the dashboard's queries on a lively run, drawn for the RE
 	@$(BIN)/python -m tests.proof.picture
 	@$(BIN)/python -m tests.proof.console --for-docs
 
-order: test-setup ## replicas that deliver in order: killed at armed points, stopped, cut off, updated, switched, in a cluster
+order: test-setup ## replicas that deliver in order: killed, stopped, cut off, updated, switched, beside the dead, in a cluster
 	@$(BIN)/python -m tests.proof.order crashes
 	@$(BIN)/python -m tests.proof.order broker
+	@$(BIN)/python -m tests.proof.order dead
 	@$(BIN)/python -m tests.proof.order cluster
 
 walks: setup ## thousands of random walks of the ordered side: none inverts, and sabotaged ones do

@@ -3,6 +3,7 @@
 `python -m tests.proof.order mutants`: the state machine, broken on purpose, under its own tests.
 `python -m tests.proof.order crashes [WHICH]`: real replicas that are killed, stopped and cut off.
 `python -m tests.proof.order broker [WHICH]`: RabbitMQ restarts, takes channels away, gives a replay back.
+`python -m tests.proof.order dead [WHICH]`: one receiver is dead for minutes, or a thousand are, beside fifty others.
 `python -m tests.proof.order cluster [WHICH]`: three nodes of RabbitMQ whose links break under them.
 
 Last result: 8,000 walks of two replicas, 1,000 of three and 500 with twenty faults each: no inversion, and no event
@@ -71,6 +72,6 @@ def real(file: str, which: Sequence[str]) -> int:
 if __name__ == "__main__":
     if sys.argv[1:] == ["mutants"]:
         sys.exit(mutants.main())
-    if sys.argv[1:2] in (["crashes"], ["broker"], ["cluster"]):
+    if sys.argv[1:2] in (["crashes"], ["broker"], ["dead"], ["cluster"]):
         sys.exit(real(f"{sys.argv[1]}.py", sys.argv[2:]))
     sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000))
