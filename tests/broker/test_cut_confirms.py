@@ -15,6 +15,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
+from tests.broker.test_cutter import Behind
 from tests.support.memory_broker import MemoryBroker
 from worker.broker.aiormq_internals import channel_on, expect_confirm, take_confirms
 from worker.broker.cutter import ALIVE_SECONDS, Cutter
@@ -155,7 +156,7 @@ async def test_acks_are_cut_until_something_else_comes() -> None:
 async def test_a_connection_of_which_all_confirms_are_cut_is_kept_alive() -> None:
     """aiormq sees nothing of them, and would take it for stuck."""
     behind, now = Behind(), 100.0
-    cutter = Cutter(behind, lambda: now)  # type: ignore[arg-type]
+    cutter = Cutter(behind, lambda: now)  # type: ignore[arg-type]  # as much of a reader as it needs
     cutter.add_confirms(1, lambda *_: None)
     for _ in range(3):
         cutter.data_received(b"".join(Said(1, "ack").frames(1)))
@@ -163,16 +164,3 @@ async def test_a_connection_of_which_all_confirms_are_cut_is_kept_alive() -> Non
     now += ALIVE_SECONDS
     cutter.data_received(b"".join(Said(1, "ack").frames(1)))
     assert behind.got == 2 * Heartbeat().marshal()
-
-
-class Behind:
-    """What aiormq's reader would get."""
-
-    def __init__(self) -> None:
-        self.got = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.got += data
-
-    def pause_writing(self) -> None: ...
-    def resume_writing(self) -> None: ...

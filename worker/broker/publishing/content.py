@@ -31,8 +31,8 @@ def content_header(channel: int, body_size: int, headers: Mapping[str, object], 
             entries += (_text_key(key), _length(len(raw)), raw)
         elif type(value) is int and -_INT_END <= value < _INT_END:
             entries += (_int_key(key), _int(value))
-        else:  # pamqp judges by itself
-            entries += (_short(key), encode.encode_table_value(value))  # type: ignore[arg-type]
+        else:
+            entries += (_short(key), encode.encode_table_value(value))  # type: ignore[arg-type]  # it judges by itself
     table = b"".join(entries)
     payload = (
         _begin(_BASIC, 0, body_size, _FLAGS)

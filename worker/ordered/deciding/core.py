@@ -72,9 +72,7 @@ class Core:
         line.took(item)
         self._taken += 1
         if line.mode is DIRECT:
-            key = line.feed(item)
-            if key.items[0] is item:
-                self._start(line, key, now)
+            self.feed(line, item, now)
         elif line.mode is Mode.SIDED:
             line.appending.append(item)
             self._moving.append(line, now)
@@ -224,8 +222,7 @@ class Core:
             if not self.role.may_act(now):
                 self._stalled = True
                 return
-            key.busy = True
-            line.under_way += 1
+            line.begin(key)
             head = key.items[0]
             if not (head.again and head.id in self._recent):
                 not_now = self._acts.attempt(head)

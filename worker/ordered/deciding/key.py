@@ -44,8 +44,7 @@ class Key:
         left = self.detached is None
         if left:
             del self.items[0]
-        self.busy = False
-        self.detached = None
+        self.released()
         self.not_before = 0.0
         self.failures = 0
         self.answered_since = None
