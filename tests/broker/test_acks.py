@@ -174,6 +174,13 @@ class Ledger(RuleBasedStateMachine):
         self.ledger.taken(self.last)
         return self.last
 
+    @rule(skipped=st.sampled_from([0, 0, 0, 1]))
+    def deliver_what_is_settled_as_it_comes(self, skipped: int) -> None:
+        self.unacked.update(range(self.last + 1, self.last + 2 + skipped))
+        self.last += 1 + skipped
+        self.ledger.passed(self.last)
+        self.settled.add(self.last)
+
     @rule(tag=consumes(tags))
     def ack(self, tag: int) -> None:
         self.ledger.ack(tag)

@@ -22,6 +22,7 @@ from worker.broker.consuming.consumption import ACK_PERIOD_SECONDS, Consumer, Co
 from worker.broker.consuming.redeliveries import Redeliveries
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
+from worker.delivery.ports import Early
 
 MEBIBYTE = 2**20
 
@@ -73,19 +74,20 @@ class Rig:
     held: Held = field(default_factory=lambda: Held(MEBIBYTE))
     redeliveries: Redeliveries[TakenMessage] = field(default_factory=lambda: Redeliveries(lambda: 0.0))
     changes: int = 0
+    early: Early | None = None
 
     async def start(self) -> Consumption:
         """On another channel than before."""
         channel: Any = FakeChannel()
         self.channel = channel
-        self.consumption = Consumption(channel, self._take, self.held, self._changed, self.redeliveries)
+        self.consumption = Consumption(channel, self._take, self.held, self._changed, self.redeliveries, self.early)
         await self.consumption.consume([Consumer("q", 10)], 1.0)
         return self.consumption
 
-    async def deliver(self, *tags: int, again: bool = False) -> None:
+    async def deliver(self, *tags: int, again: bool = False, body: bytes = b"12345") -> None:
         (callback,) = self.channel.consumers.values()
         for tag in tags:
-            await callback(delivered(tag, again=again))
+            await callback(delivered(tag, body, again=again))
 
     def _take(self, message: TakenMessage) -> None:
         message.begun = True
@@ -127,6 +129,44 @@ async def test_acks_are_told_before_messages_are_handed_back() -> None:
     rig.messages[0].ack()
     await consumption.flushed()
     assert rig.channel.told == [("ack", 1, True), ("nack", 2, False), ("nack", 3, False), ("reject", 4, False)]
+
+
+class Odd:
+    """ports.Early: of a body it knows its first byte, and 1 is all there was to it."""
+
+    def read(self, body: bytes) -> Any:
+        return body[0] or None
+
+    def ends(self, event: Any) -> bool:
+        return bool(event == 1)
+
+
+async def test_what_ends_as_it_comes_is_acked_and_never_a_message() -> None:
+    rig = Rig(early=Odd())
+    consumption = await rig.start()
+    for tag, first in enumerate([1, 2, 0, 1, 1], 1):
+        await rig.deliver(tag, body=bytes([first]))
+    assert [(message.tag, message.event) for message in rig.messages] == [(2, 2), (3, None)]
+    assert (rig.held.bytes, consumption.taken) == (2, 5)
+    for message in rig.messages:
+        message.ack()
+    await consumption.flushed()
+    assert rig.channel.told == [("ack", 5, True)]
+
+
+async def test_what_was_taken_before_or_comes_with_a_past_never_ends_as_it_comes() -> None:
+    rig = Rig(early=Odd())
+    await rig.start()
+    await rig.deliver(1, body=b"\1", again=True)
+    assert [(message.tag, message.event) for message in rig.messages] == [(1, None)]
+
+
+async def test_what_ends_as_it_comes_on_a_channel_that_is_gone_is_not_counted() -> None:
+    rig = Rig(early=Odd())
+    consumption = await rig.start()
+    consumption.close()
+    await rig.deliver(1, body=b"\1")
+    assert (consumption.taken, rig.channel.told) == (0, [])
 
 
 # Delivered again

@@ -45,6 +45,7 @@ class FakeMessage:
     redelivered: bool = False
     ends: list[str] = field(default_factory=list)
     dead_letters: bool = True
+    event: Event | None = None
 
     @property
     def past(self) -> Past | None:

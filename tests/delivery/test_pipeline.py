@@ -272,7 +272,7 @@ async def test_what_is_for_webhooks_with_an_order_is_left_to_the_ordered_side_on
     one = rig(bot, log)
     await one.take(message())
     assert len(one.sender.sent) == 2, "it gets not everything yet"
-    one.pipeline.leaves_out_ordered = True
+    one.pipeline.left_to_order.active = True
     await one.take(message())
     assert [request.url for request, _ in one.sender.sent[2:]] == ["https://h.example/log"]
     one.webhooks.known["acme"] = (replace(bot, order_next="none"),)

@@ -165,20 +165,22 @@ class Amqp:
 
     async def consume_ready(self, queue: str, timeout: float = 15.0) -> list[bytes]:
         """Bodies of what is ready in the queue, in order; acked. Also of one with a single active consumer, which
-        RabbitMQ gives nothing of by basic.get. TimeoutError if it is another's."""
-        count, bodies, all_came = await self.depth(queue) or 0, list[bytes](), asyncio.Event()
+        RabbitMQ gives nothing of by basic.get. TimeoutError if it is another's: nothing comes for `timeout` seconds,
+        however long all of it takes."""
+        count, bodies, arrived = await self.depth(queue) or 0, list[bytes](), asyncio.Event()
         if not count:
             return []
 
         async def came(message: AbstractIncomingMessage) -> None:
             await message.ack()
             bodies.append(message.body)
-            if len(bodies) >= count:
-                all_came.set()
+            arrived.set()
 
         source = await self.channel.get_queue(queue)
         tag = await source.consume(came)
-        await asyncio.wait_for(all_came.wait(), timeout)
+        while len(bodies) < count:
+            arrived.clear()
+            await asyncio.wait_for(arrived.wait(), timeout)
         await source.cancel(tag)
         return bodies
 

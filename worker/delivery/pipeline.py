@@ -20,7 +20,8 @@ from worker.delivery.choosing import Choosing, Looked
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.known import KnownWebhooks
-from worker.delivery.open_deliveries import OpenDeliveries, begun, event_in, read
+from worker.delivery.left_to_order import LeftToOrder
+from worker.delivery.open_deliveries import OpenDeliveries, begun, read
 from worker.delivery.ports import STARTED, WAITS, Message, Ports
 from worker.delivery.settle import Settler
 from worker.delivery.turn import DeliveryTurn
@@ -65,11 +66,9 @@ class Pipeline:
         self._now, self._monotonic = clocks
         self._duplicates = duplicates
         self._aside = aside
-        self._parse = parse
-        self.leaves_out_ordered = False
-        """Whether all that comes for webhooks with an order is the ordered side's to send."""
         self._known = KnownWebhooks(policy, ports.webhooks, clocks.now, operators_notices)
         self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
+        self.left_to_order = LeftToOrder(ports, self._choosing, clocks.now, parse)
         self._attempter = Attempter(policy, ports, failures, clocks)
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
         self._reading = Tasks()
@@ -84,8 +83,8 @@ class Pipeline:
         try:
             if len(message.body) > LARGE_BYTES:
                 self._reading.start(self._read_large(message), partial(self._failed, message), message.hand_back)
-            elif self.leaves_out_ordered:
-                self._unless_ordered(message, event_in(message, self._parse))
+            elif message.event is not None:
+                self._parsed(message, begun(message, self._now()), message.event)
             else:
                 self._parsed(message, *read(message, self._now()))
         except Exception as fault:
@@ -114,22 +113,6 @@ class Pipeline:
         self._settler.without_delivery(deliveries, outcome, event)
 
     # 2. Parse.
-
-    def _unless_ordered(self, message: Message, event: Event | InvalidEvent | None) -> None:
-        """What is the ordered side's alone ends here: of its price a third is the hash that an event's id is."""
-        now = self._now()
-        if event is None:
-            self._parsed(message, *read(message, now))
-            return
-        if isinstance(event, Event):
-            webhooks = self._webhooks.cached(event.instance)
-            if webhooks is not None and self._choosing.puts_all_in_order(webhooks):
-                self._recorder.received(event.kind)
-                if self._pulses is not None:
-                    self._pulses.heard(event, now)
-                message.ack()
-                return
-        self._parsed(message, begun(message, now), event)
 
     def _parsed(self, message: Message, past: Past, event: Event | InvalidEvent, *, late: bool = False) -> None:
         deliveries = OpenDeliveries(message, past)
@@ -186,7 +169,7 @@ class Pipeline:
         wanted = deliveries.past.webhook_id
         if wanted is None:
             addressed = addressees(webhooks, self._webhooks.global_webhook, None)
-            if self.leaves_out_ordered and self._choosing.puts_in_order(webhooks):
+            if self.left_to_order.active and self._choosing.puts_in_order(webhooks):
                 unordered = [webhook for webhook in addressed if webhook.sent_as_they_come]
                 if addressed and not unordered:
                     deliveries.closed()  # all of it is the ordered side's

@@ -30,6 +30,16 @@ class TooLarge(PublishFailed):
     """The broker will never take this body: it is larger than its max_message_size."""
 
 
+class Early(Protocol):
+    """Asked about a message that is delivered for the first time and carries no past, before it is one of ours."""
+
+    def read(self, body: bytes) -> Event | None:
+        """Its event; None: whoever handles the message is to read it. Never raises."""
+
+    def ends(self, event: Event) -> bool:
+        """Whether that was all: the message is to be acked. Never raises."""
+
+
 class Message(Protocol):
     """A message that the broker has delivered to this process, which must settle it exactly once."""
 
@@ -41,6 +51,10 @@ class Message(Protocol):
 
         Raises InvalidEvent when its headers are damaged: somebody else published to our queue.
         """
+
+    @property
+    def event(self) -> Event | None:
+        """A new event, if it was read already when the message was taken (see Early)."""
 
     @property
     def trace(self) -> Mapping[str, str]:

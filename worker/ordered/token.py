@@ -43,6 +43,7 @@ class Ending:
     """
 
     dead_letters = False
+    event = None
 
     def __init__(self, message: Message, ended: Callable[[], None], again: Callable[[], None]) -> None:
         self._message = message

@@ -145,6 +145,7 @@ class Worker:
             settings.worker_max_bytes // 2 if settings.order else settings.worker_max_bytes,
             self._states.listener("consuming"),
             lambda: self._changes.healthy,
+            early=tracing.early(self._pipeline.left_to_order) if settings.order else None,
         )
 
     def _build_order(self, flow: OrderedFlow) -> WorkersOrder:
@@ -172,7 +173,7 @@ class Worker:
         return Switching(markers, finisher.finish, markers.arrived, retries, ttl, time.monotonic)
 
     def _ordered_complete(self, complete: bool) -> None:
-        self._pipeline.leaves_out_ordered = complete
+        self._pipeline.left_to_order.active = complete
 
     def _blocked_changed(self, blocked: bool) -> None:
         self._blocked = blocked

@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from worker.delivery.ports import Admission, Admitted, Message, Posts, Recorder, Sender, Turn
+from worker.delivery.ports import Admission, Admitted, Early, Message, Posts, Recorder, Sender, Turn
 from worker.domain.outcome import DeadLettered, Parked
 from worker.domain.past import Past
 from worker.domain.record import Record
@@ -112,6 +112,9 @@ class Otel(Tracing):
     def posts(self, _: Posts) -> None:
         return None
 
+    def early(self, _: Early) -> None:
+        return None
+
     def recorder(self, recorder: Recorder) -> Recorder:
         return _Recorder(recorder)
 
@@ -148,6 +151,8 @@ def _injected(context: Context) -> dict[str, str]:
 
 class _Message:
     """ports.Message: notes that it was settled."""
+
+    event = None
 
     __slots__ = ("_inner", "_message_span", "body", "exchange", "message_id", "queue", "routing_key")
 

@@ -10,6 +10,7 @@ import aio_pika
 import uvloop
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
+from aiormq.exceptions import ConnectionInternalError
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
@@ -35,7 +36,8 @@ class Queues:
 
     def __init__(self, uri: str) -> None:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        self._channel: Channel = self._run(self._open(f"{uri}?heartbeat=0"))
+        self._uri = f"{uri}?heartbeat=0"
+        self._channel: Channel = self._run(self._open(self._uri))
 
     def close(self) -> None:
         logging.getLogger("aiormq.connection").setLevel(logging.ERROR)  # it warns when the broker hangs up first
@@ -74,8 +76,13 @@ class Queues:
             self._run(self._channel.queue_bind(name, exchange, "#"))
 
     def delete(self, *queues: str) -> None:
+        """Once in some hundred times RabbitMQ 3.10 answers with an internal error, which ends the connection."""
         for queue in queues:
-            self._run(self._channel.queue_delete(queue))
+            try:
+                self._run(self._channel.queue_delete(queue))
+            except ConnectionInternalError:
+                self._channel = self._run(self._open(self._uri))
+                self._run(self._channel.queue_delete(queue))
 
     def fill(self, queue: str, bodies: Iterable[bytes]) -> None:
         """Publish, and wait until all of it is in the queue, on top of what was there. Nobody may consume yet."""

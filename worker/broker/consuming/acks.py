@@ -51,6 +51,15 @@ class AckLedger:
             self._open[number] = None
         self._last = max(self._last, tag)
 
+    def passed(self, tag: int) -> None:
+        """Records a delivered tag that was settled as it came."""
+        if tag == self._last + 1:
+            self._last = tag
+            self._fresh.add(tag)
+            return
+        self.taken(tag)
+        self.ack(tag)
+
     def ack(self, tag: int) -> None:
         """Marks a tag for the next ack frame."""
         del self._open[tag]

@@ -16,6 +16,7 @@ from worker.broker.consuming.inbox import Inbox
 from worker.broker.consuming.redeliveries import Redeliveries
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
+from worker.delivery.ports import Early
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +54,11 @@ class Consumers:
         on_state: Callable[[bool], None],
         also_healthy: Callable[[], bool] = lambda: True,
         monotonic: Clock = time.monotonic,
+        early: Early | None = None,
     ) -> None:
         self._monotonic = monotonic
         self._also_healthy = also_healthy
+        self._early = early
         self._prepare = prepare
         self._groups = groups
         self._on_state = on_state
@@ -209,7 +212,7 @@ class Consumers:
             self._applied = wanted
 
     def _consumption_on(self, channel: Channel) -> Consumption:
-        return Consumption(channel, self._take, self._held, self._woken.set, self._redeliveries)
+        return Consumption(channel, self._take, self._held, self._woken.set, self._redeliveries, self._early)
 
     def _wanted_share(self) -> float:
         if self._stopped or self._paused:

@@ -26,6 +26,7 @@ from worker.broker.consuming.redeliveries import Redeliveries
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
 from worker.broker.frames import consume, depth, settlements
+from worker.delivery.ports import Early
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Consumption:
         held: "Held",
         changed: Callable[[], None],
         redeliveries: Redeliveries[TakenMessage],
+        early: Early | None = None,
     ) -> None:
         """`changed` is called when `healthy` may have become untrue."""
         closing_of(channel).add_done_callback(lambda _: self._gone())
@@ -65,6 +67,7 @@ class Consumption:
         self._take = take
         self._held = held
         self._redeliveries = redeliveries
+        self._early = early
         self._ledger = AckLedger()
         self._open: dict[int, TakenMessage] = {}
         self._unsent_acks: list[TakenMessage] = []
@@ -186,7 +189,15 @@ class Consumption:
             return  # what was read already still comes; a message taken now would never be settled
         try:
             self._delivering.add(queue)
-            message = TakenMessage(self, queue, body, headers, message_id, exchange, routing_key, tag, redelivered)
+            event = None
+            if self._early is not None and not (redelivered or headers):
+                event = self._early.read(body)
+                if event is not None and self._early.ends(event):
+                    self._passed(tag)
+                    return
+            message = TakenMessage(
+                self, queue, body, headers, message_id, exchange, routing_key, tag, redelivered, event
+            )
             self._ledger.taken(tag)
             size = len(body)
             self._bytes += size
@@ -196,6 +207,13 @@ class Consumption:
                 self._take(message)
         except Exception:  # a fault of ours must not end the connection: the message stays un-acked, and comes again
             log.exception("a message could not be taken")
+
+    def _passed(self, tag: int) -> None:
+        """Trade-off: not remembered as what is acked is. If the channel is lost before its ack is written, it comes
+        again and is counted twice."""
+        self._ledger.passed(tag)
+        if self._flushing is None:
+            self._flush_soon()
 
     def _known_again(self, message: TakenMessage) -> bool:
         before = self._redeliveries.under_way(message)

@@ -1,0 +1,95 @@
+"""What is for ordered webhooks alone ends on the unordered side as it comes, and nothing else does."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from tests.delivery.conftest import MakeRig, Rig
+from tests.delivery.fakes import FakeMessage
+from tests.support.events import event
+from worker.delivery.attempt import LARGE_BYTES
+from worker.domain.event import Event, parse
+from worker.domain.webhook import Webhook
+
+BOT = Webhook("acme", "https://h.example/bot", order="chat")
+LOG = Webhook("acme", "https://h.example/log", id="log")
+BODY = event("messages.upsert", "acme")
+
+
+def ended(one: Rig, body: bytes) -> bool:
+    """Whether it ends as it comes."""
+    found = one.pipeline.left_to_order.read(body)
+    return found is not None and one.pipeline.left_to_order.ends(found)
+
+
+@pytest.fixture
+def one(rig: MakeRig) -> Rig:
+    made = rig(BOT)
+    made.pipeline.left_to_order.active = True
+    return made
+
+
+def test_it_is_received_and_heard_and_that_is_all(one: Rig) -> None:
+    assert ended(one, BODY)
+    assert one.recorder.kinds == ["MESSAGES_UPSERT"]
+    assert one.pulses.events == [("MESSAGES_UPSERT", "acme", one.clock())]
+    assert (one.recorder.started_count, one.recorder.records, one.history.rows) == (0, [], [])
+
+
+def test_until_the_ordered_side_gets_everything_nothing_is_even_read(one: Rig) -> None:
+    one.pipeline.left_to_order.active = False
+    assert one.pipeline.left_to_order.read(BODY) is None
+
+
+@pytest.mark.parametrize(
+    "webhooks",
+    [
+        pytest.param((BOT, LOG), id="another is not ordered"),
+        pytest.param((LOG,), id="none is ordered"),
+        pytest.param((replace(BOT, order_next="none"),), id="it is switched: both sides send"),
+        pytest.param((), id="nobody hears it: that is an outcome"),
+        pytest.param(None, id="they are not known yet"),
+    ],
+)
+def test_whoever_else_may_want_it_it_goes_on_and_nothing_is_counted(
+    one: Rig, webhooks: tuple[Webhook, ...] | None
+) -> None:
+    if webhooks is None:
+        del one.webhooks.known["acme"]
+    else:
+        one.webhooks.known["acme"] = webhooks
+    assert not ended(one, BODY)
+    assert (one.recorder.kinds, one.pulses.events) == ([], [])
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1", b'{"order_marker":{}}', event("call", "acme", "x" * LARGE_BYTES)])
+def test_what_is_no_event_or_takes_a_thread_is_the_pipelines_to_read(one: Rig, body: bytes) -> None:
+    assert one.pipeline.left_to_order.read(body) is None
+
+
+def test_after_a_fault_of_the_worker_it_goes_on(
+    one: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: object, __: float) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(one.pulses, "heard", broken)
+    with caplog.at_level(logging.ERROR):
+        assert not ended(one, BODY)
+    assert "could not be left to the ordered side" in caplog.text
+
+
+async def test_a_message_that_was_read_already_takes_the_same_way_as_one_that_was_not(rig: MakeRig) -> None:
+    def sent(read: Event | None) -> FakeMessage:
+        return FakeMessage(BODY, message_id="one", event=read)
+
+    ways = rig(BOT, LOG), rig(BOT, LOG)
+    for way, message in zip(ways, (sent(None), sent(parse(BODY))), strict=True):
+        way.pipeline.left_to_order.active = True
+        await way.take(message)
+        assert message.ends == ["ack"]
+    plain, read = ways
+    assert [request for request, _ in plain.sender.sent] == [request for request, _ in read.sender.sent]
+    assert (plain.recorder.kinds, plain.recorder.records) == (read.recorder.kinds, read.recorder.records)
+    assert plain.posted == ["https://h.example/log"]
