@@ -45,9 +45,10 @@ async def test_lines_for_the_caller_are_not_kept_as_complaints() -> None:
 
 
 async def interrupted(folder: Path, does: str) -> None:
-    """A command is cut short, and `does` something at Ctrl-C."""
+    """A command is cut short, and `does` something at Ctrl-C, which a shell's background jobs would ignore."""
     script = (
-        f"import os, pathlib, sys, time\nos.chdir({str(folder)!r})\n"
+        f"import os, pathlib, signal, sys, time\nos.chdir({str(folder)!r})\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try:\n    pathlib.Path('began').touch(); time.sleep(60)\n"
         f"except KeyboardInterrupt:\n    {does}"
     )
