@@ -16,12 +16,13 @@ from pamqp.commands import Basic
 
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
-from tests.support.waiting import Facts
+from tests.support.waiting import Facts, eventually
 from worker.broker.connection import close, connect
 from worker.broker.consuming.consumption import ACK_PERIOD_SECONDS, Consumer, Consumption, Held
 from worker.broker.consuming.redeliveries import Redeliveries
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
+from worker.broker.past_headers import PREFIX
 from worker.delivery.ports import Early
 
 MEBIBYTE = 2**20
@@ -30,7 +31,7 @@ MEBIBYTE = 2**20
 def delivered(tag: int, body: bytes = b"12345", *, again: bool = False) -> Any:
     header = SimpleNamespace(properties=SimpleNamespace(headers={"x-delivery-count": 1} if again else None))
     header.properties.message_id = None
-    return SimpleNamespace(header=header, body=body, exchange="", routing_key="k", delivery_tag=tag, redelivered=again)
+    return SimpleNamespace(header=header, body=body, exchange="e", routing_key="k", delivery_tag=tag, redelivered=again)
 
 
 class FakeChannel:
@@ -137,7 +138,7 @@ class Odd:
     def read(self, body: bytes) -> Any:
         return body[0] or None
 
-    def ends(self, event: Any) -> bool:
+    def end(self, event: Any) -> bool:
         return bool(event == 1)
 
 
@@ -154,11 +155,37 @@ async def test_what_ends_as_it_comes_is_acked_and_never_a_message() -> None:
     assert rig.channel.told == [("ack", 5, True)]
 
 
-async def test_what_was_taken_before_or_comes_with_a_past_never_ends_as_it_comes() -> None:
+@pytest.mark.parametrize(
+    ("odd", "asked"),
+    [
+        ({"redelivered": True}, False),
+        ({"headers": {PREFIX + "event-id": "e"}}, False),
+        ({"headers": {PREFIX + "event-id": 7, "x-other": 1}}, False),
+        ({"exchange": ""}, False),
+        ({"headers": {"x-shovelled": True, "traceparent": "00-1-2-01"}}, True),
+        ({"headers": {}}, True),
+    ],
+)
+async def test_only_what_an_exchange_brings_for_the_first_time_and_without_a_past_ends_as_it_comes(
+    odd: dict[str, Any], asked: bool
+) -> None:
+    rig = Rig(early=Odd())
+    consumption = await rig.start()
+    usual = {"body": b"\1", "headers": {}, "message_id": None, "exchange": "e", "routing_key": "k"}
+    consumption._taken("q", **{**usual, "tag": 1, "redelivered": False, **odd})
+    assert [message.event for message in rig.messages] == ([] if asked else [None])
+
+
+async def test_the_acks_of_what_ends_as_it_comes_are_sent_by_themselves() -> None:
     rig = Rig(early=Odd())
     await rig.start()
-    await rig.deliver(1, body=b"\1", again=True)
-    assert [(message.tag, message.event) for message in rig.messages] == [(1, None)]
+    await rig.deliver(1, 2, 3, body=b"\1")
+
+    async def told() -> list[tuple[str, int, bool]]:
+        return rig.channel.told
+
+    await eventually(told, bool, 5, "its ack")
+    assert rig.channel.told == [("ack", 3, True)]
 
 
 async def test_what_ends_as_it_comes_on_a_channel_that_is_gone_is_not_counted() -> None:

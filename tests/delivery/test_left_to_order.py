@@ -2,14 +2,17 @@
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.delivery.conftest import MakeRig, Rig
-from tests.delivery.fakes import FakeMessage
+from tests.delivery.fakes import Clock, FakeMessage
 from tests.support.events import event
+from worker.broker.past_headers import headers_of
 from worker.delivery.attempt import LARGE_BYTES
-from worker.domain.event import Event, parse
+from worker.domain.event import Event, identity, parse
+from worker.domain.past import Past
 from worker.domain.webhook import Webhook
 
 BOT = Webhook("acme", "https://h.example/bot", order="chat")
@@ -20,7 +23,7 @@ BODY = event("messages.upsert", "acme")
 def ended(one: Rig, body: bytes) -> bool:
     """Whether it ends as it comes."""
     found = one.pipeline.left_to_order.read(body)
-    return found is not None and one.pipeline.left_to_order.ends(found)
+    return found is not None and one.pipeline.left_to_order.end(found)
 
 
 @pytest.fixture
@@ -77,7 +80,43 @@ def test_after_a_fault_of_the_worker_it_goes_on(
     monkeypatch.setattr(one.pulses, "heard", broken)
     with caplog.at_level(logging.ERROR):
         assert not ended(one, BODY)
+    assert one.recorder.kinds == [], "it will be counted where it goes on"
     assert "could not be left to the ordered side" in caplog.text
+
+
+def test_an_event_that_breaks_the_parser_is_the_pipelines_to_bury(one: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: bytes) -> Event:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(one.pipeline.left_to_order, "_parse", broken)
+    assert one.pipeline.left_to_order.read(BODY) is None
+
+
+def test_a_change_of_connection_waits_for_its_turn_among_the_others(one: Rig) -> None:
+    """The last one that is heard counts, and one that came before may still wait for the pipeline."""
+    assert not ended(one, event("connection.update", "acme", {"state": "open"}))
+    assert (one.recorder.kinds, one.pulses.events) == ([], [])
+
+
+def carried(**odd: Any) -> dict[str, Any]:
+    """A message of ours, on which an event that an exchange had brought comes back."""
+    past = Past(identity(BODY, None), Clock().now, "evolution_exchange", "messages.upsert", **odd)
+    return {"headers": headers_of(past), "exchange": ""}
+
+
+@pytest.mark.parametrize(
+    ("how", "sent"),
+    [
+        pytest.param({}, False, id="the exchange brought it to both queues"),
+        pytest.param(carried(parkings=1), False, id="so it did before it was parked"),
+        pytest.param(carried(log=("2026-11-22T08:00:00Z redriven",)), True, id="redriven: to this queue alone"),
+        pytest.param({"exchange": ""}, True, id="published past the exchange"),
+    ],
+)
+async def test_what_the_ordered_queue_never_got_is_sent_here(one: Rig, how: dict[str, Any], sent: bool) -> None:
+    message = FakeMessage(BODY, **how)
+    await one.take(message)
+    assert (one.posted, message.ends) == (["https://h.example/bot"] if sent else [], ["ack"])
 
 
 async def test_a_message_that_was_read_already_takes_the_same_way_as_one_that_was_not(rig: MakeRig) -> None:

@@ -6,6 +6,7 @@ from worker.domain.event import InvalidEvent
 from worker.domain.past import Past
 
 PREFIX = "x-delivery-"
+_EVENT_ID = PREFIX + "event-id"
 
 TRACE_HEADERS = ("traceparent", "tracestate")
 """Headers beside ours that stay with a message from one taking to the next (W3C Trace Context)."""
@@ -19,7 +20,7 @@ Headers = dict[str, str | int | list[str]]
 def headers_of(past: Past) -> Headers:
     """The past as AMQP headers. Values hold no payload and no secret."""
     found: Headers = {
-        PREFIX + "event-id": past.event_id,
+        _EVENT_ID: past.event_id,
         PREFIX + "first-seen": round(past.first_seen * 1000),
         PREFIX + "exchange": past.exchange,
         PREFIX + "routing-key": past.routing_key,
@@ -39,12 +40,17 @@ def headers_of(past: Past) -> Headers:
     return found
 
 
+def carries_past(headers: Mapping[str, object]) -> bool:
+    """Whether `past_in` finds one, or raises. Others put headers of their own on events: a shovel, a federation."""
+    return headers.get(_EVENT_ID) is not None
+
+
 def past_in(headers: Mapping[str, object]) -> Past | None:
     """The past in a message's headers; None for an event that comes from Evolution itself.
 
     Raises InvalidEvent when the headers are not ours: somebody else published to our queue.
     """
-    if headers.get(PREFIX + "event-id") is None:
+    if not carries_past(headers):
         return None
     return _read({key.removeprefix(PREFIX): value for key, value in headers.items() if key.startswith(PREFIX)})
 

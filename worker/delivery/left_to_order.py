@@ -1,7 +1,7 @@
 """What is for ordered webhooks alone: the unordered side takes it, too, and ends it as it comes.
 
-Ended before it is a message of this side, such an event takes it half of the time: it is neither hashed nor held, and
-no channel has to remember it.
+Ended before it is a message of this side, such an event is neither hashed nor held, and no channel has to remember it:
+an ordered delivery, which this is a part of, takes 5 % less.
 """
 
 import logging
@@ -11,7 +11,9 @@ from worker.basics.clock import Clock
 from worker.delivery.attempt import LARGE_BYTES
 from worker.delivery.choosing import Choosing
 from worker.delivery.ports import Ports
-from worker.domain.event import Event, InvalidEvent
+from worker.domain.event import Event
+from worker.domain.past import Past
+from worker.domain.silence.pulse import CONNECTIONS
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +21,8 @@ log = logging.getLogger(__name__)
 class LeftToOrder:
     """ports.Early. `parse`: event.parse, or as good (see parsed_once.py).
 
-    `active`: all that comes for webhooks with an order is the ordered side's to send.
+    `active`: the ordered queue gets what an exchange brings to the queue of first attempts, so all of it that is for
+    webhooks with an order is the ordered side's to send.
     """
 
     def __init__(self, ports: Ports, choosing: Choosing, now: Clock, parse: Callable[[bytes], Event]) -> None:
@@ -31,22 +34,29 @@ class LeftToOrder:
         self._parse = parse
         self.active = False
 
+    def came_to_both(self, past: Past) -> bool:
+        """Whether the ordered queue got a whole event, too. Not one that was published to the queue by its name: a dead
+        letter that was redriven, or what somebody sent by hand."""
+        return bool(past.exchange) and not past.redriven
+
     def read(self, body: bytes) -> Event | None:
         if not self.active or len(body) > LARGE_BYTES:
             return None
         try:
             return self._parse(body)
-        except InvalidEvent:
-            return None  # the pipeline says what is wrong with it
+        except Exception:  # noqa: BLE001 - the pipeline meets it again, and makes a dead letter that says what is wrong
+            return None
 
-    def ends(self, event: Event) -> bool:
+    def end(self, event: Event) -> bool:
+        if event.kind in CONNECTIONS:
+            return False  # before what waits for the pipeline it would be heard as the older one: the last one counts
         try:
             webhooks = self._webhooks.cached(event.instance)
             if webhooks is None or not self._choosing.puts_all_in_order(webhooks):
                 return False
-            self._recorder.received(event.kind)
             if self._pulses is not None:
                 self._pulses.heard(event, self._now())
+            self._recorder.received(event.kind)
         except Exception:  # a fault of the worker: the pipeline makes a dead letter of it
             log.exception("an event could not be left to the ordered side")
             return False

@@ -1,7 +1,5 @@
 """Decides when a message is acked: how many of its deliveries are not settled yet, and how the others ended."""
 
-from collections.abc import Callable
-
 from worker.delivery.ports import Message
 from worker.domain.event import Event, InvalidEvent, identity, parse
 from worker.domain.past import Past
@@ -58,22 +56,6 @@ def read(message: Message, now: float) -> tuple[Past, Event | InvalidEvent]:
         return begun(message, now), parse(message.body)
     except InvalidEvent as problem:
         return begun(message, now), problem
-
-
-def event_in(message: Message, parse: Callable[[bytes], Event]) -> Event | InvalidEvent | None:
-    """Of a message that nobody has taken before; None: it carries a past, or headers that are damaged.
-
-    `parse` is event.parse, or as good (see parsed_once.py).
-    """
-    try:
-        if message.past is not None:
-            return None
-    except InvalidEvent:
-        return None
-    try:
-        return parse(message.body)
-    except InvalidEvent as problem:
-        return problem
 
 
 def begun(message: Message, now: float) -> Past:

@@ -168,8 +168,8 @@ class Pipeline:
         """`seen`: it has been looked into with these webhooks."""
         wanted = deliveries.past.webhook_id
         if wanted is None:
-            addressed = addressees(webhooks, self._webhooks.global_webhook, None)
-            if self.left_to_order.active and self._choosing.puts_in_order(webhooks):
+            addressed, left = addressees(webhooks, self._webhooks.global_webhook, None), self.left_to_order
+            if left.active and self._choosing.puts_in_order(webhooks) and left.came_to_both(deliveries.past):
                 unordered = [webhook for webhook in addressed if webhook.sent_as_they_come]
                 if addressed and not unordered:
                     deliveries.closed()  # all of it is the ordered side's

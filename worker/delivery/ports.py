@@ -31,13 +31,14 @@ class TooLarge(PublishFailed):
 
 
 class Early(Protocol):
-    """Asked about a message that is delivered for the first time and carries no past, before it is one of ours."""
+    """Asked about each message that an exchange brought, is delivered for the first time and carries no past, before it
+    is one of ours."""
 
     def read(self, body: bytes) -> Event | None:
         """Its event; None: whoever handles the message is to read it. Never raises."""
 
-    def ends(self, event: Event) -> bool:
-        """Whether that was all: the message is to be acked. Never raises."""
+    def end(self, event: Event) -> bool:
+        """Ends it if nothing else is to be done: the message is to be acked then. Never raises."""
 
 
 class Message(Protocol):

@@ -8,7 +8,7 @@ from worker.basics.clock import Clocks
 from worker.basics.tasks import Tasks
 from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
-from worker.delivery.open_deliveries import OpenDeliveries, begun, event_in, read
+from worker.delivery.open_deliveries import OpenDeliveries, begun, read
 from worker.delivery.parsed_once import ParsedOnce
 from worker.delivery.ports import ConfigUnavailable, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
@@ -72,7 +72,7 @@ class Intake:
     def took(self, core: Core, message: Message) -> None:
         """In the order of the queue."""
         self._parsed.both = True
-        event, past = event_in(message, self._parsed.parse), None
+        event, past = self._new_event(message), None
         if event is None:
             past, event = read(message, self._now())
         if isinstance(event, InvalidEvent):
@@ -95,6 +95,18 @@ class Intake:
         else:
             core.first_came()
             self._lines.wait(instance, core, partial(self._fan_out, core, message, past, event))
+
+    def _new_event(self, message: Message) -> Event | InvalidEvent | None:
+        """None: it carries a past, or headers that are damaged."""
+        try:
+            if message.past is not None:
+                return None
+        except InvalidEvent:
+            return None
+        try:
+            return self._parsed.parse(message.body)
+        except InvalidEvent as problem:
+            return problem
 
     def _aside(self, core: Core, message: Message) -> None:
         """A marker, or what the unordered side makes a dead letter of."""

@@ -145,7 +145,7 @@ class Worker:
             settings.worker_max_bytes // 2 if settings.order else settings.worker_max_bytes,
             self._states.listener("consuming"),
             lambda: self._changes.healthy,
-            early=tracing.early(self._pipeline.left_to_order) if settings.order else None,
+            early=self._pipeline.left_to_order if settings.order else None,
         )
 
     def _build_order(self, flow: OrderedFlow) -> WorkersOrder:

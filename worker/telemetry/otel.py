@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from worker.delivery.ports import Admission, Admitted, Early, Message, Posts, Recorder, Sender, Turn
+from worker.delivery.ports import Admission, Admitted, Message, Posts, Recorder, Sender, Turn
 from worker.domain.outcome import DeadLettered, Parked
 from worker.domain.past import Past
 from worker.domain.record import Record
@@ -112,9 +112,6 @@ class Otel(Tracing):
     def posts(self, _: Posts) -> None:
         return None
 
-    def early(self, _: Early) -> None:
-        return None
-
     def recorder(self, recorder: Recorder) -> Recorder:
         return _Recorder(recorder)
 
@@ -152,14 +149,13 @@ def _injected(context: Context) -> dict[str, str]:
 class _Message:
     """ports.Message: notes that it was settled."""
 
-    event = None
-
-    __slots__ = ("_inner", "_message_span", "body", "exchange", "message_id", "queue", "routing_key")
+    __slots__ = ("_inner", "_message_span", "body", "event", "exchange", "message_id", "queue", "routing_key")
 
     def __init__(self, inner: Message, message_span: _MessageSpan) -> None:
         self._inner = inner
         self._message_span = message_span
         self.body = inner.body
+        self.event = inner.event
         self.message_id = inner.message_id
         self.exchange = inner.exchange
         self.routing_key = inner.routing_key

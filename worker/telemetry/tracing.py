@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from worker.delivery.ports import Admission, Early, Message, Posts, Recorder, Sender
+from worker.delivery.ports import Admission, Message, Posts, Recorder, Sender
 
 Handle = Callable[[Message], None]
 
@@ -30,10 +30,6 @@ class Tracing:
     def posts(self, posts: Posts, /) -> Posts | None:
         """POSTs without a task; None: none, as a span takes a task's context."""
         return posts
-
-    def early(self, early: Early, /) -> Early | None:
-        """What ends as it comes; None: nothing, as each message has its span."""
-        return early
 
     def recorder(self, recorder: Recorder) -> Recorder:
         """Wraps the recorder, which ends the spans of a delivery that has left."""

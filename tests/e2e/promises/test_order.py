@@ -84,6 +84,24 @@ async def eventually_well(receiver: Receiver, path: str, before: int, count: int
     assert got == list(range(1, count + 1))
 
 
+async def test_what_the_ordered_queue_never_got_is_sent_by_the_other_side(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
+) -> None:
+    """A letter that RabbitMQ made of a whole event, and an event that was published past the exchange."""
+    await webhooks(Webhook("acme", receiver.url("/bot"), order="chat"))
+    daemon = await worker(**ORDER)
+    await publish(message(1))
+    await all_of(receiver, "/bot", 1)
+    death = {"reason": "delivery_limit", "exchange": names.exchange, "routing-keys": ["messages.upsert"], "count": 1}
+    await amqp.publish("", names.dead, message(2), message_id="letter", headers={"x-death": [death]})
+    redrive = await worker(arguments=("dead", "redrive", "--all"), ready=False)
+    assert await redrive.wait() == 0
+    await all_of(receiver, "/bot", 2)
+    await amqp.publish("", names.events, message(3), message_id="by hand")
+    await all_of(receiver, "/bot", 3)
+    await daemon.wait_metric("deliveries_total", 3, outcome="Delivered")
+
+
 async def test_when_the_active_replica_is_killed_the_other_goes_on_in_order(
     worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver
 ) -> None:

@@ -85,7 +85,7 @@ def order(rig: Rig, *, rounds: int, few_rounds: int, count: int, seconds: float)
             f"\nkill -9 of the active one of two replicas, {TAKEOVER_PACE} events a second: nothing is delivered in "
             f"order for {spread(took, 1)} s, {MOST_TAKEOVER:g} at most: {verdict(max(took) <= MOST_TAKEOVER)}\n"
         )
-    yield from order_isolation(rig, rounds=few_rounds, count=count, seconds=seconds)
+    yield from order_isolation(rig, rounds=rounds, few_rounds=few_rounds, count=count, seconds=seconds)
 
 
 def _drained(rig: Rig, kind: str | None, count: int) -> Drained:

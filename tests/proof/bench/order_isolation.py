@@ -34,16 +34,16 @@ NONE = "none"
 HANG, REFUSE, BROKEN = "20 accept and never answer", "20 refuse connections", "20 answer 500"
 
 
-def order_isolation(rig: Rig, *, rounds: int, count: int, seconds: float) -> Iterator[str]:
-    """Markdown tables."""
+def order_isolation(rig: Rig, *, rounds: int, few_rounds: int, count: int, seconds: float) -> Iterator[str]:
+    """Markdown tables. What is judged by milliseconds gets more rounds: the machine itself may halt for 100 ms."""
     with Receiver() as receiver:
         kinds = _kinds(partial(receiver.url, "ok"), receiver)
         pace = round(PACE * _flood(rig, receiver, kinds[NONE], count))
-        yield f"**Ordered, {BAD} of {ENDPOINTS} receivers dead**, {rounds} rounds\n"
+        yield f"**Ordered, {BAD} of {ENDPOINTS} receivers dead**, {few_rounds} rounds\n"
         yield "| dead | deliveries/s, saturated | times; 0.95 or more | servers' core | times, in a flood |"
         yield "| --- | --- | --- | --- | --- |"
-        yield from _throughput(rig, receiver, kinds, rounds, count)
-        yield f"\nOffered {pace} events a second:\n"
+        yield from _throughput(rig, receiver, kinds, few_rounds, count)
+        yield f"\nOffered {pace} events a second, {rounds} rounds:\n"
         yield "| dead | p50 ms | p99 ms | at most 10 ms more |\n| --- | --- | --- | --- |"
         yield from _latency(rig, receiver, kinds, rounds, pace, seconds)
         yield f"\n**Unordered ones beside {BAD} ordered ones**, {pace} events a second for all of them:\n"

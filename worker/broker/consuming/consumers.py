@@ -39,7 +39,8 @@ LEAST_SHARE = 1e-6
 
 
 class Consumers:
-    """Consumes groups of queues and hands every message to `handle`, in order of arrival, never from aiormq's callback.
+    """Consumes groups of queues and hands every message to `handle`, in order of arrival, never from aiormq's callback;
+    but what `early` ends, which is asked there.
 
     `prepare` makes the topology exist on a new connection; `groups` names the consumers, asked on each
     connection and every 30 s (Evolution's own queues may appear later). `max_bytes` bounds un-acked bodies.

@@ -26,6 +26,7 @@ from worker.broker.consuming.redeliveries import Redeliveries
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
 from worker.broker.frames import consume, depth, settlements
+from worker.broker.past_headers import carries_past
 from worker.delivery.ports import Early
 
 log = logging.getLogger(__name__)
@@ -190,9 +191,9 @@ class Consumption:
         try:
             self._delivering.add(queue)
             event = None
-            if self._early is not None and not (redelivered or headers):
+            if self._early is not None and exchange and not redelivered and not carries_past(headers):
                 event = self._early.read(body)
-                if event is not None and self._early.ends(event):
+                if event is not None and self._early.end(event):
                     self._passed(tag)
                     return
             message = TakenMessage(
@@ -290,7 +291,7 @@ async def consumer_missing(connection: AbstractConnection, queues: Iterable[str]
 
 
 class Held:
-    """The bytes of all un-acked messages, against WORKER_MAX_BYTES."""
+    """The bytes of all messages in hand, against WORKER_MAX_BYTES."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

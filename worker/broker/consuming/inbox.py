@@ -1,4 +1,4 @@
-"""The queue in memory between aiormq's callback, which only appends, and the pipeline, which handles messages."""
+"""The queue in memory between aiormq's callback, which appends, and the pipeline, which handles messages."""
 
 import asyncio
 from collections import deque
