@@ -13,8 +13,10 @@ import pytest
 from tests.delivery.conftest import MakeRig, calm
 from tests.delivery.fakes import FakeMessage
 from tests.support.events import event
+from worker.broker.past_headers import headers_of, past_in
 from worker.delivery import attempt, choosing
 from worker.domain.choosing.subscriptions import Subscriptions, subscriptions
+from worker.domain.past import Past
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
 ACME = Webhook("acme", "http://h/acme")
@@ -133,6 +135,23 @@ async def test_a_fault_of_ours_is_kept_or_parked_without_a_storm_and_the_next_go
     good = FakeMessage(event())
     await found.take(good)
     assert good.ends == ["ack"]
+
+
+@pytest.mark.parametrize("broken", ["cached", "find"])
+async def test_after_a_fault_of_ours_a_retry_is_still_the_one_webhooks_that_it_was_for(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """As a letter of the whole event it would come to all of them when it is redriven, those that have had it too."""
+    found = rig(ACME, AUDIT)
+    if broken == "find":
+        found.webhooks.known.clear()
+    past = Past("e" * 64, found.clock(), "evolution_exchange", "messages.upsert", "audit", attempts=3)
+    message = FakeMessage(event(), headers_of(past), exchange="", routing_key="webhooks.retries")
+    monkeypatch.setattr(found.webhooks, broken, _raise)
+    await found.take(message)
+    (letter,) = found.publisher.published
+    assert past_in(letter.headers) == past
+    assert (message.ends, found.recorder.started_count) == (["ack"], 0)
 
 
 def _raise(*_: object) -> None:

@@ -158,6 +158,18 @@ class LocalBroker:
         """While on, the node reads nothing from connections that publish."""
         self.ctl("set_vm_memory_high_watermark", "absolute", "1" if on else MEMORY_LIMIT)
 
+    def begin_new_log(self) -> None:
+        """Has the log of all quorum queues begin a new file, and waits until the one before is sorted into theirs.
+
+        RabbitMQ does so itself at 512 MiB, and halts for more than 100 ms. Raises BrokerError after 20 s.
+        """
+        self.ctl("eval", "ra_log_wal:force_roll_over(ra_log_wal).")
+        logs, deadline = self.folder / "data" / self.node / "quorum" / self.node, time.monotonic() + 20
+        while len(list(logs.glob("*.wal"))) > 1:
+            if time.monotonic() > deadline:
+                raise BrokerError("the log before is not sorted")
+            time.sleep(0.02)
+
     def max_message_size(self, size: int) -> None:
         """Bytes. From RabbitMQ 4.0 on the node reads it once, at its start, into the second place."""
         put = f"application:set_env(rabbit, max_message_size, {size}), persistent_term:put(max_message_size, {size})."

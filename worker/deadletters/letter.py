@@ -26,7 +26,7 @@ UNKNOWN = "unknown"
 """Nothing in the message says why it is here."""
 
 QUEUE_POLICY = "queue_policy"
-"""A policy of the operator's (message-ttl, max-length) took it out of `events` or `retries`: nobody has had it."""
+"""A policy of the operator's (message-ttl, max-length) took it out of `events` or `retries` before it was taken."""
 
 _FINAL = {DELIVERY_LIMIT: DELIVERY_LIMIT, "rejected": DeadReason.TOO_LARGE_FOR_BROKER.value}
 _BROKERS_REASONS = _FINAL | dict.fromkeys(("expired", "maxlen"), QUEUE_POLICY)

@@ -35,8 +35,9 @@ class LeftToOrder:
         self.active = False
 
     def came_to_both(self, past: Past) -> bool:
-        """Whether the ordered queue got a whole event, too. Not one that was published to the queue by its name: a dead
-        letter that was redriven, or what somebody sent by hand."""
+        """Whether the ordered queue has a whole event, too. Not one that was published to the queue by its name: what
+        somebody sent by hand, or a dead letter that was redriven. Trade-off: that may have been made on this side, and
+        ordered webhooks get it once more; but nobody can tell it from one that the ordered queue gave up."""
         return bool(past.exchange) and not past.redriven
 
     def read(self, body: bytes) -> Event | None:

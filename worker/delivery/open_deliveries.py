@@ -58,6 +58,14 @@ def read(message: Message, now: float) -> tuple[Past, Event | InvalidEvent]:
         return begun(message, now), problem
 
 
+def past_of(message: Message, now: float) -> Past:
+    """What it carries, or begun `now`, also where that is damaged."""
+    try:
+        return message.past or begun(message, now)
+    except InvalidEvent:
+        return begun(message, now)
+
+
 def begun(message: Message, now: float) -> Past:
     """The past of a message that is taken for the first time."""
     event_id = identity(message.body, message.message_id)

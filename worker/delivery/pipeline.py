@@ -21,7 +21,7 @@ from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.known import KnownWebhooks
 from worker.delivery.left_to_order import LeftToOrder
-from worker.delivery.open_deliveries import OpenDeliveries, begun, read
+from worker.delivery.open_deliveries import OpenDeliveries, begun, past_of, read
 from worker.delivery.ports import STARTED, WAITS, Message, Ports
 from worker.delivery.settle import Settler
 from worker.delivery.turn import DeliveryTurn
@@ -100,7 +100,7 @@ class Pipeline:
 
     def _failed(self, message: Message, fault: BaseException) -> None:
         """A fault of the worker: the event becomes a dead letter. Handed back, it would come again at once."""
-        self._end(OpenDeliveries(message, begun(message, self._now())), _dead(fault))
+        self._not_known(OpenDeliveries(message, past_of(message, self._now())), None, _dead(fault))
 
     def _read(self, work: Coroutine[Any, Any, None], deliveries: OpenDeliveries, event: Event) -> None:
         """In a task, which settles the event even if the drain deadline cuts it."""
@@ -154,7 +154,8 @@ class Pipeline:
         """By the drain deadline, before its webhooks were known or it was looked into."""
         self._settler.without_delivery(deliveries, Parked(ParkReason.SHUTDOWN), event)
 
-    def _not_known(self, deliveries: OpenDeliveries, event: Event, outcome: Parked | DeadLettered) -> None:
+    def _not_known(self, deliveries: OpenDeliveries, event: Event | None, outcome: Parked | DeadLettered) -> None:
+        """It was for one webhook, or had none yet."""
         if isinstance(outcome, DeadLettered) and deliveries.past.webhook_id is None:
             self._end(deliveries, outcome, event)
         else:

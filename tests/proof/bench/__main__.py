@@ -30,6 +30,7 @@ from tests.proof.bench.machine import machine
 from tests.proof.bench.memory import memory
 from tests.proof.bench.order import order
 from tests.proof.bench.order_instructions import order_instructions
+from tests.proof.bench.order_isolation import order_isolation
 from tests.proof.bench.pages import pages
 from tests.proof.bench.replay import replay
 from tests.proof.bench.retry_storm import retry_storm
@@ -49,6 +50,9 @@ SCENARIOS: dict[str, Callable[[Rig, Sizes], Iterator[str]]] = {
     "choose": lambda rig, sizes: choose(rig, rounds=sizes.rounds, count=sizes.count),
     "replay": lambda rig, sizes: replay(rig, rounds=sizes.few_rounds, events=sizes.storm, seconds=sizes.seconds),
     "order": lambda rig, sizes: order(
+        rig, rounds=sizes.rounds, few_rounds=sizes.few_rounds, count=sizes.count, seconds=sizes.seconds
+    ),
+    "order-isolation": lambda rig, sizes: order_isolation(
         rig, rounds=sizes.rounds, few_rounds=sizes.few_rounds, count=sizes.count, seconds=sizes.seconds
     ),
     "order-instructions": lambda rig, sizes: order_instructions(rig, count=sizes.count // 10),

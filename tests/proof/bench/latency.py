@@ -121,6 +121,7 @@ def _paced(
     rig: Rig, receiver: Receiver, case: Case, process: Process, pace: float, total: int, wanted: int
 ) -> tuple[float, float, float]:
     exchange, key = ("", PEERS) if case.peer else (rig.exchange, "messages.upsert")
+    rig.broker.begin_new_log()
     servers, began, cpu = CoreUse(SERVERS_CORE), time.monotonic(), process.cpu_seconds
     late = rig.queues.pace(
         exchange, key, lambda number, sent: _event(case, number, sent), rate=pace, until=lambda number: number >= total

@@ -44,6 +44,7 @@ class Watched:
 
 def offer(rig: Rig, worker: Process, pace: float, seconds: float, whose: Callable[[int], int]) -> Watched:
     """Publish `pace * seconds` events, the n-th for the endpoint `whose(n)`."""
+    rig.broker.begin_new_log()
     count, servers = int(pace * seconds), CoreUse(SERVERS_CORE)
     with on_servers_core(), ThreadPoolExecutor(1) as aside:
         watching = aside.submit(_watch, rig.metrics_port, worker, seconds)

@@ -7,7 +7,6 @@ from math import ceil
 from statistics import median
 
 from tests.proof.bench.ledger import Arrival, LedgerError, Receiver, check, percentile, rate
-from tests.proof.bench.order_isolation import order_isolation
 from tests.proof.bench.ordering import (
     CHAT,
     CHATS,
@@ -85,7 +84,6 @@ def order(rig: Rig, *, rounds: int, few_rounds: int, count: int, seconds: float)
             f"\nkill -9 of the active one of two replicas, {TAKEOVER_PACE} events a second: nothing is delivered in "
             f"order for {spread(took, 1)} s, {MOST_TAKEOVER:g} at most: {verdict(max(took) <= MOST_TAKEOVER)}\n"
         )
-    yield from order_isolation(rig, rounds=rounds, few_rounds=few_rounds, count=count, seconds=seconds)
 
 
 def _drained(rig: Rig, kind: str | None, count: int) -> Drained:
@@ -134,6 +132,7 @@ def _deliver(rig: Rig, receiver: Receiver, worker: Process, numbers: range) -> N
 def _paced(rig: Rig, receiver: Receiver, kind: str | None, pace: float, seconds: float) -> Paced:
     first, total = ceil(pace * WARM_SECONDS), ceil(pace * (WARM_SECONDS + seconds))
     with worker_in_order(rig, _urls(receiver), kind) as worker:
+        rig.broker.begin_new_log()
         worker.wait_idle()
         before = worker.cpu_seconds
         rig.queues.pace(rig.exchange, "messages.upsert", said, rate=pace, until=lambda number: number >= total)

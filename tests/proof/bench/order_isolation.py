@@ -35,7 +35,7 @@ HANG, REFUSE, BROKEN = "20 accept and never answer", "20 refuse connections", "2
 
 
 def order_isolation(rig: Rig, *, rounds: int, few_rounds: int, count: int, seconds: float) -> Iterator[str]:
-    """Markdown tables. What is judged by milliseconds gets more rounds: the machine itself may halt for 100 ms."""
+    """Markdown tables. What is judged by milliseconds gets more rounds."""
     with Receiver() as receiver:
         kinds = _kinds(partial(receiver.url, "ok"), receiver)
         pace = round(PACE * _flood(rig, receiver, kinds[NONE], count))
@@ -161,6 +161,7 @@ def _offered(
         _publish(rig, range(EARLIER))
         receiver.wait_for(len(known), worker)
         _wait_known(rig, worker, urls)
+        rig.broker.begin_new_log()
         rig.queues.pace(
             rig.exchange,
             "messages.upsert",

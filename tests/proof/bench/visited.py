@@ -122,6 +122,7 @@ def _turn(
     rig: Rig, receiver: Receiver, worker: Process, pace: float, seconds: float, people: People | None = None
 ) -> Turn:
     first, total = ceil(pace * WARM_SECONDS), ceil(pace * (WARM_SECONDS + seconds))
+    rig.broker.begin_new_log()
     with people.walking() if people else nullcontext():
         servers, began, cpu = CoreUse(SERVERS_CORE), time.monotonic(), worker.cpu_seconds
         late = rig.queues.pace(
