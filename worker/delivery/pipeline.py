@@ -100,7 +100,7 @@ class Pipeline:
 
     def _failed(self, message: Message, fault: BaseException) -> None:
         """A fault of the worker: the event becomes a dead letter. Handed back, it would come again at once."""
-        self._not_known(OpenDeliveries(message, past_of(message, self._now())), None, _dead(fault))
+        self._unrouted(OpenDeliveries(message, past_of(message, self._now())), None, _dead(fault))
 
     def _read(self, work: Coroutine[Any, Any, None], deliveries: OpenDeliveries, event: Event) -> None:
         """In a task, which settles the event even if the drain deadline cuts it."""
@@ -143,7 +143,7 @@ class Pipeline:
     ) -> None:
         try:
             if isinstance(found, Parked | DeadLettered):
-                self._not_known(deliveries, event, found)
+                self._unrouted(deliveries, event, found)
             else:
                 self._fan_out(deliveries, event, found)
         except Exception as fault:
@@ -154,8 +154,8 @@ class Pipeline:
         """By the drain deadline, before its webhooks were known or it was looked into."""
         self._settler.without_delivery(deliveries, Parked(ParkReason.SHUTDOWN), event)
 
-    def _not_known(self, deliveries: OpenDeliveries, event: Event | None, outcome: Parked | DeadLettered) -> None:
-        """It was for one webhook, or had none yet."""
+    def _unrouted(self, deliveries: OpenDeliveries, event: Event | None, outcome: Parked | DeadLettered) -> None:
+        """It ends, or is parked, before its webhooks are known: for all, or for the one that it came back for."""
         if isinstance(outcome, DeadLettered) and deliveries.past.webhook_id is None:
             self._end(deliveries, outcome, event)
         else:
@@ -195,7 +195,7 @@ class Pipeline:
         looked = await self._choosing.look_apart(self._known, deliveries, event, webhooks, deliveries.past.webhook_id)
         deliveries.late = True
         if isinstance(looked, Parked | DeadLettered):
-            self._not_known(deliveries, event, looked)
+            self._unrouted(deliveries, event, looked)
         else:
             self._fan_out(deliveries, event, *looked)
 

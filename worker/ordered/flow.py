@@ -10,7 +10,6 @@ from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.open_deliveries import OpenDeliveries, read
-from worker.delivery.parsed_once import ParsedOnce
 from worker.delivery.ports import ConfigUnavailable, Message, Ports
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
@@ -25,6 +24,7 @@ from worker.domain.outcome import (
     Retried,
     Skipped,
 )
+from worker.domain.parsed_once import ParsedOnce
 from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.routing import Delivery

@@ -9,12 +9,12 @@ from worker.basics.tasks import Tasks
 from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.open_deliveries import OpenDeliveries, begun, read
-from worker.delivery.parsed_once import ParsedOnce
 from worker.delivery.ports import ConfigUnavailable, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.event import Event, InvalidEvent
 from worker.domain.outcome import DeadLettered, Skipped, SkipReason
+from worker.domain.parsed_once import ParsedOnce
 from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.routing import Delivery, addressees, route

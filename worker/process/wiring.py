@@ -18,12 +18,12 @@ from worker.delivery import ports
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failing import LongFailing
 from worker.delivery.failure_watch import FailureWatch
-from worker.delivery.parsed_once import ParsedOnce
 from worker.delivery.pipeline import Pipeline
 from worker.delivery.ports import History, Ports, Publisher
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.explain import Explained, explain
 from worker.domain.notices.receivers import NoticeReceiver, operator
+from worker.domain.parsed_once import ParsedOnce
 from worker.domain.policy import Policy
 from worker.domain.record import LookupResult
 from worker.domain.webhook import GLOBAL_ID, UNORDERED, Webhook

@@ -11,13 +11,8 @@ from tests.proof.bench.peers import BARE_LOOP, bare_loop
 from tests.proof.bench.process import FULL, SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.queues import LATE_SECONDS
 from tests.proof.bench.rig import PEERS, Rig
-from tests.proof.bench.sampling import event, spread
+from tests.proof.bench.sampling import KEPT_UP_MS, WARM_SECONDS, event, kept_up, spread
 from tests.support.local_process import free_port
-
-WARM_SECONDS = 1.0
-"""Connections, caches and lanes come to be; not counted."""
-
-KEPT_UP_MS = 200.0
 
 STEADY = 400.0
 """Events a second, at most, where receivers are slow: at 500 ms 200 are in flight, half of what a process holds."""
@@ -75,7 +70,8 @@ def cases(most_instances: int) -> list[Case]:
 
 
 def latency(rig: Rig, *, rounds: int, count: int, seconds: float, most_instances: int) -> Iterator[str]:
-    """A table; `count` events are drained for the maximum, each row then runs for `seconds` in each round."""
+    """A table; `count` events are drained for a first guess of what is kept up with. Each row then runs for `seconds`
+    in each round."""
     rows: dict[Case, list[Round]] = {case: [] for case in dict.fromkeys(cases(most_instances))}
     with Receiver() as receiver:
         maximum = _kept_up(rig, receiver, _drained(rig, receiver, count), seconds)
@@ -94,11 +90,12 @@ def latency(rig: Rig, *, rounds: int, count: int, seconds: float, most_instances
 def _kept_up(rig: Rig, receiver: Receiver, pace: float, seconds: float) -> float:
     """That pace, or the next lower one at which events arrive as they are published and the servers' core is not full:
     a full one says nothing of the worker."""
-    while True:
+
+    def keeps_up(pace: float) -> bool:
         trial = _round(rig, receiver, Case("a trial", 1.0), pace, seconds / 2)
-        if trial.servers <= FULL and percentile(trial.latencies, 99) <= KEPT_UP_MS:
-            return pace
-        pace *= 0.8
+        return trial.servers <= FULL and percentile(trial.latencies, 99) <= KEPT_UP_MS
+
+    return kept_up(pace, keeps_up)
 
 
 def _drained(rig: Rig, receiver: Receiver, count: int) -> float:

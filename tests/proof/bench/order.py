@@ -24,13 +24,12 @@ from tests.proof.bench.ordering import (
 )
 from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.rig import Rig, verdict
-from tests.proof.bench.sampling import Posts, measure, spread
+from tests.proof.bench.sampling import WARM_SECONDS, Posts, measure, spread
 
 MOST_TIMES, LEAST_RATE, MOST_TAKEOVER = 1.3, 5000, 5.0
 EARLIER = 2_000
 """Events that come first, and are not counted: connections, caches and lanes come to be."""
 
-WARM_SECONDS = 1.0
 TAKEOVER_PACE = 200
 BEFORE, AFTER = 3.0, 12.0
 """Seconds of that pace before a kill, and after it."""

@@ -15,7 +15,7 @@ from tests.proof.bench.ledger import Arrival, Receiver, check, percentile, rate,
 from tests.proof.bench.ordering import active_worker, in_order, ordered_queue, queues_in_order, said, worker_in_order
 from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.rig import Rig, verdict
-from tests.proof.bench.sampling import Posts, measure, spread
+from tests.proof.bench.sampling import WARM_SECONDS, Posts, measure, spread
 from tests.support.local_process import free_port
 
 ENDPOINTS, BAD = 200, 20
@@ -23,9 +23,6 @@ CHATS = 2 * ENDPOINTS
 PACE = 0.2
 """Of the throughput of a first turn with none dead: with 0.3 the core of RabbitMQ, publisher and receivers is nine
 tenths full, and p99 tells of that."""
-
-WARM_SECONDS = 1.0
-"""At the beginning of each turn at a pace; not counted."""
 
 EARLIER = 4_000
 """Events that come first, and are not counted: by them the dead ones are known."""

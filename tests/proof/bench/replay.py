@@ -15,7 +15,7 @@ from tests.proof.bench.ledger import Arrival, LedgerError, Receiver, check, perc
 from tests.proof.bench.noting import SECOND_SERIES
 from tests.proof.bench.process import Process, python
 from tests.proof.bench.rig import Rig, verdict
-from tests.proof.bench.sampling import event, spread
+from tests.proof.bench.sampling import WARM_SECONDS, event, spread
 from tests.support.local_process import free_port
 
 FRESH = 400.0
@@ -24,7 +24,6 @@ FRESH = 400.0
 REPLAYED_FROM = SECOND_SERIES
 """Numbers of events that are replayed; those of fresh ones are below."""
 
-WARM_SECONDS = 1.0
 LONGEST_SECONDS = 600.0
 MORE_MS = 20.0
 """By how much a replay may raise the p99 of fresh events."""
@@ -91,6 +90,7 @@ def _round(rig: Rig, receiver: Receiver, seconds: float, events: int, *, replays
         rig.queues.publish(rig.events_queue, [event("bench-0", 800, REPLAYED_FROM - 1)])
         receiver.wait_for(1, worker)
         receiver.noted()
+        rig.broker.begin_new_log()
         if replays:
             replayed = events
             _ask(port, "POST", "/replay", {"instance": "replayed", "since": "1d", "all": True})

@@ -71,6 +71,7 @@ def retry_storm(rig: Rig, *, rounds: int, count: int) -> Iterator[str]:
 
 
 def _storm(rig: Rig, receiver: Receiver, worker: Process, count: int) -> Storm:
+    rig.broker.begin_new_log()
     rig.queues.publish(rig.events_queue, [_event(number, 0.0) for number in range(ENDPOINTS)])
     receiver.wait_for(ENDPOINTS, worker)
     receiver.noted()

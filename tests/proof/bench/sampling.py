@@ -2,12 +2,20 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.proof.bench.ledger import LedgerError
 from tests.proof.bench.process import Process
 from tests.support.nginx import Nginx
+
+WARM_SECONDS = 1.0
+"""At the beginning of a turn at a pace: connections, caches and lanes come to be. Not counted."""
+
+KEPT_UP_MS = 200.0
+"""p99 at most: events arrive as they are published, and no queue grows."""
+
+LEAST_PACE = 50.0
 
 WARM_UP = 0.1
 """The first part of the deliveries, which is not counted."""
@@ -59,6 +67,16 @@ def measure(process: Process, posts: Posts, count: int, *, warm_up: int | None =
             raise LedgerError(f"only {seen} of {count} deliveries within {limit} s")
         process.check_running()
         time.sleep(0.02)
+
+
+def kept_up(pace: float, keeps_up: Callable[[float], bool]) -> float:
+    """That pace in events a second, or the next lower one that `keeps_up`. Raises LedgerError if none down to
+    LEAST_PACE does: the machine is too busy."""
+    while not keeps_up(pace):
+        pace *= 0.8
+        if pace < LEAST_PACE:
+            raise LedgerError(f"not even {pace:.0f} events/s are kept up with: the machine is busy")
+    return pace
 
 
 def event(instance: str, size: int, number: int = 0, name: str = "messages.upsert", sent: float = 0.0) -> bytes:

@@ -9,12 +9,12 @@ from math import ceil
 from statistics import median
 
 from tests.proof.bench.history_rows import fill
-from tests.proof.bench.ledger import LedgerError, Receiver, check, percentile, rate
+from tests.proof.bench.ledger import Receiver, check, percentile, rate
 from tests.proof.bench.pages import VALUES
 from tests.proof.bench.process import SERVERS_CORE, CoreUse, Process, busy
 from tests.proof.bench.queues import LATE_SECONDS
 from tests.proof.bench.rig import Rig, verdict
-from tests.proof.bench.sampling import event, spread
+from tests.proof.bench.sampling import KEPT_UP_MS, LEAST_PACE, WARM_SECONDS, event, kept_up, spread
 from tests.proof.bench.visitors import KEY, People
 from worker.stores.history.store import history_store
 
@@ -23,12 +23,7 @@ INSTANCES = 100
 LETTERS = 1_000
 """In the queue of dead letters, so that there is something to count."""
 
-WARM_SECONDS = 1.0
-"""At the beginning of each turn; not counted."""
-
 TRIAL_SECONDS = 3.0
-KEPT_UP_MS = 200.0
-LEAST_PACE = 50.0
 
 UNHURRIED = 0.8
 """Of the servers' core at most, while nobody looks: RabbitMQ, the receiver and the publisher share it here. Where it is
@@ -93,11 +88,7 @@ def _everything(rig: Rig, rows: int) -> dict[str, str]:
 def _kept_up(rig: Rig, receiver: Receiver, worker: Process, pace: float) -> float:
     """The most events a second that arrive as they are published, while nobody looks: publishing and the archive take
     their part of the servers' core, which a full queue does not. Raises LedgerError on a machine that is too busy."""
-    while _turn(rig, receiver, worker, pace, TRIAL_SECONDS).p99 > KEPT_UP_MS:
-        pace *= 0.8
-        if pace < LEAST_PACE:
-            raise LedgerError(f"not even {pace:.0f} events/s arrive within {KEPT_UP_MS:g} ms: the machine is busy")
-    return pace
+    return kept_up(pace, lambda pace: _turn(rig, receiver, worker, pace, TRIAL_SECONDS).p99 <= KEPT_UP_MS)
 
 
 def _unhurried(rig: Rig, receiver: Receiver, worker: Process, pace: float) -> float:

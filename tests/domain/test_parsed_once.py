@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery import parsed_once
-from worker.delivery.parsed_once import HEAD_BYTES, LARGEST_BODY, ParsedOnce
+from worker.domain import parsed_once
 from worker.domain.event import Event, InvalidEvent, parse
+from worker.domain.parsed_once import HEAD_BYTES, LARGEST_BODY, ParsedOnce
 
 
 def body(number: int, padding: int = 0) -> bytes:
