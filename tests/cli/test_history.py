@@ -61,9 +61,12 @@ def test_rows_are_listed_newest_first_and_filtered(run: Run, tmp_path: Path) -> 
     assert code == 0
     assert [item["id"] for item in json.loads(output)] == ["msg_b", "msg_a", "msg_a"]
     code, output, _ = run("history", "list", "--outcome", "retried", "--status", "500", "--limit", "1")
-    assert (code, len(output.splitlines())) == (0, 2)
-    assert "msg_b" in output
-    assert "the receiver answered 500" in output
+    _, first, more = output.splitlines()
+    assert (code, more) == (0, "1 shown: more by --limit N, older ones by --until TIME")
+    assert "msg_b" in first
+    assert "the receiver answered 500" in first
+    code, output, _ = run("history", "list", "--limit", "3")
+    assert (code, len(output.splitlines())) == (0, 4)
 
 
 def test_a_page_is_no_bound(run: Run, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ async def test_a_webhook_that_a_410_disabled_keeps_the_reason_until_it_is_enable
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (SetArguments("acme"), "url: is required"),
+        (SetArguments("acme"), "url: is required, as 'acme' has no webhook 'default' yet$"),
         (SetArguments("acme", url=URL, headers=["no colon"]), 'headers: must be given as "Name: value"'),
         (SetArguments("acme", url=URL, rate_limit="fast"), "rate_limit: must be PER_SECOND or PER_SECOND/BURST"),
         (SetArguments("acme", url=URL, events=["MESAGES_UPSERT"]), "the nearest is MESSAGES_UPSERT"),
@@ -161,6 +161,15 @@ async def test_what_is_wrong_is_refused_and_nothing_stored(
     with pytest.raises(InvalidWebhook, match=problem):
         await set_webhook(store, arguments)
     assert await store.load("acme") == ()
+
+
+async def test_who_forgot_the_id_is_told_which_there_are(store: SqlStore) -> None:
+    for one in ("crm", "audit"):
+        await set_webhook(store, SetArguments("acme", one, url=URL))
+    with pytest.raises(InvalidWebhook) as caught:
+        await set_webhook(store, SetArguments("acme", enabled=True))
+    told = "url: is required, as 'acme' has no webhook 'default' yet; --id changes another one of it: audit, crm"
+    assert str(caught.value) == told
 
 
 async def test_everything_that_is_wrong_is_said_at_once(store: SqlStore) -> None:

@@ -69,18 +69,21 @@ async def _list(options: argparse.Namespace, settings: Settings) -> int:
     async with _asking(settings) as asking:
         if asking is None:
             return _off()
-        rows = await _rows(asking, question, options.limit)
+        rows, more = await _rows(asking, question, options.limit)
     if options.json:
         say_json([shown.row(kept) for kept in rows])
     elif rows:
         for line in shown.table(rows):
             say(line)
+        if more:
+            say(f"{len(rows)} shown: more by --limit N, older ones by --until TIME")
     else:
         say("no rows: wider filters, or `webhook-worker webhook explain` for an event that nobody wanted")
     return DONE
 
 
-async def _rows(asking: "Asking", question: "Question", most: int) -> list["Kept"]:
+async def _rows(asking: "Asking", question: "Question", most: int) -> tuple[list["Kept"], bool]:
+    """And whether there may be older ones."""
     from worker.history.store import LARGEST_PAGE  # noqa: PLC0415
 
     rows: list[Kept] = []
@@ -91,7 +94,7 @@ async def _rows(asking: "Asking", question: "Question", most: int) -> list["Kept
         after = page.following
         if after is None:
             break
-    return rows
+    return rows, after is not None
 
 
 async def _show(options: argparse.Namespace, settings: Settings) -> int:
@@ -143,6 +146,8 @@ async def _resend(options: argparse.Namespace, settings: Settings) -> int:
         say(f"{row.host} answered {row.status} after {row.ms} ms" if row.status is not None else str(row.error))
         if row.answer:
             say(f"answer: {row.answer[:200]}")
+        if not found["ok"]:
+            say("all is as before: a dead letter stays, what waits for its retry goes on waiting")
     return DONE if found["ok"] else FAILED
 
 

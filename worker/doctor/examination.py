@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
-from worker.doctor import clock, database, endpoints, history, notices
+from worker.doctor import clock, database, endpoints, failing, history, notices
 from worker.doctor.archive import paused
 from worker.doctor.archive.bounds import hours_held
 from worker.doctor.asking.archive import ArchiveSeen
@@ -44,6 +44,10 @@ async def examine(settings: Settings, address: ManagementAddress, *, given: bool
     yield history.finding(problem, settings)
     if problem is None and (silent := await history.silent(settings)) is not None:
         yield silent
+    if problem is None and (fails := await failing.failing(settings, webhooks)) is not None:
+        yield fails
+    if (off := failing.disabled(webhooks, _elsewhere(settings))) is not None:
+        yield off
     if (heard := notices.finding(settings, webhooks)) is not None:
         yield heard
     tenants = {webhook.instance for webhook in webhooks if webhook.instance}
@@ -125,8 +129,7 @@ async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Findin
     reached = await reach(
         places, wiring.egress_policy(settings), trusted=trusted, ca_file=settings.egress_ca_file, proxy=proxy
     )
-    kind = source_kind(settings)
-    elsewhere = kind.elsewhere(settings) if kind.elsewhere else ""
+    elsewhere = _elsewhere(settings)
     judged = [
         endpoints.dns(reached),
         endpoints.outage(reached),
@@ -135,6 +138,11 @@ async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Findin
     ]
     ends = endpoints.certificates(webhooks, time.time(), elsewhere)
     return [*filter(None, judged), *ends, *endpoints.endpoints(reached, places, elsewhere)]
+
+
+def _elsewhere(settings: Settings) -> str:
+    kind = source_kind(settings)
+    return kind.elsewhere(settings) if kind.elsewhere else ""
 
 
 def _local_offset() -> float:

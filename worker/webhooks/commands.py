@@ -12,7 +12,7 @@ from worker.webhooks.declaration import CONTENT
 from worker.webhooks.fields import GENERATE, InvalidWebhook, Problem, fields_of, new_secret, set_from, warnings
 from worker.webhooks.kind import ProblemsWithin
 from worker.webhooks.shown import Shown, shown, shown_stored
-from worker.webhooks.store import Deleted, WritableStore
+from worker.webhooks.store import Deleted, RowDamaged, WritableStore
 
 PAGE = 500
 
@@ -62,7 +62,12 @@ async def set_webhook(
     typed = arguments.typed | ({"secret": secret} if generated else {})
 
     async def made(existing: Webhook | None) -> Webhook:
-        return _webhook(arguments, typed, existing, now(), orders=orders)
+        try:
+            return _webhook(arguments, typed, existing, now(), orders=orders)
+        except InvalidWebhook as error:
+            if existing is not None or typed.get("url") is not None:
+                raise
+            raise InvalidWebhook(await _none_yet(store, arguments, error.problems)) from None
 
     changed = await change(store, Endpoint(arguments.instance, arguments.webhook_id), made, enabling)
     assert changed is not None  # `made` always makes one
@@ -114,6 +119,19 @@ def _webhook(
     if problems:
         raise InvalidWebhook(tuple(problems))
     return webhook
+
+
+async def _none_yet(
+    store: WritableStore, arguments: SetArguments, problems: tuple[Problem, ...]
+) -> tuple[Problem, ...]:
+    """Nobody who means to change one that has another id is to think that its URL is missing."""
+    try:
+        others = [item.webhook.id for item in await store.get(arguments.instance)]
+    except RowDamaged:  # the next command shows which
+        return problems
+    there = f"; --id changes another one of it: {', '.join(others)}" if others else ""
+    why = f"is required, as {arguments.instance!r} has no webhook {arguments.webhook_id!r} yet{there}"
+    return tuple(Problem("url", why) if problem.field == "url" else problem for problem in problems)
 
 
 def _given(typed: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:

@@ -146,7 +146,7 @@ async def test_a_dead_letter_is_resent_once_with_its_id_and_leaves_when_it_is_ta
         return await command("history", "resend", str(delivery_id))
 
     code, output = await resend(dead[4])
-    assert (code, "answered 404" in output) == (1, True)
+    assert (code, "answered 404" in output, "a dead letter stays" in output) == (1, True, True)
     await amqp.wait_depth(names.dead, 1)
     flow.receiver.always("/hook", 200)
     code, output = await resend(dead[4])

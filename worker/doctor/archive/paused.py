@@ -1,13 +1,13 @@
 """Webhooks that are paused: since when, and whether the archive still has what they miss."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from worker.basics.moments import iso
 from worker.doctor.asking.archive import ArchiveSeen
+from worker.doctor.commands import which
 from worker.doctor.finding import Finding, many, some
-from worker.domain.webhook import DEFAULT_ID, Webhook
+from worker.domain.webhook import Webhook
 
 NAME = "paused webhooks"
 SOON = 0.75
@@ -43,7 +43,7 @@ def judged(found: Sequence[Webhook], archive: ArchiveSeen, hours: float, now: fl
         what = f"{many(len(soon), 'pause')} of which the archive (about {hours:.1f} h) soon loses the beginning: "
         told.append(Finding("warning", NAME, what + some(_named(soon)), _resume(soon[0]), tuple(_named(soon))))
     if rest:
-        what = f"{many(len(rest), 'webhook')} sent nothing until resumed: {some(_named(rest))}"
+        what = f"{many(len(rest), 'webhook gets', 'webhooks get')} nothing until resumed: {some(_named(rest))}"
         told.append(Finding("advice", NAME, what, _resume(rest[0]), tuple(_named(rest))))
     return told
 
@@ -62,5 +62,4 @@ def _named(webhooks: Sequence[Webhook]) -> list[str]:
 
 
 def _resume(webhook: Webhook) -> str:
-    which = "" if webhook.id == DEFAULT_ID else f" --id {shlex.quote(webhook.id)}"
-    return f"webhook-worker webhook resume {shlex.quote(webhook.instance)}{which}"
+    return f"webhook-worker webhook resume {which(webhook.instance, webhook.id)}"
