@@ -1,6 +1,9 @@
 """How the console words and draws what it shows."""
 
-from worker.console.shown import HEIGHT, spark
+import pytest
+
+from worker.console.shown import HEIGHT, spark, state_of
+from worker.domain.webhook import Webhook
 from worker.history.store import Span
 
 QUIET = [Span(0, 0)] * 21
@@ -22,3 +25,16 @@ def test_what_succeeded_whole_has_no_failure_however_it_is_rounded() -> None:
 
 def test_a_day_without_attempts_is_an_empty_line() -> None:
     assert spark([Span(0, 0)] * 24)[:2] == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "since", "told"),
+    [
+        ("the receiver answered 410", 1_800_000_000_000, "the receiver answered 410, since 2027-01-15 08:00:00 UTC"),
+        ("the receiver answered 410", None, "the receiver answered 410"),
+        (None, 1_800_000_000_000, "somebody disabled it, since 2027-01-15 08:00:00 UTC"),
+    ],
+)
+def test_a_disabled_webhook_says_why_and_since_when(reason: str | None, since: int | None, told: str) -> None:
+    off = Webhook("acme", "https://h.example/", enabled=False, disabled_reason=reason, disabled_at=since)
+    assert state_of(off, None) == ("off", "Disabled", told)

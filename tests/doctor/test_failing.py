@@ -55,9 +55,10 @@ def test_the_global_webhook_is_named_once() -> None:
 def test_who_was_disabled_by_the_worker_is_told_with_the_command_that_enables_it() -> None:
     off = replace(CRM, enabled=False)
     assert disabled([ACME, off]) is None
-    found = disabled([ACME, replace(off, disabled_reason="the receiver answered 410")])
+    found = disabled([ACME, replace(off, disabled_reason="the receiver answered 410", disabled_at=NOW)])
     assert found is not None
-    assert found.what == "1 webhook gets nothing any more: acme/crm (the receiver answered 410)"
+    told = "acme/crm (the receiver answered 410, since 2027-01-15T08:00:00Z)"
+    assert found.what == f"1 webhook gets nothing any more: {told}"
     assert found.fix == "once its receiver is back: webhook-worker webhook set acme --id crm --enabled"
     elsewhere = disabled([replace(off, disabled_reason="x")], "Evolution's own table")
     assert elsewhere is not None

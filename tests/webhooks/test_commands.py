@@ -250,10 +250,16 @@ async def test_delete_takes_one_or_all(store: SqlStore) -> None:
 async def test_the_table_is_readable(store: SqlStore) -> None:
     await store.put(Webhook("acme", URL, events=frozenset({"CALL", "QRCODE_UPDATED"}), by_events=True))
     await store.put(replace(Webhook("zeta", URL), enabled=False, disabled_reason="gone"))
+    await store.put(
+        replace(Webhook("zeta", URL, "b"), enabled=False, disabled_reason="gone", disabled_at=1_800_000_000_000)
+    )
+    await store.put(replace(Webhook("zeta", URL, "c"), enabled=False, paused_at=1_800_000_000_000))
     lines = table(await list_webhooks(store)).splitlines()
     assert [line.split() for line in lines] == [
         ["INSTANCE", "ID", "ENABLED", "URL", "BY_EVENTS", "EVENTS"],
         ["acme", "default", "yes", URL, "yes", "CALL,QRCODE_UPDATED"],
+        ["zeta", "b", "no", "(gone,", "since", "2027-01-15T08:00:00.000Z)", URL, "no", "all"],
+        ["zeta", "c", "no", "(paused", "since", "2027-01-15T08:00:00.000Z)", URL, "no", "all"],
         ["zeta", "default", "no", "(gone)", URL, "no", "all"],
     ]
 

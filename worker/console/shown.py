@@ -82,7 +82,8 @@ def state_of(webhook: Webhook, trend: Trend | None, *, known: bool = True, succe
     """How a webhook is, by its last day. `known` False: the history cannot be asked, or is off. `successes` False: it
     has no rows of attempts that succeeded (HISTORY=failures)."""
     if not webhook.enabled:
-        return State("off", "Disabled", webhook.disabled_reason or "somebody disabled it")
+        since = f", since {moment(webhook.disabled_at, 0).exact}" if webhook.disabled_at else ""
+        return State("off", "Disabled", (webhook.disabled_reason or "somebody disabled it") + since)
     if webhook.paused_at is not None:
         return State("off", "Paused", "nothing is sent; it is given back when the webhook is resumed")
     if not known:

@@ -69,7 +69,12 @@ def disabled(webhooks: Sequence[Webhook], elsewhere: str = "") -> Finding | None
     found = [webhook for webhook in webhooks if not webhook.enabled and webhook.disabled_reason]
     if not found:
         return None
-    names = tuple(f"{webhook.instance}/{webhook.id} ({webhook.disabled_reason})" for webhook in found)
+    names = tuple(f"{webhook.instance}/{webhook.id} ({_why(webhook)})" for webhook in found)
     enable = f"webhook-worker webhook set {which(found[0].instance, found[0].id)} --enabled"
     what = f"{many(len(found), 'webhook gets', 'webhooks get')} nothing any more: {some(names)}"
     return Finding("warning", DISABLED, what, elsewhere or f"once its receiver is back: {enable}", names)
+
+
+def _why(webhook: Webhook) -> str:
+    since = f", since {iso(webhook.disabled_at / 1000, 'seconds')}" if webhook.disabled_at else ""
+    return f"{webhook.disabled_reason}{since}"

@@ -102,8 +102,9 @@ def _plain_cell(webhook: Shown, column: str) -> str:
 
 
 def _state(webhook: Shown) -> object:
-    paused = webhook["paused_at"]
-    return webhook["disabled_reason"] or (f"paused since {paused}" if paused else None)
+    disabled, paused = webhook["disabled_at"], webhook["paused_at"]
+    off = (webhook["disabled_reason"], disabled and f"since {disabled}") if not webhook["enabled"] else ()
+    return ", ".join(map(str, filter(None, off))) or (f"paused since {paused}" if paused else None)
 
 
 def shown_stored(item: Stored) -> Shown:
