@@ -30,9 +30,14 @@ def test_a_day_without_attempts_is_an_empty_line() -> None:
 @pytest.mark.parametrize(
     ("reason", "since", "told"),
     [
-        ("the receiver answered 410", 1_800_000_000_000, "the receiver answered 410, since 2027-01-15 08:00:00 UTC"),
+        (
+            "the receiver answered 410",
+            1_800_000_000_000,
+            "the receiver answered 410, disabled at 2027-01-15 08:00:00 UTC",
+        ),
         ("the receiver answered 410", None, "the receiver answered 410"),
-        (None, 1_800_000_000_000, "somebody disabled it, since 2027-01-15 08:00:00 UTC"),
+        (None, 1_800_000_000_000, "disabled at 2027-01-15 08:00:00 UTC"),
+        (None, None, "somebody disabled it"),
     ],
 )
 def test_a_disabled_webhook_says_why_and_since_when(reason: str | None, since: int | None, told: str) -> None:

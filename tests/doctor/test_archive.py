@@ -302,14 +302,15 @@ def test_to_the_other_rules_the_archive_is_neither_a_leftover_nor_anybodys_queue
 PAUSED = Webhook("acme", "http://x/", paused_at=int((NOW - 20 * HOUR) * 1000))
 
 
-RESUME = "webhook-worker webhook resume acme"
+RESUME = "webhook-worker webhook resume --id=default acme"
+ACCEPT_GAP = "webhook-worker webhook resume --id=default --accept-gap acme"
 
 
 def test_a_pause_is_told_since_when_and_how_it_ends() -> None:
     young = replace(PAUSED, id="second one", paused_at=int((NOW - HOUR) * 1000))
     (one,) = judged_pauses(paused([young, Webhook("b", "http://x/")], {}), STREAM, 24, NOW, kept=True)
     assert (one.level, one.items) == ("advice", ("acme/second one since 2027-01-15T07:00:00Z",))
-    assert one.fix == "webhook-worker webhook resume acme --id 'second one'"
+    assert one.fix == "webhook-worker webhook resume '--id=second one' acme"
     assert judged_pauses([], STREAM, 24, NOW, kept=True) == []
 
 
@@ -323,7 +324,7 @@ def test_a_pause_counts_from_an_earlier_one_whose_replay_has_not_ended() -> None
     assert found.paused_at == began
     assert paused([PAUSED], {("acme", "default"): int(NOW * 1000)}) == [PAUSED]
     (told,) = judged_pauses([found], replace(STREAM, born=None, begins=NOW - 25 * HOUR), 24, NOW, kept=True)
-    assert (told.level, told.fix) == ("problem", f"{RESUME} --accept-gap")
+    assert (told.level, told.fix) == ("problem", ACCEPT_GAP)
 
 
 def test_a_pause_whose_beginning_the_archive_is_about_to_lose_or_has_lost() -> None:
@@ -337,5 +338,5 @@ def test_a_pause_whose_beginning_the_archive_is_about_to_lose_or_has_lost() -> N
     for seen, kept in ((cut, True), (made_later, True), (ABSENT, True), (whole, False)):
         (lost,) = judged_pauses([PAUSED], seen, 24, NOW, kept=kept)
         assert lost.level == "problem"
-        assert lost.fix.removeprefix("a worker with ARCHIVE=true, then ") == f"{RESUME} --accept-gap"
+        assert lost.fix.removeprefix("a worker with ARCHIVE=true, then ") == ACCEPT_GAP
         assert lost.fix.startswith("a worker") == (seen is ABSENT or not kept)

@@ -88,7 +88,7 @@ def test_webhooks_that_no_request_can_be_made_of_are_named_with_the_reason_and_n
     ("failure", "level", "fix"),
     [
         ("egress", "problem", "EGRESS_ALLOW"),
-        ("dns", "warning", "webhook set acme --id default --url URL"),
+        ("dns", "warning", "webhook set --id=default --url=URL acme"),
         ("tls", "warning", "openssl s_client -connect h.example:443"),
         ("connect", "warning", "h.example:443"),
         ("timeout", "warning", "h.example:443"),
@@ -185,6 +185,6 @@ def test_addresses_of_notices_are_tried_too_and_named_by_what_sets_them() -> Non
     reached = Reach({place: Probe("connect", "refused") for place in places}, 0)
     owners, operators = endpoints(reached, places)
     assert "(alert_url of acme/default)" in owners.what
-    assert "webhook-worker webhook set acme --id default --alert-url URL" in owners.fix
+    assert "webhook-worker webhook set --id=default --alert-url=URL acme" in owners.fix
     assert "(OPS_WEBHOOK_URL)" in operators.what
     assert operators.fix.endswith("or OPS_WEBHOOK_URL")

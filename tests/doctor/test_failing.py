@@ -10,8 +10,8 @@ import pytest
 
 from worker.doctor.failing import disabled, failing, judged
 from worker.domain.history import Batch, Row
-from worker.domain.webhook import Endpoint, Webhook
-from worker.history.store import Failing, Span
+from worker.domain.notices.trouble import Example, Key, Trouble, TroubleKind
+from worker.domain.webhook import Webhook
 from worker.settings.settings import Settings, load
 from worker.stores.history.store import history_store
 
@@ -23,33 +23,31 @@ CRM = Webhook("acme", URL, "crm")
 GLOBAL = Webhook("", URL, "global")
 
 
-def fails(endpoint: Endpoint, last_success: int | None) -> Failing:
-    return Failing(endpoint, Span(3, 0), NOW - 1000, last_success, "5xx")
+def trouble(instance: str, webhook: str) -> Trouble:
+    return Trouble(
+        Key(TroubleKind.FAILING, instance, webhook), NOW, NOW + 11 * MINUTE, 9, Example("answered 503", None)
+    )
 
 
 @pytest.mark.parametrize(
-    ("last_success", "told"),
-    [(None, "no success"), (NOW - 11 * MINUTE, "last success 2027-01-15T07:49:00Z"), (NOW - 9 * MINUTE, None)],
+    ("webhook", "name", "fix"),
+    [
+        (CRM, "acme/crm", "--instance=acme --webhook=crm"),
+        (Webhook("-a b", URL, "-x"), "-a b/-x", "'--instance=-a b' --webhook=-x"),
+        (GLOBAL, "WEBHOOK_GLOBAL_URL", "--webhook=global"),
+    ],
 )
-def test_who_takes_nothing_for_ten_minutes_is_named(last_success: int | None, told: str | None) -> None:
-    found = judged([fails(Endpoint("acme", "crm"), last_success)], [ACME, CRM], NOW)
-    if told is None:
-        assert found is None
-        return
+def test_who_fails_is_named_with_the_command_that_shows_why(webhook: Webhook, name: str, fix: str) -> None:
+    found = judged([trouble(webhook.instance, webhook.id)], [ACME, webhook])
     assert found is not None
-    assert (found.level, found.what) == ("warning", f"1 webhook gets nothing through: acme/crm (5xx, {told})")
-    assert found.fix == "see what it answers: webhook-worker history list --instance acme --webhook crm"
+    assert found.items == (f"{name} since 2027-01-15T08:00:00Z (answered 503)",)
+    assert (found.level, found.what) == ("warning", f"1 webhook gets nothing through: {found.items[0]}")
+    assert found.fix == f"see what its receiver answers: webhook-worker history list {fix}"
 
 
-def test_nobody_is_told_of_a_webhook_that_is_gone_or_off() -> None:
-    fail = [fails(Endpoint("acme", "default"), None), fails(Endpoint("other", "default"), None)]
-    assert judged(fail, [replace(ACME, enabled=False)], NOW) is None
-
-
-def test_the_global_webhook_is_named_once() -> None:
-    found = judged([fails(Endpoint(name, "global"), None) for name in ("a", "b")], [GLOBAL], NOW)
-    assert found is not None
-    assert found.items == ("WEBHOOK_GLOBAL_URL (5xx, no success)",)
+@pytest.mark.parametrize("webhooks", [[CRM], [replace(ACME, enabled=False)], [replace(ACME, paused_at=NOW)]])
+def test_nobody_is_told_of_one_to_which_nothing_is_sent(webhooks: list[Webhook]) -> None:
+    assert judged([trouble("acme", "default")], webhooks) is None
 
 
 def test_who_was_disabled_by_the_worker_is_told_with_the_command_that_enables_it() -> None:
@@ -57,34 +55,41 @@ def test_who_was_disabled_by_the_worker_is_told_with_the_command_that_enables_it
     assert disabled([ACME, off]) is None
     found = disabled([ACME, replace(off, disabled_reason="the receiver answered 410", disabled_at=NOW)])
     assert found is not None
-    told = "acme/crm (the receiver answered 410, since 2027-01-15T08:00:00Z)"
+    told = "acme/crm (the receiver answered 410, disabled at 2027-01-15T08:00:00Z)"
     assert found.what == f"1 webhook gets nothing any more: {told}"
-    assert found.fix == "once its receiver is back: webhook-worker webhook set acme --id crm --enabled"
-    elsewhere = disabled([replace(off, disabled_reason="x")], "Evolution's own table")
-    assert elsewhere is not None
-    assert elsewhere.fix == "Evolution's own table"
+    assert found.fix == "once its receiver is back: webhook-worker webhook set --id=crm --enabled acme"
 
 
 def settings(path: Path, **others: str) -> Settings:
     return load({"HISTORY_DATABASE_URI": f"sqlite:///{path}", **others}, None)[0]
 
 
-async def test_the_history_is_asked_and_never_made(tmp_path: Path) -> None:
+def row(at: int, instance: str, webhook: str, status: int) -> Row:
+    outcome, reason = ("Delivered", "ok") if status == 200 else ("Retried", "5xx")
+    return Row(
+        at, f"msg_{at}", f"e{at}", instance, webhook, "messages.upsert", None, outcome, reason, 1, status, 5,
+        None, None, None, 9, "receiver.example:443",
+    )  # fmt: skip
+
+
+async def test_what_failed_for_ten_minutes_without_a_success_is_found(tmp_path: Path) -> None:
+    """A single failure is none, nor is the global webhook's at one instance while others take theirs."""
     file, now = tmp_path / "history.db", int(time.time() * 1000)
     there = settings(file)
-    assert await failing(there, [ACME]) is None
+    webhooks = [ACME, CRM, Webhook("b", URL), GLOBAL]
+    assert await failing(there, webhooks) is None
     assert not file.exists()
     store = history_store(there.history_database_uri, 7, lambda: now)
     await store.prepare()
-    delivered = Row(
-        now - 30 * MINUTE, "msg_1", "e1", "acme", "default", "messages.upsert", None, "Delivered", "ok", 1, 200, 5,
-        None, None, None, 9, "receiver.example:443",
-    )  # fmt: skip
-    failed = delivered._replace(at=now - MINUTE, id="msg_2", event_id="e2", outcome="Retried", reason="5xx", status=503)
-    await store.write([Batch("one", 0, "replica", (delivered, failed))])
+    begin = now - 30 * MINUTE
+    rows = [row(begin, "acme", "crm", 200), row(now - 1000, "b", "default", 503)]
+    rows += [row(begin + n * MINUTE, "acme", "crm", 503) for n in (1, 5, 12)]
+    rows += [row(begin + n * MINUTE, "acme", "default", 503) for n in (1, 5, 12)] + [row(now, "acme", "default", 200)]
+    rows += [row(begin + n * MINUTE, "new", "global", 503) for n in (1, 12)] + [row(now, "acme", "global", 200)]
+    await store.write([Batch("one", 0, "replica", tuple(rows))])
     await store.close()
-    found = await failing(there, [ACME])
+    found = await failing(there, webhooks)
     assert found is not None
-    assert found.items[0].startswith("acme/default (5xx, last success 20")
-    assert await failing(settings(file, HISTORY="off"), [ACME]) is None
-    assert await failing(settings(file, HISTORY="failures"), [ACME]) is None
+    assert [name.partition(" since ")[0] for name in found.items] == ["acme/crm"]
+    assert await failing(settings(file, HISTORY="off"), webhooks) is None
+    assert await failing(settings(file, HISTORY="failures"), webhooks) is None

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from worker.delivery.ports import PublishFailed
 from worker.domain.history import Batch, Row
+from worker.domain.notices.trouble import Trouble
 from worker.domain.silence.pulse import Pulse
 from worker.history.batches import decode
 from worker.history.store import Cursor, Health, Kept, Page, Question, Tidied
@@ -112,6 +113,10 @@ class FakeStore:
 
     async def silent(self, now: int) -> tuple[str, ...]:
         self._ask("silent")
+        return ()
+
+    async def failing(self) -> Sequence[Trouble]:
+        self._ask("failing")
         return ()
 
     async def tidy(self, now: int | None = None) -> Tidied:

@@ -253,13 +253,19 @@ async def test_the_table_is_readable(store: SqlStore) -> None:
     await store.put(
         replace(Webhook("zeta", URL, "b"), enabled=False, disabled_reason="gone", disabled_at=1_800_000_000_000)
     )
-    await store.put(replace(Webhook("zeta", URL, "c"), enabled=False, paused_at=1_800_000_000_000))
+    await store.put(replace(Webhook("zeta", URL, "c"), paused_at=1_800_000_000_000))
+    both = {"disabled_at": 1_800_000_000_000, "paused_at": 1_700_000_000_000}
+    await store.put(replace(Webhook("zeta", URL, "d"), enabled=False, **both))
     lines = table(await list_webhooks(store)).splitlines()
     assert [line.split() for line in lines] == [
         ["INSTANCE", "ID", "ENABLED", "URL", "BY_EVENTS", "EVENTS"],
         ["acme", "default", "yes", URL, "yes", "CALL,QRCODE_UPDATED"],
-        ["zeta", "b", "no", "(gone,", "since", "2027-01-15T08:00:00.000Z)", URL, "no", "all"],
-        ["zeta", "c", "no", "(paused", "since", "2027-01-15T08:00:00.000Z)", URL, "no", "all"],
+        ["zeta", "b", "no", "(gone,", "disabled", "at", "2027-01-15T08:00:00.000Z)", URL, "no", "all"],
+        ["zeta", "c", "yes", "(paused", "since", "2027-01-15T08:00:00.000Z)", URL, "no", "all"],
+        [
+            *("zeta", "d", "no", "(disabled", "at", "2027-01-15T08:00:00.000Z,"),
+            *("paused", "since", "2023-11-14T22:13:20.000Z)", URL, "no", "all"),
+        ],
         ["zeta", "default", "no", "(gone)", URL, "no", "all"],
     ]
 

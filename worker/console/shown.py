@@ -82,8 +82,9 @@ def state_of(webhook: Webhook, trend: Trend | None, *, known: bool = True, succe
     """How a webhook is, by its last day. `known` False: the history cannot be asked, or is off. `successes` False: it
     has no rows of attempts that succeeded (HISTORY=failures)."""
     if not webhook.enabled:
-        since = f", since {moment(webhook.disabled_at, 0).exact}" if webhook.disabled_at else ""
-        return State("off", "Disabled", (webhook.disabled_reason or "somebody disabled it") + since)
+        when = f"disabled at {moment(webhook.disabled_at, 0).exact}" if webhook.disabled_at else None
+        why = ", ".join(filter(None, (webhook.disabled_reason, when)))
+        return State("off", "Disabled", why or "somebody disabled it")
     if webhook.paused_at is not None:
         return State("off", "Paused", "nothing is sent; it is given back when the webhook is resumed")
     if not known:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from worker.broker.consuming.plan import go_queues
 from worker.broker.topology import DELIVERY_LIMIT
-from worker.domain.webhook import DEFAULT_ID
 
 UNREAD_POLICY: Mapping[str, object] = {"max-length": 1000, "max-length-bytes": 50_000_000, "overflow": "drop-head"}
 """For Evolution's queues that nobody reads; README.md has the same."""
@@ -21,11 +20,6 @@ _GO = "|".join(go_queues())
 _INSTANCE_ID = "[0-9a-f-]{36}"
 LOOPED = 40
 """Names in one command."""
-
-
-def which(instance: str, webhook_id: str) -> str:
-    """A webhook as the commands about one take it: the instance, and its id where that is not the usual one."""
-    return shlex.quote(instance) + ("" if webhook_id == DEFAULT_ID else f" --id {shlex.quote(webhook_id)}")
 
 
 @dataclass(frozen=True, slots=True)

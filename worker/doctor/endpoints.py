@@ -7,6 +7,7 @@ from datetime import datetime
 from worker.doctor.asking.reach import Failure, Place, Probe, Reach, place_of_webhook
 from worker.doctor.finding import Finding, Level, many, some
 from worker.domain.notices.receivers import PREFIX, NoticeReceiver
+from worker.domain.notices.remedies import of_webhook
 from worker.domain.request.build import problem_with
 from worker.domain.webhook import Webhook
 from worker.http.proxy import EgressProxy
@@ -175,7 +176,7 @@ def _set_url(webhook: Webhook, elsewhere: str) -> str:
     identity, option = webhook.id, "--url"
     if isinstance(webhook, NoticeReceiver):
         identity, option = identity.removeprefix(PREFIX), "--alert-url"
-    return shlex.join(["webhook-worker", "webhook", "set", webhook.instance, "--id", identity, option, "URL"])
+    return of_webhook("set", webhook.instance, identity, f"{option}=URL")
 
 
 def who(webhook: Webhook) -> str:

@@ -46,7 +46,7 @@ async def examine(settings: Settings, address: ManagementAddress, *, given: bool
         yield silent
     if problem is None and (fails := await failing.failing(settings, webhooks)) is not None:
         yield fails
-    if (off := failing.disabled(webhooks, _elsewhere(settings))) is not None:
+    if (off := failing.disabled(webhooks)) is not None:
         yield off
     if (heard := notices.finding(settings, webhooks)) is not None:
         yield heard
@@ -129,7 +129,8 @@ async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Findin
     reached = await reach(
         places, wiring.egress_policy(settings), trusted=trusted, ca_file=settings.egress_ca_file, proxy=proxy
     )
-    elsewhere = _elsewhere(settings)
+    kind = source_kind(settings)
+    elsewhere = kind.elsewhere(settings) if kind.elsewhere else ""
     judged = [
         endpoints.dns(reached),
         endpoints.outage(reached),
@@ -138,11 +139,6 @@ async def _receivers(settings: Settings, webhooks: list[Webhook]) -> list[Findin
     ]
     ends = endpoints.certificates(webhooks, time.time(), elsewhere)
     return [*filter(None, judged), *ends, *endpoints.endpoints(reached, places, elsewhere)]
-
-
-def _elsewhere(settings: Settings) -> str:
-    kind = source_kind(settings)
-    return kind.elsewhere(settings) if kind.elsewhere else ""
 
 
 def _local_offset() -> float:

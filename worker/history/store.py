@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from worker.domain.history import Batch, Row
 from worker.domain.notices.notice import Notice
-from worker.domain.notices.trouble import Key, Seen
+from worker.domain.notices.trouble import Key, Seen, Trouble
 from worker.domain.silence.pulse import Pulse
 from worker.domain.webhook import Endpoint
 
@@ -182,6 +182,9 @@ class HistoryStore(Protocol):
 
         One that is not `told` within a minute is claimed again, with the same event id.
         """
+
+    async def failing(self) -> Sequence[Trouble]:
+        """Of the endpoints whose attempts have failed for so long that it is told, the longest first."""
 
     async def report(self, seen: Seen) -> None:
         """What this process knows of itself (trouble.own). Without a trouble nothing is written but the end of one."""

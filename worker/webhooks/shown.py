@@ -103,8 +103,8 @@ def _plain_cell(webhook: Shown, column: str) -> str:
 
 def _state(webhook: Shown) -> object:
     disabled, paused = webhook["disabled_at"], webhook["paused_at"]
-    off = (webhook["disabled_reason"], disabled and f"since {disabled}") if not webhook["enabled"] else ()
-    return ", ".join(map(str, filter(None, off))) or (f"paused since {paused}" if paused else None)
+    told = [webhook["disabled_reason"], disabled and f"disabled at {disabled}", paused and f"paused since {paused}"]
+    return ", ".join(map(str, filter(None, told))) or None
 
 
 def shown_stored(item: Stored) -> Shown:

@@ -54,6 +54,18 @@ async def test_recovery_comes_once_and_nothing_stays(history: HistoryStore) -> N
     assert await claimed_by(history, LATER + 10_000_000) == []
 
 
+async def test_those_that_fail_are_listed_until_they_take_something(history: HistoryStore) -> None:
+    once = FAILED._replace(instance="once")
+    longer = [row._replace(at=row.at - 1) for row in failing(instance="longer")]
+    await history.write([batch(*failing(), *longer, once)])
+    assert [found.key.instance for found in await history.failing()] == ["longer", "acme"]
+    (claimed, _) = await history.claim(LATER)
+    await history.told(claimed, LATER)
+    assert [found.key.instance for found in await history.failing()] == ["longer", "acme"]
+    await history.write([batch(DELIVERED._replace(at=LATER + 1), number=9)])
+    assert [found.key.instance for found in await history.failing()] == ["longer"]
+
+
 async def test_a_batch_that_comes_twice_counts_once(history: HistoryStore, new_history: NewHistory) -> None:
     dead = batch(*(DEAD._replace(at=NOON + number) for number in range(3)))
     await asyncio.gather(*(new_history().write([dead]) for _ in range(4)))

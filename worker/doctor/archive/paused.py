@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from worker.basics.moments import iso
 from worker.doctor.asking.archive import ArchiveSeen
-from worker.doctor.commands import which
 from worker.doctor.finding import Finding, many, some
+from worker.domain.notices.remedies import of_webhook
 from worker.domain.webhook import Webhook
 
 NAME = "paused webhooks"
@@ -38,7 +38,7 @@ def judged(found: Sequence[Webhook], archive: ArchiveSeen, hours: float, now: fl
         gone = "the archive has lost the beginning" if kept else "nothing is kept with ARCHIVE=false"
         what = f"{many(len(lost), 'pause')} of which {gone}, and loses more: {some(_named(lost))}"
         needs = "" if kept and archive.exists else "a worker with ARCHIVE=true, then "
-        told.append(Finding("problem", NAME, what, f"{needs}{_resume(lost[0])} --accept-gap", tuple(_named(lost))))
+        told.append(Finding("problem", NAME, what, needs + _resume(lost[0], "--accept-gap"), tuple(_named(lost))))
     if soon:
         what = f"{many(len(soon), 'pause')} of which the archive (about {hours:.1f} h) soon loses the beginning: "
         told.append(Finding("warning", NAME, what + some(_named(soon)), _resume(soon[0]), tuple(_named(soon))))
@@ -61,5 +61,5 @@ def _named(webhooks: Sequence[Webhook]) -> list[str]:
     return [f"{one.instance}/{one.id} since {iso(_since(one), 'seconds')}" for one in webhooks]
 
 
-def _resume(webhook: Webhook) -> str:
-    return f"webhook-worker webhook resume {which(webhook.instance, webhook.id)}"
+def _resume(webhook: Webhook, *options: str) -> str:
+    return of_webhook("resume", webhook.instance, webhook.id, *options)

@@ -1,7 +1,6 @@
 """A notice: what the worker tells an owner or the operator of a webhook, and how it travels as an event of its own."""
 
 import re
-import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -11,6 +10,7 @@ import msgspec
 from worker.basics.masking import text_without_credentials
 from worker.basics.moments import iso
 from worker.domain.event import Event
+from worker.domain.notices.remedies import command, of_webhook
 from worker.domain.past import Past
 
 CARRIER = "notices"
@@ -121,32 +121,19 @@ def fix(notice: Notice) -> str | None:
     """The command with which to begin, for a shell."""
     match notice.kind:
         case Kind.DISABLED if notice.instance:
-            return _command("webhook", "set", *_id(notice), "--enabled", *_instance(notice.instance))
+            return of_webhook("set", notice.instance, notice.webhook, "--enabled")
         case Kind.PAUSED:
-            return _command("webhook", "resume", *_id(notice), *_instance(notice.instance))
+            return of_webhook("resume", notice.instance, notice.webhook)
         case Kind.FAILING if notice.instance:
-            return _command("webhook", "test", *_id(notice), *_instance(notice.instance))
+            return of_webhook("test", notice.instance, notice.webhook)
         case Kind.DEAD | Kind.RECOVERED:
             instance = (f"--instance={notice.instance}",) if notice.instance else ()
             if notice.webhook is None:  # nobody could be found for it: sent again, it would come back
-                return _command("dead", "list", *instance)
-            return _command("dead", "redrive", *instance, f"--webhook={notice.webhook}")
+                return command("dead", "list", *instance)
+            return command("dead", "redrive", *instance, f"--webhook={notice.webhook}")
         case Kind.SILENT:
-            return _command("history", "list", f"--instance={notice.instance}", "--since=24h")
-    return _command("doctor")
-
-
-def _id(notice: Notice) -> tuple[str, ...]:
-    return () if notice.webhook is None else (f"--id={notice.webhook}",)
-
-
-def _instance(name: str) -> tuple[str, ...]:
-    """One that begins with a dash is no option."""
-    return ("--", name) if name.startswith("-") else (name,)
-
-
-def _command(*words: str) -> str:
-    return shlex.join(["webhook-worker", *words])
+            return command("history", "list", f"--instance={notice.instance}", "--since=24h")
+    return command("doctor")
 
 
 _QUERY = re.compile(r"(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", re.IGNORECASE)

@@ -173,12 +173,17 @@ def after(known: Trouble | None, seen: Seen) -> Trouble | None:
     return replace(known, since=since, last=last, count=known.count + seen.count, over=over, example=example)
 
 
+def fails(trouble: Trouble) -> bool:
+    """Whether its attempts have failed for so long, without a success, that it is told."""
+    return trouble.over is None and trouble.last - trouble.since >= FAILING_MS
+
+
 def due(trouble: Trouble, now: int) -> Notice | None:
     """What is to be told of it at `now`; None: nothing yet, or any more."""
     match trouble.key.kind:
         case TroubleKind.FAILING if trouble.told is not None and trouble.over is not None:
             return _notice(Kind.RECOVERED, trouble, "an attempt succeeded", trouble.over, sampled=False)
-        case TroubleKind.FAILING if trouble.told is None and trouble.last - trouble.since >= FAILING_MS:
+        case TroubleKind.FAILING if trouble.told is None and fails(trouble):
             return _notice(Kind.FAILING, trouble, trouble.example.reason, now)
         case TroubleKind.DEAD if trouble.count and (trouble.told is None or now - trouble.told >= DIGEST_MS):
             many = f"{trouble.count} deliveries were given up, the last one: " if trouble.count > 1 else ""

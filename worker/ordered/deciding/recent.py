@@ -15,8 +15,9 @@ class Recent:
     """Two tables that take turns: what was added last is in one of them for at least `most / 2` further ones.
 
     Of an id its hash of 64 bits is kept, in tables that are made at the start: 2 MB that never grow, where sets of the
-    ids came to 17 MB within a day. Trade-off: a copy whose hash is another's is left out; the chance is one in
-    10^14 for each event that the broker delivers again, and Python's hashes of strings are nobody's to choose.
+    ids came to 17 MB within a day. Trade-off: an event that RabbitMQ delivers again and whose hash is that of another
+    one would be left out, never sent: the chance is one in 10^14 for each that comes again, and Python's hashes of
+    strings are nobody's to choose.
     """
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
@@ -33,14 +34,16 @@ class Recent:
         return self._count + self._before
 
     def add(self, delivery_id: str) -> None:
+        mark = hash(delivery_id) or 1
+        place = self._place(self._new, mark)
+        if self._new[place]:
+            return
         if self._count >= self._half:
             self._new, self._old = self._empty(), self._new
             self._count, self._before = 0, self._count
-        mark = hash(delivery_id) or 1
-        place = self._place(self._new, mark)
-        if not self._new[place]:
-            self._new[place] = mark
-            self._count += 1
+            place = mark & self._last
+        self._new[place] = mark
+        self._count += 1
 
     def _empty(self) -> array[int]:
         return array("q", bytes(8 * (self._last + 1)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from worker.basics.importing import importing
 from worker.domain.history import Batch
-from worker.domain.notices.trouble import Seen
+from worker.domain.notices.trouble import Seen, Trouble
 from worker.domain.silence.pulse import Pulse
 from worker.domain.webhook import Endpoint
 from worker.history.store import Claimed, Cursor, Health, HistoryStore, Kept, LastHour, Page, Question, Tidied, Trend
@@ -80,6 +80,9 @@ class _Store:
 
     async def claim(self, now: int) -> Sequence[Claimed]:
         return await self._run(lambda: self._tables().claim(now))
+
+    async def failing(self) -> Sequence[Trouble]:
+        return await self._run(lambda: self._tables().failing())
 
     async def report(self, seen: Seen) -> None:
         await self._run(lambda: self._tables().report(seen))

@@ -10,7 +10,7 @@ from sqlalchemy import Select, event
 from sqlalchemy.exc import DBAPIError
 
 from worker.domain.history import Batch
-from worker.domain.notices.trouble import Seen
+from worker.domain.notices.trouble import Seen, Trouble
 from worker.domain.silence.pulse import Pulse
 from worker.domain.webhook import Endpoint
 from worker.history.store import (
@@ -116,6 +116,9 @@ class HistoryTables:
 
     def claim(self, now: int) -> Sequence[Claimed]:
         return self._do(lambda: self._troubles.claim(now))
+
+    def failing(self) -> Sequence[Trouble]:
+        return self._do(self._troubles.failing)
 
     def report(self, seen: Seen) -> None:
         self._do(lambda: self._troubles.report(seen))

@@ -4,13 +4,14 @@ Imports SQLAlchemy (0.4 s).
 """
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, select, update
 
 from worker.domain.history import Row as HistoryRow
-from worker.domain.notices.trouble import Key, Seen, Trouble, after, due, is_past, seen_in, told
+from worker.domain.notices.trouble import Key, Seen, Trouble, TroubleKind, after, due, fails, is_past, seen_in, told
 from worker.history.store import Claimed
 from worker.stores.history.kinds import Kind
 from worker.stores.history.schema import TROUBLES
@@ -68,6 +69,12 @@ class Troubles:
                 for row, trouble, notice in told_of
                 if notice is not None and _leased(connection, row, now + LEASE_MS)
             ]
+
+    def failing(self) -> Sequence[Trouble]:
+        """Of endpoints that fail, the longest first."""
+        with self._engine.connect() as connection:
+            states = connection.execute(select(_C.state).where(_C.kind == TroubleKind.FAILING)).scalars()
+            return sorted(filter(fails, map(_decode, states)), key=attrgetter("since"))
 
     def told(self, claimed: Claimed, now: int) -> None:
         """It was published. Whatever was seen meanwhile stays to be told."""
