@@ -126,7 +126,7 @@ def _drained(rig: Rig, urls: Sequence[str], count: int) -> Drained:
             wait_for(posts.count, known, "deliveries arrived", worker, KNOWN_SECONDS)
             _wait_known(rig, worker, urls)
         _publish(rig, range(EARLIER, EARLIER + count))
-        rig.queues.wait_depth(ordered_queue(rig), count)
+        rig.queues.wait_depth(ordered_queue(rig), count, more=True)  # a last tick of the worker may lie there, too
         posts, healthy = Posts(rig.nginx), all_of_it - known
         with rig.worker(ORDER="true", **IMPATIENT) as worker:
             wait_for(posts.count, healthy // 10, "deliveries began", worker, KNOWN_SECONDS)

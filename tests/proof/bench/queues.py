@@ -96,10 +96,10 @@ class Queues:
             sent += len(chunk)
         self.wait_depth(queue, before + sent, limit)
 
-    def wait_depth(self, queue: str, wanted: int, limit: float = 180.0) -> None:
-        """Until so many are ready in it. Raises TimeoutError."""
+    def wait_depth(self, queue: str, wanted: int, limit: float = 180.0, *, more: bool = False) -> None:
+        """Until so many are ready in it, or at least so many (`more`). Raises TimeoutError."""
         deadline = time.monotonic() + limit
-        while (there := self.depth(queue)) != wanted:
+        while (there := self.depth(queue)) != wanted and not (more and there > wanted):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{queue} holds {there} messages instead of {wanted} after {limit:.0f} s")
             time.sleep(0.02)
