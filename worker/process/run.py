@@ -25,7 +25,7 @@ from worker.process import gauges, wiring
 from worker.process.api import announce_change, announcer, serve_api, until_ready
 from worker.process.health import serve_health
 from worker.process.history import WorkersHistory, insist
-from worker.process.lifecycle import Lifecycle, calm_garbage_collection
+from worker.process.lifecycle import Lifecycle, calm_garbage_collection, let_deliveries_through
 from worker.process.ordered import Finisher, Markers, WorkersOrder
 from worker.process.own_troubles import own_troubles
 from worker.process.replaying import SHARE_BESIDE_DELIVERIES, Replayer
@@ -52,6 +52,7 @@ async def run(settings: Settings, options: Sequence[str] = ()) -> int:
         worker = Worker(settings, life, stack, options)
         await worker.start()
         calm_garbage_collection()
+        let_deliveries_through()
         await life.stopping.wait()
         log.info("stopping: what is under way gets %g s to finish", settings.worker_drain_seconds)
         await worker.stop()
