@@ -3,7 +3,7 @@
 Usage: python -m tests.proof.bench [--only NAME ...] [--quick] [--out FILE] (make bench ARGS="--only latency --quick").
 What is measured runs on core 0, all else on core 1; BENCH_CORE and BENCH_SERVERS_CORE name others. Every scenario
 keeps a ledger: a figure appears only if each event arrived exactly once and where it should; otherwise the page says
-what did not, and the exit code is 1. The page goes to stdout, progress to stderr. About an hour and a half.
+what did not, and the exit code is 1. The page goes to stdout, progress to stderr. About two hours.
 """
 
 import argparse
