@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.history.fakes import row
 from worker.doctor.failing import disabled, failing, judged
 from worker.domain.history import Batch, Row
 from worker.domain.notices.trouble import Example, Key, Trouble, TroubleKind
@@ -64,12 +65,9 @@ def settings(path: Path, **others: str) -> Settings:
     return load({"HISTORY_DATABASE_URI": f"sqlite:///{path}", **others}, None)[0]
 
 
-def row(at: int, instance: str, webhook: str, status: int) -> Row:
+def attempt(at: int, instance: str, webhook: str, status: int) -> Row:
     outcome, reason = ("Delivered", "ok") if status == 200 else ("Retried", "5xx")
-    return Row(
-        at, f"msg_{at}", f"e{at}", instance, webhook, "messages.upsert", None, outcome, reason, 1, status, 5,
-        None, None, None, 9, "receiver.example:443",
-    )  # fmt: skip
+    return row(at, instance=instance, webhook=webhook, status=status, outcome=outcome, reason=reason)
 
 
 async def test_what_failed_for_ten_minutes_without_a_success_is_found(tmp_path: Path) -> None:
@@ -82,10 +80,12 @@ async def test_what_failed_for_ten_minutes_without_a_success_is_found(tmp_path: 
     store = history_store(there.history_database_uri, 7, lambda: now)
     await store.prepare()
     begin = now - 30 * MINUTE
-    rows = [row(begin, "acme", "crm", 200), row(now - 1000, "b", "default", 503)]
-    rows += [row(begin + n * MINUTE, "acme", "crm", 503) for n in (1, 5, 12)]
-    rows += [row(begin + n * MINUTE, "acme", "default", 503) for n in (1, 5, 12)] + [row(now, "acme", "default", 200)]
-    rows += [row(begin + n * MINUTE, "new", "global", 503) for n in (1, 12)] + [row(now, "acme", "global", 200)]
+    rows = [attempt(begin, "acme", "crm", 200), attempt(now - 1000, "b", "default", 503)]
+    rows += [attempt(begin + n * MINUTE, "acme", "crm", 503) for n in (1, 5, 12)]
+    rows += [attempt(begin + n * MINUTE, "acme", "default", 503) for n in (1, 5, 12)] + [
+        attempt(now, "acme", "default", 200)
+    ]
+    rows += [attempt(begin + n * MINUTE, "new", "global", 503) for n in (1, 12)] + [attempt(now, "acme", "global", 200)]
     await store.write([Batch("one", 0, "replica", tuple(rows))])
     await store.close()
     found = await failing(there, webhooks)

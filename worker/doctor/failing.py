@@ -1,16 +1,14 @@
 """Webhooks whose receiver takes nothing, and those that the worker has disabled because of it."""
 
-import asyncio
 from collections.abc import Sequence
 
 from worker.basics.moments import iso
 from worker.doctor.endpoints import who
 from worker.doctor.finding import Finding, many, some
-from worker.doctor.history import SECONDS
+from worker.doctor.history import SECONDS, asked
 from worker.domain.notices.remedies import command, of_webhook
 from worker.domain.notices.trouble import Trouble
 from worker.domain.webhook import Endpoint, Webhook
-from worker.process.history_store import store_of_history
 from worker.settings.settings import Settings
 from worker.webhooks.store import StoreUnavailable
 
@@ -18,21 +16,17 @@ NAME, DISABLED = "failing webhooks", "disabled webhooks"
 
 
 async def failing(settings: Settings, webhooks: Sequence[Webhook]) -> Finding | None:
-    """Those of which a notice says so; None: there is none, or nobody can say. Nothing is made or changed."""
+    """Those of which a notice says so; None: there is none, or nobody can say."""
     if settings.history != "all":
         return None  # what succeeded is not known
-    store = store_of_history(settings)
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asked(settings) as store:
             found = await store.failing()
     except TimeoutError:
-        return Finding(
-            "warning", NAME, f"the history did not answer within {SECONDS:g} s", "its database's load and locks"
-        )
+        what = f"the history did not answer within {SECONDS:g} s"
+        return Finding("warning", NAME, what, "its database's load and locks")
     except StoreUnavailable:
-        return None  # its tables are not there yet, or the history's own finding says why
-    finally:
-        await store.close()
+        return None
     return judged(found, webhooks)
 
 

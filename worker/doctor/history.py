@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from worker.broker.topology import Topology
 from worker.doctor.finding import Finding, many, some
@@ -13,6 +14,7 @@ from worker.process.sources import require_driver
 from worker.replay import jobs
 from worker.settings.settings import Settings
 from worker.stores.database import Database
+from worker.stores.history.store import Store
 from worker.webhooks.store import StoreUnavailable
 
 NAME, SILENT = "history", "silent instances"
@@ -69,18 +71,27 @@ def finding(problem_found: str | None, settings: Settings) -> Finding:
     return Finding("ok", NAME, f"kept for {settings.history_days} days in {settings.history_database_uri.shown}")
 
 
-async def silent(settings: Settings) -> Finding | None:
-    """Instances without messages; None: there is none, or nobody can say. Nothing is made or changed."""
-    if settings.history == "off":
-        return None
+@asynccontextmanager
+async def asked(settings: Settings) -> AsyncIterator[Store]:
+    """Nothing is made or changed. Raises StoreUnavailable (its tables are not there yet, or its own finding says why),
+    and TimeoutError where the block takes longer than SECONDS."""
     store = store_of_history(settings)
     try:
         async with asyncio.timeout(SECONDS):
-            found = await store.silent(int(now() * 1000))
-    except (StoreUnavailable, TimeoutError):
-        return None  # its tables are not there yet, or its own finding says why
+            yield store
     finally:
         await store.close()
+
+
+async def silent(settings: Settings) -> Finding | None:
+    """Instances without messages; None: there is none, or nobody can say."""
+    if settings.history == "off":
+        return None
+    try:
+        async with asked(settings) as store:
+            found = await store.silent(int(now() * 1000))
+    except (StoreUnavailable, TimeoutError):
+        return None
     if not found:
         return None
     who = many(len(found), "instance is connected and gets", "instances are connected and get")
@@ -89,17 +100,14 @@ async def silent(settings: Settings) -> Finding | None:
 
 
 async def missed_since(settings: Settings) -> Mapping[tuple[str, str], int]:
-    """As jobs.missed_since; empty where nobody can say. Nothing is made or changed."""
+    """As jobs.missed_since; empty where nobody can say."""
     if settings.history != "all":
         return {}
-    store = store_of_history(settings)
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asked(settings) as store:
             return jobs.missed_since(await store.jobs(None, JOBS_LOOKED_AT), reach_seconds(settings))
     except (StoreUnavailable, TimeoutError):
-        return {}  # as above
-    finally:
-        await store.close()
+        return {}
 
 
 def shared(view: BrokerView, topology: Topology, where: Database) -> Finding | None:

@@ -19,6 +19,7 @@ import pytest
 
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PutWebhooks, RunCommand
+from tests.history.fakes import row
 from tests.support.amqp import Amqp, Names
 from tests.support.events import event
 from tests.support.evolution import Evolution
@@ -31,7 +32,7 @@ from worker.doctor.asking.management import Management, QueueFacts, management_a
 from worker.doctor.commands import Commands
 from worker.doctor.examination import examine
 from worker.doctor.version import FIRST_WITH_A_LIMIT, parsed
-from worker.domain.history import Batch, Row
+from worker.domain.history import Batch
 from worker.domain.notices.trouble import FAILING_MS
 from worker.domain.webhook import Webhook
 from worker.settings.settings import load
@@ -509,7 +510,7 @@ async def test_webhooks_that_fail_or_were_disabled_are_named_and_the_fix_enables
     off = Webhook("-shop", receiver.url("/x"), "crm", enabled=False, disabled_reason="the receiver answered 410")
     await webhooks(Webhook("acme", receiver.url("/x")), off)
     now = int(time.time() * 1000)
-    rows = [failed_row(now - FAILING_MS - 60_000), failed_row(now)]
+    rows = [row(at, outcome="Retried", reason="5xx", status=503) for at in (now - FAILING_MS - 60_000, now)]
     history = history_store(parse(f"sqlite:///{tmp_path / 'history.db'}"), 7, lambda: now)
     await history.prepare()
     await history.write([Batch("test", 0, "replica", tuple(rows))])
@@ -523,13 +524,6 @@ async def test_webhooks_that_fail_or_were_disabled_are_named_and_the_fix_enables
     assert code == 0, output
     _, found = await doctor()
     assert "disabled webhooks" not in {finding["name"] for finding in found}
-
-
-def failed_row(at: int) -> Row:
-    return Row(
-        at, f"msg_{at}", f"e{at}", "acme", "default", "messages.upsert", None, "Retried", "5xx", 1, 503, 5,
-        None, None, None, 9, "receiver.example:443",
-    )  # fmt: skip
 
 
 async def test_for_people_each_finding_is_a_line_and_its_fix_another(worker: StartWorker, broker: LocalBroker) -> None:

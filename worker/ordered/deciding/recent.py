@@ -7,9 +7,6 @@ from array import array
 MOST_REMEMBERED = 100_000
 """What is forgotten is repeated, and no worse."""
 
-ROOM = 2.5
-"""Places for each that is remembered: with fewer, one that is looked for is found behind many others."""
-
 
 class Recent:
     """Two tables that take turns: what was added last is in one of them for at least `most / 2` further ones.
@@ -22,7 +19,7 @@ class Recent:
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._half = max(1, most // 2)
-        self._last = (1 << int(self._half * ROOM).bit_length()) - 1
+        self._last = (1 << (2 * self._half).bit_length()) - 1  # half of the places stay empty, so that few are tried
         self._new, self._old = self._empty(), self._empty()
         self._count = self._before = 0
 
