@@ -4,9 +4,9 @@ import struct
 from collections.abc import Mapping
 from typing import Protocol
 
-FRAME_END = 0xCE
+from worker.broker.properties import NO_HEADERS
 
-NO_HEADERS: Mapping[str, object] = {}
+FRAME_END = 0xCE
 
 
 class Take(Protocol):

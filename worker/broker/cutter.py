@@ -16,11 +16,10 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
-from pamqp import frame
 from pamqp.exceptions import PAMQPException
-from pamqp.header import ContentHeader
 
-from worker.broker.alike import FRAME_END, NO_HEADERS, Alike, Take
+from worker.broker.alike import FRAME_END, Alike, Take
+from worker.broker.properties import HEADER_BYTES, NO_HEADERS, Properties, header_at, properties_in, says_something
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +45,12 @@ _acked = struct.Struct(">QB").unpack_from  # delivery tag, multiple
 Confirm = Callable[[int, bool], None]
 """Hears of a confirm: its delivery tag, and whether it is for all before, too. Called as Take; never raises."""
 
-_header = struct.Struct(">BHIHHQH").unpack_from
-"""A content header (4.2.6.1): the frame's type, channel and size, class, weight, body's size, property flags."""
-_HEADER_BYTES = 21
-
-_DECODED = 0x2000 | 0x0080 | 0x0001
-"""Flags of `headers`, of `message-id`, and of more flags. The properties of a message without them are of no use."""
-
 MOST_ALIKE = 1024
 """Kinds of deliveries that are remembered: by consumer and by the length of their names."""
 
 
 class _Content:
-    """A delivery whose frames have not all come yet, or whose properties are decoded."""
+    """A delivery whose frames have not all come yet, or which has more than one for its body."""
 
     __slots__ = ("exchange", "frames", "header", "left", "redelivered", "routing_key", "tag", "take")
 
@@ -71,15 +63,14 @@ class _Content:
         self.routing_key = routing_key
         self.tag = tag
         self.redelivered = redelivered
-        self.header: ContentHeader | None = None
+        self.header: Properties | None = None
         self.left = 0
 
     def add(self, kind: int, piece: memoryview) -> None:
         """The next frame of its channel. Raises _NOT_UNDERSTOOD for one that cannot be the next."""
         if kind == _HEADER and self.header is None:
-            header = frame.unmarshal(bytes(piece))[2]
-            assert isinstance(header, ContentHeader)
-            self.header, self.left = header, header.body_size
+            self.header = properties_in(bytes(piece), 0, len(piece))
+            self.left = self.header.body_size
         elif kind == _BODY and _FRAMING < len(piece) <= self.left + _FRAMING:
             self.left -= len(piece) - _FRAMING
         else:
@@ -92,9 +83,8 @@ class _Content:
 
     def hand_over(self) -> None:
         assert self.header is not None
-        found = self.header.properties
         body = b"".join([piece[_FRAMING - 1 : -1] for piece in self.frames[2:]])
-        headers, message_id = found.headers or NO_HEADERS, found.message_id
+        _, headers, message_id = self.header
         self.take(body, headers, message_id, self.exchange, self.routing_key, self.tag, self.redelivered)
 
 
@@ -211,12 +201,16 @@ class Cutter(asyncio.Protocol):
             raise ValueError("a delivery with other arguments than these")
         exchange = data[after_tag + 10 : key].decode(errors="backslashreplace")
         routing_key = data[key + 1 : end - 1].decode(errors="backslashreplace")
-        body, after = _plain_body(data, end, channel)
+        body, after = _whole_body(data, end, channel)
         if after:
-            if len(self._alike) >= MOST_ALIKE:
-                self._alike.clear()
-            self._alike[data[at : at + 7]] = Alike(take, exchange, routing_key, data, at, after_tag, end, body)
-            take(data[body : after - 1], NO_HEADERS, None, exchange, routing_key, tag, redelivered & 1 == 1)
+            headers, message_id = NO_HEADERS, None
+            if says_something(data, end):
+                _, headers, message_id = properties_in(data, end, body - 7)
+            else:
+                if len(self._alike) >= MOST_ALIKE:
+                    self._alike.clear()
+                self._alike[data[at : at + 7]] = Alike(take, exchange, routing_key, data, at, after_tag, end, body)
+            take(data[body : after - 1], headers, message_id, exchange, routing_key, tag, redelivered & 1 == 1)
             return after
         method = memoryview(data)[at:end]
         self._begun[channel] = _Content(take, method, exchange, routing_key, tag, redelivered & 1 == 1)
@@ -239,27 +233,26 @@ class Cutter(asyncio.Protocol):
         self._behind.data_received(b"".join([*begun, rest]))
 
 
-def _plain_body(data: bytes, at: int, channel: int) -> tuple[int, int]:
-    """Where a body begins, and where what follows it does, when a content header without properties of use and a body
-    in one frame are here; else (0, 0)."""
-    if len(data) - at < _HEADER_BYTES:
-        return _NOT_PLAIN
-    kind, of_channel, size, _, _, body_size, flags = _header(data, at)
+def _whole_body(data: bytes, at: int, channel: int) -> tuple[int, int]:
+    """Where a body begins, and where what follows it does, when a content header and a body in one frame are here; else
+    (0, 0)."""
+    if len(data) - at < HEADER_BYTES:
+        return _NOT_WHOLE
+    kind, of_channel, size, _, _, body_size, _ = header_at(data, at)
     body: int = at + size + _FRAMING
     after: int = body + body_size + _FRAMING
     if (
         after <= len(data)
-        and not flags & _DECODED
         and kind == _HEADER
         and of_channel == channel
         and _frame(data, body) == (_BODY, channel, body_size)
         and data[body - 1] == data[after - 1] == FRAME_END
     ):
         return body + 7, after
-    return _NOT_PLAIN
+    return _NOT_WHOLE
 
 
-_NOT_PLAIN = (0, 0)
+_NOT_WHOLE = (0, 0)
 _NOT_UNDERSTOOD = (PAMQPException, struct.error, LookupError, ValueError, TypeError)
 
 

@@ -49,7 +49,7 @@ def _table(value: bytes, depth: int = 0) -> tuple[int, FieldValue]:
     while at < end:
         size, key = _short_str(value[at:end])
         at += size
-        size, found[key] = _field(value[at:end], depth)
+        size, found[key] = field(value[at:end], depth)
         at += size
     return end, found
 
@@ -60,7 +60,7 @@ def _array(value: bytes, depth: int = 0) -> tuple[int, FieldValue]:
         return end, value[at:end]
     found: list[FieldValue] = []
     while at < end:
-        size, item = _field(value[at:end], depth)
+        size, item = field(value[at:end], depth)
         at += size
         found.append(item)
     return end, found
@@ -70,8 +70,11 @@ def _end(value: bytes) -> int:
     return min(4 + int.from_bytes(value[:4]), len(value))
 
 
-def _field(value: bytes, depth: int) -> tuple[int, FieldValue]:
-    """One value with its type before it. A type that nobody knows has no known length: the rest is taken for it."""
+def field(value: bytes, depth: int = 0) -> tuple[int, FieldValue]:
+    """One value of a table, with its type before it: how many bytes it takes, and what it is.
+
+    A type that nobody knows has no known length: the rest is taken for it.
+    """
     kind, rest = value[:1], value[1:]
     try:
         if kind in _NESTED:

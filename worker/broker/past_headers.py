@@ -6,7 +6,10 @@ from worker.domain.event import InvalidEvent
 from worker.domain.past import Past
 
 PREFIX = "x-delivery-"
-_EVENT_ID = PREFIX + "event-id"
+_EVENT_ID, _FIRST_SEEN = f"{PREFIX}event-id", f"{PREFIX}first-seen"
+_EXCHANGE, _ROUTING_KEY, _WEBHOOK = f"{PREFIX}exchange", f"{PREFIX}routing-key", f"{PREFIX}webhook"
+_ATTEMPTS, _PARKINGS, _LOG = f"{PREFIX}attempts", f"{PREFIX}parkings", f"{PREFIX}log"
+_LAST_STATUS, _LAST_ERROR, _REPLAYED = f"{PREFIX}last-status", f"{PREFIX}last-error", f"{PREFIX}replayed"
 
 TRACE_HEADERS = ("traceparent", "tracestate")
 """Headers beside ours that stay with a message from one taking to the next (W3C Trace Context)."""
@@ -21,22 +24,22 @@ def headers_of(past: Past) -> Headers:
     """The past as AMQP headers. Values hold no payload and no secret."""
     found: Headers = {
         _EVENT_ID: past.event_id,
-        PREFIX + "first-seen": round(past.first_seen * 1000),
-        PREFIX + "exchange": past.exchange,
-        PREFIX + "routing-key": past.routing_key,
-        PREFIX + "attempts": past.attempts,
-        PREFIX + "parkings": past.parkings,
+        _FIRST_SEEN: round(past.first_seen * 1000),
+        _EXCHANGE: past.exchange,
+        _ROUTING_KEY: past.routing_key,
+        _ATTEMPTS: past.attempts,
+        _PARKINGS: past.parkings,
     }
     if past.webhook_id is not None:
-        found[PREFIX + "webhook"] = past.webhook_id
+        found[_WEBHOOK] = past.webhook_id
     if past.last_status is not None:
-        found[PREFIX + "last-status"] = past.last_status
+        found[_LAST_STATUS] = past.last_status
     if past.last_error is not None:
-        found[PREFIX + "last-error"] = past.last_error
+        found[_LAST_ERROR] = past.last_error
     if past.replayed is not None:
-        found[PREFIX + "replayed"] = round(past.replayed * 1000)
+        found[_REPLAYED] = round(past.replayed * 1000)
     if past.log:
-        found[PREFIX + "log"] = list(past.log)
+        found[_LOG] = list(past.log)
     return found
 
 
@@ -52,22 +55,18 @@ def past_in(headers: Mapping[str, object]) -> Past | None:
     """
     if not carries_past(headers):
         return None
-    return _read({key.removeprefix(PREFIX): value for key, value in headers.items() if key.startswith(PREFIX)})
-
-
-def _read(found: dict[str, object]) -> Past:
     return Past(
-        event_id=_text(found, "event-id"),
-        first_seen=_whole(found, "first-seen") / 1000,
-        exchange=_text(found, "exchange"),
-        routing_key=_text(found, "routing-key"),
-        webhook_id=_text(found, "webhook") if "webhook" in found else None,
-        attempts=_whole(found, "attempts"),
-        parkings=_whole(found, "parkings"),
-        last_status=_whole(found, "last-status") if "last-status" in found else None,
-        last_error=_text(found, "last-error") if "last-error" in found else None,
-        log=_lines(found, "log") if "log" in found else (),
-        replayed=_whole(found, "replayed") / 1000 if "replayed" in found else None,
+        event_id=_text(headers, _EVENT_ID),
+        first_seen=_whole(headers, _FIRST_SEEN) / 1000,
+        exchange=_text(headers, _EXCHANGE),
+        routing_key=_text(headers, _ROUTING_KEY),
+        webhook_id=_text(headers, _WEBHOOK) if _WEBHOOK in headers else None,
+        attempts=_whole(headers, _ATTEMPTS),
+        parkings=_whole(headers, _PARKINGS),
+        last_status=_whole(headers, _LAST_STATUS) if _LAST_STATUS in headers else None,
+        last_error=_text(headers, _LAST_ERROR) if _LAST_ERROR in headers else None,
+        log=_lines(headers, _LOG) if _LOG in headers else (),
+        replayed=_whole(headers, _REPLAYED) / 1000 if _REPLAYED in headers else None,
     )
 
 
@@ -79,9 +78,10 @@ def trace_in(headers: Mapping[str, object]) -> dict[str, str]:
 
 
 def _text(found: Mapping[str, object], key: str) -> str:
-    match found.get(key):
-        case str(text):
-            return text
+    value = found.get(key)
+    if type(value) is str:  # nearly always, and twice as fast as a match
+        return value
+    match value:
         case bytes(raw):  # AMQP byte arrays
             try:
                 return raw.decode()
@@ -107,4 +107,4 @@ def _lines(found: Mapping[str, object], key: str) -> tuple[str, ...]:
 
 
 def _damaged(key: str) -> InvalidEvent:
-    return InvalidEvent(f"the message's header {PREFIX}{key} is missing or damaged")
+    return InvalidEvent(f"the message's header {key} is missing or damaged")

@@ -1,0 +1,127 @@
+"""A content header says the same, read at once or by pamqp."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pamqp import frame
+from pamqp.commands import Basic
+from pamqp.exceptions import PAMQPException
+from pamqp.header import ContentHeader
+
+from worker.broker import properties
+from worker.broker.decoders import read_whatever_comes
+from worker.broker.past_headers import headers_of, past_in
+from worker.broker.properties import Properties, properties_in, says_something
+from worker.domain.past import Past
+
+PAST = Past(
+    "an-event", 1764450000.0, "evolution", "acme.messages.upsert", "web", 3, 1, 503, "héllo", ("t 503", "t timeout")
+)
+DEATH = {
+    "x-death": [{"count": 1, "queue": "webhooks.retry.5s", "time": datetime(2026, 11, 29, tzinfo=UTC), "n": [1]}],
+    "x-first-death-reason": "expired",
+    "x-first-death-queue": "webhooks.retry.5s",
+    "x-first-death-exchange": "",
+}
+
+
+@pytest.fixture(autouse=True)
+def _our_decoders() -> None:
+    read_whatever_comes()
+
+
+def _frame(**of: Any) -> bytes:
+    return frame.marshal(ContentHeader(body_size=812, properties=Basic.Properties(**of)), 7)
+
+
+def _either_way(data: bytes) -> tuple[object, object]:
+    """What is found among other bytes, and what pamqp finds; where it raises, its error's type."""
+
+    def found(read: Any) -> object:
+        try:
+            return tuple(read())
+        except (PAMQPException, ValueError, LookupError, TypeError) as error:
+            return type(error)
+
+    among = b"before" + data + b"behind"
+    return found(lambda: properties_in(among, 6, 6 + len(data))), found(lambda: properties._any(data))
+
+
+def test_a_delivery_that_comes_back_is_read_without_pamqp(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = _frame(content_type="application/json", headers=headers_of(PAST) | DEATH, delivery_mode=2, message_id="a.17")
+    monkeypatch.setattr(frame, "unmarshal", None)
+    size, headers, message_id = properties_in(data, 0, len(data))
+    assert (size, message_id) == (812, "a.17")
+    assert past_in(headers) == PAST
+    assert headers == headers_of(PAST) | {key: value for key, value in DEATH.items() if key != "x-death"}
+
+
+values = st.recursive(
+    st.one_of(
+        st.text(max_size=9),
+        st.integers(-(2**63), 2**63 - 1),
+        st.booleans(),
+        st.none(),
+        st.binary(max_size=9).map(bytearray),
+        st.floats(width=32, allow_nan=False),
+        st.just(datetime(2026, 11, 29, tzinfo=UTC)),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text("kö", max_size=3), inner, max_size=3)),
+    max_leaves=6,
+)
+headers = st.dictionaries(st.sampled_from(["x-death", "x-delivery-log", "ö", "", "traceparent"]), values, max_size=5)
+written = st.fixed_dictionaries(
+    {},
+    optional={
+        "content_type": st.sampled_from(["application/json", "", "ö"]),
+        "content_encoding": st.just("utf-8"),
+        "headers": headers,
+        "delivery_mode": st.just(2),
+        "priority": st.just(3),
+        "expiration": st.just("60000"),
+        "message_id": st.text("xyzö", max_size=9),
+        "timestamp": st.just(datetime(2026, 11, 28, tzinfo=UTC)),
+        "app_id": st.just("evolution"),
+    },
+)
+
+
+@given(written)
+def test_whatever_is_written_is_read_alike(of: dict[str, Any]) -> None:
+    fast, slow = _either_way(_frame(**of))
+    assert isinstance(slow, tuple)
+    assert fast == slow
+
+
+@given(written, st.integers(0, 10**6), st.binary(min_size=1, max_size=3))
+@example({"headers": {"x-death": ["abc"]}}, 34, b"\xff")
+@example({"headers": {"k": "v"}}, 27, b"\xff\xff")
+def test_what_is_damaged_is_judged_alike(of: dict[str, Any], at: int, other: bytes) -> None:
+    data = bytearray(_frame(**of))
+    at %= len(data) - len(other)
+    data[at : at + len(other)] = other
+    data[3:7], data[-1:] = (len(data) - 8).to_bytes(4), b"\xce"  # the cutter has seen to the frame itself
+    data[0] = 2
+    fast, slow = _either_way(bytes(data))
+    assert fast == slow
+
+
+def test_a_text_that_is_no_utf_8_stays_bytes() -> None:
+    data = _frame(headers={"x-delivery-error": "ab"}, message_id="id").replace(b"ab", b"\xff\xfe")
+    assert properties_in(data, 0, len(data)) == Properties(812, {"x-delivery-error": b"\xff\xfe"}, "id")
+
+
+@pytest.mark.parametrize(
+    ("of", "says"),
+    [
+        ({}, False),
+        ({"content_type": "application/json", "delivery_mode": 2, "app_id": "evolution"}, False),
+        ({"headers": {"k": 1}}, True),
+        ({"message_id": "id"}, True),
+    ],
+)
+def test_a_header_without_properties_of_use_says_nothing(of: dict[str, Any], says: bool) -> None:
+    assert says_something(b"before" + _frame(**of), 6) is says
