@@ -1,5 +1,6 @@
 """A content header says the same, read at once or by pamqp."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,7 +48,7 @@ def _either_way(data: bytes) -> tuple[object, object]:
             return type(error)
 
     among = b"before" + data + b"behind"
-    return found(lambda: properties_in(among, 6, 6 + len(data))), found(lambda: properties._any(data))
+    return found(lambda: properties_in(among, 6, 6 + len(data))), found(lambda: properties._by_pamqp(data))
 
 
 def test_a_delivery_that_comes_back_is_read_without_pamqp(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +91,8 @@ written = st.fixed_dictionaries(
 
 
 @given(written)
+@example({"headers": {"x-death": "text", "k": 1}})
+@example({"headers": {"k": "v" * properties.LARGEST_TABLE}})
 def test_whatever_is_written_is_read_alike(of: dict[str, Any]) -> None:
     fast, slow = _either_way(_frame(**of))
     assert isinstance(slow, tuple)
@@ -106,6 +109,24 @@ def test_what_is_damaged_is_judged_alike(of: dict[str, Any], at: int, other: byt
     data[3:7], data[-1:] = (len(data) - 8).to_bytes(4), b"\xce"  # the cutter has seen to the frame itself
     data[0] = 2
     fast, slow = _either_way(bytes(data))
+    assert fast == slow
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: data.replace(b"\x03key", b"\x03k\xff\xfe"), id="a key that is no UTF-8"),
+        pytest.param(lambda data: data.replace(b"\x02id", b"\x02\xff\xfe"), id="an id that is no UTF-8"),
+        pytest.param(lambda data: data.replace(b"keyS", b"keyq"), id="a type that nobody knows"),
+        pytest.param(lambda data: data.replace(b"\x03key", b"\x08key"), id="a last key without its type"),
+        pytest.param(lambda data: data[:12] + b"\xce", id="a header that is cut off"),
+    ],
+)
+def test_what_is_odd_is_judged_by_pamqp(damage: Callable[[bytes], bytes]) -> None:
+    whole = _frame(headers={"key": "xyz"}, message_id="id")
+    data = damage(whole)
+    assert data != whole
+    fast, slow = _either_way(data)
     assert fast == slow
 
 

@@ -2,8 +2,9 @@
 pamqp takes 45.
 
 Read here are headers as the worker writes them, with what RabbitMQ and its plugins add to them; whatever is odd is
-pamqp's, which also judges what is broken. Either way finds the same. Trade-off: `x-death`, half of what RabbitMQ adds,
-is left out: nobody who consumes asks how often a message has expired.
+pamqp's, which also judges what is broken. Either way finds the same, once pamqp has our decoders (decoders.py).
+Trade-off: `x-death`, half of what RabbitMQ adds, is left out whoever reads: nobody who consumes asks how often a
+message has expired.
 """
 
 import struct
@@ -20,6 +21,9 @@ NO_HEADERS: Mapping[str, object] = {}
 
 LEFT_OUT = "x-death"
 
+LARGEST_TABLE = 16 * 1024
+"""Bytes. Ours have a third of it; of a larger one each odd value would be copied with all that follows, twice."""
+
 HEADER_BYTES = 21
 """Of the frame, up to its properties."""
 
@@ -27,17 +31,16 @@ header_at = struct.Struct(">BHIHHQH").unpack_from
 """The frame's type, channel and size, class, weight, the body's size, property flags."""
 
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _MESSAGE_ID = 0x8000, 0x2000, 0x1000, 0x0080
-_BASIC = 60
+_MORE_FLAGS = 0x0001
 _READ = _CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _MESSAGE_ID
-_OF_USE = _HEADERS | _MESSAGE_ID | 0x0001
-"""The last one: more flags follow."""
+_OF_USE = _HEADERS | _MESSAGE_ID | _MORE_FLAGS
 _TEXT, _LONG, _ARRAY = b"SlA"
 _size = struct.Struct(">I").unpack_from
 _long = struct.Struct(">q").unpack_from
 
 
 class Properties(NamedTuple):
-    """Of a message. `headers` without LEFT_OUT."""
+    """Of a message."""
 
     body_size: int
     headers: Mapping[str, object]
@@ -53,24 +56,30 @@ def says_something(data: bytes, at: int) -> bool:
 def properties_in(data: bytes, at: int, end: int) -> Properties:
     """Of the header frame between the two, which is whole. Raises what pamqp raises."""
     try:
-        found = _common(data, at, end)
-    except (IndexError, struct.error, KeyError, ValueError):
+        found = _usual(data, at, end)
+    except (IndexError, struct.error, ValueError):
         found = None
-    return found or _any(data[at:end])
+    return found or _by_pamqp(data[at:end])
 
 
-def _any(data: bytes) -> Properties:
+def headers_of_use(headers: Mapping[str, object] | None) -> Mapping[str, object]:
+    """Those that pamqp has read, without LEFT_OUT."""
+    if headers and LEFT_OUT in headers:
+        return {key: value for key, value in headers.items() if key != LEFT_OUT}
+    return headers or NO_HEADERS
+
+
+def _by_pamqp(data: bytes) -> Properties:
     header = frame.unmarshal(data)[2]
     assert isinstance(header, ContentHeader)
     found = header.properties
-    headers = {key: value for key, value in (found.headers or NO_HEADERS).items() if key != LEFT_OUT}
-    return Properties(header.body_size, headers, found.message_id)
+    return Properties(header.body_size, headers_of_use(found.headers), found.message_id)
 
 
-def _common(data: bytes, at: int, end: int) -> Properties | None:
-    """None, or any of the errors above: it is not as nearly always."""
-    _, _, _, kind, weight, body_size, flags = header_at(data, at)
-    if kind != _BASIC or weight or flags & ~_READ:
+def _usual(data: bytes, at: int, end: int) -> Properties | None:
+    """None, or one of the errors that `properties_in` catches: not the usual header."""
+    *_, body_size, flags = header_at(data, at)
+    if flags & ~_READ:
         return None
     headers, message_id = NO_HEADERS, None
     at += HEADER_BYTES
@@ -78,7 +87,7 @@ def _common(data: bytes, at: int, end: int) -> Properties | None:
         at += 1 + data[at]
     if flags & _HEADERS:
         first, at = at + 4, at + 4 + _size(data, at)[0]
-        if at >= end:
+        if at >= end or at - first > LARGEST_TABLE:
             return None
         headers = _table(data, first, at)
     if flags & _DELIVERY_MODE:

@@ -27,6 +27,7 @@ from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
 from worker.broker.frames import consume, depth, settlements
 from worker.broker.past_headers import carries_past
+from worker.broker.properties import headers_of_use
 from worker.delivery.ports import Early
 
 log = logging.getLogger(__name__)
@@ -170,7 +171,8 @@ class Consumption:
     async def _on_message(self, queue: str, delivered: DeliveredMessage) -> None:
         """The plain way: what was not cut out of the connection's bytes."""
         properties = delivered.header.properties
-        headers, exchange, routing_key = properties.headers or {}, delivered.exchange or "", delivered.routing_key or ""
+        exchange, routing_key = delivered.exchange or "", delivered.routing_key or ""
+        headers = headers_of_use(properties.headers)
         tag, redelivered = delivered.delivery_tag or 0, bool(delivered.redelivered)
         self._taken(queue, delivered.body, headers, properties.message_id, exchange, routing_key, tag, redelivered)
 

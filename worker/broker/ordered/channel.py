@@ -15,6 +15,7 @@ from worker.broker.consuming.acks import AckLedger
 from worker.broker.consuming.consumption import ACK_PERIOD_SECONDS
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.frames import consume, settlements
+from worker.broker.properties import headers_of_use
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ class OrderedChannel:
     async def _on_message(self, delivered: DeliveredMessage) -> None:
         """The plain way: what was not cut out of the connection's bytes."""
         properties = delivered.header.properties
-        headers, exchange, routing_key = properties.headers or {}, delivered.exchange or "", delivered.routing_key or ""
+        exchange, routing_key = delivered.exchange or "", delivered.routing_key or ""
+        headers = headers_of_use(properties.headers)
         tag, redelivered = delivered.delivery_tag or 0, bool(delivered.redelivered)
         self._taken(delivered.body, headers, properties.message_id, exchange, routing_key, tag, redelivered)
 
