@@ -34,6 +34,14 @@ ACCOUNTED_SECONDS = 900.0
 """For the database to be caught up, and holes to be counted: the writer waits for five calm minutes, and two more."""
 
 
+class Elsewhere(Postgres):
+    """Takes what the others leave of the two cores: in service the database has a machine of its own, and what its
+    writes would take from RabbitMQ and the receiver here says nothing of the worker."""
+
+    def command(self) -> list[str]:
+        return ["nice", "-n", "19", *super().command()]
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """Events a second, and for how long before and after (each), and while the database is stopped."""
@@ -47,7 +55,7 @@ def main() -> int:
     chosen = _arguments()
     load = Load(chosen.rate, chosen.beside, chosen.minutes * 60)
     print(f"{machine()}\n\n{load.rate:g} events of 0.8 KB a second, {chosen.minutes:g} minutes without PostgreSQL.\n")
-    with rig() as ready, Postgres() as server, Receiver() as receiver:
+    with rig() as ready, Elsewhere() as server, Receiver() as receiver:
         if chosen.queue_mib:
             _bound(ready, chosen.queue_mib)
         try:
