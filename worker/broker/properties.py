@@ -1,5 +1,5 @@
-"""What a message's content header says (AMQP 0-9-1, 4.2.6.1): 8 us for one that comes back from a delay queue, where
-pamqp takes 45.
+"""What a message's content header says (AMQP 0-9-1, 4.2.6.1): 10 us for one that comes back from a delay queue, where
+pamqp takes 31.
 
 Read here are headers as the worker writes them, with what RabbitMQ and its plugins add to them; whatever is odd is
 pamqp's, which also judges what is broken. Either way finds the same, once pamqp has our decoders (decoders.py).
