@@ -26,6 +26,7 @@ from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.postgres import Postgres
 from tests.support.proxy import Proxy
+from worker.domain.past import REDRIVEN
 
 ATTEMPTS = 4
 DELAYS = (1, 2, 5, 15, 45, 135, 405, 1215, 3645)
@@ -182,6 +183,8 @@ class World:
             for letter in await amqp.drain(self.names.dead):
                 headers = {key.removeprefix("x-delivery-"): value for key, value in letter.headers.items()}
                 reason, webhook, since = (_text(headers.get(name)) for name in ("reason", "webhook", "dead-since"))
+                if any(str(_text(entry)).endswith(REDRIVEN) for entry in headers.get("log") or ()):
+                    since = None  # its redrive came out of order, and its letter of before, which told its end, is gone
                 self.ledger.letters.append(DeadLetter(number_in(letter.body), webhook, reason, self._moment(since)))
 
     def _moment(self, text: str | None) -> float:
