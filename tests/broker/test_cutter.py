@@ -197,7 +197,9 @@ properties = st.fixed_dictionaries(
         "content_type": st.sampled_from(["application/json", "", "ö"]),
         "content_encoding": st.just("utf-8"),
         "headers": st.dictionaries(
-            st.one_of(st.text("abc", min_size=1, max_size=5), st.just("x-death")),
+            st.one_of(
+                st.text("abc", min_size=1, max_size=5), st.sampled_from(["x-death", "x-delivery-log", "tracestate"])
+            ),
             st.one_of(st.text(max_size=9), st.sampled_from([7, 2**40, [{"count": 1}, "n"], {"a": [1]}]), st.booleans()),
         ),
         "delivery_mode": st.just(2),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pamqp import decode, encode
 
-from worker.broker.decoders import DEEPEST, read_whatever_comes
+from worker.broker.decoders import DEEPEST, LARGEST, read_whatever_comes
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_a_date_beyond_all_years_is_its_number() -> None:
 @pytest.mark.parametrize("kind", [b"A", b"F"])
 def test_what_is_nested_too_deeply_stays_bytes_and_its_neighbours_are_read(kind: bytes) -> None:
     deep = table()
-    for _ in range(20_000):
+    for _ in range(4_000):
         deep = table(kind + deep if kind == b"A" else b"\x01n" + kind + deep)
     found = read(table(b"\x01k" + kind + deep, b"\x01l", b"t\x01"))
     assert found["l"] is True
@@ -67,6 +67,14 @@ def test_what_is_nested_too_deeply_stays_bytes_and_its_neighbours_are_read(kind:
     while not isinstance(inner, bytes):
         inner, levels = inner[0] if kind == b"A" else inner["n"], levels + 1
     assert levels == DEEPEST
+
+
+@pytest.mark.parametrize("kind", [b"A", b"F"])
+def test_what_is_nested_and_large_stays_bytes_and_its_neighbours_are_read(kind: bytes) -> None:
+    value = b"V" if kind == b"A" else b"\x00V"
+    fits, large = (table(*[value] * ((LARGEST - 4) // len(value) + more)) for more in (0, 1))
+    found = read(table(b"\x01a" + kind + fits, b"\x01b" + kind + large, b"\x01c", b"t\x01"))
+    assert found == {"a": [None] * (LARGEST - 4) if kind == b"A" else {"": None}, "b": large, "c": True}
 
 
 @pytest.mark.parametrize(

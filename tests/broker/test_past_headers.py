@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import decode, encode
 
-from worker.broker.past_headers import PREFIX, headers_of, past_in
+from worker.broker.past_headers import LONGEST_TEXT, PREFIX, headers_of, past_in
 from worker.domain.event import InvalidEvent
 from worker.domain.past import KEPT_ENTRIES, KEPT_TEXT, Past
 
@@ -149,3 +149,18 @@ def test_whatever_a_receiver_sends_the_headers_can_be_sent_in_one_frame() -> Non
     table = encode.field_table(headers_of(past))
     assert len(table) < 64 * 1024
     assert past_in(dict(decode.field_table(table)[1])) == past
+
+
+def test_of_a_long_log_the_last_entries_are_kept() -> None:
+    lines = [f"t {number}" for number in range(2 * KEPT_ENTRIES)]
+    past = past_in(headers_of(FIRST) | {f"{PREFIX}log": lines})
+    assert past is not None
+    assert past.log == tuple(lines[-KEPT_ENTRIES:])
+
+
+@pytest.mark.parametrize("of", ["event-id", "exchange", "routing-key", "webhook", "last-error"])
+def test_a_text_that_is_too_long_for_one_of_ours_is_damage(of: str) -> None:
+    headers = headers_of(FIRST)
+    assert past_in(headers | {PREFIX + of: "x" * LONGEST_TEXT}) is not None
+    with pytest.raises(InvalidEvent, match=f"{PREFIX}{of} is missing or damaged"):
+        past_in(headers | {PREFIX + of: "x" * (LONGEST_TEXT + 1)})

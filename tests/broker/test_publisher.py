@@ -155,6 +155,20 @@ async def test_what_cannot_be_encoded_ends_by_itself_and_mixes_up_no_confirms(
     assert [message.body for message in await amqp.drain(names.events)] == [b"0", b"3"]
 
 
+async def test_headers_that_no_frame_holds_take_no_connection_down_for_others(
+    connection: Any, amqp: Amqp, names: Names
+) -> None:
+    await amqp.declare_queue(names.events)
+    channel = await open_channel(connection, confirms=True)
+    outbox = Outbox(channel)
+    sizes = (1, channel.max_content_size - 60, channel.max_content_size, 2)
+    publishes = [outbox.publish(names.events, b"%d" % n, {"x": "y" * n}, str(n)) for n in sizes]
+    answers = await asyncio.gather(*publishes, return_exceptions=True)
+    assert [isinstance(answer, TooLarge) for answer in answers] == [False, False, True, False]
+    assert [message.body for message in await amqp.drain(names.events)] == [b"%d" % n for n in (*sizes[:2], 2)]
+    assert not channel.is_closed
+
+
 async def test_a_closed_channel_ends_what_waits_for_its_confirm(connection: Any, names: Names) -> None:
     channel = await open_channel(connection, confirms=True)
     outbox = Outbox(channel)

@@ -87,6 +87,11 @@ DAMAGED_HEADERS: tuple[tuple[str, Any], ...] = (
     ("last-status", "500"),
     ("log", "one line"),
     ("log", [1]),
+    # Somebody else's: what the worker adds would not fit its frame any more, and RabbitMQ would close the connection.
+    ("event-id", "q" * 120_000),
+    ("last-error", "q" * 1_001),
+    ("log", ["q" * 120_000]),
+    ("log", ["q" * 1_001]),
 )
 
 
@@ -113,6 +118,7 @@ async def test_promise_8_bad_input_ends_in_the_dead_letters_with_a_reason_that_n
     )
     assert {headers["x-delivery-reason"] for headers in found.values()} == {"invalid_event"}
     assert await daemon.metric("deliveries_started_total") == len(wanted) + 1
+    assert await daemon.metric("broker_reconnects_total") == 0
 
 
 def _headers(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from pamqp import encode
 
 _HEADER_FRAME, _BODY_FRAME, _BASIC = 2, 3, 60
 _END = b"\xce"
+FRAMING = 8
+"""Bytes: type, channel and size before a frame's content, its end behind it."""
+
 _PERSISTENT = 2
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _MESSAGE_ID = 0x8000, 0x2000, 0x1000, 0x0080
 _FLAGS = _CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _MESSAGE_ID

@@ -26,7 +26,7 @@ from worker.broker.aiormq_internals import (
 )
 from worker.broker.connection import in_words
 from worker.broker.past_headers import Headers
-from worker.broker.publishing.content import body_frames, content_header
+from worker.broker.publishing.content import FRAMING, body_frames, content_header
 from worker.broker.publishing.sizes import refused_size
 from worker.delivery.ports import PublishFailed, TooLarge
 
@@ -159,7 +159,7 @@ class Outbox:
                 continue
             try:
                 frames = self._frames(publish)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, TooLarge) as error:
                 # Not numbered: without being sent, it would shift all confirms after it.
                 publish.set_exception(error)
                 continue
@@ -171,6 +171,9 @@ class Outbox:
     def _frames(self, publish: Publish) -> list[bytes]:
         body, number = publish.body, self._channel.number
         header = content_header(number, len(body), publish.headers, publish.message_id)
+        if len(header) > (most := self._channel.max_content_size + FRAMING):
+            # AMQP has one frame for it: RabbitMQ would close the connection, under all that others publish on it.
+            raise TooLarge(f"its headers take a frame of {len(header)} bytes, and RabbitMQ's hold {most}")
         return [self._method(publish.queue), header, *body_frames(number, body, self._channel.max_content_size)]
 
     def _marshalled_method(self, queue: str) -> bytes:
