@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import decode, encode
 
-from worker.broker.past_headers import LONGEST_TEXT, PREFIX, headers_of, past_in
+from worker.broker.past_headers import LONGEST_TEXT, PREFIX, headers_of, past_in, trace_in
 from worker.domain.event import InvalidEvent
 from worker.domain.past import KEPT_ENTRIES, KEPT_TEXT, Past
 
@@ -164,3 +164,9 @@ def test_a_text_that_is_too_long_for_one_of_ours_is_damage(of: str) -> None:
     assert past_in(headers | {PREFIX + of: "x" * LONGEST_TEXT}) is not None
     with pytest.raises(InvalidEvent, match=f"{PREFIX}{of} is missing or damaged"):
         past_in(headers | {PREFIX + of: "x" * (LONGEST_TEXT + 1)})
+
+
+def test_a_trace_that_is_longer_than_any_is_left_out() -> None:
+    fits = {"traceparent": bytearray(b"00-ab"), "tracestate": "k=" + "v" * (LONGEST_TEXT - 2)}
+    assert trace_in(fits) == {"traceparent": "00-ab", "tracestate": fits["tracestate"]}
+    assert trace_in(fits | {"tracestate": "k=" + "v" * LONGEST_TEXT}) == {"traceparent": "00-ab"}

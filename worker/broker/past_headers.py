@@ -21,6 +21,9 @@ LONGEST_TEXT = 1000
 """Characters. A name of AMQP's has 255 bytes, a text of ours KEPT_TEXT characters; what somebody else has written here
 might fit no frame with what is added to it, and RabbitMQ closes the connection of a larger one."""
 
+_RAW = bytes | bytearray
+"""As texts come that are no UTF-8, and AMQP's byte arrays."""
+
 Headers = dict[str, str | int | list[str]]
 
 
@@ -75,15 +78,16 @@ def past_in(headers: Mapping[str, object]) -> Past | None:
 
 
 def trace_in(headers: Mapping[str, object]) -> dict[str, str]:
-    """The W3C trace context among a message's headers, where text can also be a byte array."""
+    """The W3C trace context among a message's headers, where text can also be a byte array; nothing longer than
+    LONGEST_TEXT, of which the specification asks for half (3.3.1.5)."""
     found = {name: headers.get(name) for name in TRACE_HEADERS} if headers else {}
-    texts = {name: text.decode("latin-1") if isinstance(text, bytes) else text for name, text in found.items()}
-    return {name: text for name, text in texts.items() if isinstance(text, str)}
+    texts = {name: text.decode("latin-1") if isinstance(text, _RAW) else text for name, text in found.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str) and len(text) <= LONGEST_TEXT}
 
 
 def _text(found: Mapping[str, object], key: str) -> str:
     value = found.get(key)
-    if isinstance(value, bytes):  # AMQP byte arrays
+    if isinstance(value, _RAW):
         try:
             value = value.decode()
         except UnicodeDecodeError:

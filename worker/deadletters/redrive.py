@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractConnection
 from worker.basics.clock import Clock
 from worker.basics.tasks import Tasks, end
 from worker.broker.connection import BROKER_ERRORS
-from worker.broker.past_headers import TRACE_HEADERS, Headers, headers_of
+from worker.broker.past_headers import Headers, headers_of, trace_in
 from worker.broker.publishing.publisher import Publisher
 from worker.broker.topology import Topology
 from worker.deadletters.browse import Browser, Seen
@@ -170,5 +170,4 @@ class Redrive:
 
 def _trace_of(headers: Mapping[str, object]) -> Headers:
     """A letter's next life belongs to the trace of the one before."""
-    found = {name: headers.get(name) for name in TRACE_HEADERS}
-    return {name: text for name, text in found.items() if isinstance(text, str)}
+    return dict(trace_in(headers))

@@ -171,7 +171,8 @@ class Outbox:
     def _frames(self, publish: Publish) -> list[bytes]:
         body, number = publish.body, self._channel.number
         header = content_header(number, len(body), publish.headers, publish.message_id)
-        if len(header) > (most := self._channel.max_content_size + FRAMING):
+        most = self._channel.max_content_size + FRAMING
+        if FRAMING < most < len(header):  # 0: the broker sets no limit
             # AMQP has one frame for it: RabbitMQ would close the connection, under all that others publish on it.
             raise TooLarge(f"its headers take a frame of {len(header)} bytes, and RabbitMQ's hold {most}")
         return [self._method(publish.queue), header, *body_frames(number, body, self._channel.max_content_size)]
