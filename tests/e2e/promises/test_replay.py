@@ -249,9 +249,9 @@ async def test_a_replay_can_be_stopped_and_one_of_the_same_webhook_waits_for_it(
     archived: Archived, commands: Commands
 ) -> None:
     flow, api = archived.flow, archived.api
-    await archived.delivered(0, 20)
+    await archived.delivered(0, 60)  # a minute's work for the replay, whatever else the machine does
     slow = await commands.start("replay", "acme", "--since", "1h", "--all", "--rate", "1")
-    await flow.receiver.wait_for(22, 30)
+    await flow.receiver.wait_for(62, 30)
     second = await api.call("POST", "/replay", {"instance": "acme", "since": "1h", "dry_run": True}, 202)
     running = next(job for job in (await api.call("GET", "/replay"))["items"] if job["id"] != second["id"])
     assert (await api.call("GET", f"/replay/{second['id']}"))["state"] == "queued"
@@ -259,7 +259,7 @@ async def test_a_replay_can_be_stopped_and_one_of_the_same_webhook_waits_for_it(
     assert await slow.wait() == 1
     assert "stopped" in slow.output()
     assert (await api.ended(second["id"]))["state"] == "done"
-    assert len(flow.receiver.requests) < 40
+    assert len(flow.receiver.requests) < 120
     assert "has ended" in await api.refusal("DELETE", f"/replay/{running['id']}")
     assert running["id"] in await commands.run("replays", "list")
 
