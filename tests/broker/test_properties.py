@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pamqp import frame
+from pamqp import decode, frame
 from pamqp.commands import Basic
 from pamqp.exceptions import PAMQPException
 from pamqp.header import ContentHeader
@@ -15,7 +15,7 @@ from pamqp.header import ContentHeader
 from worker.broker import properties
 from worker.broker.decoders import read_whatever_comes
 from worker.broker.past_headers import headers_of, past_in
-from worker.broker.properties import Properties, properties_in, says_something
+from worker.broker.properties import HEADER_BYTES, Properties, properties_in, says_something
 from worker.domain.past import Past
 
 PAST = Past(
@@ -115,18 +115,30 @@ def test_what_is_damaged_is_judged_alike(of: dict[str, Any], at: int, other: byt
     assert fast == slow
 
 
+@pytest.mark.parametrize("kind", sorted(decode.TABLE_MAPPING))
+def test_a_value_of_each_type_is_read_without_pamqp(kind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, value = decode.TABLE_MAPPING[kind](bytes(9))
+    table = KEY + kind + bytes(size)
+    data = _frame(headers={"k": 1})[:HEADER_BYTES] + len(table).to_bytes(4) + table + b"\xce"
+    monkeypatch.setattr(frame, "unmarshal", None)
+    assert properties_in(data, 0, len(data)).headers == {"x-delivery-key": value}
+
+
+KEY = b"\x0ex-delivery-key"
+
+
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(lambda data: data.replace(b"\x03key", b"\x03k\xff\xfe"), id="a key that is no UTF-8"),
+        pytest.param(lambda data: data.replace(KEY, KEY[:-1] + b"\xff"), id="a key that is no UTF-8"),
         pytest.param(lambda data: data.replace(b"\x02id", b"\x02\xff\xfe"), id="an id that is no UTF-8"),
-        pytest.param(lambda data: data.replace(b"keyS", b"keyq"), id="a type that nobody knows"),
-        pytest.param(lambda data: data.replace(b"\x03key", b"\x08key"), id="a last key without its type"),
+        pytest.param(lambda data: data.replace(KEY + b"S", KEY + b"q"), id="a type that nobody knows"),
+        pytest.param(lambda data: data.replace(KEY, b"\x11" + KEY[1:]), id="a last key without its type"),
         pytest.param(lambda data: data[:12] + b"\xce", id="a header that is cut off"),
     ],
 )
 def test_what_is_odd_is_judged_by_pamqp(damage: Callable[[bytes], bytes]) -> None:
-    whole = _frame(headers={"key": "xyz"}, message_id="id")
+    whole = _frame(headers={"x-delivery-key": ""}, message_id="id")
     data = damage(whole)
     assert data != whole
     fast, slow = _either_way(data)

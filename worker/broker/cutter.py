@@ -20,6 +20,7 @@ from pamqp.exceptions import PAMQPException
 
 from worker.broker.alike import FRAME_END, Alike, Take
 from worker.broker.properties import HEADER_BYTES, NO_HEADERS, Properties, header_at, properties_in, says_something
+from worker.broker.publishing.content import FRAMING
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,6 @@ connection for stuck. So often, while something comes, it is given a heartbeat f
 _HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _TYPES = frozenset({_METHOD, _HEADER, _BODY, 8})
-_FRAMING = 8  # bytes: type, channel and size before a frame's content, the end octet after it
 _frame = struct.Struct(">BHI").unpack_from
 
 _DELIVER = b"\x00\x3c\x00\x3c"
@@ -71,8 +71,8 @@ class _Content:
         if kind == _HEADER and self.header is None:
             self.header = properties_in(bytes(piece), 0, len(piece))
             self.left = self.header.body_size
-        elif kind == _BODY and _FRAMING < len(piece) <= self.left + _FRAMING:
-            self.left -= len(piece) - _FRAMING
+        elif kind == _BODY and FRAMING < len(piece) <= self.left + FRAMING:
+            self.left -= len(piece) - FRAMING
         else:
             raise ValueError("a frame that is not the next of its content")
         self.frames.append(piece)
@@ -83,7 +83,7 @@ class _Content:
 
     def hand_over(self) -> None:
         assert self.header is not None
-        body = b"".join([piece[_FRAMING - 1 : -1] for piece in self.frames[2:]])
+        body = b"".join([piece[FRAMING - 1 : -1] for piece in self.frames[2:]])
         _, headers, message_id = self.header
         self.take(body, headers, message_id, self.exchange, self.routing_key, self.tag, self.redelivered)
 
@@ -163,10 +163,10 @@ class Cutter(asyncio.Protocol):
 
     def _cut(self, data: bytes, at: int) -> int:
         """Deals with what begins at `at`. Where the next begins; `at` itself: more bytes must come first."""
-        if len(data) - at < _FRAMING:
+        if len(data) - at < FRAMING:
             return at
         kind, channel, size = _frame(data, at)
-        end: int = at + size + _FRAMING
+        end: int = at + size + FRAMING
         if end > len(data):
             return at
         if data[end - 1] != FRAME_END or kind not in _TYPES:
@@ -239,8 +239,8 @@ def _whole_body(data: bytes, at: int, channel: int) -> tuple[int, int]:
     if len(data) - at < HEADER_BYTES:
         return _NOT_WHOLE
     kind, of_channel, size, _, _, body_size, _ = header_at(data, at)
-    body: int = at + size + _FRAMING
-    after: int = body + body_size + _FRAMING
+    body: int = at + size + FRAMING
+    after: int = body + body_size + FRAMING
     if (
         after <= len(data)
         and kind == _HEADER

@@ -16,6 +16,9 @@ DEEPEST = 32
 LARGEST = 32 * 1024
 """Bytes of a table or array within another; a larger one stays bytes. A delivery's log has 24 KB at most."""
 
+SIZED = b"SxAF"
+"""Types of values that have their length before them: texts, bytes, arrays and tables (4.2.5.5)."""
+
 
 def read_whatever_comes() -> None:
     """Replaces pamqp's decoders, for this whole process.
@@ -80,7 +83,7 @@ def field(value: bytes, at: int, end: int, depth: int = 0) -> tuple[int, FieldVa
     header of 130 KB in a hundred thousand pieces would hold the event loop for a second.
     """
     kind, first = value[at : min(at + 1, end)], at + 1
-    size = 4 + int.from_bytes(value[first : min(first + 4, end)]) if kind in _SIZED else _LONGEST_FIXED
+    size = 4 + int.from_bytes(value[first : min(first + 4, end)]) if kind in SIZED else _LONGEST_FIXED
     inner = value[first : min(first + size, end)]
     try:
         if kind not in _NESTED:
@@ -95,7 +98,6 @@ def field(value: bytes, at: int, end: int, depth: int = 0) -> tuple[int, FieldVa
 
 
 _NESTED = {b"F": _table, b"A": _array}
-_SIZED = frozenset((b"S", b"x", *_NESTED))
 _LONGEST_FIXED = 8
 """Bytes of a value whose length does not stand before it: a number or a date."""
 _LONGEST_KEY = 256

@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import uuid4
 
-from aiormq.abc import ConsumerCallback
+from aiormq.abc import ConsumerCallback, DeliveredMessage
 from aiormq.channel import Channel
 from aiormq.exceptions import ChannelInvalidStateError
 
 from worker.broker.aiormq_internals import register_consumer, write
 from worker.broker.alike import Take
 from worker.broker.pamqp_internals import BasicConsume, ExchangeDeclare, QueueBind, QueueDeclare, QueueUnbind
+from worker.broker.properties import headers_of_use
 
 
 async def declare_exchange(channel: Channel, name: str, kind: str = "topic", *, passive: bool = False) -> None:
@@ -71,6 +72,18 @@ async def consume(
     register_consumer(channel, tag, callback, take)
     await channel.rpc(BasicConsume(queue=queue, consumer_tag=tag, arguments=dict(arguments or {})))
     return tag
+
+
+def plain_way(take: Take) -> ConsumerCallback:
+    """Hands over what was not cut out of the connection's bytes."""
+
+    async def heard(delivered: DeliveredMessage) -> None:
+        properties, tag = delivered.header.properties, delivered.delivery_tag or 0
+        exchange, routing_key = delivered.exchange or "", delivered.routing_key or ""
+        headers, redelivered = headers_of_use(properties.headers), bool(delivered.redelivered)
+        take(delivered.body, headers, properties.message_id, exchange, routing_key, tag, redelivered)
+
+    return heard
 
 
 _ACK = struct.Struct(">BHIHHQ?B")  # a method frame of `basic.ack` (AMQP 0-9-1, 4.2.4 and 1.8.3.13)

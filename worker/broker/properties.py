@@ -15,8 +15,9 @@ from typing import NamedTuple
 from pamqp import frame
 from pamqp.header import ContentHeader
 
-from worker.broker.decoders import field
+from worker.broker.decoders import SIZED, field
 from worker.broker.past_headers import PREFIX, TRACE_HEADERS
+from worker.broker.publishing.content import CONTENT_TYPE, DELIVERY_MODE, HEADERS, MESSAGE_ID
 
 NO_HEADERS: Mapping[str, object] = {}
 
@@ -26,23 +27,21 @@ HEADER_BYTES = 21
 header_at = struct.Struct(">BHIHHQH").unpack_from
 """The frame's type, channel and size, class, weight, the body's size, property flags."""
 
-_CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE, _PRIORITY = 0x8000, 0x4000, 0x2000, 0x1000, 0x0800
-_MESSAGE_ID, _TIMESTAMP, _MORE_FLAGS = 0x0080, 0x0040, 0x0001
+_PRIORITY, _TIMESTAMP, _MORE_FLAGS = 0x0800, 0x0040, 0x0001
+_SHORTS_FIRST = (CONTENT_TYPE, 0x4000)
+"""And of content-encoding."""
 _SHORTS_BEFORE = (0x0400, 0x0200, 0x0100)
 """Of correlation-id, reply-to and expiration, which stand before the message's id."""
 _SHORTS_AFTER = (0x0020, 0x0010, 0x0008, 0x0004)
 """Of type, user-id, app-id and cluster-id, which stand behind it and the timestamp."""
 _RARE = _PRIORITY | sum(_SHORTS_BEFORE) | _TIMESTAMP | sum(_SHORTS_AFTER)
-_OF_USE = _HEADERS | _MESSAGE_ID | _MORE_FLAGS
+_OF_USE = HEADERS | MESSAGE_ID | _MORE_FLAGS
 _TEXT, _LONG = b"Sl"
 _size = struct.Struct(">I").unpack_from
 _long = struct.Struct(">q").unpack_from
 
-_SIZED = frozenset(b"SxAF")
-"""Types of values that have their length before them."""
-
 _FIXED = dict(zip(b"V\0tbBsuIifdlLTD", (0, 0, 1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 5), strict=True))
-"""Bytes of the others."""
+"""Bytes of values that have no length before them."""
 
 
 class Properties(NamedTuple):
@@ -86,21 +85,18 @@ def _usual(data: bytes, at: int, end: int) -> Properties | None:
     if flags & _MORE_FLAGS:
         return None
     headers, message_id = NO_HEADERS, None
-    at += HEADER_BYTES
-    for flag in (_CONTENT_TYPE, _CONTENT_ENCODING):
-        if flags & flag:
-            at += 1 + data[at]
-    if flags & _HEADERS:
+    at = _behind(data, at + HEADER_BYTES, flags, _SHORTS_FIRST)
+    if flags & HEADERS:
         first, at = at + 4, at + 4 + _size(data, at)[0]
         if at >= end:
             return None
         headers = _table(data, first, at)
-    if flags & _DELIVERY_MODE:
+    if flags & DELIVERY_MODE:
         at += 1
     if flags & _RARE:
         at += flags & _PRIORITY != 0
         at = _behind(data, at, flags, _SHORTS_BEFORE)
-    if flags & _MESSAGE_ID:
+    if flags & MESSAGE_ID:
         first, at = at + 1, at + 1 + data[at]
         message_id = data[first:at].decode(errors="backslashreplace")
     if flags & _RARE:
@@ -122,7 +118,7 @@ def _table(data: bytes, at: int, end: int) -> dict[str, object]:
     while at < end:
         first, at = at + 1, at + 1 + data[at]
         key, kind, value = _key_of_use(data[first:at]), data[at], at
-        at += 5 + _size(data, at + 1)[0] if kind in _SIZED else 1 + _FIXED[kind]
+        at += 5 + _size(data, at + 1)[0] if kind in SIZED else 1 + _FIXED[kind]
         if key is None or at > end:
             continue
         if kind == _TEXT:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aio_pika.abc import AbstractConnection
@@ -143,7 +143,8 @@ class Redrive:
         target = self._topology.events if past.webhook_id is None else self._topology.retries
         try:
             assert self._browser is not None
-            headers = headers_of(past) | _trace_of(seen.headers)
+            # A letter's next life belongs to the trace of the one before.
+            headers = {**headers_of(past), **trace_in(seen.headers)}
             problem = await self._sent(target, seen.body, headers, past)
             if problem is None:
                 await self._browser.ack(seen.tag)
@@ -166,8 +167,3 @@ class Redrive:
             problems = [str(error)] if self._deliver is None else await self._deliver(body, past)
             return "; ".join(problems) or None
         return None
-
-
-def _trace_of(headers: Mapping[str, object]) -> Headers:
-    """A letter's next life belongs to the trace of the one before."""
-    return dict(trace_in(headers))

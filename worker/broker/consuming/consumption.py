@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from aio_pika.abc import AbstractConnection
-from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.basics.tasks import Tasks
@@ -25,9 +24,8 @@ from worker.broker.consuming.acks import AckLedger
 from worker.broker.consuming.redeliveries import Redeliveries
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
-from worker.broker.frames import consume, depth, settlements
+from worker.broker.frames import consume, depth, plain_way, settlements
 from worker.broker.past_headers import carries_past
-from worker.broker.properties import headers_of_use
 from worker.delivery.ports import Early
 
 log = logging.getLogger(__name__)
@@ -91,8 +89,8 @@ class Consumption:
             await self._channel.basic_qos(prefetch_count=prefetch)
             if consumer.dead_letters:
                 self._dead_lettering.add(consumer.queue)
-            heard, cut = partial(self._on_message, consumer.queue), partial(self._taken, consumer.queue)
-            self._tags[consumer.queue] = await consume(self._channel, consumer.queue, heard, take=cut)
+            take = partial(self._taken, consumer.queue)
+            self._tags[consumer.queue] = await consume(self._channel, consumer.queue, plain_way(take), take=take)
 
     async def cancel(self) -> None:
         """Cancel the consumers; what was taken stays ours to settle."""
@@ -167,14 +165,6 @@ class Consumption:
     def _gone(self) -> None:
         self.close()
         self._changed()
-
-    async def _on_message(self, queue: str, delivered: DeliveredMessage) -> None:
-        """The plain way: what was not cut out of the connection's bytes."""
-        properties = delivered.header.properties
-        exchange, routing_key = delivered.exchange or "", delivered.routing_key or ""
-        headers = headers_of_use(properties.headers)
-        tag, redelivered = delivered.delivery_tag or 0, bool(delivered.redelivered)
-        self._taken(queue, delivered.body, headers, properties.message_id, exchange, routing_key, tag, redelivered)
 
     def _taken(
         self,

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.basics.tasks import Tasks
@@ -14,8 +13,7 @@ from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.consuming.acks import AckLedger
 from worker.broker.consuming.consumption import ACK_PERIOD_SECONDS
 from worker.broker.consuming.taken_message import TakenMessage
-from worker.broker.frames import consume, settlements
-from worker.broker.properties import headers_of_use
+from worker.broker.frames import consume, plain_way, settlements
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class OrderedChannel:
     async def consume(self, prefetch: int) -> None:
         self._ledger.expect(prefetch)
         await self._channel.basic_qos(prefetch_count=prefetch)
-        self._tag = await consume(self._channel, self._queue, self._on_message, take=self._taken)
+        self._tag = await consume(self._channel, self._queue, plain_way(self._taken), take=self._taken)
 
     def ack(self, message: TakenMessage) -> None:
         if self.closed:
@@ -89,14 +87,6 @@ class OrderedChannel:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
-
-    async def _on_message(self, delivered: DeliveredMessage) -> None:
-        """The plain way: what was not cut out of the connection's bytes."""
-        properties = delivered.header.properties
-        exchange, routing_key = delivered.exchange or "", delivered.routing_key or ""
-        headers = headers_of_use(properties.headers)
-        tag, redelivered = delivered.delivery_tag or 0, bool(delivered.redelivered)
-        self._taken(delivered.body, headers, properties.message_id, exchange, routing_key, tag, redelivered)
 
     def _taken(
         self,

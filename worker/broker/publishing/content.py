@@ -12,8 +12,9 @@ FRAMING = 8
 """Bytes: type, channel and size before a frame's content, its end behind it."""
 
 _PERSISTENT = 2
-_CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _MESSAGE_ID = 0x8000, 0x2000, 0x1000, 0x0080
-_FLAGS = _CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _MESSAGE_ID
+CONTENT_TYPE, HEADERS, DELIVERY_MODE, MESSAGE_ID = 0x8000, 0x2000, 0x1000, 0x0080
+"""Flags of the properties that are there (AMQP 0-9-1, 4.2.6.1)."""
+_FLAGS = CONTENT_TYPE | HEADERS | DELIVERY_MODE | MESSAGE_ID
 _INT_END = 2**63
 
 _frame = struct.Struct(">BHI").pack
