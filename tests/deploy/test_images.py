@@ -15,6 +15,7 @@ import yaml
 from aiohttp import ClientConnectionError, ClientSession
 
 from tests.deploy.alerts import DEPLOY
+from tests.support.dockerfile import final_stage, instructions, memory_settings
 from tests.support.local_process import free_port
 from tests.support.prometheus import promtool
 from tests.support.waiting import eventually
@@ -23,18 +24,6 @@ from worker.settings.settings import load
 
 ROOT = DEPLOY.parent
 SPARE_SECONDS = 20
-
-
-def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile as (INSTRUCTION, rest), continued lines joined, comments left out."""
-    lines = [line for line in (DEPLOY / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
-    joined = "\n".join(lines).replace("\\\n", " ")
-    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
-
-
-def final_stage() -> list[tuple[str, str]]:
-    found = instructions()
-    return found[max(number for number, (word, _) in enumerate(found) if word == "FROM") :]
 
 
 def compose() -> dict[str, Any]:
@@ -67,6 +56,19 @@ def test_it_runs_as_nobody_in_particular_and_gets_its_signals_itself() -> None:
     assert json.loads(stage["CMD"]) == ["run"]
     assert stage["STOPSIGNAL"] == "SIGTERM"
     compile(json.loads(stage["HEALTHCHECK"].partition("CMD ")[2])[2], "HEALTHCHECK", "exec")
+
+
+def test_its_glibc_asks_for_huge_pages() -> None:
+    """GNU C library 2.35: malloc says MADV_HUGEPAGE of what it gets. A name it does not know it would pass over."""
+    assert memory_settings() == {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    said = subprocess.run(
+        [next(Path("/").glob("lib*/ld-linux*")), "--list-tunables"],
+        env=memory_settings(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.search(r"^glibc\.malloc\.hugetlb: 0x1 ", said, re.MULTILINE)
 
 
 def test_what_it_copies_is_in_the_context_and_nothing_else_is() -> None:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.proof.bench.process import MEASURED_CORE, SERVERS_CORE
+from tests.support.dockerfile import memory_settings
 
 LIBRARIES = ("aio-pika", "aiormq", "aiohttp", "uvloop", "faststream")
 _NODE = Path(__file__).parent / "peers" / "node" / "package.json"
@@ -25,6 +26,7 @@ def _facts() -> Iterator[tuple[str, str]]:
     yield "memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
     yield "kernel", f"{platform.system()} {platform.release()}"
     yield "Python", f"{platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in LIBRARIES)}"
+    yield "the worker's memory, as in its image", " ".join("=".join(one) for one in memory_settings().items())
     yield "RabbitMQ", _said("dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server")
     yield "nginx", _said("nginx", "-v").rpartition("/")[2]
     packages = json.loads(_NODE.read_text())["dependencies"]

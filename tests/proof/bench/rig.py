@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.proof.bench.ledger import LedgerError
 from tests.proof.bench.process import MEASURED_CORE, SERVERS_CORE, Process, pin, python
 from tests.proof.bench.queues import Queues
+from tests.support.dockerfile import memory_settings
 from tests.support.local_broker import LocalBroker
 from tests.support.local_process import free_port
 from tests.support.nginx import Nginx
@@ -59,6 +60,7 @@ class Rig:
 
     def environment(self, **settings: str) -> dict[str, str]:
         return {
+            **memory_settings(),
             "RABBITMQ_URI": self.broker.uri,
             "RABBITMQ_EXCHANGE_NAME": self.exchange,
             "WORKER_QUEUE_PREFIX": self.prefix,

@@ -23,6 +23,7 @@ from tests.proof.chaos.receiver import LedgerReceiver
 from tests.proof.chaos.replica import Replica
 from tests.proof.chaos.subscriptions import CAST, GLOBAL, GLOBAL_SETTINGS, Subscription
 from tests.support.amqp import Amqp, Names
+from tests.support.dockerfile import memory_settings
 from tests.support.local_broker import LocalBroker
 from tests.support.postgres import Postgres
 from tests.support.proxy import Proxy
@@ -266,6 +267,7 @@ async def world(
 
 async def _start_replicas(made: World, stack: AsyncExitStack, folder: Path, settings: Mapping[str, str]) -> None:
     environment = {
+        **memory_settings(),
         **SETTINGS,
         **settings,
         **made.names.environment(),
