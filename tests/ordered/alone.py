@@ -169,16 +169,18 @@ class Alone:
     def give_way(self) -> None:
         self.gave_way = True
 
+    def messages_in(self, number: int) -> list[InSiding]:
+        """What a siding holds, un-acked ones first."""
+        return [*self._unacked.get(number, ()), *self.sidings[number]]
+
     def serials_in(self, number: int) -> list[tuple[int, str]]:
-        """The serials and ids of those."""
-        messages = [*self._unacked.get(number, ()), *self.sidings[number]]
-        found = [(message.stamp.serial, message.item) for message in messages if message.stamp.kind is Kind.EVENT]
+        """The serials and ids of a siding's events."""
+        found = [(one.stamp.serial, one.item) for one in self.messages_in(number) if one.stamp.kind is Kind.EVENT]
         return [(serial, item.id) for serial, item in found if item is not None]
 
     def events_in(self, number: int) -> list[str]:
-        """The ids of a siding's events, un-acked ones first."""
-        messages = [*self._unacked.get(number, ()), *self.sidings[number]]
-        return [message.item.id for message in messages if message.stamp.kind is Kind.EVENT and message.item]
+        """The ids of a siding's events."""
+        return [name for _, name in self.serials_in(number)]
 
 
 def _copy(item: Item, token: object) -> Item:

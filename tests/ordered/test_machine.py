@@ -216,5 +216,5 @@ class OrderMachine(RuleBasedStateMachine):
 
 TestOrder = pytest.mark.filterwarnings("error")(OrderMachine.TestCase)
 TestOrder.settings = settings(
-    max_examples=30, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -10,7 +10,7 @@ from worker.domain.webhook import Endpoint
 from worker.ordered.deciding.line import Mode
 from worker.ordered.deciding.ports import Item, Kind, NotNow, Stamp
 from worker.ordered.deciding.role import State
-from worker.ordered.deciding.rules import BEAT_SECONDS, WINDOW_EVENTS, Rules
+from worker.ordered.deciding.rules import BEAT_SECONDS, FULL_PREFETCH, WINDOW_EVENTS, Rules
 
 DEAD, WELL = Endpoint("acme", "dead"), Endpoint("acme", "well")
 
@@ -125,6 +125,33 @@ def test_after_a_publish_that_was_refused_while_the_next_was_taken_the_order_is_
         sent.append(alone.attempts[0].id)
         alone.succeed(alone.attempts[0])
     assert sent == ["dead1", "dead2"]
+
+
+@pytest.mark.parametrize("breaks", [1, FULL_PREFETCH - 1, 3 * FULL_PREFETCH])
+def test_a_label_that_is_published_again_and_again_leaves_room_for_its_events(breaks: int) -> None:
+    """Each break leaves open whether it has arrived, and it has. Un-acked, its copies would fill the prefetch."""
+    alone = active()
+    alone.down.add(DEAD)
+    alone.core.took(event(1))
+    for _ in range(breaks):
+        assert kinds(alone)[-1] is Kind.LABEL
+        alone.unconfirmed.clear()
+        alone.core.publish_failed(1)
+    assert kinds(alone) == [Kind.LABEL] * (breaks + 1)
+    alone.broker_does_all()
+    alone.down.clear()
+    alone.pass_time(2.0)
+    assert [item.id for item in alone.attempts] == ["dead1"]
+    assert kinds(alone).count(Kind.LABEL) == 1
+    alone.succeed(alone.attempts[0])
+    alone.broker_does_all()
+    assert kinds(alone) == []
+    assert alone.core.line(DEAD).mode is Mode.DIRECT
+
+
+def kinds(alone: Alone) -> list[Kind]:
+    """Of what siding 1 holds."""
+    return [message.stamp.kind for message in alone.messages_in(1)]
 
 
 def test_a_head_that_waits_for_a_minute_moves() -> None:
@@ -410,6 +437,13 @@ def test_a_siding_with_a_label_alone_is_given_back() -> None:
     alone.broker_does_all()
     assert [item.id for item in alone.attempts] == ["dead9"]
     assert not alone.sidings[1], "nor is its label left for the next one"
+
+
+def test_who_takes_over_finds_the_events_behind_many_copies_of_a_label() -> None:
+    copies = [InSiding(Stamp(Kind.LABEL, OLD, serial, 1, DEAD), None) for serial in range(1, 3 * FULL_PREFETCH)]
+    alone = taking_over(*copies, stored(3 * FULL_PREFETCH))
+    assert [item.id for item in alone.attempts] == [f"dead{3 * FULL_PREFETCH}"]
+    assert kinds(alone) == [Kind.LABEL, Kind.EVENT, Kind.EVENT]
 
 
 def test_an_event_without_a_label_before_it_was_published_too_late_and_is_dropped() -> None:

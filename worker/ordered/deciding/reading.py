@@ -90,6 +90,10 @@ class Reading:
         elif stamp.use != siding.use:
             self._foreign(siding, stamp, token, now)
             return
+        if siding.has_another(stamp):
+            # Un-acked, twenty of them would fill the prefetch, and no event would ever come.
+            self._sidings.drop(siding, token, now)
+            return
         # The same one again, if the queue was with another replica meanwhile: only the last tag is valid then.
         siding.labels.append(token)
         siding.labelled_at = now

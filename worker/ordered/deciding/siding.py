@@ -31,10 +31,11 @@ class Siding:
     `items`: its events that have come and not ended, in their order; `unconfirmed`: those that are being published to
     it, by serial. `again`: the serials of those that may be copies of what has ended. `control`: its last label or
     marker of this epoch (`said`: confirmed), `wanted`: one to be published. `labels`: the label, un-acked; several if
-    it came again. `candidates`: the uses that labels named, before one is known to count. `waits`: how often its acks
-    are being waited for. `late`: what is to be dropped as soon as this replica may act. `bytes` of its `items`;
-    `prefetch`: messages that it is given at a time, `resized`: not yet so many (room.py); `head_bytes` of the event
-    that stood first when that was decided.
+    it came again. `kept`: the serial of the label that is kept, by its use, epoch and endpoint. `candidates`: the
+    uses that labels named, before one is known to count. `waits`: how often its acks are being waited for. `late`:
+    what is to be dropped as soon as this replica may act. `bytes` of its `items`; `prefetch`: messages that it is
+    given at a time, `resized`: not yet so many (room.py); `head_bytes` of the event that stood first when that was
+    decided.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Siding:
         "endpoint",
         "head_bytes",
         "items",
+        "kept",
         "labelled_at",
         "labels",
         "late",
@@ -71,6 +73,7 @@ class Siding:
         self.use = 0
         self.endpoint: Endpoint | None = None
         self.labels: list[object] = []
+        self.kept: dict[tuple[int, int, Endpoint | None], int] = {}
         self.candidates: dict[int, Endpoint] = {}
         self.waits = 0
         self.labelled_at = 0.0
@@ -119,6 +122,11 @@ class Siding:
         if self.control is not None and stamp.serial == self.control.serial:
             self.said = True
 
+    def has_another(self, label: Stamp) -> bool:
+        """Whether one like it is kept: it was published again, as a break left open whether it had arrived."""
+        kept = self.kept.setdefault((label.use, label.epoch, label.endpoint), label.serial)
+        return kept != label.serial
+
     def take_confirmed(self, serial: int) -> list[Item]:
         """One more is confirmed: the events that are in the siding for certain now, together with all before them."""
         if self.control is not None and serial == self.control.serial:
@@ -155,6 +163,7 @@ class Siding:
         self.endpoint = None
         self.control = self.wanted = None
         self.labels.clear()
+        self.kept.clear()
         self.items.clear()
         self.late.clear()
         self.again.clear()
@@ -168,5 +177,6 @@ class Siding:
         self.resized = False
         self.late.clear()
         self.labels.clear()
+        self.kept.clear()
         self.came = 0
         self.read_through = self.reopening = False
