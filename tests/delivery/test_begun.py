@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.delivery.conftest import MakeRig, Rig, calm
 from tests.delivery.fakes import FakeMessage, FakePosts
 from tests.support.events import event
 from worker.delivery import attempt
+from worker.delivery.turn import DeliveryTurn
 from worker.domain.verdict import Answered, Result
 from worker.domain.webhook import Webhook
 
@@ -127,7 +129,7 @@ async def test_a_request_that_cannot_be_built_ends_as_in_a_task(
     assert "ours" in caplog.text
 
 
-async def test_a_large_body_and_a_turn_that_waited_take_a_task(posts: RigsPosts) -> None:
+async def test_a_large_body_takes_a_task(posts: RigsPosts) -> None:
     found = posts.rig
     await found.take(FakeMessage(event(data="a" * attempt.LARGE_BYTES)))
     for _ in range(100):
@@ -135,8 +137,75 @@ async def test_a_large_body_and_a_turn_that_waited_take_a_task(posts: RigsPosts)
             break
         await asyncio.sleep(0.01)
     assert (posts.begun, found.posted) == ([], [ACME.url])
+
+
+async def waited(found: Rig, message: FakeMessage, then: Callable[[], object]) -> None:
+    """The message waits in its lane, and is started after `then`."""
     found.admission.holding = True
-    await found.take(FakeMessage(event()))
+    await found.take(message)
+    found.admission.holding = False
+    then()
     found.admission.start_next()
     await calm()
-    assert (posts.begun, found.posted) == ([], [ACME.url] * 2)
+
+
+async def test_one_that_waited_takes_no_task_either_while_its_webhook_is_the_same(posts: RigsPosts) -> None:
+    message = FakeMessage(event())
+    await waited(posts.rig, message, lambda: None)
+    assert ([post.request.url for post in posts.begun], posts.rig.posted) == ([ACME.url], [])
+    posts.begun[0].end.answered(Answered(200))
+    assert (message.ends, posts.rig.recorder.outcomes, posts.rig.admission.running) == (["ack"], ["Delivered ok"], 0)
+
+
+async def test_one_whose_webhook_became_another_while_it_waited_goes_to_that(posts: RigsPosts) -> None:
+    found = posts.rig
+    moved = replace(ACME, url="http://h/elsewhere")
+    await waited(found, FakeMessage(event()), lambda: found.webhooks.known.update(acme=(moved,)))
+    assert ([post.request.url for post in posts.begun], found.posted) == ([moved.url], [])
+
+
+async def test_one_whose_webhook_is_gone_after_it_waited_is_not_sent(posts: RigsPosts) -> None:
+    await waited(posts.rig, FakeMessage(event()), lambda: posts.rig.webhooks.known.update(acme=()))
+    assert (posts.begun, posts.rig.posted) == ([], [])
+    assert (posts.rig.recorder.outcomes, posts.rig.admission.running) == (["Skipped webhook_gone"], 0)
+
+
+async def test_one_that_was_lost_while_it_waited_is_not_sent(posts: RigsPosts) -> None:
+    message = FakeMessage(event())
+    await waited(posts.rig, message, lambda: setattr(message, "lost", True))
+    assert (posts.begun, posts.rig.posted, posts.rig.recorder.outcomes) == ([], [], ["Parked handed_back"])
+
+
+async def test_those_that_come_together_begin_together(posts: RigsPosts) -> None:
+    found = posts.rig
+    for _ in range(3):
+        found.pipeline.take(FakeMessage(event()))
+    assert (len(posts.begun), found.admission.running) == (0, 3)
+    await asyncio.sleep(0)
+    assert len(posts.begun) == 3
+
+
+async def test_a_drain_begins_what_was_to_begin_in_this_turn_and_waits_for_it(posts: RigsPosts) -> None:
+    message = FakeMessage(event())
+    posts.rig.pipeline.take(message)
+    await posts.rig.pipeline.drain(5)
+    assert (posts.begun[0].went_on, message.ends) == (True, ["ack"])
+    assert posts.rig.recorder.outcomes == ["Delivered ok"]
+
+
+async def test_a_fault_of_ours_as_one_begins_ends_that_one_alone(
+    posts: RigsPosts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found, messages = posts.rig, [FakeMessage(event()), FakeMessage(event())]
+    begin, faults = found.pipeline._begun.begin, [ZeroDivisionError("ours")]
+
+    def faulty(turn: DeliveryTurn) -> bool:
+        if faults:
+            raise faults.pop()
+        return begin(turn)
+
+    monkeypatch.setattr(found.pipeline._begun, "begin", faulty)
+    await found.take(*messages)
+    assert (found.recorder.outcomes, messages[0].ends) == (["DeadLettered internal"], ["ack"])
+    assert (len(posts.begun), found.admission.running) == (1, 1)
+    assert "ours" in caplog.text

@@ -100,7 +100,7 @@ async def test_a_choice_that_was_made_while_it_waited_is_in_force(rig: MakeRig) 
     await found.take(said(GROUP))
     found.webhooks.known["acme"] = (replace(ACME, ignore=frozenset({"groups"})),)
     found.admission.start_next()
-    await found.pipeline._attempts.finished()
+    await calm()
     assert (found.recorder.outcomes, found.posted) == (["Skipped filtered"], [])
     assert found.admission.running == 0
 

@@ -31,6 +31,7 @@ async def test_an_attempt_without_a_task_leaves_what_one_in_a_task_leaves() -> N
     for number in (0, 1):
         [turn] = without.flow._attempts._running
         without.posts.begun[number].end.answered(Answered(200))
+        await calm()
         assert turn.post is None, "no cycle that only the collector ends"
     assert state(without) == state(with_task)
     assert [one.ends for one in ours] == [one.ends for one in others] == [["ack"]] * 2

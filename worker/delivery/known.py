@@ -13,7 +13,7 @@ from worker.domain.notices.receivers import NoticeReceiver, receiver
 from worker.domain.outcome import DeadLettered, Parked, ParkReason
 from worker.domain.past import Past
 from worker.domain.policy import Policy
-from worker.domain.routing import addressees
+from worker.domain.routing import Delivery, addressees
 from worker.domain.webhook import Webhook
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,14 @@ class KnownWebhooks:
         except asyncio.CancelledError:
             # The drain deadline. Not raised again: settling the delivery is what the task is still for.
             return Parked(ParkReason.SHUTDOWN)
+
+    def unchanged(self, deliveries: OpenDeliveries, delivery: Delivery) -> bool:
+        """Whether a delivery that waited may be attempted as it was admitted. False: `again` tells more."""
+        if deliveries.message.lost:
+            return False
+        known = self._webhooks.cached(delivery.event.instance)
+        found = () if known is None else self.addressed(known, delivery.webhook.id)
+        return bool(found) and found[0] is delivery.webhook
 
     async def again(self, deliveries: OpenDeliveries, event: Event) -> Subscriptions | Parked | DeadLettered:
         """For an event that waited: for its turn, or for a thread."""

@@ -1,8 +1,9 @@
 """The way of one event through the worker, in the order in which it happens.
 
 Consume, parse, look up, fan out and filter, resolve the URL, admit, attempt, judge, settle. Everything up to the
-attempt is done at once when the message comes; only a cache miss, a large body and the attempt itself take a task of
-their own. Whatever happens, each delivery is given to the Settler exactly once.
+attempt is done at once when the message comes, and the attempts of what came together begin together; only a cache
+miss, a large body and an attempt that is out of the ordinary take a task of their own. Whatever happens, each delivery
+is given to the Settler exactly once.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from worker.basics.batch import Batch
 from worker.basics.clock import Clocks
 from worker.basics.tasks import Tasks
 from worker.delivery import choosing
@@ -75,6 +77,7 @@ class Pipeline:
         self._attempts = Tasks()
         self._unknown = UnknownInstances(self._known, self._reading, self._looked_up, self._cut, self._failed)
         self._begun = BegunAttempts(self._attempter, self._settler, self._attempts)
+        self._starting = Batch(self._begin)
 
     # 1. Consume.
 
@@ -274,15 +277,23 @@ class Pipeline:
 
     def turn_came(self, turn: DeliveryTurn) -> None:
         """The lane starts the delivery."""
-        if not turn.waited and self._choosing.outlived(turn.delivery, turn.latest) is None and self._begun.begin(turn):
-            return
-        self._attempts.start((self._attempt_after_waiting if turn.waited else self._attempt)(turn))
+        self._starting.add(turn)
 
     def turn_passed(self, turn: DeliveryTurn, parked: Parked) -> None:
         """The delivery is parked, at once or after it waited."""
         self._settler.without_attempt(turn.deliveries, parked, turn.delivery)
 
     # 7. Attempt, 8. judge, 9. settle.
+
+    def _begin(self, turn: DeliveryTurn) -> None:
+        try:
+            as_admitted = not turn.waited or self._known.unchanged(turn.deliveries, turn.delivery)
+            if as_admitted and self._choosing.outlived(turn.delivery, turn.latest) is None and self._begun.begin(turn):
+                return
+            self._attempts.start((self._attempt_after_waiting if turn.waited else self._attempt)(turn))
+        except Exception as fault:
+            log.exception("a delivery failed unexpectedly", extra={"webhook": turn.delivery.webhook.id})
+            self._not_started(turn, _dead(fault))
 
     async def _attempt(self, turn: DeliveryTurn) -> None:
         deliveries, delivery = turn.deliveries, turn.delivery
@@ -331,6 +342,7 @@ class Pipeline:
         Consuming must have stopped before. Nothing is left unsettled but what the broker still holds itself.
         """
         self._admission.drain()
+        self._starting.flush()
         self._begun.all_go_on()
         try:
             async with asyncio.timeout(seconds):

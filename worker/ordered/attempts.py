@@ -17,19 +17,16 @@ from worker.ordered.token import OrderedToken
 class Decided(Protocol):
     """What becomes of a turn."""
 
-    def turn_came(self, turn: "OrderedTurn") -> None:
-        """After it has waited."""
-
+    def turn_came(self, turn: "OrderedTurn") -> None: ...
     def turn_passed(self, turn: "OrderedTurn", parked: Parked) -> None: ...
     def ended(self, turn: "OrderedTurn", attempt: Attempt) -> None:
         """Also after the end of the core's connection."""
 
 
 class OrderedTurn:
-    """One ordered delivery in its lane (delivery.ports.Turn), and its attempt (ports.PostEnd). `waited`: it was not
-    started within the core's call, which has just seen that it may act."""
+    """One ordered delivery in its lane (delivery.ports.Turn), and its attempt (ports.PostEnd)."""
 
-    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started", "token", "waited")
+    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started", "token")
 
     started: float
     size: int
@@ -50,13 +47,9 @@ class OrderedTurn:
         self.item = item
         self.token = token
         self.delivery = delivery
-        self.waited = False
 
     def start(self) -> None:
-        if self.waited:
-            self._decided.turn_came(self)
-        else:
-            self._attempts.begin(self)
+        self._decided.turn_came(self)
 
     def park(self, parked: Parked) -> None:
         self._decided.turn_passed(self, parked)

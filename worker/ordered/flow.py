@@ -4,6 +4,7 @@ import asyncio
 import logging
 from functools import partial
 
+from worker.basics.batch import Batch
 from worker.basics.clock import Clocks
 from worker.delivery.attempt import Attempt, Attempter
 from worker.delivery.choosing import Choosing
@@ -75,6 +76,7 @@ class OrderedFlow:
         choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
         self._routing = OrderedRouting(policy, ports.webhooks, choosing, clocks.now)
         self._attempts = OrderedAttempts(Attempter(policy, ports, failures, clocks))
+        self._starting = Batch(self._begin)
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
         self._intake = Intake(
             policy,
@@ -178,9 +180,7 @@ class OrderedFlow:
         if outlived is not None:
             self._end_soon(core, item, outlived)
             return None
-        turn = OrderedTurn(self, self._attempts, core, item, token, routed)
-        admitted = self._admission.admit(routed, turn)
-        turn.waited = True
+        admitted = self._admission.admit(routed, OrderedTurn(self, self._attempts, core, item, token, routed))
         return _not_now(admitted) if isinstance(admitted, Parked) else None
 
     def _instance(self, item: Item) -> str:
@@ -188,19 +188,24 @@ class OrderedFlow:
         return item.key.partition("\0")[0]
 
     def turn_came(self, turn: OrderedTurn) -> None:
+        self._starting.add(turn)
+
+    def _begin(self, turn: OrderedTurn) -> None:
+        """Not within the call of the core or of the lane; so the role is asked here."""
         core = turn.core
-        if self._counts(core) and core.role.may_act(self._monotonic()):
-            self._attempts.begin(turn)
-        else:
-            asyncio.get_running_loop().call_soon(self._not_begun, turn)
+        try:
+            if self._counts(core) and core.role.may_act(self._monotonic()):
+                self._attempts.begin(turn)
+                return
+            not_now = NotNow(0.25)
+        except Exception:
+            log.exception("an ordered delivery failed unexpectedly", extra={"webhook": turn.delivery.webhook.id})
+            not_now = NotNow(1.0)
+        self._admission.released(turn.delivery)
+        self._put_off(core, turn.item, not_now)
 
     def turn_passed(self, turn: OrderedTurn, parked: Parked) -> None:
         asyncio.get_running_loop().call_soon(self._put_off, turn.core, turn.item, _not_now(parked))
-
-    def _not_begun(self, turn: OrderedTurn) -> None:
-        """Not within the call of the core or of the lane."""
-        self._admission.released(turn.delivery)
-        self._put_off(turn.core, turn.item, NotNow(0.25))
 
     def ended(self, turn: OrderedTurn, attempt: Attempt) -> None:
         """A receiver has seen it, whatever has become of the connection meanwhile: the history always hears of it."""

@@ -1,0 +1,45 @@
+import asyncio
+
+from worker.basics.batch import Batch
+
+
+async def test_what_comes_in_one_turn_is_handed_on_in_the_next_in_order() -> None:
+    said: list[str] = []
+    batch = Batch[str](said.append)
+    asyncio.get_running_loop().call_soon(said.append, "before")
+    batch.add("a")
+    batch.add("b")
+    asyncio.get_running_loop().call_soon(said.append, "after")
+    assert said == []
+    await asyncio.sleep(0)
+    assert said == ["before", "a", "b", "after"]
+    batch.add("c")
+    await asyncio.sleep(0)
+    assert said[4:] == ["c"]
+
+
+async def test_what_is_added_meanwhile_waits_for_the_next_turn() -> None:
+    said: list[int] = []
+
+    def handle(number: int) -> None:
+        said.append(number)
+        if number < 3:
+            batch.add(number + 1)
+
+    batch = Batch[int](handle)
+    batch.add(1)
+    for expected in ([1], [1, 2], [1, 2, 3]):
+        await asyncio.sleep(0)
+        assert said == expected
+
+
+async def test_flushed_it_is_handed_on_at_once_and_only_once() -> None:
+    said: list[int] = []
+    batch = Batch[int](said.append)
+    batch.add(1)
+    batch.flush()
+    assert said == [1]
+    batch.add(2)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert said == [1, 2]
