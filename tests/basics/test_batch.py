@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from worker.basics.batch import Batch
 
 
@@ -43,3 +45,13 @@ async def test_flushed_it_is_handed_on_at_once_and_only_once() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert said == [1, 2]
+
+
+async def test_a_fault_of_one_keeps_no_other_from_being_handed_on(caplog: pytest.LogCaptureFixture) -> None:
+    said: list[float] = []
+    batch = Batch[int](lambda number: said.append(1 / number))
+    batch.add(0)
+    batch.add(2)
+    await asyncio.sleep(0)
+    assert said == [0.5]
+    assert "ZeroDivisionError" in caplog.text

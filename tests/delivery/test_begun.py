@@ -11,6 +11,7 @@ import pytest
 
 from tests.delivery.conftest import MakeRig, Rig, calm
 from tests.delivery.fakes import FakeMessage, FakePosts
+from tests.delivery.test_choosing import ANA, LATEST, presence
 from tests.support.events import event
 from worker.delivery import attempt
 from worker.delivery.turn import DeliveryTurn
@@ -183,6 +184,33 @@ async def test_those_that_come_together_begin_together(posts: RigsPosts) -> None
     assert (len(posts.begun), found.admission.running) == (0, 3)
     await asyncio.sleep(0)
     assert len(posts.begun) == 3
+
+
+async def test_one_that_is_lost_before_it_begins_is_not_sent(posts: RigsPosts) -> None:
+    message = FakeMessage(event())
+    posts.rig.pipeline.take(message)
+    message.lost = True
+    await calm()
+    assert (posts.begun, posts.rig.posted, posts.rig.admission.running) == ([], [], 0)
+    assert posts.rig.recorder.outcomes == ["Parked handed_back"]
+
+
+async def test_a_fault_of_the_cache_after_a_wait_is_met_in_a_task(posts: RigsPosts) -> None:
+    found = posts.rig
+    message = FakeMessage(event())
+
+    def fault(_: str) -> None:
+        raise ZeroDivisionError("ours")
+
+    await waited(found, message, lambda: setattr(found.webhooks, "cached", fault))
+    assert (posts.begun, found.recorder.outcomes, found.admission.running) == ([], ["Parked internal"], 0)
+
+
+async def test_what_its_lane_has_started_is_not_superseded_by_what_came_with_it(rig: MakeRig) -> None:
+    """Its place and its rate are spent: the later one may have neither."""
+    posts = RigsPosts(rig(LATEST))
+    await posts.rig.take(presence(ANA, "1"), presence(ANA, "2"))
+    assert (len(posts.begun), posts.rig.recorder.outcomes) == (2, [])
 
 
 async def test_a_drain_begins_what_was_to_begin_in_this_turn_and_waits_for_it(posts: RigsPosts) -> None:

@@ -49,6 +49,29 @@ async def test_one_that_goes_on_in_a_task_leaves_what_one_from_the_start_leaves(
     assert state(without) == state(with_task)
 
 
+async def test_one_whose_replica_may_not_act_any_more_as_it_begins_is_not_made() -> None:
+    rig = Rig(BOT)
+    rig.posts.begins = True
+    rig.flow.took(rig.alone.core, message(1))
+    assert rig.admission.running == 1
+    rig.alone.now += 5.0  # its lease is over
+    await calm()
+    assert (rig.posts.begun, rig.posted, rig.admission.running) == ([], [], 0)
+    rig.alone.pass_time(5.0)
+    await calm()
+    assert len(rig.posts.begun) == 1, "and again once it may"
+
+
+async def test_one_whose_connection_has_ended_as_it_begins_is_not_made() -> None:
+    rig = Rig(BOT)
+    rig.posts.begins = True
+    rig.flow.took(rig.alone.core, message(1))
+    rig.alone.core.over = True
+    rig.flow.forget(rig.alone.core)
+    await calm()
+    assert (rig.posts.begun, rig.posted, rig.admission.running, rig.recorder.records) == ([], [], 0, [])
+
+
 @pytest.mark.parametrize("task", [True, False])
 async def test_an_attempt_that_is_cut_with_its_connection_is_in_the_history_and_ends_nothing(task: bool) -> None:
     rig = Rig(BOT)

@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -485,6 +486,29 @@ def test_another_replicas_marker_is_never_acked_without_a_lease() -> None:
     alone.deliver(1)
     alone.close_siding(1)
     assert alone.sidings[1][-1].stamp.kind is Kind.MARKER
+
+
+def test_a_labels_copy_that_comes_without_a_lease_is_acked_once_there_is_one() -> None:
+    alone = sided(1)
+    [kept] = [one for one in alone.messages_in(1) if one.stamp.kind is Kind.LABEL]
+    alone.now += 5.0
+    alone.sidings[1].append(InSiding(replace(kept.stamp, serial=kept.stamp.serial + 100), None))
+    alone.deliver(1)
+    assert kinds(alone).count(Kind.LABEL) == 2
+    alone.pass_time(1.0)
+    assert [one for one in alone.messages_in(1) if one.stamp.kind is Kind.LABEL] == [kept]
+
+
+def test_a_siding_that_is_opened_anew_keeps_one_label_whichever_comes_first_then() -> None:
+    alone = sided(1)
+    [kept] = [one for one in alone.messages_in(1) if one.stamp.kind is Kind.LABEL]
+    alone.sidings[1].appendleft(InSiding(replace(kept.stamp, serial=0), None))
+    alone.pass_time(301.0)
+    alone.broker_does_all()
+    assert kinds(alone).count(Kind.LABEL) == 1
+    alone.down.clear()
+    alone.pass_time(1.0)
+    assert [item.id for item in alone.attempts] == ["dead1"]
 
 
 def test_a_drained_replica_keeps_its_lease_while_attempts_run_and_leaves_no_tick_behind_when_it_rests() -> None:

@@ -104,6 +104,15 @@ async def test_a_tracestate_of_the_webhooks_own_is_not_doubled(traced: MakeTrace
     assert carried == {"TraceState": "own=1", "traceparent": f"00-{TRACE}-{ids(found.named('POST')[0])[1]}-01"}
 
 
+async def test_messages_that_come_together_keep_their_own_traces(traced: MakeTraced) -> None:
+    found = traced(ACME)
+    traces = [f"{number:032x}" for number in (1, 2, 3)]
+    await found.take(*(message(traceparent=f"00-{trace}-{PARENT}-01") for trace in traces))
+    for name in ("process webhooks.events", "POST"):
+        assert sorted(ids(span)[0] for span in found.named(name)) == traces
+    assert [request.headers["traceparent"][3:35] for request, _ in found.sender.sent] == traces
+
+
 async def test_deliveries_that_wait_for_each_other_keep_their_own_traces(traced: MakeTraced) -> None:
     found = traced(ACME)
     found.admission.holding = True

@@ -93,6 +93,11 @@ class Attempter:
         self._admission.released(delivery)
         return Attempt(outcome, None, self._monotonic() - started, size)
 
+    @property
+    def begins(self) -> bool:
+        """Whether attempts may begin without a task."""
+        return self._posts is not None
+
     def begin(self, delivery: Delivery, size: int, end: Begun) -> bool:
         """Begins the attempt without a task, if that is possible; else nothing has happened, and `attempt` is the way.
 

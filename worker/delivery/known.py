@@ -58,11 +58,13 @@ class KnownWebhooks:
             # The drain deadline. Not raised again: settling the delivery is what the task is still for.
             return Parked(ParkReason.SHUTDOWN)
 
-    def unchanged(self, deliveries: OpenDeliveries, delivery: Delivery) -> bool:
-        """Whether a delivery that waited may be attempted as it was admitted. False: `again` tells more."""
-        if deliveries.message.lost:
+    def unchanged(self, delivery: Delivery) -> bool:
+        """Whether a delivery that waited may be attempted as it was admitted. False: `again` tells why not."""
+        try:
+            known = self._webhooks.cached(delivery.event.instance)
+        except Exception:
+            log.exception("an instance's webhooks could not be looked up", extra={"instance": delivery.event.instance})
             return False
-        known = self._webhooks.cached(delivery.event.instance)
         found = () if known is None else self.addressed(known, delivery.webhook.id)
         return bool(found) and found[0] is delivery.webhook
 

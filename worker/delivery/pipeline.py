@@ -276,8 +276,11 @@ class Pipeline:
         return DeadLettered(DeadReason.EXPIRED, error)
 
     def turn_came(self, turn: DeliveryTurn) -> None:
-        """The lane starts the delivery."""
-        self._starting.add(turn)
+        """The lane starts the delivery: in a task, or with all others that start in this turn of the loop."""
+        if self._attempter.begins:
+            self._starting.add(turn)
+        else:
+            self._attempt_in_a_task(turn)
 
     def turn_passed(self, turn: DeliveryTurn, parked: Parked) -> None:
         """The delivery is parked, at once or after it waited."""
@@ -287,13 +290,21 @@ class Pipeline:
 
     def _begin(self, turn: DeliveryTurn) -> None:
         try:
-            as_admitted = not turn.waited or self._known.unchanged(turn.deliveries, turn.delivery)
-            if as_admitted and self._choosing.outlived(turn.delivery, turn.latest) is None and self._begun.begin(turn):
-                return
-            self._attempts.start((self._attempt_after_waiting if turn.waited else self._attempt)(turn))
+            if turn.deliveries.message.lost:
+                self._not_started(turn, Parked(ParkReason.HANDED_BACK))
+            elif (turn.waited and not self._as_admitted(turn)) or not self._begun.begin(turn):
+                self._attempt_in_a_task(turn)
         except Exception as fault:
             log.exception("a delivery failed unexpectedly", extra={"webhook": turn.delivery.webhook.id})
             self._not_started(turn, _dead(fault))
+
+    def _as_admitted(self, turn: DeliveryTurn) -> bool:
+        if self._choosing.outlived(turn.delivery, turn.latest) is not None:
+            return False
+        return self._known.unchanged(turn.delivery)
+
+    def _attempt_in_a_task(self, turn: DeliveryTurn) -> None:
+        self._attempts.start((self._attempt_after_waiting if turn.waited else self._attempt)(turn))
 
     async def _attempt(self, turn: DeliveryTurn) -> None:
         deliveries, delivery = turn.deliveries, turn.delivery

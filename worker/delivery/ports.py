@@ -158,7 +158,8 @@ class Turn(Protocol):
     """What is called for a delivery that was admitted: exactly one of the two, exactly once."""
 
     def start(self) -> None:
-        """Make the attempt now, and report its end to `Admission.finished` or `released`."""
+        """Make the attempt, in the next turn of the event loop at the latest, and report its end to
+        `Admission.finished` or `released`."""
 
     def park(self, parked: Parked) -> None:
         """It waited, and shall not wait longer: the circuit opened, or the lane was emptied."""

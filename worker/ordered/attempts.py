@@ -73,6 +73,11 @@ class OrderedAttempts:
         self._tasks: dict[Core, Tasks] = {}
         self._cutting = Tasks()
 
+    @property
+    def begins(self) -> bool:
+        """Whether they may begin without a task."""
+        return self._attempter.begins
+
     def begin(self, turn: OrderedTurn) -> None:
         """It ends in `OrderedTurn.ended` or `answered`, never at once."""
         size = turn.item.size

@@ -188,16 +188,18 @@ class OrderedFlow:
         return item.key.partition("\0")[0]
 
     def turn_came(self, turn: OrderedTurn) -> None:
-        self._starting.add(turn)
+        if self._attempts.begins:
+            self._starting.add(turn)
+        else:
+            asyncio.get_running_loop().call_soon(self._begin, turn)
 
     def _begin(self, turn: OrderedTurn) -> None:
         """Not within the call of the core or of the lane; so the role is asked here."""
-        core = turn.core
+        core, not_now = turn.core, NotNow(0.25)
         try:
             if self._counts(core) and core.role.may_act(self._monotonic()):
                 self._attempts.begin(turn)
                 return
-            not_now = NotNow(0.25)
         except Exception:
             log.exception("an ordered delivery failed unexpectedly", extra={"webhook": turn.delivery.webhook.id})
             not_now = NotNow(1.0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from worker.broker.consuming.taken_message import TakenMessage
 
 TURN = 24
-"""Messages handled before their POSTs begin (basics/batch.py) and other tasks get the loop. With 12 a delivery costs
+"""Messages handled before their POSTs begin (decision 5) and other tasks get the loop. With 12 a delivery costs
 6 % more. With 32 it costs no less of ten instances, and 10 % more of 10,000: what an event needs of its instance has
 left the processor's cache when its POST begins."""
 

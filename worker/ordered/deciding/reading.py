@@ -90,7 +90,7 @@ class Reading:
         elif stamp.use != siding.use:
             self._foreign(siding, stamp, token, now)
             return
-        if siding.has_another(stamp):
+        if siding.is_copy(stamp):
             # Un-acked, twenty of them would fill the prefetch, and no event would ever come.
             self._sidings.drop(siding, token, now)
             return

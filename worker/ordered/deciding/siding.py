@@ -122,8 +122,9 @@ class Siding:
         if self.control is not None and stamp.serial == self.control.serial:
             self.said = True
 
-    def has_another(self, label: Stamp) -> bool:
-        """Whether one like it is kept: it was published again, as a break left open whether it had arrived."""
+    def is_copy(self, label: Stamp) -> bool:
+        """Whether one like it is kept: it was published again, as a break left open whether it had arrived. If none is,
+        this one is from now on."""
         kept = self.kept.setdefault((label.use, label.epoch, label.endpoint), label.serial)
         return kept != label.serial
 
