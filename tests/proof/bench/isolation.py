@@ -27,9 +27,9 @@ BACKLOG = 90_000
 """Over five seconds of work: the first that were parked come back while it lasts."""
 
 EARLIER = 3_000
-PACE = 0.15
+PACE = 0.1
 """Of the throughput that a first turn with none bad has, which is not counted: where queues do not build up yet, on the
-servers' core neither, which has the publisher and the receivers besides RabbitMQ. With 0.3 it is 93 % busy."""
+servers' core neither, which has the publisher and the receivers besides RabbitMQ. With 0.15 it is 90 % busy."""
 
 SECONDS = 6.0
 LONG_SECONDS = 60.0
