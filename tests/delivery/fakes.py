@@ -116,12 +116,18 @@ class FakeWebhooks:
         self.known: dict[str, tuple[Webhook, ...]] = {}
         self.stored: dict[str, tuple[Webhook, ...]] = {}
         self.down = False
+        self._served: dict[str, tuple[tuple[Webhook, ...], Subscriptions]] = {}
         for webhook in cached:
             self.known[webhook.instance] = (*self.known.get(webhook.instance, ()), webhook)
 
     def cached(self, instance: str) -> Subscriptions | None:
+        """The same object until `known` has another one, as the cache's."""
         known = self.known.get(instance)
-        return None if known is None else subscriptions(known)
+        if known is None:
+            return None
+        if instance not in self._served or self._served[instance][0] is not known:
+            self._served[instance] = known, subscriptions(known)
+        return self._served[instance][1]
 
     async def find(self, instance: str) -> Subscriptions:
         self.found += 1

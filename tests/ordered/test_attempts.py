@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.delivery.conftest import calm
@@ -9,6 +11,7 @@ from tests.ordered.test_flow import BOT, URL, Rig, message
 from worker.delivery.history_row import CUT
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
+from worker.domain.webhook import Webhook
 
 
 def rows(rig: Rig) -> list[tuple[str, str, int, int | None]]:
@@ -133,3 +136,49 @@ async def test_a_turn_that_comes_after_the_connections_end_makes_no_attempt() ->
     rig.admission.start_next()
     await calm()
     assert (rig.posted, rig.history.rows, rig.admission.running) == ([], [], 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "posted"),
+    [
+        (BOT, [1]),
+        (replace(BOT, url="http://h/elsewhere"), [1]),
+        (replace(BOT, paused_at=1), []),
+        (replace(BOT, enabled=False), []),
+        (None, []),
+    ],
+    ids=["the same", "moved", "paused", "disabled", "deleted"],
+)
+async def test_one_that_waited_goes_where_its_owner_hears_by_then(now: Webhook | None, posted: list[int]) -> None:
+    rig = Rig(BOT)
+    rig.admission.holding = True
+    await rig.take(message(1))
+    rig.admission.holding = False
+    rig.webhooks.known["acme"] = () if now is None else (now,)
+    rig.admission.start_next()
+    await calm()
+    await rig.pass_time(1.0)
+    assert (rig.posted, rig.admission.running) == (posted, 0)
+    assert [request.url for request, _ in rig.sender.sent] == [now.url for _ in posted if now]
+
+
+async def test_one_that_waited_is_sent_without_a_task_while_nothing_has_changed() -> None:
+    rig = Rig(BOT)
+    rig.posts.begins = True
+    rig.admission.holding = True
+    await rig.take(message(1))
+    rig.admission.start_next()
+    await calm()
+    assert (len(rig.posts.begun), rig.posted, rig.admission.running) == (1, [], 1)
+
+
+async def test_one_that_became_too_old_while_it_waited_is_not_sent() -> None:
+    rig = Rig(replace(BOT, ttl_seconds=(("MESSAGES_UPSERT", 60.0),)))
+    rig.admission.holding = True
+    await rig.take(message(1))
+    rig.admission.holding = False
+    rig.clock.now += 120
+    rig.admission.start_next()
+    await calm()
+    await rig.pass_time(1.0)
+    assert (rig.recorder.outcomes, rig.posted, rig.admission.running) == (["Skipped stale"], [], 0)

@@ -24,9 +24,10 @@ class Decided(Protocol):
 
 
 class OrderedTurn:
-    """One ordered delivery in its lane (delivery.ports.Turn), and its attempt (ports.PostEnd)."""
+    """One ordered delivery in its lane (delivery.ports.Turn), and its attempt (ports.PostEnd). `waited`: it was not
+    started at once, its webhook may be another one now."""
 
-    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started", "token")
+    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started", "token", "waited")
 
     started: float
     size: int
@@ -47,6 +48,7 @@ class OrderedTurn:
         self.item = item
         self.token = token
         self.delivery = delivery
+        self.waited = False
 
     def start(self) -> None:
         self._decided.turn_came(self)

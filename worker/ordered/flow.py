@@ -11,7 +11,7 @@ from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.open_deliveries import OpenDeliveries, read
-from worker.delivery.ports import ConfigUnavailable, Message, Ports
+from worker.delivery.ports import WAITS, ConfigUnavailable, Message, Ports
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
 from worker.domain.event import Event
@@ -180,7 +180,9 @@ class OrderedFlow:
         if outlived is not None:
             self._end_soon(core, item, outlived)
             return None
-        admitted = self._admission.admit(routed, OrderedTurn(self, self._attempts, core, item, token, routed))
+        turn = OrderedTurn(self, self._attempts, core, item, token, routed)
+        admitted = self._admission.admit(routed, turn)
+        turn.waited = admitted is WAITS
         return _not_now(admitted) if isinstance(admitted, Parked) else None
 
     def _instance(self, item: Item) -> str:
@@ -198,13 +200,24 @@ class OrderedFlow:
         core, not_now = turn.core, NotNow(0.25)
         try:
             if self._counts(core) and core.role.may_act(self._monotonic()):
-                self._attempts.begin(turn)
-                return
+                if not turn.waited or self._as_offered(turn):
+                    self._attempts.begin(turn)
+                    return
+                not_now = NotNow(0.0)
         except Exception:
             log.exception("an ordered delivery failed unexpectedly", extra={"webhook": turn.delivery.webhook.id})
             not_now = NotNow(1.0)
         self._admission.released(turn.delivery)
         self._put_off(core, turn.item, not_now)
+
+    def _as_offered(self, turn: OrderedTurn) -> bool:
+        """After a wait: whether nothing has changed that it was offered with. Else it is offered anew."""
+        known = self._webhooks.cached(turn.item.endpoint.instance or self._instance(turn.item))
+        if known is None or known is not turn.token.known:
+            return False
+        if not turn.item.endpoint.instance and turn.delivery.webhook != self._webhooks.global_webhook:
+            return False
+        return self._routing.outlived(turn.delivery, turn.token) is None
 
     def turn_passed(self, turn: OrderedTurn, parked: Parked) -> None:
         asyncio.get_running_loop().call_soon(self._put_off, turn.core, turn.item, _not_now(parked))
