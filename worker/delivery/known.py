@@ -62,7 +62,7 @@ class KnownWebhooks:
         """Whether a delivery that waited may be attempted as it was admitted. False: `again` tells why not."""
         try:
             known = self._webhooks.cached(delivery.event.instance)
-        except Exception:
+        except Exception:  # a fault of ours: `again` meets it, too, and says what becomes of the delivery
             log.exception("an instance's webhooks could not be looked up", extra={"instance": delivery.event.instance})
             return False
         found = () if known is None else self.addressed(known, delivery.webhook.id)

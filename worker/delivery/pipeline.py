@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from worker.basics.batch import Batch
 from worker.basics.clock import Clocks
+from worker.basics.next_turn import NextTurn
 from worker.basics.tasks import Tasks
 from worker.delivery import choosing
 from worker.delivery.attempt import LARGE_BYTES, Attempter
@@ -77,7 +77,7 @@ class Pipeline:
         self._attempts = Tasks()
         self._unknown = UnknownInstances(self._known, self._reading, self._looked_up, self._cut, self._failed)
         self._begun = BegunAttempts(self._attempter, self._settler, self._attempts)
-        self._starting = Batch(self._begin)
+        self._starting = NextTurn(self._begin)
 
     # 1. Consume.
 
@@ -294,7 +294,7 @@ class Pipeline:
                 self._not_started(turn, Parked(ParkReason.HANDED_BACK))
             elif (turn.waited and not self._as_admitted(turn)) or not self._begun.begin(turn):
                 self._attempt_in_a_task(turn)
-        except Exception as fault:
+        except Exception as fault:  # as in _route, which has returned: its place in the lane is given back, too
             log.exception("a delivery failed unexpectedly", extra={"webhook": turn.delivery.webhook.id})
             self._not_started(turn, _dead(fault))
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from functools import partial
 
-from worker.basics.batch import Batch
 from worker.basics.clock import Clocks
+from worker.basics.next_turn import NextTurn
 from worker.delivery.attempt import Attempt, Attempter
 from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
@@ -76,7 +76,7 @@ class OrderedFlow:
         choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
         self._routing = OrderedRouting(policy, ports.webhooks, choosing, clocks.now)
         self._attempts = OrderedAttempts(Attempter(policy, ports, failures, clocks))
-        self._starting = Batch(self._begin)
+        self._starting = NextTurn(self._begin)
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
         self._intake = Intake(
             policy,
@@ -204,7 +204,7 @@ class OrderedFlow:
                     self._attempts.begin(turn)
                     return
                 not_now = NotNow(0.0)
-        except Exception:
+        except Exception:  # a fault of ours: not ended, which would let the next of its chat overtake it
             log.exception("an ordered delivery failed unexpectedly", extra={"webhook": turn.delivery.webhook.id})
             not_now = NotNow(1.0)
         self._admission.released(turn.delivery)

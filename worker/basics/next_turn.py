@@ -7,21 +7,21 @@ from typing import Generic, TypeVar
 
 log = logging.getLogger(__name__)
 
-Item = TypeVar("Item")
+T = TypeVar("T")
 
 
-class Batch(Generic[Item]):
+class NextTurn(Generic[T]):
     """What is added in one turn of the event loop goes to `handle` in the next, in order, in the context of the first.
 
     The code and bytecode of a delivery's steps are 260 KB, more than a processor's first cache holds: see decision 5. A
     call of the loop for each item instead of a list of them would cost 3 us of 65.
     """
 
-    def __init__(self, handle: Callable[[Item], None]) -> None:
+    def __init__(self, handle: Callable[[T], None]) -> None:
         self._handle = handle
-        self._items: list[Item] = []
+        self._items: list[T] = []
 
-    def add(self, item: Item) -> None:
+    def add(self, item: T) -> None:
         if not self._items:
             asyncio.get_running_loop().call_soon(self.flush)
         self._items.append(item)
@@ -32,5 +32,5 @@ class Batch(Generic[Item]):
         for item in items:
             try:
                 self._handle(item)
-            except Exception:
-                log.exception("one of a batch failed unexpectedly")
+            except Exception:  # a fault of ours: those behind it are no part of it, and nobody else hands them on
+                log.exception("what was to be done in the next turn failed unexpectedly")

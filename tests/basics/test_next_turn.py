@@ -2,20 +2,20 @@ import asyncio
 
 import pytest
 
-from worker.basics.batch import Batch
+from worker.basics.next_turn import NextTurn
 
 
 async def test_what_comes_in_one_turn_is_handed_on_in_the_next_in_order() -> None:
     said: list[str] = []
-    batch = Batch[str](said.append)
+    later = NextTurn[str](said.append)
     asyncio.get_running_loop().call_soon(said.append, "before")
-    batch.add("a")
-    batch.add("b")
+    later.add("a")
+    later.add("b")
     asyncio.get_running_loop().call_soon(said.append, "after")
     assert said == []
     await asyncio.sleep(0)
     assert said == ["before", "a", "b", "after"]
-    batch.add("c")
+    later.add("c")
     await asyncio.sleep(0)
     assert said[4:] == ["c"]
 
@@ -26,10 +26,10 @@ async def test_what_is_added_meanwhile_waits_for_the_next_turn() -> None:
     def handle(number: int) -> None:
         said.append(number)
         if number < 3:
-            batch.add(number + 1)
+            later.add(number + 1)
 
-    batch = Batch[int](handle)
-    batch.add(1)
+    later = NextTurn[int](handle)
+    later.add(1)
     for expected in ([1], [1, 2], [1, 2, 3]):
         await asyncio.sleep(0)
         assert said == expected
@@ -37,11 +37,11 @@ async def test_what_is_added_meanwhile_waits_for_the_next_turn() -> None:
 
 async def test_flushed_it_is_handed_on_at_once_and_only_once() -> None:
     said: list[int] = []
-    batch = Batch[int](said.append)
-    batch.add(1)
-    batch.flush()
+    later = NextTurn[int](said.append)
+    later.add(1)
+    later.flush()
     assert said == [1]
-    batch.add(2)
+    later.add(2)
     for _ in range(3):
         await asyncio.sleep(0)
     assert said == [1, 2]
@@ -49,9 +49,9 @@ async def test_flushed_it_is_handed_on_at_once_and_only_once() -> None:
 
 async def test_a_fault_of_one_keeps_no_other_from_being_handed_on(caplog: pytest.LogCaptureFixture) -> None:
     said: list[float] = []
-    batch = Batch[int](lambda number: said.append(1 / number))
-    batch.add(0)
-    batch.add(2)
+    later = NextTurn[int](lambda number: said.append(1 / number))
+    later.add(0)
+    later.add(2)
     await asyncio.sleep(0)
     assert said == [0.5]
     assert "ZeroDivisionError" in caplog.text
