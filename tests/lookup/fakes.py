@@ -25,11 +25,13 @@ class Clock:
 
 @dataclass(slots=True)
 class Pending:
-    """A query that waits for the test; its answer is what the store held when it began."""
+    """A query that waits for the test; its answer is what the store held when it began. `seconds`: how long it took
+    until now, where a test counts that."""
 
     instance: str
     answer: "asyncio.Future[tuple[Webhook, ...]]"
     snapshot: tuple[Webhook, ...]
+    seconds: float = 0.0
 
     def succeed(self) -> None:
         self.answer.set_result(self.snapshot)
