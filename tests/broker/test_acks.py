@@ -51,6 +51,42 @@ def test_an_unfinished_one_that_ends_in_time_takes_all_behind_it_along_in_one_fr
     assert not ledger.pending
 
 
+def test_it_counts_what_the_broker_passes_on_its_way_to_those_that_go_alone() -> None:
+    ledger = ledger_with(20)
+    ledger.ack(6)
+    ledger.ack(9)
+    frames_of_calls(ledger, PATIENCE)
+    assert ledger._walked == 0
+    assert ledger.take() == [(6, False), (9, False)]
+    assert ledger._walked == 2 * 5, "five were open before them"
+    for tag in range(1, 6):
+        ledger.ack(tag)
+    ledger.take()
+    assert ledger._walked == 2 * 5, "a prefix is no walk"
+    assert not ledger.dear
+
+
+def test_acks_are_dear_once_the_broker_has_passed_half_a_million() -> None:
+    ledger = ledger_with(3000, prefetch=4000)
+    for tag in range(1001, 1502):
+        ledger.ack(tag)
+    frames_of_calls(ledger, PATIENCE + 1)
+    assert (ledger._walked, ledger.dear) == (501_000, True)
+
+
+def test_what_was_open_before_its_patience_hangs() -> None:
+    ledger = ledger_with(3)
+    frames_of_calls(ledger, PATIENCE - 1)
+    assert ledger.hanging == 0
+    ledger.taken(4)
+    ledger.take()
+    assert ledger.hanging == 3
+    ledger.ack(1)
+    assert ledger.hanging == 2
+    frames_of_calls(ledger, PATIENCE)
+    assert ledger.hanging == 3
+
+
 def test_each_waits_for_its_own_patience() -> None:
     ledger = ledger_with(4)
     ledger.ack(4)

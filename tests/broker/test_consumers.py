@@ -38,7 +38,7 @@ class Consuming:
 
     @property
     def first(self) -> Consumption:
-        return self.consumers._consumptions[0]
+        return self.consumers._relays[0]._current
 
     async def wait_body(self, body: bytes) -> None:
         await self.facts.wait_for(lambda: body in self.bodies, 15, lambda: f"consumed {self.bodies}")

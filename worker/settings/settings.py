@@ -92,7 +92,7 @@ class Settings(BaseModel):
     )
 
     worker_queue_prefix: OwnPrefix = setting("webhooks", "First part of the names of all our queues.")
-    worker_concurrency: Slots = setting(500, "Attempts at once in this process; also the prefetch.")
+    worker_concurrency: Slots = setting(500, "Attempts at once in this process; also the prefetch, without what hangs.")
     worker_endpoint_concurrency: Slots = setting(20, "Attempts at once to one endpoint.")
     worker_global_concurrency: Slots = setting(200, "Attempts at once to the global webhook.")
     worker_max_bytes: Annotated[int, Read(given.size)] = setting(

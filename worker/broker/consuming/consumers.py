@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractConnection
-from aiormq.channel import Channel
 
 from worker.basics.clock import Clock
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors, in_words
 from worker.broker.consuming.consumption import Consumer, Consumption, Held, consumer_missing
 from worker.broker.consuming.inbox import Inbox
 from worker.broker.consuming.redeliveries import Redeliveries
+from worker.broker.consuming.relay import Relay
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
 from worker.delivery.ports import Early
@@ -67,10 +67,10 @@ class Consumers:
         self._inbox = Inbox(handle)
         self._redeliveries = Redeliveries[TakenMessage](monotonic)
         self._connection: AbstractConnection | None = None
-        self._consumptions: list[Consumption] = []
+        self._relays: list[Relay] = []
         self._taken_before: Counter[int] = Counter()
         self._applied: tuple[float, Groups] = (0.0, ())
-        self._share = 1.0
+        self._share, self._share_raised = 1.0, 0.0
         self._paused = self._slow = self._stopped = False
         self._woken = asyncio.Event()
         self._changing = asyncio.Lock()
@@ -95,6 +95,7 @@ class Consumers:
                     return
                 groups, probed = await self._groups(self._connection), self._monotonic()
             await self._adjust(groups)
+            await self._move_on()
 
     def state(self, connected: bool) -> None:
         if not connected:
@@ -131,7 +132,7 @@ class Consumers:
 
     def taken(self, group: int) -> int:
         """Messages of a group's queues that this process has taken since its start, without those handed back."""
-        now = self._consumptions[group].taken if group < len(self._consumptions) else 0
+        now = self._relays[group].taken if group < len(self._relays) else 0
         return self._taken_before[group] + now
 
     def slow_down(self, slow: bool) -> None:
@@ -152,8 +153,8 @@ class Consumers:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 with as_broker_errors():
-                    for consumption in self._consumptions:
-                        await consumption.flushed()
+                    for relay in self._relays:
+                        await relay.flushed()
         except BROKER_ERRORS as error:
             log.warning("RabbitMQ did not answer to the last acks, it may deliver them again: %s", in_words(error))
 
@@ -179,17 +180,17 @@ class Consumers:
             log.warning("un-acked messages hold %d bytes: consuming pauses", self._held.bytes)
             self._paused = True
             # Fewer at a time afterwards: each message handed back has come one step closer to its delivery limit.
-            self._share = max(self._share / 4, LEAST_SHARE)
+            self._share, self._share_raised = max(self._share / 4, LEAST_SHARE), self._monotonic()
             self._inbox.hand_back()
             self._woken.set()
         return True
 
     def _forget(self) -> None:
         self._inbox.clear()
-        for group, consumption in enumerate(self._consumptions):
-            consumption.close()
-            self._taken_before[group] += consumption.taken
-        self._consumptions = []
+        for group, relay in enumerate(self._relays):
+            relay.close()
+            self._taken_before[group] += relay.taken
+        self._relays = []
         self._applied = (0.0, ())
 
     # Consuming.
@@ -202,18 +203,28 @@ class Consumers:
             wanted = (self._wanted_share(), groups)
             if wanted == self._applied or self._connection is None:
                 return
-            for consumption in self._consumptions:
-                await consumption.cancel()
-            while len(self._consumptions) < len(groups):
-                channel = await open_channel(self._connection)
-                self._consumptions.append(self._consumption_on(channel))
+            for relay in self._relays:
+                await relay.cancel()
+            while len(self._relays) < len(groups):
+                self._relays.append(Relay(await self._consumption(), self._monotonic))
             if wanted[0] > 0:
-                for consumption, group in zip(self._consumptions, groups, strict=False):
-                    await consumption.consume(group, wanted[0])
+                for relay, group in zip(self._relays, groups, strict=False):
+                    await relay.consume(group, wanted[0])
             self._applied = wanted
 
-    def _consumption_on(self, channel: Channel) -> Consumption:
+    async def _consumption(self) -> Consumption:
+        assert self._connection is not None
+        channel = await open_channel(self._connection)
         return Consumption(channel, self._take, self._held, self._woken.set, self._redeliveries, self._early)
+
+    async def _move_on(self) -> None:
+        """See Relay. A stop that comes while a group moves hands back what is taken meanwhile, as at any moment."""
+        async with self._changing:
+            for relay in self._relays:
+                if not self._stopped:
+                    await relay.sweep()
+                if relay.due and self._wanted_share() == self._applied[0]:
+                    await relay.move(await self._consumption())
 
     def _wanted_share(self) -> float:
         if self._stopped or self._paused:
@@ -227,12 +238,15 @@ class Consumers:
             async with asyncio.timeout(PAUSED_WATCH_SECONDS if self._paused else WATCH_SECONDS):
                 await self._woken.wait()
         except TimeoutError:
-            # Calm: back to the whole prefetch, a little at a time.
-            self._share = self._share if self._paused else min(1.0, self._share * 1.2)
+            pass
         self._woken.clear()
+        now = self._monotonic()
+        if not self._paused and now >= self._share_raised + WATCH_SECONDS:
+            # Calm: back to the whole prefetch, a little at a time.
+            self._share, self._share_raised = min(1.0, self._share * 1.2), now
 
     def _healthy(self) -> bool:
-        if not (self._also_healthy() and all(consumption.healthy for consumption in self._consumptions)):
+        if not (self._also_healthy() and all(relay.healthy for relay in self._relays)):
             log.warning("a consumer or its channel is gone: connecting anew")
             return False
         return True

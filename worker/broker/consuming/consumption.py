@@ -59,7 +59,7 @@ class Consumption:
         redeliveries: Redeliveries[TakenMessage],
         early: Early | None = None,
     ) -> None:
-        """`changed` is called when `healthy` may have become untrue."""
+        """`changed` is called when `healthy` may have become untrue, or `dear` true."""
         closing_of(channel).add_done_callback(lambda _: self._gone())
         on_consumer_cancelled(channel, changed)
         self._channel = channel
@@ -94,10 +94,14 @@ class Consumption:
 
     async def cancel(self) -> None:
         """Cancel the consumers; what was taken stays ours to settle."""
-        tags, self._tags = self._tags, {}
-        for tag in tags.values():
-            await self._channel.basic_cancel(tag)
-            forget_taker(self._channel, tag)
+        for queue in tuple(self._tags):
+            await self.cancel_one(queue)
+
+    async def cancel_one(self, queue: str) -> None:
+        """As `cancel`, for the consumer of this queue."""
+        tag = self._tags.pop(queue)
+        await self._channel.basic_cancel(tag)
+        forget_taker(self._channel, tag)
 
     @property
     def healthy(self) -> bool:
@@ -152,6 +156,35 @@ class Consumption:
         self._unsent_acks.clear()
         self._open.clear()
 
+    @property
+    def dear(self) -> bool:
+        """Whether what is open at the channel's front has made the acks of all others cost RabbitMQ more than a new
+        channel would."""
+        return self._ledger.dear
+
+    @property
+    def open(self) -> int:
+        """Messages that it took and that are not settled."""
+        return len(self._open)
+
+    @property
+    def hanging(self) -> int:
+        """Those of them that are older than acks wait for."""
+        return self._ledger.hanging
+
+    @property
+    def done(self) -> bool:
+        """Nothing is open, and the broker has been told of all. Not of a channel that broke: that is to be noticed."""
+        told = self._flushing is None and not self._ledger.pending and not self._nacks
+        return told and not self._open and not self.closed and not self._channel.is_closed
+
+    async def end(self) -> None:
+        """Closes the channel, whose consumers are cancelled and which has been `done` for a while: RabbitMQ forgets the
+        acks that it has not stored yet."""
+        self.closed = True
+        await self._writing.finished()
+        await self._channel.close()
+
     async def flushed(self) -> None:
         """Waits until the queues know everything settled so far. Call it last: what comes meanwhile stays un-acked."""
         while self._flushing is not None:  # a little more than PATIENCE times, for what waits behind an unfinished one
@@ -163,8 +196,9 @@ class Consumption:
                 await wait_until_acks_are_stored(self._channel, queue)
 
     def _gone(self) -> None:
-        self.close()
-        self._changed()
+        if not self.closed:
+            self.close()
+            self._changed()
 
     def _taken(
         self,
@@ -249,7 +283,10 @@ class Consumption:
 
     def _send_settlements(self) -> None:
         # Acks first: one that is lost repeats a delivery, while what is not nacked comes back all the same.
+        was_dear = self.dear
         acks, (nacks, self._nacks) = self._ledger.take(), (self._nacks, [])
+        if self.dear and not was_dear:
+            self._changed()
         waiting = self._ledger.waiting
         self._unsent_acks = [message for message in self._unsent_acks if message.tag in waiting] if waiting else []
         if acks or nacks:
