@@ -65,10 +65,6 @@ class FakeChannel:
     async def basic_cancel(self, tag: str) -> None:
         del self.consumers[tag]
 
-    async def close(self) -> None:
-        self.is_closed = True
-        self.closing.cancel()
-
 
 @dataclass
 class Rig:

@@ -19,7 +19,7 @@ from worker.broker.consuming import acks, consumers, relay
 from worker.broker.consuming.consumers import Consumers
 from worker.broker.consuming.consumption import Consumer, Consumption
 from worker.broker.consuming.plan import ConsumptionPlan
-from worker.broker.consuming.relay import MOST_LEFT, REST_SECONDS, STORED_SECONDS, Relay
+from worker.broker.consuming.relay import MOST_LEFT, REST_SECONDS, Relay
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.topology import topology
 
@@ -70,7 +70,6 @@ async def start(
     """Consumers that move as soon as one message goes behind two that hang, and look fifty times a second."""
     monkeypatch.setattr(acks, "PATIENCE", 3)
     monkeypatch.setattr(acks, "DEAR_WALK", 0)
-    monkeypatch.setattr(relay, "STORED_SECONDS", 0.3)
     monkeypatch.setattr(relay, "WORTH_IT", 2)
     monkeypatch.setattr(relay, "REST_SECONDS", 0.0)
     monkeypatch.setattr(consumers, "WATCH_SECONDS", 0.02)
@@ -112,25 +111,30 @@ async def test_it_goes_on_in_order_and_acks_on_both_channels(
     await hanging.wait_count(len(sent))
     assert hanging.bodies == sent
     assert hanging.consumers.taken(0) == len(sent)
-    relay, left = hanging.relay, hanging.left
     hanging.settle()
-    await hanging.wait_left(0)
-    await until(lambda: all(one._channel.is_closed for one in left), "the channels are closed")
+    await hanging.consumers.flushed()
     assert (hanging.consumers.taken(0), hanging.consumers.held_bytes) == (len(sent), 0)
-    assert hanging.relay is relay, "on the same connection"
     await end(hanging.task)
     assert await amqp.drain(names.events) == []
 
 
-async def test_a_second_move_leaves_the_first_ones_messages_where_they_are(
+async def test_it_moves_to_a_channel_that_was_left_and_holds_nothing_any_more(
     start: Callable[..., Hanging], amqp: Amqp, names: Names
 ) -> None:
     hanging = await moved(start, amqp, names)
+    (first,) = hanging.left
     await publish(amqp, names, b"hang 3", b"hang 4", *(b"between %d" % number for number in range(4)))
     await hanging.wait_left(2)
     hanging.settle()
-    await hanging.wait_left(0)
-    assert hanging.consumers.taken(0) == 12
+    await until(lambda: first.open == 0, "the first one holds nothing")
+    await publish(amqp, names, b"hang 5", b"hang 6", *(b"after %d" % number for number in range(4)))
+    await until(lambda: hanging.relay._current is first, "consumed on again")
+    await publish(amqp, names, b"last")
+    await hanging.wait_count(19)
+    assert len(hanging.left) == 2
+    hanging.settle()
+    await hanging.consumers.flushed()
+    assert hanging.consumers.taken(0) == 19
     await end(hanging.task)
     assert await amqp.drain(names.events) == []
 
@@ -192,61 +196,90 @@ async def dear(rig: Rig) -> Consumption:
     return made
 
 
+class Line:
+    """A relay at a settable time, with what opens one more channel for it; each has sixteen that hang."""
+
+    def __init__(self, first: Consumption, rig: Rig) -> None:
+        self.now = 100.0
+        self.rig = rig
+        self.opened = 1
+        self.relay = Relay(first, lambda: self.now)
+
+    @classmethod
+    async def started(cls) -> Line:
+        rig = Rig()
+        line = cls(await dear(rig), rig)
+        await line.relay.consume([Consumer("q", 10)], 1.0)
+        line.relay._current._ledger._walked = acks.DEAR_WALK + 1
+        return line
+
+    async def move(self) -> None:
+        assert self.relay.due
+        await self.relay.move(self._open)
+        self.relay._current._ledger._walked = acks.DEAR_WALK + 1
+
+    async def _open(self) -> Consumption:
+        self.opened += 1
+        made = await dear(self.rig)
+        await made.cancel()
+        return made
+
+    async def settle(self, which: int) -> None:
+        for message in self.rig.messages[16 * which : 16 * (which + 1)]:
+            message.ack()
+
+
 async def test_it_moves_when_acks_are_dear_because_of_what_hangs_but_rests_between() -> None:
-    rig, now = Rig(), [100.0]
-    one = Relay(await dear(rig), lambda: now[0])
-    assert not one.due, "it consumes nothing yet"
-    await one.consume([Consumer("q", 10)], 1.0)
-    assert one.due
-    await one.move(await dear(rig))
-    assert not one.due
-    now[0] += REST_SECONDS
-    assert one.due
-    rig.messages[-1].ack()
-    assert not one.due, "fifteen are passed at once"
+    line = await Line.started()
+    await line.move()
+    assert not line.relay.due
+    line.now += REST_SECONDS
+    assert line.relay.due
+    line.rig.messages[-1].ack()
+    assert not line.relay.due, "fifteen are passed at once"
+
+
+async def test_acks_that_were_dear_before_it_came_back_to_a_channel_are_no_reason_to_move() -> None:
+    line = await Line.started()
+    made = line.relay._current
+    assert line.relay.due
+    await line.relay.cancel()
+    await line.relay.consume([Consumer("q", 10)], 1.0)
+    assert (made.hanging, made.dear, line.relay.due) == (16, False, False)
+
+
+async def test_it_uses_nine_channels_at_most_and_those_that_hold_nothing_again() -> None:
+    line = await Line.started()
+    first = line.relay._current
+    for _ in range(MOST_LEFT):
+        await line.move()
+        line.now += REST_SECONDS
+    assert (line.opened, line.relay.due) == (MOST_LEFT + 1, False)
+    await line.settle(0)
+    await line.move()
+    assert (line.opened, line.relay._current is first, len(line.relay._left)) == (MOST_LEFT + 1, True, MOST_LEFT)
+    assert line.relay.taken == 16 * (MOST_LEFT + 1)
 
 
 async def test_each_queue_has_one_consumer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """With two, RabbitMQ would give an event to one channel and the next to the other, in no order."""
-    rig, group, seen = Rig(), [Consumer("q", 10), Consumer("other", 10)], []
-    one = Relay(await dear(rig), lambda: 0.0)
-    await one.cancel()
-    await one.consume(group, 1.0)
-    consume, before = Consumption.consume, one._current
+    line, seen = await Line.started(), []
+    await line.relay.cancel()
+    await line.relay.consume([Consumer("q", 10), Consumer("other", 10)], 1.0)
+    consume, before = Consumption.consume, line.relay._current
+    other = await line._open()
 
-    async def consumed(fresh: Consumption, consumers: list[Consumer], share: float) -> None:
+    async def opened() -> Consumption:
+        return other
+
+    async def consumed(on: Consumption, consumers: list[Consumer], share: float) -> None:
         seen.append((set(before._tags), [consumer.queue for consumer in consumers], share))
-        await consume(fresh, consumers, share)
+        await consume(on, consumers, share)
 
     monkeypatch.setattr(Consumption, "consume", consumed)
-    fresh = await rig.start()
-    await fresh.cancel()
-    seen.clear()
-    await one.move(fresh)
+    await line.relay.move(opened)
     assert seen == [({"other"}, ["q"], 1.0), (set(), ["other"], 1.0)]
-    assert set(fresh._tags) == {"q", "other"}
-
-
-async def test_it_leaves_no_more_than_eight_channels_and_closes_those_that_are_done() -> None:
-    rig, now = Rig(), [0.0]
-    one = Relay(await dear(rig), lambda: now[0])
-    await one.consume([Consumer("q", 10)], 1.0)
-    for _ in range(MOST_LEFT):
-        assert one.due
-        await one.move(await dear(rig))
-        now[0] += REST_SECONDS
-    assert not one.due
-    for message in rig.messages[:16]:
-        message.ack()
-    first, taken = next(iter(one._left)), one.taken
-    await one.sweep()
-    await first.flushed()
-    now[0] += STORED_SECONDS / 2
-    await one.sweep()
-    assert (len(one._left), first._channel.is_closed) == (MOST_LEFT, False), "its acks may not be stored yet"
-    now[0] += STORED_SECONDS / 2
-    await one.sweep()
-    assert (len(one._left), first._channel.is_closed, one.due, one.taken) == (MOST_LEFT - 1, True, True, taken)
+    assert set(other._tags) == {"q", "other"}
 
 
 async def test_the_watchdog_is_woken_once_when_acks_become_dear(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,19 +293,8 @@ async def test_the_watchdog_is_woken_once_when_acks_become_dear(monkeypatch: pyt
     assert (made.dear, rig.changes) == (True, 1)
 
 
-async def test_a_channel_that_broke_is_not_taken_for_one_that_is_done() -> None:
-    rig = Rig()
-    made = await rig.start()
-    await rig.deliver(1)
-    rig.messages[0].ack()
-    rig.channel.is_closed = True  # a turn of the loop before it is told
-    made._flush()
-    assert not made.done
-
-
 async def test_what_is_paused_does_not_move() -> None:
-    rig = Rig()
-    one = Relay(await dear(rig), lambda: 100.0)
-    await one.consume([Consumer("q", 10)], 1.0)
-    await one.cancel()
-    assert not one.due
+    line = await Line.started()
+    assert line.relay.due
+    await line.relay.cancel()
+    assert not line.relay.due

@@ -43,8 +43,9 @@ class AckLedger:
         self._waiting: dict[int, int] = {}  # tag -> the call that left it waiting, the earliest first
 
     def expect(self, prefetch: int) -> None:
-        """Says how many messages may be un-acked from now on, at one consumer."""
+        """Says how many messages may be un-acked from now on, at one consumer. What was walked counts no more."""
         self._most_waiting = prefetch // WAITING_PART
+        self._walked = 0
 
     def taken(self, tag: int) -> None:
         """Records a delivered tag as un-acked, and any tag skipped before it.

@@ -221,10 +221,8 @@ class Consumers:
         """See Relay. A stop that comes while a group moves hands back what is taken meanwhile, as at any moment."""
         async with self._changing:
             for relay in self._relays:
-                if not self._stopped:
-                    await relay.sweep()
                 if relay.due and self._wanted_share() == self._applied[0]:
-                    await relay.move(await self._consumption())
+                    await relay.move(self._consumption)
 
     def _wanted_share(self) -> float:
         if self._stopped or self._paused:

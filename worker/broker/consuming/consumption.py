@@ -172,19 +172,6 @@ class Consumption:
         """Those of them that are older than acks wait for."""
         return self._ledger.hanging
 
-    @property
-    def done(self) -> bool:
-        """Nothing is open, and the broker has been told of all. Not of a channel that broke: that is to be noticed."""
-        told = self._flushing is None and not self._ledger.pending and not self._nacks
-        return told and not self._open and not self.closed and not self._channel.is_closed
-
-    async def end(self) -> None:
-        """Closes the channel, whose consumers are cancelled and which has been `done` for a while: RabbitMQ forgets the
-        acks that it has not stored yet."""
-        self.closed = True
-        await self._writing.finished()
-        await self._channel.close()
-
     async def flushed(self) -> None:
         """Waits until the queues know everything settled so far. Call it last: what comes meanwhile stays un-acked."""
         while self._flushing is not None:  # a little more than PATIENCE times, for what waits behind an unfinished one
@@ -196,9 +183,8 @@ class Consumption:
                 await wait_until_acks_are_stored(self._channel, queue)
 
     def _gone(self) -> None:
-        if not self.closed:
-            self.close()
-            self._changed()
+        self.close()
+        self._changed()
 
     def _taken(
         self,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 
 from worker.basics.clock import Clock
@@ -11,14 +11,10 @@ from worker.broker.consuming.consumption import Consumer, Consumption
 log = logging.getLogger(__name__)
 
 MOST_LEFT = 8
-"""Channels of a group that are left and still hold messages; each is a process of RabbitMQ's."""
+"""Channels beside the one that a group is consumed on; each is a process of RabbitMQ's."""
 
 WORTH_IT = 16
 """Messages that hang; RabbitMQ passes fewer in a microsecond, as often as it must."""
-
-STORED_SECONDS = 10.0
-"""A channel that was left is closed so long after its last ack: closing it sooner, RabbitMQ forgets acks that it has
-received and not stored (966 of 1,000 that went one by one), and delivers again what they were for."""
 
 REST_SECONDS = 2.0
 """At least, between two moves: the channel that was left at first has often got rid of what hung by then."""
@@ -29,20 +25,20 @@ class Relay:
 
     RabbitMQ looks for an acked tag among all that is un-acked on its channel, the oldest first (3.10.8: 0.08 us each),
     and while the oldest is open, `multiple` acks nothing. Behind 200 attempts that hang, an ack takes it 17 us instead
-    of 1, and all deliveries on that core wait for it. So consuming moves to a fresh channel, and what hangs stays
-    behind until it is settled. Trade-off: what hangs comes on top of the prefetch, as much as admission lets start and
-    wait, and what is under way otherwise for a moment; WORKER_MAX_BYTES bounds both. A channel all of whose prefetch
-    hangs acks nothing, and stays.
+    of 1, and all deliveries on that core wait for it. So consuming moves to another channel, and what hangs stays
+    behind until it is settled. Then that channel is as good as new, and the next to move to. None is closed: RabbitMQ
+    forgets acks that it has received and not stored (966 of 1,000 that went one by one). Trade-off: what hangs comes on
+    top of the prefetch, as much as admission lets start and wait, and what is under way otherwise for a moment;
+    WORKER_MAX_BYTES bounds both. A channel all of whose prefetch hangs acks nothing, and stays.
     """
 
     def __init__(self, first: Consumption, monotonic: Clock) -> None:
         self._current = first
         self._monotonic = monotonic
-        self._left: dict[Consumption, float] = {}  # when it was last seen with something open
+        self._left: list[Consumption] = []
         self._group: Sequence[Consumer] = ()
         self._share = 0.0
         self._moved = -inf
-        self._taken_before = 0
 
     async def consume(self, group: Sequence[Consumer], share: float) -> None:
         """As Consumption.consume."""
@@ -56,32 +52,30 @@ class Relay:
     @property
     def due(self) -> bool:
         """Whether it should move: acks are dear, because of what hangs."""
-        if self._share == 0 or len(self._left) >= MOST_LEFT or self._monotonic() < self._moved + REST_SECONDS:
+        if self._share == 0 or self._monotonic() < self._moved + REST_SECONDS:
+            return False
+        if self._empty is None and len(self._left) >= MOST_LEFT:
             return False
         return self._current.dear and self._current.hanging >= WORTH_IT
 
-    async def move(self, fresh: Consumption) -> None:
-        """One queue after the other, each in order: the fresh channel gets nothing of it before all has come that the
-        channel before was given."""
-        before, self._current, self._moved = self._current, fresh, self._monotonic()
-        self._left[before] = self._moved
+    async def move(self, opened: Callable[[], Awaitable[Consumption]]) -> None:
+        """To a channel that was left and holds nothing, or to one more.
+
+        One queue after the other, each in order: the other channel gets nothing of it before all has come that the
+        channel before was given.
+        """
+        empty = self._empty
+        if empty is not None:
+            self._left.remove(empty)
+        other = empty or await opened()
+        before, self._current, self._moved = self._current, other, self._monotonic()
+        self._left.append(before)
         for consumer in self._group:
             await before.cancel_one(consumer.queue)
-            await fresh.consume([consumer], self._share)
+            await other.consume([consumer], self._share)
         log.debug(
             "consuming goes on on another channel, %d messages stay behind", sum(left.open for left in self._left)
         )
-
-    async def sweep(self) -> None:
-        """Closes the channels that were left and have held nothing for STORED_SECONDS."""
-        now = self._monotonic()
-        for left, open_at in tuple(self._left.items()):
-            if not left.done:
-                self._left[left] = now
-            elif now >= open_at + STORED_SECONDS:
-                del self._left[left]
-                self._taken_before += left.taken
-                await left.end()
 
     @property
     def healthy(self) -> bool:
@@ -90,7 +84,7 @@ class Relay:
     @property
     def taken(self) -> int:
         """As Consumption.taken, of all its channels."""
-        return self._taken_before + sum(consumption.taken for consumption in self._all)
+        return sum(consumption.taken for consumption in self._all)
 
     async def flushed(self) -> None:
         """As Consumption.flushed, of all its channels at once."""
@@ -99,6 +93,10 @@ class Relay:
     def close(self) -> None:
         for consumption in self._all:
             consumption.close()
+
+    @property
+    def _empty(self) -> Consumption | None:
+        return next((left for left in self._left if left.open == 0), None)
 
     @property
     def _all(self) -> tuple[Consumption, ...]:
