@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ async def start(
 
 async def publish(amqp: Amqp, names: Names, *bodies: bytes) -> list[bytes]:
     """Together: the queue has some of them ready all the time."""
-    await asyncio.gather(*(amqp.publish("", names.events, body, message_id=body.decode()) for body in bodies))
+    await asyncio.gather(*(amqp.publish("", names.events, body, message_id=body[:100].decode()) for body in bodies))
     return list(bodies)
 
 
@@ -232,11 +233,46 @@ class Line:
 async def test_it_moves_when_acks_are_dear_because_of_what_hangs_but_rests_between() -> None:
     line = await Line.started()
     await line.move()
-    assert not line.relay.due
+    assert (line.relay.due, line.relay.rests) == (False, REST_SECONDS)
     line.now += REST_SECONDS
-    assert line.relay.due
+    assert (line.relay.due, line.relay.rests) == (True, inf)
     line.rig.messages[-1].ack()
     assert not line.relay.due, "fifteen are passed at once"
+
+
+async def test_nothing_is_looked_at_sooner_while_acks_are_not_dear() -> None:
+    line = await Line.started()
+    await line.move()
+    line.relay._current._ledger._walked = 0
+    assert line.relay.rests == inf
+
+
+async def test_it_moves_when_its_rest_is_over_and_not_at_the_watchdogs_next_look(
+    start: Callable[..., Hanging], amqp: Amqp, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "WATCH_SECONDS", 3600.0)
+    monkeypatch.setattr(relay, "REST_SECONDS", 0.5)
+    hanging = await moved(start, amqp, names)
+    await publish(amqp, names, b"hang 3", b"hang 4", *(b"between %d" % number for number in range(4)))
+    await hanging.wait_left(2)
+
+
+async def test_it_does_not_move_while_half_of_the_bytes_are_taken(
+    start: Callable[..., Hanging], amqp: Amqp, names: Names
+) -> None:
+    hanging = start()
+    await amqp.wait_queue(names.events)
+    await publish(amqp, names, b"hang".ljust(300_000), b"hang".ljust(300_000, b"."), b"1", b"2", b"3")
+    await hanging.wait_count(5)
+    await until(lambda: hanging.relay.due, "acks are dear")
+    await publish(amqp, names, b"4", b"5")
+    await hanging.wait_count(7)
+    assert hanging.left == []
+    hanging.hanging.pop().ack()
+    await publish(amqp, names, b"hang", b"6", b"7")
+    await hanging.wait_count(10)
+    await publish(amqp, names, b"8", b"9")
+    await hanging.wait_left(1)
 
 
 async def test_acks_that_were_dear_before_it_came_back_to_a_channel_are_no_reason_to_move() -> None:

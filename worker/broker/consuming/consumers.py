@@ -218,10 +218,13 @@ class Consumers:
         return Consumption(channel, self._take, self._held, self._woken.set, self._redeliveries, self._early)
 
     async def _move_on(self) -> None:
-        """See Relay. A stop that comes while a group moves hands back what is taken meanwhile, as at any moment."""
+        """See Relay. A stop that comes while a group moves hands back what is taken meanwhile, as at any moment.
+
+        Not while half of the bytes are taken: with what hangs on top of the prefetch, consuming would pause for all.
+        """
         async with self._changing:
             for relay in self._relays:
-                if relay.due and self._wanted_share() == self._applied[0]:
+                if relay.due and self._held.few_again and self._wanted_share() == self._applied[0]:
                     await relay.move(self._consumption)
 
     def _wanted_share(self) -> float:
@@ -233,7 +236,7 @@ class Consumers:
 
     async def _next_check(self) -> None:
         try:
-            async with asyncio.timeout(PAUSED_WATCH_SECONDS if self._paused else WATCH_SECONDS):
+            async with asyncio.timeout(self._look_in()):
                 await self._woken.wait()
         except TimeoutError:
             pass
@@ -242,6 +245,12 @@ class Consumers:
         if not self._paused and now >= self._share_raised + WATCH_SECONDS:
             # Calm: back to the whole prefetch, a little at a time.
             self._share, self._share_raised = min(1.0, self._share * 1.2), now
+
+    def _look_in(self) -> float:
+        """Seconds."""
+        if self._paused:
+            return PAUSED_WATCH_SECONDS
+        return min(WATCH_SECONDS, *(relay.rests for relay in self._relays))
 
     def _healthy(self) -> bool:
         if not (self._also_healthy() and all(relay.healthy for relay in self._relays)):

@@ -28,8 +28,8 @@ class Relay:
     of 1, and all deliveries on that core wait for it. So consuming moves to another channel, and what hangs stays
     behind until it is settled. Then that channel is as good as new, and the next to move to. None is closed: RabbitMQ
     forgets acks that it has received and not stored (966 of 1,000 that went one by one). Trade-off: what hangs comes on
-    top of the prefetch, as much as admission lets start and wait, and what is under way otherwise for a moment;
-    WORKER_MAX_BYTES bounds both. A channel all of whose prefetch hangs acks nothing, and stays.
+    top of the prefetch, as much as admission lets start and wait, and what is under way otherwise for a moment. A
+    channel all of whose prefetch hangs acks nothing, and stays.
     """
 
     def __init__(self, first: Consumption, monotonic: Clock) -> None:
@@ -57,6 +57,12 @@ class Relay:
         if self._empty is None and len(self._left) >= MOST_LEFT:
             return False
         return self._current.dear and self._current.hanging >= WORTH_IT
+
+    @property
+    def rests(self) -> float:
+        """Seconds until it may move although acks are dear; `inf` if nothing waits for that."""
+        rest = self._moved + REST_SECONDS - self._monotonic()
+        return rest if rest > 0 and self._current.dear else inf
 
     async def move(self, opened: Callable[[], Awaitable[Consumption]]) -> None:
         """To a channel that was left and holds nothing, or to one more.
