@@ -74,6 +74,18 @@ def test_acks_are_dear_once_the_broker_has_passed_half_a_million() -> None:
     assert (ledger._walked, ledger.dear) == (501_000, True)
 
 
+def test_what_was_acked_and_not_told_is_unsettled_to_the_broker() -> None:
+    ledger = ledger_with(4)
+    assert ledger.unsettled == 4
+    ledger.ack(2)
+    ledger.take()
+    assert ledger.unsettled == 4, "its ack waits behind the first"
+    ledger.ack(1)
+    assert ledger.unsettled == 4
+    ledger.take()
+    assert ledger.unsettled == 2
+
+
 def test_what_was_open_before_its_patience_hangs() -> None:
     ledger = ledger_with(3)
     frames_of_calls(ledger, PATIENCE - 1)

@@ -94,6 +94,11 @@ class AckLedger:
         return self.kept - len(self._open)
 
     @property
+    def unsettled(self) -> int:
+        """Messages that the broker believes un-acked."""
+        return len(self._open) + len(self._fresh) + len(self._waiting)
+
+    @property
     def pending(self) -> bool:
         """Whether an ack has not been sent yet."""
         return bool(self._fresh or self._waiting)

@@ -236,7 +236,7 @@ class Consumers:
 
     async def _next_check(self) -> None:
         try:
-            async with asyncio.timeout(self._look_in()):
+            async with asyncio.timeout(PAUSED_WATCH_SECONDS if self._paused else WATCH_SECONDS):
                 await self._woken.wait()
         except TimeoutError:
             pass
@@ -245,12 +245,6 @@ class Consumers:
         if not self._paused and now >= self._share_raised + WATCH_SECONDS:
             # Calm: back to the whole prefetch, a little at a time.
             self._share, self._share_raised = min(1.0, self._share * 1.2), now
-
-    def _look_in(self) -> float:
-        """Seconds."""
-        if self._paused:
-            return PAUSED_WATCH_SECONDS
-        return min(WATCH_SECONDS, *(relay.rests for relay in self._relays))
 
     def _healthy(self) -> bool:
         if not (self._also_healthy() and all(relay.healthy for relay in self._relays)):

@@ -78,6 +78,7 @@ class Consumption:
         self._flushing: asyncio.TimerHandle | None = None
         self._writing = Tasks()
         self._bytes = 0
+        self._prefetches: dict[str, int] = {}  # by queue
         self.closed = False
 
     async def consume(self, consumers: Iterable[Consumer], share: float) -> None:
@@ -87,6 +88,7 @@ class Consumption:
         for consumer, prefetch in prefetches.items():
             # On a quorum queue prefetch is a consumer's, set by the last qos before its consume.
             await self._channel.basic_qos(prefetch_count=prefetch)
+            self._prefetches[consumer.queue] = prefetch
             if consumer.dead_letters:
                 self._dead_lettering.add(consumer.queue)
             take = partial(self._taken, consumer.queue)
@@ -100,6 +102,7 @@ class Consumption:
     async def cancel_one(self, queue: str) -> None:
         """As `cancel`, for the consumer of this queue."""
         tag = self._tags.pop(queue)
+        del self._prefetches[queue]
         await self._channel.basic_cancel(tag)
         forget_taker(self._channel, tag)
 
@@ -166,6 +169,11 @@ class Consumption:
     def open(self) -> int:
         """Messages that it took and that are not settled."""
         return len(self._open)
+
+    @property
+    def full(self) -> bool:
+        """The broker may send no more, and nothing that it has sent is on its way."""
+        return self._ledger.unsettled >= sum(self._prefetches.values())
 
     @property
     def hanging(self) -> int:

@@ -16,6 +16,9 @@ MOST_LEFT = 8
 WORTH_IT = 16
 """Messages that hang; RabbitMQ passes fewer in a microsecond, as often as it must."""
 
+LOOKS, LOOK_SECONDS = 50, 0.001
+"""For a moment in which the prefetch is full: between two writes of acks, every 5 ms while the queue has more."""
+
 REST_SECONDS = 2.0
 """At least, between two moves: the channel that was left at first has often got rid of what hung by then."""
 
@@ -58,30 +61,28 @@ class Relay:
             return False
         return self._current.dear and self._current.hanging >= WORTH_IT
 
-    @property
-    def rests(self) -> float:
-        """Seconds until it may move although acks are dear; `inf` if nothing waits for that."""
-        rest = self._moved + REST_SECONDS - self._monotonic()
-        return rest if rest > 0 and self._current.dear else inf
-
     async def move(self, opened: Callable[[], Awaitable[Consumption]]) -> None:
         """To a channel that was left and holds nothing, or to one more.
 
-        One queue after the other, each in order: the other channel gets nothing of it before all has come that the
-        channel before was given.
+        One queue after the other. What is on its way as a quorum queue's consumer is cancelled goes back to the queue
+        (RabbitMQ 3.10.8) and comes behind some that are newer, so this is done when nothing is, if such a moment comes.
         """
-        empty = self._empty
-        if empty is not None:
-            self._left.remove(empty)
-        other = empty or await opened()
+        other = self._empty or await opened()
+        await self._nothing_on_its_way()
         before, self._current, self._moved = self._current, other, self._monotonic()
-        self._left.append(before)
+        self._left = [left for left in (*self._left, before) if left is not other]
         for consumer in self._group:
             await before.cancel_one(consumer.queue)
             await other.consume([consumer], self._share)
         log.debug(
             "consuming goes on on another channel, %d messages stay behind", sum(left.open for left in self._left)
         )
+
+    async def _nothing_on_its_way(self) -> None:
+        for _ in range(LOOKS):
+            if self._current.full:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
 
     @property
     def healthy(self) -> bool:
