@@ -50,8 +50,11 @@ class Consuming:
 
     def _handle(self, message: TakenMessage) -> None:
         self.bodies.append(message.body)
-        message.ack()
+        self._end(message)
         self._told()
+
+    def _end(self, message: TakenMessage) -> None:
+        message.ack()
 
     def _state(self, connected: bool) -> None:
         self.states.append(connected)

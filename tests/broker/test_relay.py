@@ -1,4 +1,4 @@
-"""Consuming that goes on on another channel while receivers hang: nothing is lost, repeated or overtaken by it."""
+"""Consuming that goes on on another channel while receivers hang: nothing is lost or repeated by it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.broker.test_consumers import Consuming
 from tests.broker.test_consumption import Rig
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.proxy import CONSUME, Proxy
-from tests.support.waiting import Facts, until
+from tests.support.waiting import until
 from worker.basics.tasks import end
-from worker.broker.connection import Supervisor
 from worker.broker.consuming import acks, consumers, relay
-from worker.broker.consuming.consumers import Consumers
 from worker.broker.consuming.consumption import Consumer, Consumption
 from worker.broker.consuming.plan import ConsumptionPlan
 from worker.broker.consuming.relay import MOST_LEFT, REST_SECONDS, Relay
@@ -24,17 +23,13 @@ from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.topology import topology
 
 
-class Hanging:
-    """Consumers that settle at once what comes, but what begins with `hang`."""
+class Hanging(Consuming):
+    """Settles at once what comes, but what begins with `hang`."""
 
     def __init__(self, uri: str, names: Names) -> None:
-        self.bodies: list[bytes] = []
         self.hanging: list[TakenMessage] = []
-        self.facts = Facts()
-        plan = ConsumptionPlan(topology(names.prefix, names.exchange, (5,)), 50, declares=True)
-        self.consumers = Consumers(self._handle, plan.prepare, plan.groups, 1 << 20, lambda _: None)
-        supervisor = Supervisor(uri, "test worker consume", self.consumers, lambda low, high: low, cuts=True)
-        self.task = asyncio.create_task(supervisor.run())
+        queues = topology(names.prefix, names.exchange, (5,))
+        super().__init__(uri, ConsumptionPlan(queues, 50, declares=True))
 
     @property
     def relay(self) -> Relay:
@@ -54,13 +49,18 @@ class Hanging:
         while self.hanging:
             self.hanging.pop().ack()
 
-    def _handle(self, message: TakenMessage) -> None:
-        self.bodies.append(message.body)
+    async def wait_settled(self, amqp: Amqp, queue: str) -> None:
+        """All that hangs, too, and the broker knows it: it has nothing left when the connection is closed."""
+        self.settle()
+        await self.consumers.flushed()
+        await end(self.task)
+        assert await amqp.drain(queue) == []
+
+    def _end(self, message: TakenMessage) -> None:
         if message.body.startswith(b"hang"):
             self.hanging.append(message)
         else:
             message.ack()
-        self._telling = asyncio.ensure_future(self.facts.changed())
 
 
 @pytest.fixture
@@ -110,10 +110,8 @@ async def test_it_goes_on_and_acks_on_both_channels(start: Callable[..., Hanging
     assert sorted(hanging.bodies) == sorted(sent), "each of them once"
     assert hanging.consumers.taken(0) == len(sent)
     hanging.settle()
-    await hanging.consumers.flushed()
     assert (hanging.consumers.taken(0), hanging.consumers.held_bytes) == (len(sent), 0)
-    await end(hanging.task)
-    assert await amqp.drain(names.events) == []
+    await hanging.wait_settled(amqp, names.events)
 
 
 async def test_it_moves_to_a_channel_that_was_left_and_holds_nothing_any_more(
@@ -131,10 +129,8 @@ async def test_it_moves_to_a_channel_that_was_left_and_holds_nothing_any_more(
     await hanging.wait_count(19)
     assert len(hanging.left) == 2
     hanging.settle()
-    await hanging.consumers.flushed()
     assert hanging.consumers.taken(0) == 19
-    await end(hanging.task)
-    assert await amqp.drain(names.events) == []
+    await hanging.wait_settled(amqp, names.events)
 
 
 async def test_after_a_drain_what_hung_on_the_channel_before_is_acked_too(
@@ -160,10 +156,7 @@ async def test_what_hangs_on_the_channel_before_is_known_again_after_a_lost_conn
         assert hanging.bodies[6:] == [b"later"]
         await until(lambda: not any(message.lost for message in hanging.hanging), "both have come again")
         assert hanging.consumers.taken(0) == 7
-        hanging.settle()
-        await hanging.consumers.flushed()
-        await end(hanging.task)
-        assert await amqp.drain(names.events) == []
+        await hanging.wait_settled(amqp, names.events)
 
 
 async def test_a_channel_that_was_left_and_breaks_is_noticed(
@@ -177,10 +170,7 @@ async def test_a_channel_that_was_left_and_breaks_is_noticed(
     await until(lambda: bool(hanging.consumers._relays) and hanging.relay is not before, "connected anew")
     in_hand = {b"hang 1", b"hang 2"}
     await until(lambda: {m.body for m in hanging.hanging if not m.lost} == in_hand, "both have come again")
-    hanging.settle()
-    await hanging.consumers.flushed()
-    await end(hanging.task)
-    assert await amqp.drain(names.events) == []
+    await hanging.wait_settled(amqp, names.events)
 
 
 async def dear(rig: Rig) -> Consumption:
@@ -224,7 +214,7 @@ class Line:
         await made.cancel()
         return made
 
-    async def settle(self, which: int) -> None:
+    def settle(self, which: int) -> None:
         for message in self.rig.messages[16 * which : 16 * (which + 1)]:
             message.ack()
 
@@ -305,7 +295,7 @@ async def test_it_uses_nine_channels_at_most_and_those_that_hold_nothing_again()
         await line.move()
         line.now += REST_SECONDS
     assert (line.opened, line.relay.due) == (MOST_LEFT + 1, False)
-    await line.settle(0)
+    line.settle(0)
     await line.move()
     assert (line.opened, line.relay._current is first, len(line.relay._left)) == (MOST_LEFT + 1, True, MOST_LEFT)
     assert line.relay.taken == 16 * (MOST_LEFT + 1)

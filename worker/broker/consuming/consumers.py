@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aio_pika.abc import AbstractConnection
 
@@ -70,7 +71,7 @@ class Consumers:
         self._relays: list[Relay] = []
         self._taken_before: Counter[int] = Counter()
         self._applied: tuple[float, Groups] = (0.0, ())
-        self._share, self._share_raised = 1.0, 0.0
+        self._share, self._share_since = 1.0, 0.0
         self._paused = self._slow = self._stopped = False
         self._woken = asyncio.Event()
         self._changing = asyncio.Lock()
@@ -180,7 +181,7 @@ class Consumers:
             log.warning("un-acked messages hold %d bytes: consuming pauses", self._held.bytes)
             self._paused = True
             # Fewer at a time afterwards: each message handed back has come one step closer to its delivery limit.
-            self._share, self._share_raised = max(self._share / 4, LEAST_SHARE), self._monotonic()
+            self._share, self._share_since = max(self._share / 4, LEAST_SHARE), self._monotonic()
             self._inbox.hand_back()
             self._woken.set()
         return True
@@ -235,16 +236,14 @@ class Consumers:
     # Watching.
 
     async def _next_check(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(PAUSED_WATCH_SECONDS if self._paused else WATCH_SECONDS):
                 await self._woken.wait()
-        except TimeoutError:
-            pass
         self._woken.clear()
         now = self._monotonic()
-        if not self._paused and now >= self._share_raised + WATCH_SECONDS:
+        if not self._paused and now >= self._share_since + WATCH_SECONDS:
             # Calm: back to the whole prefetch, a little at a time.
-            self._share, self._share_raised = min(1.0, self._share * 1.2), now
+            self._share, self._share_since = min(1.0, self._share * 1.2), now
 
     def _healthy(self) -> bool:
         if not (self._also_healthy() and all(relay.healthy for relay in self._relays)):
