@@ -15,7 +15,7 @@ from worker.delivery import choosing
 from worker.delivery.attempt import LARGE_BYTES
 from worker.domain.event import identity
 from worker.domain.past import Past
-from worker.domain.request.signature import signature
+from worker.domain.request.signature import signature, signing_key
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
 GROUP, ANA = "1203630@g.us", "5511999999999@s.whatsapp.net"
@@ -175,7 +175,7 @@ async def test_what_is_sent_is_slim_and_signed_as_it_is_sent_under_the_events_id
         ((request, _),) = found.sender.sent
         sent.append(request)
         headers = request.headers
-        expected = signature((SECRET,), headers["webhook-id"], headers["webhook-timestamp"], request.body)
+        expected = signature((signing_key(SECRET),), headers["webhook-id"], headers["webhook-timestamp"], request.body)
         assert headers["webhook-signature"] == expected
     assert sent[0].headers["webhook-id"] == sent[1].headers["webhook-id"]
     found_message = json.loads(sent[1].body)["data"]["message"]

@@ -15,7 +15,7 @@ from worker.broker.past_headers import headers_of, past_in
 from worker.delivery.notifier import Notifier
 from worker.domain.notices.notice import Kind, Notice
 from worker.domain.notices.receivers import OPERATOR, operator, owner_id
-from worker.domain.request.signature import signature
+from worker.domain.request.signature import signature, signing_key
 from worker.domain.verdict import Answered
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
@@ -43,7 +43,7 @@ async def test_an_owner_gets_it_signed_and_nobody_else_does(rig: MakeRig) -> Non
     request, _ = r.sender.sent[0]
     assert orjson.loads(request.body)["type"] == "webhook.disabled"
     stamp, delivery_id = request.headers["webhook-timestamp"], request.headers["webhook-id"]
-    assert request.headers["webhook-signature"] == signature((SECRET,), delivery_id, stamp, request.body)
+    assert request.headers["webhook-signature"] == signature((signing_key(SECRET),), delivery_id, stamp, request.body)
 
 
 async def test_the_operator_gets_it_in_the_form_that_was_chosen(rig: MakeRig) -> None:

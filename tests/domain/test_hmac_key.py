@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from worker.domain.request.hmac_key import HmacKey
 
-PIECES = st.one_of(st.binary(max_size=200), st.just(b"x" * 3000))
+PIECES = st.one_of(st.binary(max_size=200), st.just(b"x" * 3000), st.just(b"x" * 20_000))
 
 
 @given(

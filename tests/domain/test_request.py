@@ -21,7 +21,7 @@ from worker.domain.request.body import body
 from worker.domain.request.build import USER_AGENT, Request, build
 from worker.domain.request.not_sendable import BadHeaders
 from worker.domain.request.own_headers import NOT_OVERRIDABLE, OURS, header_problem, own_headers
-from worker.domain.request.signature import secret_key, signature
+from worker.domain.request.signature import secret_key, signature, signing_key
 from worker.domain.routing import Delivery, route
 from worker.domain.webhook import Webhook
 
@@ -269,7 +269,7 @@ def test_a_retry_has_the_same_id_and_a_fresh_signature() -> None:
 
 def test_the_example_of_the_standard() -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    assert signature((secret,), "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}') == (
+    assert signature((signing_key(secret),), "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}') == (
         "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     )
 

@@ -6,7 +6,6 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from yarl import URL
 
 from worker.domain.event import parse
 from worker.domain.past import Past
@@ -16,7 +15,7 @@ from worker.domain.routing import Delivery, route
 from worker.domain.webhook import Webhook
 from worker.http.exchange import head_of
 
-TARGET = URL("https://hooks.example:8443/a%2Fb?c=d", encoded=True)
+PATH = "/a%2Fb?c=d"
 NAMES = st.one_of(
     st.sampled_from(["Host", "host", "HOST", "X-Host", "hostess", "webhook-id", "Authorization"]),
     st.text("abcHOST-", min_size=1, max_size=8),
@@ -27,9 +26,9 @@ VALUES = st.one_of(
 )
 
 
-def line_by_line(url: URL, host: str, headers: Mapping[str, str], length: int) -> bytes:
+def line_by_line(path: str, host: str, headers: Mapping[str, str], length: int) -> bytes:
     """The plain way: each header by itself; the last `Host`, however it is spelled, is the one that is sent."""
-    lines = [f"POST {url.raw_path_qs} HTTP/1.1", f"Host: {host}"]
+    lines = [f"POST {path} HTTP/1.1", f"Host: {host}"]
     for name, value in headers.items():
         if name.lower() == "host":
             lines[1] = f"Host: {value}"
@@ -44,12 +43,12 @@ def line_by_line(url: URL, host: str, headers: Mapping[str, str], length: int) -
 @given(st.dictionaries(NAMES, VALUES, max_size=6), st.integers(0, 10**9))
 def test_a_head_is_the_same_as_line_by_line(headers: dict[str, str], length: int) -> None:
     try:
-        expected = line_by_line(TARGET, "hooks.example:8443", headers, length)
+        expected = line_by_line(PATH, "hooks.example:8443", headers, length)
     except ValueError:
         with pytest.raises(ValueError, match="line break or NUL"):
-            head_of(TARGET, "hooks.example:8443", headers, length)
+            head_of(PATH, "hooks.example:8443", headers, length)
     else:
-        assert head_of(TARGET, "hooks.example:8443", headers, length) == expected
+        assert head_of(PATH, "hooks.example:8443", headers, length) == expected
 
 
 OWN = st.one_of(NAMES, st.sampled_from(["jwt_key", "x-instance-name", "te", "X-A"]))
@@ -73,4 +72,4 @@ def test_the_text_of_a_built_requests_headers_is_the_head_of_its_mapping(
     except NotSendable:
         return
     host, length = "hooks.example:8443", len(request.body)
-    assert head_of(TARGET, host, request.headers, length) == line_by_line(TARGET, host, dict(request.headers), length)
+    assert head_of(PATH, host, request.headers, length) == line_by_line(PATH, host, dict(request.headers), length)

@@ -1,9 +1,11 @@
 """The cache's memory stays within what it was told."""
 
 import tracemalloc
+from urllib.parse import urlsplit
 
 from tests.lookup.fakes import FakeStore, Rig
 from worker.domain.choosing.subscriptions import subscriptions
+from worker.domain.request.template import template_of
 from worker.domain.webhook import Webhook
 from worker.lookup.entries import Entry, approximate_bytes
 
@@ -25,7 +27,8 @@ async def test_the_estimate_of_an_entrys_memory_is_near_the_truth() -> None:
     before, _ = tracemalloc.get_traced_memory()
     for number in range(1000):
         rig.store.rows[f"instance-{number}"] = (webhook(number),)
-        await rig.cache.find(f"instance-{number}")
+        for found in await rig.cache.find(f"instance-{number}"):
+            template_of(found)  # as its first delivery does
         del rig.store.rows[f"instance-{number}"]
         rig.store.loads.clear()
     after, _ = tracemalloc.get_traced_memory()
@@ -35,12 +38,37 @@ async def test_the_estimate_of_an_entrys_memory_is_near_the_truth() -> None:
     assert 0.66 < estimate / measured < 1.5, f"estimated {estimate}, measured {measured:.0f} bytes"
 
 
+async def test_long_texts_are_counted_as_often_as_they_are_kept() -> None:
+    """The URL, its path and the body's member; headers as they were given and as they are sent."""
+
+    def wordy(number: int) -> Webhook:
+        return Webhook(
+            f"instance-{number}", f"https://h.example/{number}/{'x' * 2000}", headers=(("x-long", f"{number:08000}"),)
+        )
+
+    rig = Rig(FakeStore())
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(100):
+        rig.store.rows[f"instance-{number}"] = (wordy(number),)
+        for found in await rig.cache.find(f"instance-{number}"):
+            template_of(found)
+        del rig.store.rows[f"instance-{number}"]
+        rig.store.loads.clear()
+    urlsplit.cache_clear()  # a thousand URLs of anybody, which have their own bound
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    measured = (after - before) / 100
+    estimate = approximate_bytes("instance-50", (wordy(50),))
+    assert 0.66 < estimate / measured < 1.5, f"estimated {estimate}, measured {measured:.0f} bytes"
+
+
 async def test_the_bytes_kept_never_exceed_the_bound() -> None:
-    rig = Rig(FakeStore(*(webhook(number) for number in range(200))), max_bytes=50_000)
+    rig = Rig(FakeStore(*(webhook(number) for number in range(200))), max_bytes=80_000)
     for number in range(200):
         await rig.cache.find(f"instance-{number}")
     kept = [number for number in range(200) if rig.cache.cached(f"instance-{number}") is not None]
-    assert sum(approximate_bytes(f"instance-{n}", (webhook(n),)) for n in kept) <= 50_000
+    assert sum(approximate_bytes(f"instance-{n}", (webhook(n),)) for n in kept) <= 80_000
     assert kept == list(range(200 - len(kept), 200))
     assert len(kept) > 20
 
@@ -65,7 +93,8 @@ async def test_what_a_webhook_chooses_is_counted() -> None:
     before, _ = tracemalloc.get_traced_memory()
     for number in range(100):
         rig.store.rows[f"instance-{number}"] = (choosing(number),)
-        await rig.cache.find(f"instance-{number}")
+        for found in await rig.cache.find(f"instance-{number}"):
+            template_of(found)
         del rig.store.rows[f"instance-{number}"]
         rig.store.loads.clear()
     after, _ = tracemalloc.get_traced_memory()

@@ -8,6 +8,7 @@ import msgspec
 from worker.domain.event import Event
 from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
 from worker.domain.past import Past
+from worker.domain.request.template import template_of
 from worker.domain.target import SILENT_PREFIX, BadUrl, Target, target_of
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 
@@ -68,8 +69,9 @@ def route(
         return Skipped(SkipReason.EVENT_NOT_ENABLED)
     if webhook.paused_at is not None and not past.returned:
         return Skipped(SkipReason.PAUSED)  # the archive has it; what comes from `retries` it may have lost by now
+    template = template_of(webhook)
     try:
-        target = target_of(webhook.url, event.kind) if webhook.by_events else target_of(webhook.url)
+        target = template.target or target_of(webhook.url, event.kind if webhook.by_events else None)
     except BadUrl as error:
         return DeadLettered(DeadReason.BAD_URL, str(error))
     return Delivery(
@@ -77,7 +79,7 @@ def route(
         event=event,
         webhook=webhook,
         target=target,
-        destination=destination(webhook, event.kind, neighbours),
+        destination=template.destination if webhook.instance else _destination(webhook, event.kind, neighbours),
         past=past.for_webhook(webhook.id),
     )
 
@@ -87,14 +89,9 @@ def delivery_id(event_id: str, instance: str, webhook_id: str) -> str:
     return "msg_" + sha256(f"{event_id}\0{instance}\0{webhook_id}".encode()).hexdigest()[:32]
 
 
-def destination(webhook: Webhook, kind: str, neighbours: Sequence[Webhook]) -> str:
-    """What the body calls `destination`: the webhook's URL without the event's path.
-
-    The global webhook names the instance's own URL if it has one, else the global URL with the event's
-    path, by events or not (Evolution 2.3.7). Raises BadUrl in that last case.
-    """
-    if webhook.instance:
-        return webhook.url.removeprefix(SILENT_PREFIX)
+def _destination(webhook: Webhook, kind: str, neighbours: Sequence[Webhook]) -> str:
+    """What the body calls `destination` at the global webhook: the instance's own URL if it has one, else the global
+    URL with the event's path, by events or not (Evolution 2.3.7). Raises BadUrl in that last case."""
     own = next((found for found in neighbours if found.id == DEFAULT_ID and found.url), None)
     if own is not None:
         return own.url.removeprefix(SILENT_PREFIX)

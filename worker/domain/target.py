@@ -1,6 +1,7 @@
 """Where a delivery is POSTed: a webhook's URL, checked and taken apart once."""
 
 import re
+import sys
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,7 +17,7 @@ SILENT_PREFIX = "worker+"
 """Evolution 2.3+ stores any URL and sends only http(s): `worker+https://...` is silent there, ours here."""
 
 MOST_TARGETS = 16_384
-"""Kept parsed: those of the webhooks that are in use, times the events of those that have a path for each."""
+"""Kept parsed, of webhooks that have a path for each event: their number times that of their events."""
 
 _FORBIDDEN = re.compile("[\x00-\x20\x7f\ud800-\udfff]")
 _NOT_ALLOWED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^\w.~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)
@@ -31,14 +32,14 @@ class BadUrl(ValueError):
 class Target:
     """A URL with its parts. Credentials stand in `url` and `authorization` alone, which no repr shows.
 
-    `sent` is the URL as the HTTP client sends it, None: it cannot. `authorization` is the URL's credentials as the
-    header of that name (RFC 7617), `origin` its scheme, host and port (RFC 9110, 4.3.1), `place` what is connected
-    to: the host in lower case, without brackets, and the port.
+    `path`, with the query, is what the HTTP client sends (RFC 9112, 3.2.1), None: it cannot. `authorization` is the
+    URL's credentials as the header of that name (RFC 7617), `origin` its scheme, host and port (RFC 9110, 4.3.1),
+    `place` what is connected to: the host in lower case, without brackets, and the port.
     """
 
     url: str = field(repr=False)
     place: tuple[str, int]
-    sent: URL | None = field(repr=False)
+    path: str | None = field(repr=False)
     authorization: str | None = field(repr=False)
     origin: str
     server: str = field(init=False)
@@ -46,11 +47,18 @@ class Target:
 
     def __post_init__(self) -> None:
         host, port = self.place
-        object.__setattr__(self, "server", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        # Interned: ten thousand webhooks of one receiver ask for one origin, by one object.
+        object.__setattr__(self, "origin", sys.intern(self.origin))
+        object.__setattr__(self, "server", sys.intern(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
 
     @property
     def host(self) -> str:
         return self.place[0]
+
+    @property
+    def sent(self) -> URL | None:
+        """As the HTTP client sends it, without a fragment. Made anew each time: kept, it is 400 bytes a webhook."""
+        return None if self.path is None else URL(self.origin + self.path, encoded=True)
 
     @property
     def bare(self) -> str:
@@ -107,7 +115,7 @@ def parsed(url: str) -> Target:
         sent, authorization = _as_sent(parts)
     except ValueError:
         return Target(url, place, None, None, "")
-    return Target(url, place, sent, authorization, f"{sent.scheme}://{sent.raw_authority}")
+    return Target(url, place, sent.raw_path_qs, authorization, f"{sent.scheme}://{sent.raw_authority}")
 
 
 def is_literal(host: str) -> bool:

@@ -1,7 +1,7 @@
 """A webhook: who wants which events, and where they go."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from worker.domain.evolution_go import ALL
 
@@ -46,8 +46,16 @@ class Tls:
     ca: str | None = field(default=None, repr=False)
 
 
+class Templated:
+    """Has room for what is made of a webhook once (request/template.py): no field, and in no comparison or copy."""
+
+    __slots__ = ("template",)
+
+    template: Any
+
+
 @dataclass(frozen=True, slots=True)
-class Webhook:
+class Webhook(Templated):
     """A subscription of one instance (instance "" for the global one).
 
     `events` holds canonical names and categories of Evolution Go; empty means all. `secrets` are Standard Webhooks

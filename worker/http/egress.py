@@ -226,9 +226,10 @@ async def refuse_url(
     """
     target = parsed(url)
     host, port = target.place
-    if target.sent is None or not target.sent.raw_host:
+    sent = target.sent
+    if sent is None or not sent.raw_host:
         return Refusal("the URL has no host" if port and not host else "not a valid URL")
-    host = target.sent.raw_host
+    host = sent.raw_host
     if is_literal(host):
         return policy.refusal(host)
     if proxy is not None and proxy.resolves_name(host, port):

@@ -10,7 +10,6 @@ from contextlib import suppress
 from itertools import product
 
 import aiohttp
-from yarl import URL
 
 from worker.domain.history import KEPT_ANSWER_BYTES
 from worker.domain.request.build import Request
@@ -111,15 +110,18 @@ def headers_with_credentials(request: Request) -> Mapping[str, str]:
     return {**request.headers, "Authorization": authorization}
 
 
-def head_of(url: URL, host: str, headers: Mapping[str, str], length: int) -> bytes:
-    """The request's head (RFC 9112, 3 and 5). `host`: unless the headers have one. Raises ValueError."""
+def head_of(path: str, host: str, headers: Mapping[str, str], length: int) -> bytes:
+    """The request's head (RFC 9112, 3 and 5). `path`: with the query. `host`: unless the headers have one.
+
+    Raises ValueError.
+    """
     if isinstance(headers, HeaderText) and headers.plain:  # no line of it ends early
         fields = headers.text
-        return f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n".encode()
+        return f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n".encode()
     if not _HOSTS.isdisjoint(headers):
         host = next(headers[name] for name in reversed([*headers]) if name in _HOSTS)
         headers = {name: value for name, value in headers.items() if name not in _HOSTS}
-    text = f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{lines_of(headers)}Content-Length: {length}\r\n\r\n"
+    text = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{lines_of(headers)}Content-Length: {length}\r\n\r\n"
     if not text.count("\r") == text.count("\n") == len(headers) + 4 or "\0" in text:
         raise ValueError("a line break or NUL inside the URL or a header")
     return text.encode()

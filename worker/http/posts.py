@@ -105,11 +105,11 @@ class Posts:
 
     def begin(self, request: Request, timeout: float, end: PostEnd) -> Post | None:
         target, body = request.target, request.body
-        if request.tls is not None or target.sent is None or len(body) > PIECE_BYTES:
+        if request.tls is not None or target.path is None or len(body) > PIECE_BYTES:
             return None
         try:
             origin = self._origin(target.origin)
-            head = head_of(target.sent, origin.host, headers_with_credentials(request), len(body))
+            head = head_of(target.path, origin.host, headers_with_credentials(request), len(body))
         except ValueError:
             return None
         protocol = self._connections.take(origin)

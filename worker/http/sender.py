@@ -127,12 +127,14 @@ class Sender:
 
     async def _answer(self, request: Request, deadline: float) -> Answer:
         """The answer's head."""
-        url = sendable_url(request.target)
+        path = request.target.path
+        if path is None:
+            raise ValueError("not an HTTP URL")
         origin = self._origin(request.target.origin)
         if request.tls is not None:
             context = await self._contexts.of(request.tls)
             origin = origin_of(request.target.origin, self._loop, context)
-        head = head_of(url, origin.host, headers_with_credentials(request), len(request.body))
+        head = head_of(path, origin.host, headers_with_credentials(request), len(request.body))
         kept = self._kept(origin, head, request.body, deadline)
         answer = await self._exchanged(origin, head, request.body, deadline, kept)
         self._refused.answered(origin)
@@ -171,9 +173,10 @@ class Sender:
 
 def sendable_url(target: Target) -> URL:
     """Raises ValueError for one that the HTTP client cannot send."""
-    if target.sent is None:
+    sent = target.sent
+    if sent is None:
         raise ValueError("not an HTTP URL")
-    return target.sent
+    return sent
 
 
 def moved_to(location: str | None, target: Target) -> str:

@@ -62,7 +62,7 @@ class Cache:
         ttl: float = 60.0,
         timeout: float = 5.0,
         max_entries: int = 100_000,
-        max_bytes: int = 64 * 2**20,
+        max_bytes: int = 96 * 2**20,
     ) -> None:
         self.global_webhook = global_webhook
         self._store = store

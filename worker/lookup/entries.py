@@ -14,6 +14,9 @@ _FILTER_FACTOR = 100
 """Of a compiled plan, and for each byte of its filter. What decodes the paths is not counted: those who ask for the
 same share it."""
 _WEBHOOK_BYTES = 500
+_TEMPLATE_BYTES = 500
+"""Of what its requests have in common, which has URL and headers in it once more as they are sent. Webhooks that are
+set up alike share it; counted for each."""
 _TEXT_BYTES = 80
 
 
@@ -88,8 +91,8 @@ def approximate_bytes(instance: str, webhooks: Sequence[Webhook]) -> int:
 
 def _webhook_bytes(webhook: Webhook) -> int:
     texts = [webhook.url, webhook.disabled_reason or "", webhook.alert_url or "", *webhook.secrets, *webhook.events]
-    texts += [text for header in webhook.headers for text in header]
+    texts += [webhook.url, webhook.url, *(text for header in webhook.headers for text in (*header, *header))]
     texts += [*webhook.only_chats, *webhook.except_chats, *webhook.message_types, *webhook.latest_only]
     texts += [webhook.filter or "", *(name for name, _ in webhook.ttl_seconds)]
     plan = _PLAN_BYTES + _FILTER_FACTOR * len(webhook.filter or "") if webhook.chooses else 0
-    return _WEBHOOK_BYTES + plan + sum(_TEXT_BYTES + len(text) for text in texts)
+    return _WEBHOOK_BYTES + _TEMPLATE_BYTES + plan + sum(_TEXT_BYTES + len(text) for text in texts)

@@ -62,4 +62,5 @@ def receiver(wanted: str, webhooks: Iterable[Webhook], ops: NoticeReceiver | Non
 
 def _format_by(url: str) -> Format:
     target = parsed(url)
-    return format_of(target.host.rstrip("."), target.sent.raw_path if target.sent else "")
+    sent = target.sent
+    return format_of(target.host.rstrip("."), "" if sent is None else sent.raw_path)

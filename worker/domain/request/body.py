@@ -1,15 +1,13 @@
 """The body of a POST, as the event's own Evolution writes it."""
 
-import json
 from collections.abc import Mapping
-from functools import lru_cache
 
 import msgspec
-import orjson
 from msgspec.structs import replace
 
 from worker.domain.choosing.slim import Slimming, TooLarge, slim
 from worker.domain.event import GO, Event
+from worker.domain.request.json_text import destination_member, json_text
 from worker.domain.request.not_sendable import BodyTooLarge
 from worker.domain.routing import Delivery
 
@@ -18,18 +16,20 @@ _TRAILING = tuple((key, b',"%s":' % key.encode()) for key in ("date_time", "send
 _WITHOUT_APIKEY = _TRAILING[:-1]
 _ENVELOPE = frozenset({*dict(_LEADING), *dict(_TRAILING), "destination"})
 
-MOST_DESTINATIONS = 16_384
-"""URLs whose JSON text is kept."""
 
+def body(event: Event, destination: str, *, forward_apikey: bool | None = None, member: bytes | None = None) -> bytes:
+    """As the event's own Evolution writes it; see `build` for `forward_apikey`. Every value keeps its bytes.
 
-def body(event: Event, destination: str, *, forward_apikey: bool | None = None) -> bytes:
-    """As the event's own Evolution writes it; see `build` for `forward_apikey`. Every value keeps its bytes."""
+    `member`: the destination as JSON, where it has been written before.
+    """
     if event.dialect is GO:
         return _body_of_go(event.fields, forward_token=forward_apikey is True)
-    return _body_of_api(event.fields, destination, forward_apikey=forward_apikey is not False)
+    return _body_of_api(
+        event.fields, member or destination_member(destination), forward_apikey=forward_apikey is not False
+    )
 
 
-def _body_of_api(fields: Mapping[str, msgspec.Raw | bytes], destination: str, *, forward_apikey: bool) -> bytes:
+def _body_of_api(fields: Mapping[str, msgspec.Raw | bytes], destination: bytes, *, forward_apikey: bool) -> bytes:
     """Extra keys, then event, instance, data, destination, date_time, sender, server_url, apikey, as Evolution API.
 
     A key that the message lacks stays absent.
@@ -38,11 +38,11 @@ def _body_of_api(fields: Mapping[str, msgspec.Raw | bytes], destination: str, *,
     if not fields.keys() <= _ENVELOPE:
         for key, value in fields.items():
             if key not in _ENVELOPE:
-                parts += (b"," + _json_text(key) + b":", value)
+                parts += (b"," + json_text(key) + b":", value)
     for key, begun in _LEADING:
         if (found := fields.get(key)) is not None:
             parts += (begun, found)
-    parts.append(_destination(destination))
+    parts.append(destination)
     for key, begun in _TRAILING if forward_apikey else _WITHOUT_APIKEY:
         if (found := fields.get(key)) is not None:
             parts += (begun, found)
@@ -51,15 +51,10 @@ def _body_of_api(fields: Mapping[str, msgspec.Raw | bytes], destination: str, *,
     return b"".join(parts)
 
 
-@lru_cache(maxsize=MOST_DESTINATIONS)
-def _destination(destination: str) -> bytes:
-    return b',"destination":' + _json_text(destination)
-
-
 def _body_of_go(fields: Mapping[str, msgspec.Raw | bytes], *, forward_token: bool) -> bytes:
     """The message again, byte for byte as Evolution Go writes JSON (compact), without `instanceToken` or with it."""
     kept = (item for item in fields.items() if forward_token or item[0] != "instanceToken")
-    return b"{" + b",".join(_json_text(key) + b":" + bytes(value) for key, value in kept) + b"}"
+    return b"{" + b",".join(json_text(key) + b":" + bytes(value) for key, value in kept) + b"}"
 
 
 def slim_body(content: bytes, delivery: Delivery, *, forward_apikey: bool | None) -> bytes:
@@ -75,10 +70,3 @@ def slim_body(content: bytes, delivery: Delivery, *, forward_apikey: bool | None
         return content
     smaller = replace(event, fields={**event.fields, "data": cut})
     return body(smaller, delivery.destination, forward_apikey=forward_apikey)
-
-
-def _json_text(text: str) -> bytes:
-    try:
-        return orjson.dumps(text)
-    except orjson.JSONEncodeError:  # an unpaired surrogate, which only the standard library writes
-        return json.dumps(text).encode()

@@ -14,8 +14,9 @@ from worker.domain.notices.receivers import NoticeReceiver
 from worker.domain.request.body import body, slim_body
 from worker.domain.request.header_text import HeaderText, lines_of
 from worker.domain.request.not_sendable import BadHeaders, NoNotice
-from worker.domain.request.own_headers import REPLAY, header_problem, own_lines
+from worker.domain.request.own_headers import REPLAY, header_problem, own_headers
 from worker.domain.request.signature import secret_key, signature
+from worker.domain.request.template import Template, template_of
 from worker.domain.routing import Delivery
 from worker.domain.target import BadUrl, Target, target_of
 from worker.domain.webhook import Tls, Webhook
@@ -50,32 +51,32 @@ def build(delivery: Delivery, now: float, *, forward_apikey: bool | None = None,
     `forward_apikey` True: the body keeps the secret that the message carries, False: it loses it, None: Evolution API's
     `apikey` stays and Evolution Go's `instanceToken` is dropped. `replay`: somebody asked for it. Raises NotSendable.
     """
-    problem = header_problem(delivery.webhook)
-    if problem:
-        raise BadHeaders(problem)
-    event = delivery.event
-    webhook = delivery.webhook
+    event, webhook = delivery.event, delivery.webhook
+    template = template_of(webhook)
+    if template.problem:
+        raise BadHeaders(template.problem)
     if isinstance(webhook, NoticeReceiver):
         content = _notice(event, webhook)
     else:
-        content = body(event, delivery.destination, forward_apikey=forward_apikey)
-        if webhook.slims:
+        member = template.member if delivery.destination is template.destination else None
+        content = body(event, delivery.destination, forward_apikey=forward_apikey, member=member)
+        if template.slims:
             content = slim_body(content, delivery, forward_apikey=forward_apikey)
-    return Request(delivery.target, _headers(delivery, content, now, replay=replay), content, webhook.tls)
+    return Request(delivery.target, _headers(delivery, template, content, now, replay=replay), content, template.tls)
 
 
-def _headers(delivery: Delivery, content: bytes, now: float, *, replay: bool) -> HeaderText:
+def _headers(delivery: Delivery, template: Template, content: bytes, now: float, *, replay: bool) -> HeaderText:
     event, webhook = delivery.event, delivery.webhook
     stamp, signed, of_instance = str(int(now)), "", ""
-    secrets = webhook.signing_secrets(now)
-    if secrets:
-        signed = f"webhook-signature: {signature(secrets, delivery.id, stamp, content)}\r\n"
+    keys = template.keys(now)
+    if keys:
+        signed = f"webhook-signature: {signature(keys, delivery.id, stamp, content)}\r\n"
     if webhook.instance:  # Evolution 2.4 sends neither to the global webhook
         of_instance = f"x-timestamp: {int(now * 1000)}\r\n"
         instance_id = event.instance_id or webhook.instance_id
         if instance_id is not None:
             of_instance += f"x-instance-id: {_percent_encoded(instance_id)}\r\n"
-    own, plain = own_lines(webhook, int(now))
+    own, plain = template.own or (lines_of(own_headers(webhook, int(now))), False)
     asked_for = f"{REPLAY}: true\r\n" if replay else ""
     text = (
         f"{own}{_ALWAYS}webhook-id: {delivery.id}\r\nwebhook-timestamp: {stamp}\r\n{signed}"
@@ -101,7 +102,7 @@ def problem_with(webhook: Webhook) -> str | None:
             secret_key(secret)
     except (BadUrl, BadHeaders) as error:
         return str(error)
-    return header_problem(webhook) if target.sent else "the HTTP client cannot use the webhook's URL"
+    return header_problem(webhook) if target.path is not None else "the HTTP client cannot use the webhook's URL"
 
 
 _UNRESERVED = re.compile(r"[\w.~-]*+", re.ASCII)  # RFC 3986, 2.3

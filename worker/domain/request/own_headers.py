@@ -3,8 +3,6 @@
 import base64
 import hmac
 import re
-from collections.abc import Mapping
-from functools import lru_cache
 
 import orjson
 
@@ -45,42 +43,29 @@ REPLAY = "webhook-replay"
 NOT_OVERRIDABLE = OURS | _FRAMING | {"jwt_key", REPLAY}
 """Names (lower case) that a webhook's own headers cannot set: ours, and those that frame the request."""
 
-MOST_KEPT = 16_384
-"""Webhooks whose own headers are kept as they are sent."""
-
+_NONE = "", True
 _JWT_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}')
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_SENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
-def own_lines(webhook: Webhook, now: int) -> tuple[str, bool]:
-    """`own_headers` as text, and whether it is plain."""
+def own_lines_of(webhook: Webhook) -> tuple[str, bool] | None:
+    """`own_headers` as text, and whether it is plain; None: a token is among them."""
     if not webhook.headers:
-        return "", True
-    if _own_headers(webhook.headers)[1] is None:
-        return _lines(webhook.headers)
-    return lines_of(own_headers(webhook, now)), False
-
-
-@lru_cache(maxsize=MOST_KEPT)
-def _lines(headers: tuple[tuple[str, str], ...]) -> tuple[str, bool]:
-    sent, _ = _own_headers(headers)
-    return lines_of(sent), is_plain(sent)
+        return _NONE
+    sent, key = _own_headers(webhook.headers)
+    return (lines_of(sent), is_plain(sent)) if key is None else None
 
 
 def own_headers(webhook: Webhook, now: int) -> dict[str, str]:
     """The webhook's own headers that may be sent; `jwt_key` becomes a bearer token valid for ten minutes."""
-    if not webhook.headers:
-        return {}
-    sent, key = _own_headers(webhook.headers)
-    headers = dict(sent)
+    headers, key = _own_headers(webhook.headers)
     if key is not None:
         headers["Authorization"] = "Bearer " + _token(key, now)
     return headers
 
 
-@lru_cache(maxsize=MOST_KEPT)
-def _own_headers(headers: tuple[tuple[str, str], ...]) -> tuple[Mapping[str, str], str | None]:
+def _own_headers(headers: tuple[tuple[str, str], ...]) -> tuple[dict[str, str], str | None]:
     """What is sent of them, and `jwt_key`."""
     key = next((value for name, value in headers if name.lower() == "jwt_key"), None)
     never = NOT_OVERRIDABLE if key is None else NOT_OVERRIDABLE | {"authorization"}
@@ -104,12 +89,7 @@ def _base64url(raw: bytes) -> bytes:
 
 def header_problem(webhook: Webhook) -> str | None:
     """Why a webhook's headers cannot be sent (RFC 9110 section 5), or None. Names the header, not its value."""
-    return _header_problem(webhook.headers) if webhook.headers else None
-
-
-@lru_cache(maxsize=MOST_KEPT)
-def _header_problem(headers: tuple[tuple[str, str], ...]) -> str | None:
-    for name, value in headers:
+    for name, value in webhook.headers:
         if not _TOKEN.fullmatch(name):
             return f"the header name {name[:80]!r} is empty or holds a character that RFC 9110 forbids"
         if name.lower() == "jwt_key":  # signs, is not sent

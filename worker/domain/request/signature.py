@@ -2,23 +2,28 @@
 
 import base64
 from binascii import b2a_base64
-from functools import lru_cache
+from collections.abc import Iterable
+from typing import Protocol
 
 from worker.domain.request.hmac_key import HmacKey
 from worker.domain.request.not_sendable import BadHeaders
 
-MOST_KEPT = 16_384
-"""Secrets that are kept decoded and hashed."""
+
+class Key(Protocol):
+    """What signs: an HmacKey, or what stands in the place of a secret that cannot be one."""
+
+    def digest(self, prefix: bytes, content: bytes) -> bytes:
+        """The MAC of `prefix` and `content`, 32 bytes. Raises BadHeaders."""
+        ...
 
 
-def signature(secrets: tuple[str, ...], message_id: str, timestamp: str, content: bytes) -> str:
-    """Standard Webhooks 1.0: `v1,<base64 HMAC-SHA256 of id.timestamp.body>`, one for each secret."""
+def signature(keys: Iterable[Key], message_id: str, timestamp: str, content: bytes) -> str:
+    """Standard Webhooks 1.0: `v1,<base64 HMAC-SHA256 of id.timestamp.body>`, one for each key. Raises BadHeaders."""
     prefix = f"{message_id}.{timestamp}.".encode()
-    return " ".join([f"v1,{_base64(_signing_key(secret).digest(prefix, content))}" for secret in secrets])
+    return " ".join([f"v1,{_base64(key.digest(prefix, content))}" for key in keys])
 
 
-@lru_cache(maxsize=MOST_KEPT)
-def _signing_key(secret: str) -> HmacKey:
+def signing_key(secret: str) -> HmacKey:
     """Raises BadHeaders."""
     return HmacKey(secret_key(secret))
 
