@@ -1,6 +1,7 @@
 """The cache's memory stays within what it was told."""
 
 import tracemalloc
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from tests.lookup.fakes import FakeStore, Rig
@@ -21,19 +22,24 @@ def webhook(number: int) -> Webhook:
     )
 
 
-async def test_the_estimate_of_an_entrys_memory_is_near_the_truth() -> None:
-    rig = Rig(FakeStore())
+async def measured_bytes(rig: Rig, make: Callable[[int], Webhook], count: int) -> float:
+    """What each of `count` instances takes, once its first delivery has been routed."""
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    for number in range(1000):
-        rig.store.rows[f"instance-{number}"] = (webhook(number),)
+    for number in range(count):
+        rig.store.rows[f"instance-{number}"] = (make(number),)
         for found in await rig.cache.find(f"instance-{number}"):
-            template_of(found)  # as its first delivery does
+            template_of(found)
         del rig.store.rows[f"instance-{number}"]
         rig.store.loads.clear()
+    urlsplit.cache_clear()  # the last URLs of anybody, which have their own bound
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    measured = (after - before) / 1000
+    return (after - before) / count
+
+
+async def test_the_estimate_of_an_entrys_memory_is_near_the_truth() -> None:
+    measured = await measured_bytes(Rig(FakeStore()), webhook, 1000)
     estimate = approximate_bytes("instance-500", (webhook(500),))
     assert 0.66 < estimate / measured < 1.5, f"estimated {estimate}, measured {measured:.0f} bytes"
 
@@ -46,19 +52,7 @@ async def test_long_texts_are_counted_as_often_as_they_are_kept() -> None:
             f"instance-{number}", f"https://h.example/{number}/{'x' * 2000}", headers=(("x-long", f"{number:08000}"),)
         )
 
-    rig = Rig(FakeStore())
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    for number in range(100):
-        rig.store.rows[f"instance-{number}"] = (wordy(number),)
-        for found in await rig.cache.find(f"instance-{number}"):
-            template_of(found)
-        del rig.store.rows[f"instance-{number}"]
-        rig.store.loads.clear()
-    urlsplit.cache_clear()  # a thousand URLs of anybody, which have their own bound
-    after, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    measured = (after - before) / 100
+    measured = await measured_bytes(Rig(FakeStore()), wordy, 100)
     estimate = approximate_bytes("instance-50", (wordy(50),))
     assert 0.66 < estimate / measured < 1.5, f"estimated {estimate}, measured {measured:.0f} bytes"
 
@@ -89,17 +83,7 @@ async def test_what_a_webhook_chooses_is_counted() -> None:
 
     rig = Rig(FakeStore(choosing(-1)))
     await rig.cache.find("instance--1")
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    for number in range(100):
-        rig.store.rows[f"instance-{number}"] = (choosing(number),)
-        for found in await rig.cache.find(f"instance-{number}"):
-            template_of(found)
-        del rig.store.rows[f"instance-{number}"]
-        rig.store.loads.clear()
-    after, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    measured = (after - before) / 100
+    measured = await measured_bytes(rig, choosing, 100)
     estimate = approximate_bytes("instance-50", (choosing(50),))
     assert 0.66 < estimate / measured < 2, f"estimated {estimate}, measured {measured:.0f} bytes"
 

@@ -9,7 +9,7 @@ from worker.domain.event import Event
 from worker.domain.outcome import DeadLettered, DeadReason, Skipped, SkipReason
 from worker.domain.past import Past
 from worker.domain.request.template import template_of
-from worker.domain.target import SILENT_PREFIX, BadUrl, Target, target_of
+from worker.domain.target import BadUrl, Target, target_of
 from worker.domain.webhook import DEFAULT_ID, Endpoint, Webhook
 
 
@@ -94,5 +94,5 @@ def _destination(webhook: Webhook, kind: str, neighbours: Sequence[Webhook]) -> 
     URL with the event's path, by events or not (Evolution 2.3.7). Raises BadUrl in that last case."""
     own = next((found for found in neighbours if found.id == DEFAULT_ID and found.url), None)
     if own is not None:
-        return own.url.removeprefix(SILENT_PREFIX)
+        return template_of(own).destination
     return target_of(webhook.url, kind).url

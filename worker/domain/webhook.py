@@ -1,9 +1,11 @@
 """A webhook: who wants which events, and where they go."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from worker.domain.evolution_go import ALL
+
+T = TypeVar("T")
 
 DEFAULT_ID = "default"
 UNORDERED = "none"
@@ -158,5 +160,9 @@ class Webhook(Templated):
 
     def signing_secrets(self, now: float) -> tuple[str, ...]:
         """The secrets that are valid at `now`, Unix seconds."""
-        expired = self.old_secret_until is not None and now >= self.old_secret_until
-        return self.secrets[:1] if expired else self.secrets
+        return valid(self.secrets, self.old_secret_until, now)
+
+
+def valid(secrets: tuple[T, ...], old_until: float | None, now: float) -> tuple[T, ...]:
+    """Of a webhook's secrets, or of what was made of each, newest first: those that sign at `now`."""
+    return secrets[:1] if old_until is not None and now >= old_until else secrets

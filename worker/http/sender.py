@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
-from yarl import URL
 
 from worker.basics.printable import printable
 from worker.domain.request.build import Request
@@ -169,14 +168,6 @@ class Sender:
     def _retry_after(self, answer: Answer) -> float | None:
         text = answer.message.headers.get(hdrs.RETRY_AFTER)
         return None if text is None else retry_after(text, self._now())
-
-
-def sendable_url(target: Target) -> URL:
-    """Raises ValueError for one that the HTTP client cannot send."""
-    sent = target.sent
-    if sent is None:
-        raise ValueError("not an HTTP URL")
-    return sent
 
 
 def moved_to(location: str | None, target: Target) -> str:

@@ -17,7 +17,7 @@ from worker.http.aiohttp_internals import TUNNEL_SHARE, Pool
 from worker.http.egress import EgressPolicy, GuardedResolver, guarded_socket_factory
 from worker.http.exchange import DRAIN_SECONDS, headers_with_credentials
 from worker.http.proxy import EgressProxy
-from worker.http.sender import sendable_url, unanswered
+from worker.http.sender import unanswered
 from worker.http.trust import context_for
 from worker.http.tunnel import Tunnels
 
@@ -73,7 +73,9 @@ class WebhookTester:
         return 1000 * (self._monotonic() - started)
 
     async def _post(self, request: Request, seconds: float) -> tuple[int, bytes]:
-        url = sendable_url(request.target)
+        url = request.target.sent
+        if url is None:
+            raise ValueError("not an HTTP URL")
         headers = headers_with_credentials(request)
         resolver = GuardedResolver(self._policy, aiohttp.DefaultResolver())
         context = self._trusted

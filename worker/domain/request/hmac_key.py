@@ -13,8 +13,8 @@ _JOINED_BYTES = 16 * 1024
 class HmacKey:
     """A key, with its two blocks made: `hmac.digest` makes and looks up more for every message, at twice the time.
 
-    The blocks hashed, and those two states copied, would take 0.1 us less of 1.2; but each state is three pieces of
-    memory, and 10,000 keys in turn would wait for eight cache lines more, 0.7 us.
+    The blocks hashed, and those two states copied, would take 0.1 us less of 1.2, but 546 bytes of each key and not
+    298, in pieces of which 10,000 keys in turn find none in the processor's cache.
     """
 
     __slots__ = ("_inner", "_outer")

@@ -43,7 +43,6 @@ REPLAY = "webhook-replay"
 NOT_OVERRIDABLE = OURS | _FRAMING | {"jwt_key", REPLAY}
 """Names (lower case) that a webhook's own headers cannot set: ours, and those that frame the request."""
 
-_NONE = "", True
 _JWT_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}')
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_SENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
@@ -51,8 +50,6 @@ _NOT_SENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 def own_lines_of(webhook: Webhook) -> tuple[str, bool] | None:
     """`own_headers` as text, and whether it is plain; None: a token is among them."""
-    if not webhook.headers:
-        return _NONE
     sent, key = _own_headers(webhook.headers)
     return (lines_of(sent), is_plain(sent)) if key is None else None
 

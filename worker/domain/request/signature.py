@@ -12,7 +12,7 @@ from worker.domain.request.not_sendable import BadHeaders
 class Key(Protocol):
     """What signs: an HmacKey, or what stands in the place of a secret that cannot be one."""
 
-    def digest(self, prefix: bytes, content: bytes) -> bytes:
+    def digest(self, prefix: bytes, content: bytes, /) -> bytes:
         """The MAC of `prefix` and `content`, 32 bytes. Raises BadHeaders."""
         ...
 

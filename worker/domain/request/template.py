@@ -13,7 +13,7 @@ from worker.domain.request.not_sendable import BadHeaders
 from worker.domain.request.own_headers import header_problem, own_lines_of
 from worker.domain.request.signature import signing_key
 from worker.domain.target import SILENT_PREFIX, BadUrl, Target, parsed, plain_url
-from worker.domain.webhook import Tls, Webhook
+from worker.domain.webhook import Tls, Webhook, valid
 
 
 class Template:
@@ -51,9 +51,8 @@ class Template:
         self._old_until = webhook.old_secret_until
 
     def keys(self, now: float) -> "Sequence[HmacKey | _NoKey]":
-        """Those that sign at `now`, Unix seconds (as Webhook.signing_secrets)."""
-        expired = self._old_until is not None and now >= self._old_until
-        return self._keys[:1] if expired else self._keys
+        """Those that sign at `now`, Unix seconds."""
+        return valid(self._keys, self._old_until, now)
 
 
 class _NoKey:
@@ -62,7 +61,7 @@ class _NoKey:
     def __init__(self, error: BadHeaders) -> None:
         self._error = str(error)
 
-    def digest(self, prefix: bytes, content: bytes) -> bytes:  # noqa: ARG002
+    def digest(self, _prefix: bytes, _content: bytes, /) -> bytes:
         raise BadHeaders(self._error)
 
 
