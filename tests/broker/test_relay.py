@@ -92,7 +92,7 @@ async def publish(amqp: Amqp, names: Names, *bodies: bytes) -> list[bytes]:
 async def moved(start: Callable[..., Hanging], amqp: Amqp, names: Names, *uri: str) -> Hanging:
     """With two messages that hang on the channel that was left, and six that came."""
     hanging = start(*uri)
-    await amqp.wait_queue(names.events)
+    await amqp.wait_consumed(names.events)
     await publish(amqp, names, b"hang 1", b"hang 2", *(b"before %d" % number for number in range(4)))
     await hanging.wait_left(1)
     await hanging.wait_count(6)
@@ -101,7 +101,7 @@ async def moved(start: Callable[..., Hanging], amqp: Amqp, names: Names, *uri: s
 
 async def test_it_goes_on_and_acks_on_both_channels(start: Callable[..., Hanging], amqp: Amqp, names: Names) -> None:
     hanging = start()
-    await amqp.wait_queue(names.events)
+    await amqp.wait_consumed(names.events)
     sent = await publish(amqp, names, b"hang 1", b"hang 2")
     while not hanging.left:
         sent += await publish(amqp, names, *(b"%d" % (len(sent) + number) for number in range(20)))
@@ -233,7 +233,7 @@ async def test_it_does_not_move_while_half_of_the_bytes_are_taken(
     start: Callable[..., Hanging], amqp: Amqp, names: Names
 ) -> None:
     hanging = start()
-    await amqp.wait_queue(names.events)
+    await amqp.wait_consumed(names.events)
     await publish(amqp, names, b"hang".ljust(300_000), b"hang".ljust(300_000, b"."), b"1", b"2", b"3")
     await hanging.wait_count(5)
     await until(lambda: hanging.relay.due, "acks are dear")

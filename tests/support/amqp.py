@@ -11,7 +11,7 @@ from typing import Any, Self
 import aio_pika
 import aiormq
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from pamqp.commands import Basic
+from pamqp.commands import Basic, Queue
 
 from tests.support.waiting import eventually
 
@@ -130,29 +130,22 @@ class Amqp:
 
     async def depth(self, queue: str) -> int | None:
         """Messages ready to be taken (without the un-acked ones); None when there is no such queue."""
-        channel = await self.connection.channel()
-        try:
-            declared = await channel.declare_queue(queue, passive=True)
-        except aio_pika.exceptions.ChannelNotFoundEntity:
-            return None
-        count = declared.declaration_result.message_count
-        await channel.close()
-        return count
+        declared = await self._declared(queue)
+        return None if declared is None else declared.message_count
 
     async def wait_depth(self, queue: str, count: int, timeout: float = 15.0) -> None:
         """Until the queue holds exactly `count` ready messages; AssertionError with the last depth."""
         await eventually(lambda: self.depth(queue), lambda depth: depth == count, timeout, f"{queue} to hold {count}")
 
-    async def wait_queue(self, queue: str, timeout: float = 15.0) -> None:
-        """Until the queue has been declared by somebody."""
-        await eventually(lambda: self.depth(queue), lambda depth: depth is not None, timeout, f"{queue} to exist")
+    async def wait_consumed(self, queue: str, timeout: float = 15.0) -> None:
+        """Until somebody consumes from it. A quorum queue that exists may have no leader yet: RabbitMQ nacks what is
+        published to it then."""
+        await eventually(lambda: self.consumers(queue), bool, timeout, f"a consumer of {queue}")
 
     async def consumers(self, queue: str) -> int:
-        channel = await self.connection.channel()
-        declared = await channel.declare_queue(queue, passive=True)
-        count = declared.declaration_result.consumer_count
-        await channel.close()
-        return count or 0
+        """0 also when there is no such queue."""
+        declared = await self._declared(queue)
+        return 0 if declared is None else declared.consumer_count or 0
 
     async def drain(self, queue: str) -> list[AbstractIncomingMessage]:
         """Takes and acks whatever is ready in the queue, in order."""
@@ -197,6 +190,15 @@ class Amqp:
         await asyncio.gather(
             *(channel.exchange_delete(name) for name in (names.exchange, names.config, f"{names.ordered}.bound"))
         )
+
+    async def _declared(self, queue: str) -> Queue.DeclareOk | None:
+        channel = await self.connection.channel()
+        try:
+            declared = await channel.declare_queue(queue, passive=True)
+        except aio_pika.exceptions.ChannelNotFoundEntity:
+            return None
+        await channel.close()
+        return declared.declaration_result
 
     async def _publish(self, exchange: str, key: str, body: bytes, properties: Basic.Properties) -> None:
         channel = await self._underlay()

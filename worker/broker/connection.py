@@ -105,10 +105,10 @@ def _without_password(address: Address) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def connected(address: Address, name: str) -> AsyncIterator[AbstractConnection]:
-    """A connection for one purpose, closed after it. Raises one of BROKER_ERRORS."""
+async def connected(address: Address, name: str, *, cuts: bool = False) -> AsyncIterator[AbstractConnection]:
+    """A connection for one purpose, closed after it. `cuts`: see `connect`. Raises one of BROKER_ERRORS."""
     with as_broker_errors():
-        connection = await connect(address, name)
+        connection = await connect(address, name, cuts=cuts)
         try:
             yield connection
         finally:

@@ -1,10 +1,10 @@
 """What a message's content header says (AMQP 0-9-1, 4.2.6.1): 10 us for one that comes back from a delay queue, where
 pamqp takes 31.
 
-Read is what the worker asks for: the headers of a delivery's past, the trace, the message's id. All else is stepped
-over: `x-death`, which grows with each stay in a queue, and whatever a publisher has put there, as that may be 130 KB in
-a hundred thousand pieces. What is broken is pamqp's to judge; either way finds the same, once pamqp has our decoders
-(decoders.py).
+Read is what the worker asks for: the headers of a delivery's past, of the archive, the trace, the message's id. All
+else is stepped over: `x-death`, which grows with each stay in a queue, and whatever a publisher has put there, as that
+may be 130 KB in a hundred thousand pieces. What is broken is pamqp's to judge; either way finds the same, once pamqp
+has our decoders (decoders.py).
 """
 
 import struct
@@ -20,6 +20,14 @@ from worker.broker.past_headers import PREFIX, TRACE_HEADERS
 from worker.broker.publishing.content import CONTENT_TYPE, DELIVERY_MODE, HEADERS, MESSAGE_ID
 
 NO_HEADERS: Mapping[str, object] = {}
+
+STREAM_OFFSET = "x-stream-offset"
+"""Which message of the archive it is; by RabbitMQ."""
+
+MARK, MARKED_AT = "x-archive-mark", "x-archive-at"
+"""Of our own messages in the archive (archive/marks.py)."""
+
+_OTHERS_OF_USE = frozenset({*TRACE_HEADERS, STREAM_OFFSET, MARK, MARKED_AT})
 
 HEADER_BYTES = 21
 """Of the frame, up to its properties."""
@@ -140,7 +148,7 @@ def _key_of_use(raw: bytes) -> str | None:
 
 
 def _is_of_use(key: str) -> bool:
-    return key.startswith(PREFIX) or key in TRACE_HEADERS
+    return key.startswith(PREFIX) or key in _OTHERS_OF_USE
 
 
 def _text(raw: bytes) -> str | bytes:

@@ -8,13 +8,11 @@ from typing import NamedTuple
 
 from aiormq.channel import Channel
 
+from worker.broker.properties import MARK, MARKED_AT
 from worker.broker.publishing.outbox import Outbox
 
-HEADER = "x-archive-mark"
 BIRTH = "birth"
-"""Among the first messages of a new archive; AT says since when it has everything."""
-
-AT = "x-archive-at"
+"""Among the first messages of a new archive; MARKED_AT says since when it has everything."""
 
 
 class Mark(NamedTuple):
@@ -25,12 +23,12 @@ class Mark(NamedTuple):
 
 
 def headers_of(mark: Mark) -> dict[str, str | int | list[str]]:
-    return {HEADER: mark.name, AT: mark.at}
+    return {MARK: mark.name, MARKED_AT: mark.at}
 
 
 def mark_in(headers: Mapping[str, object]) -> Mark | None:
     """None: the message is an event."""
-    name, at = headers.get(HEADER), headers.get(AT)
+    name, at = headers.get(MARK), headers.get(MARKED_AT)
     return Mark(name, at) if isinstance(name, str) and isinstance(at, int) else None
 
 

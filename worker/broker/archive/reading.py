@@ -7,21 +7,21 @@ being written then, which is up to a second early.
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import aiormq
 from aio_pika.abc import AbstractConnection
-from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from worker.broker.aiormq_internals import closing_of, on_consumer_cancelled
 from worker.broker.archive.marks import BIRTH, Mark, mark_in, publish_mark
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.declare import open_channel
-from worker.broker.frames import acknowledge, consume
+from worker.broker.frames import acknowledge, consume, plain_way
+from worker.broker.properties import STREAM_OFFSET
 from worker.replay.archive import Archived, ArchiveStalled, Begin, Nothing
 
 PREFETCH = 100
@@ -166,7 +166,8 @@ class Archive:
             with as_broker_errors():
                 on_consumer_cancelled(channel, inbox.cancelled)
                 await channel.basic_qos(prefetch_count=PREFETCH)
-                await consume(channel, self._name, inbox.heard, {"x-stream-offset": offset})
+                heard, take = plain_way(inbox.taken), inbox.taken
+                await consume(channel, self._name, heard, {STREAM_OFFSET: offset}, take=take)
             yield inbox
         finally:
             with suppress(*BROKER_ERRORS):
@@ -178,14 +179,23 @@ class _Inbox:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._came: list[DeliveredMessage] = []
+        self._came: list[_Came] = []
         self._last = 0
         self._stirred = asyncio.Event()
         self._cancelled = False
         closing_of(channel).add_done_callback(lambda _: self._stirred.set())
 
-    async def heard(self, message: DeliveredMessage) -> None:
-        self._came.append(message)
+    def taken(
+        self,
+        body: bytes,
+        headers: Mapping[str, object],
+        message_id: str | None,
+        exchange: str,
+        routing_key: str,
+        tag: int,
+        _redelivered: bool,
+    ) -> None:
+        self._came.append(_Came(body, headers, message_id, exchange, routing_key, tag))
         self._stirred.set()
 
     def cancelled(self) -> None:
@@ -193,7 +203,7 @@ class _Inbox:
         self._cancelled = True
         self._stirred.set()
 
-    async def take(self) -> list[DeliveredMessage]:
+    async def take(self) -> list["_Came"]:
         """At least one message. Raises ConnectionError, ArchiveStalled."""
         try:
             async with asyncio.timeout(STALLED_SECONDS):
@@ -204,7 +214,7 @@ class _Inbox:
             raise ConnectionError("the archive's consumer was ended by the broker")
         came, self._came = self._came, []
         self._stirred.clear()
-        self._last = came[-1].delivery_tag or 0
+        self._last = came[-1].tag
         if self._channel.is_closed or self._cancelled:
             self._stirred.set()
         return came
@@ -217,11 +227,20 @@ class _Inbox:
                 raise ConnectionError("the channel was closed") from error
 
 
-def _seen(message: DeliveredMessage) -> Seen:
-    properties = message.header.properties
-    headers = properties.headers or {}
-    offset = headers.get("x-stream-offset")
+class _Came(NamedTuple):
+    """As Take has it."""
+
+    body: bytes
+    headers: Mapping[str, object]
+    message_id: str | None
+    exchange: str
+    routing_key: str
+    tag: int
+
+
+def _seen(came: _Came) -> Seen:
+    offset = came.headers.get(STREAM_OFFSET)
     if not isinstance(offset, int):
         raise ConnectionError("the archive is no stream: its messages have no offset")
-    event = Archived(offset, message.body, message.exchange or "", message.routing_key or "", properties.message_id)
-    return Seen(offset, event, mark_in(headers))
+    event = Archived(offset, came.body, came.exchange, came.routing_key, came.message_id)
+    return Seen(offset, event, mark_in(came.headers))

@@ -58,8 +58,7 @@ async def deleted(world: World, chance: random.Random) -> None:
         async with world.amqp() as amqp:
             for queue in chance.sample([*world.queues[:3], world.names.dead], chance.randint(1, 2)):
                 await amqp.channel.queue_delete(queue)
-            await amqp.wait_queue(world.names.events)  # which a worker binds before it consumes
-            await eventually(lambda: amqp.consumers(world.names.events), bool, 15, "a consumer of events")
+            await amqp.wait_consumed(world.names.events)  # a worker has bound it before
     finally:
         world.producer.resume()
     await world.producer.burst("flaky", 6)
