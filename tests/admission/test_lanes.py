@@ -6,7 +6,8 @@ import pytest
 
 from tests.admission.world import BROKEN, NO_CONNECT, OK, SCHEDULE, TIMEOUT, World, webhook
 from worker.admission import lanes
-from worker.admission.registry import Caps
+from worker.admission.lanes import FIRST_LIMIT
+from worker.admission.registry import FORGET_SECONDS, IDLE_SECONDS, Caps
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
 from worker.domain.webhook import GLOBAL_ID, Webhook
@@ -290,6 +291,47 @@ def test_an_endpoint_with_an_open_circuit_is_forgotten_only_after_all_that_it_pa
     world.clock += 3600
     world.advance(1)
     assert (world.admission.lanes, world.admission.endpoints_open) == (0, 0)
+
+
+def test_what_a_lane_knows_is_gone_once_it_is_forgotten() -> None:
+    world, hook = World(), webhook("acme")
+    for _ in range(8):
+        world.exchange(hook, OK)
+    assert len([ticket for ticket in [world.arrive(hook) for _ in range(20)] if ticket.running]) > FIRST_LIMIT
+    world.finish_all()
+    world.finish_all()
+    world.advance(IDLE_SECONDS + 120)
+    assert world.admission.lanes == 0
+    assert len([ticket for ticket in [world.arrive(hook) for _ in range(20)] if ticket.running]) == FIRST_LIMIT
+    assert world.admission.lanes == 1
+
+
+def test_a_webhook_that_was_replaced_and_comes_back_has_its_endpoints_lane() -> None:
+    world, before = World(), webhook("acme")
+    now = replace(before, events=frozenset({"messages.upsert"}))
+    for hook in (before, now, before, now, now):
+        world.exchange(hook, BROKEN)
+    assert world.admission.lanes == 1
+    assert len([ticket for ticket in [world.arrive(before) for _ in range(4)] if ticket.running]) == 1
+    while world.running:
+        world.finish_all()
+    world.clock += FORGET_SECONDS
+    world.advance(120)
+    assert world.admission.lanes == 0
+    assert len([ticket for ticket in [world.arrive(now) for _ in range(20)] if ticket.running]) == FIRST_LIMIT
+
+
+def test_two_sides_that_send_to_one_webhook_have_a_lane_each() -> None:
+    hook, side, other = webhook("acme"), World(), World()
+    side.open_circuit(hook, TIMEOUT)
+    for _ in range(2):
+        assert other.arrive(hook).running
+        assert side.arrive(hook).parked is not None
+    assert (side.admission.lanes, other.admission.lanes) == (1, 1)
+    other.finish_all()
+    other.advance(IDLE_SECONDS + 120)
+    assert (side.admission.lanes, other.admission.lanes) == (1, 0)
+    assert side.arrive(hook).parked is not None
 
 
 def test_lanes_at_rest_share_their_empty_waiting_room() -> None:

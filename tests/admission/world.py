@@ -1,6 +1,7 @@
 """Admission with a clock that only tests move, and turns that remember what they heard."""
 
 from dataclasses import dataclass, field
+from functools import cache
 
 from worker.admission.admission import EndpointAdmission
 from worker.admission.breaker import BreakerRules
@@ -26,7 +27,9 @@ TIMEOUT = Unanswered(Failure.TIMEOUT, "no answer")
 NO_CONNECT = Unanswered(Failure.CONNECT, "refused")
 
 
+@cache
 def webhook(name: str, **fields: object) -> Webhook:
+    """The same object for the same words, as the cache of look-ups serves it."""
     return Webhook(name, f"https://{name or 'global'}.example/hook", **fields)  # type: ignore[arg-type]
 
 

@@ -48,6 +48,7 @@ _NONE_WAIT: deque[Waiter] = deque()  # shared and never filled: an empty deque o
 
 class Lane:
     """The state of one endpoint. Only its own methods change it; `breaker`, `bucket` and `backlog` are its parts.
+    `home` is the registry that it belongs to.
 
     `limit` moves between 1 and `cap`, as a TCP sender's window does (RFC 5681, 3.1): one more after each success until
     the first failure, then after `limit` successes in a row; half after a failure (once for all in flight together).
@@ -64,6 +65,7 @@ class Lane:
         "bucket",
         "cap",
         "deferred_until",
+        "home",
         "in_flight",
         "last_pool",
         "last_used",
@@ -76,7 +78,8 @@ class Lane:
         "webhook",
     )
 
-    def __init__(self, webhook: Webhook, cap: int, rules: BreakerRules, now: float) -> None:
+    def __init__(self, home: object, webhook: Webhook, cap: int, rules: BreakerRules, now: float) -> None:
+        self.home = home
         self.webhook = webhook
         self.cap = cap
         self.born = now

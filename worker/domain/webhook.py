@@ -48,16 +48,32 @@ class Tls:
     ca: str | None = field(default=None, repr=False)
 
 
-class Templated:
-    """Has room for what is made of a webhook once (request/template.py): no field, and in no comparison or copy."""
+class WebhookFront:
+    """What each delivery reads of a webhook, in two cache lines of its six: a base's slots come first in memory.
 
-    __slots__ = ("template",)
+    `template` (request/template.py) and `lane` (admission/registry.py) are made of it at its first delivery: no fields,
+    and in no comparison or copy.
+    """
+
+    __slots__ = (
+        "enabled",
+        "events",
+        "failing_since",
+        "id",
+        "instance",
+        "lane",
+        "paused_at",
+        "template",
+        "timeout_ms",
+        "ttl_seconds",
+    )
 
     template: Any
+    lane: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Webhook(Templated):
+class Webhook(WebhookFront):
     """A subscription of one instance (instance "" for the global one).
 
     `events` holds canonical names and categories of Evolution Go; empty means all. `secrets` are Standard Webhooks
