@@ -60,6 +60,13 @@ def test_a_delivery_that_comes_back_is_read_without_pamqp(monkeypatch: pytest.Mo
     assert headers == headers_of(PAST)
 
 
+def test_what_the_archive_says_is_read_without_pamqp(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"x-stream-offset": 2**40, "x-archive-mark": "birth", "x-archive-at": 1764450000000}
+    data = _frame(headers={**said, "x-stream-filter-value": "a", **DEATH}, delivery_mode=1)
+    monkeypatch.setattr(frame, "unmarshal", None)
+    assert properties_in(data, 0, len(data)).headers == said
+
+
 values = st.recursive(
     st.one_of(
         st.text(max_size=9),

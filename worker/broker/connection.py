@@ -105,10 +105,14 @@ def _without_password(address: Address) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def connected(address: Address, name: str, *, cuts: bool = False) -> AsyncIterator[AbstractConnection]:
-    """A connection for one purpose, closed after it. `cuts`: see `connect`. Raises one of BROKER_ERRORS."""
+async def connected(address: Address, name: str) -> AsyncIterator[AbstractConnection]:
+    """A connection for one purpose, closed after it. Raises one of BROKER_ERRORS.
+
+    It can be cut: aiormq reads a hundred messages of the archive without a pause, in which this process's deliveries
+    would stand still for 30 ms and more.
+    """
     with as_broker_errors():
-        connection = await connect(address, name, cuts=cuts)
+        connection = await connect(address, name, cuts=True)
         try:
             yield connection
         finally:

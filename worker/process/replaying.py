@@ -162,8 +162,7 @@ class Replayer:
             return await publisher.publish(queue, body, headers_of(past))
 
         name = "evolution-webhook-worker replay"
-        connecting = partial(connected, settings.rabbitmq_uri, name, cuts=True)
-        async with connecting() as reads, connecting() as writes:
+        async with connected(settings.rabbitmq_uri, name) as reads, connected(settings.rabbitmq_uri, name) as writes:
             if in_order and await queue_exists(reads, ordered):
                 queue = ordered
             await publisher.opened(writes)
