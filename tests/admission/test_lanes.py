@@ -321,7 +321,7 @@ def test_a_webhook_that_was_replaced_and_comes_back_has_its_endpoints_lane() -> 
     assert len([ticket for ticket in [world.arrive(now) for _ in range(20)] if ticket.running]) == FIRST_LIMIT
 
 
-def test_two_sides_that_send_to_one_webhook_have_a_lane_each() -> None:
+def test_two_registries_that_know_one_webhook_have_a_lane_each() -> None:
     hook, side, other = webhook("acme"), World(), World()
     side.open_circuit(hook, TIMEOUT)
     for _ in range(2):

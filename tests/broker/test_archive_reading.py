@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from tests.broker.test_archive_binding import kept
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
+from tests.support.waiting import until
 from worker.broker.address import broker_address
+from worker.broker.aiormq_internals import cutter_of
 from worker.broker.archive import reading
 from worker.broker.archive.marks import BIRTH
 from worker.broker.archive.reading import Archive, Seen
@@ -65,6 +68,7 @@ async def test_either_way_brings_the_same(broker: LocalBroker, amqp: Amqp, names
         (names.exchange, "acme.messages.upsert")
     }
     common = min(len(begun), len(begun_plain))
+    assert common
     assert begun[:common] == begun_plain[:common]
     assert [seen.mark.name for seen in begun if seen.mark is not None][:1] == [BIRTH]
 
@@ -85,3 +89,17 @@ async def test_nothing_of_it_goes_by_way_of_aiormqs_reader(
     async with connected(broker_address(broker.uri), "a reader") as connection:
         assert [each.body for each in await read(connection, names)] == filled
     assert read_by_aiormq == []
+
+
+async def test_what_was_read_is_let_go_of_with_its_channel(
+    broker: LocalBroker, names: Names, filled: list[bytes]
+) -> None:
+    """A replay reads many times on one connection; each time up to a hundred bodies came that nobody took."""
+    async with connected(broker_address(broker.uri), "a reader") as connection:
+        for _ in range(3):
+            assert len(await read(connection, names)) == len(filled)
+        with pytest.raises(ChannelNotFoundEntity):
+            await Archive(connection, "no such queue").look("first", 15)
+        cutter = cutter_of(await open_channel(connection))
+        assert cutter is not None
+        await until(lambda: not cutter._takers, "nobody to take what comes")

@@ -48,7 +48,7 @@ _NONE_WAIT: deque[Waiter] = deque()  # shared and never filled: an empty deque o
 
 class Lane:
     """The state of one endpoint. Only its own methods change it; `breaker`, `bucket` and `backlog` are its parts.
-    `home` is the registry that it belongs to.
+    `home` is the registry that it belongs to, `rate_share` the process's part of each rate as it was last told.
 
     `limit` moves between 1 and `cap`, as a TCP sender's window does (RFC 5681, 3.1): one more after each success until
     the first failure, then after `limit` successes in a row; half after a failure (once for all in flight together).
@@ -73,6 +73,7 @@ class Lane:
         "limit",
         "old",
         "pool",
+        "rate_share",
         "shrunk_at",
         "waiting",
         "webhook",
@@ -85,6 +86,7 @@ class Lane:
         self.born = now
         self.limit = min(FIRST_LIMIT, cap)
         self.breaker = Breaker(rules)
+        self.rate_share = 1.0
         self.bucket: TokenBucket | None = None
         self.backlog: Backlog | None = None
         self.waiting = _NONE_WAIT
@@ -198,14 +200,15 @@ class Lane:
 
         What is delivered in order comes from one process alone.
         """
-        share = share if self.webhook.order == UNORDERED else 1.0
+        self.rate_share = share
+        part = share if self.webhook.order == UNORDERED else 1.0
         limit = self.webhook.rate_limit
         if limit is None:
             self.bucket = None
         elif self.bucket is None:
-            self.bucket = TokenBucket(limit, share)
+            self.bucket = TokenBucket(limit, part)
         else:
-            self.bucket.configure(limit, share, now)
+            self.bucket.configure(limit, part, now)
 
     def join(self, pool: Pool) -> None:
         """Moves the lane to this pool; only Places calls it, with its counts."""

@@ -62,7 +62,7 @@ class Registry:
             lane: Lane = webhook.lane
         except AttributeError:
             return self._by_name(webhook, now)
-        if lane.webhook is webhook and lane.home is self and (lane.bucket is None or lane.bucket.share == self.share):
+        if lane.webhook is webhook and lane.home is self and lane.rate_share == self.share:
             return lane
         return self._by_name(webhook, now)
 
@@ -77,7 +77,7 @@ class Registry:
             if lane.webhook.url != webhook.url:
                 self._on_moved(lane)
             lane.follow(webhook, self._caps.of(webhook), self.share, now)
-        elif lane.bucket is not None and lane.bucket.share != self.share:
+        elif lane.rate_share != self.share:
             lane.limit_rate(self.share, now)
         object.__setattr__(webhook, "lane", lane)  # it is frozen, and this is no part of what it says
         return lane
@@ -93,7 +93,7 @@ class Registry:
 
     def _forget(self, key: tuple[str, str]) -> Lane:
         lane = self._lanes.pop(key)
-        if getattr(lane.webhook, "lane", None) is lane:  # else another registry's
+        if getattr(lane.webhook, "lane", None) is lane:
             object.__delattr__(lane.webhook, "lane")
         return lane
 

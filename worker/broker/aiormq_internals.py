@@ -115,10 +115,14 @@ def cutter_of(channel: Channel) -> Cutter | None:
 
 
 def register_consumer(channel: Channel, tag: str, callback: ConsumerCallback, take: Take | None = None) -> None:
-    """Before `basic.consume` with this tag is sent: a delivery may be read before its answer."""
+    """Before `basic.consume` with this tag is sent: a delivery may be read before its answer.
+
+    `take`, and all that it holds, is let go of with the channel, or before by `forget_taker`.
+    """
     channel.consumers[tag] = callback
     if take is not None and (cutter := cutter_of(channel)) is not None:
         cutter.add(tag, take)
+        closing_of(channel).add_done_callback(lambda _: cutter.remove(tag))
 
 
 def forget_taker(channel: Channel, tag: str) -> None:

@@ -108,8 +108,8 @@ def _without_password(address: Address) -> Iterator[None]:
 async def connected(address: Address, name: str) -> AsyncIterator[AbstractConnection]:
     """A connection for one purpose, closed after it. Raises one of BROKER_ERRORS.
 
-    It can be cut: aiormq reads a hundred messages of the archive without a pause, in which this process's deliveries
-    would stand still for 30 ms and more.
+    It can be cut, for those who read the archive or publish much: aiormq reads a hundred messages without a pause, in
+    which this process's deliveries would stand still for 30 ms and more.
     """
     with as_broker_errors():
         connection = await connect(address, name, cuts=True)

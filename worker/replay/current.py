@@ -14,8 +14,8 @@ RELOAD_SECONDS = 10.0
 DEBT_SECONDS = 0.005
 """Of rest that has come together before it is taken: an event loop's timers are no finer than a millisecond."""
 
-READ_SECONDS = 50e-6
-"""Of a processor, for reading one event: what comes beside choosing it."""
+READ_SECONDS = 10e-6
+"""Of a processor, for reading one event: what comes beside choosing it. 8.4 us were measured."""
 
 
 class CurrentSelection:

