@@ -297,12 +297,12 @@ def test_what_a_lane_knows_is_gone_once_it_is_forgotten() -> None:
     world, hook = World(), webhook("acme")
     for _ in range(8):
         world.exchange(hook, OK)
-    assert len([ticket for ticket in [world.arrive(hook) for _ in range(20)] if ticket.running]) > FIRST_LIMIT
+    assert started([world.arrive(hook) for _ in range(20)]) > FIRST_LIMIT
     world.finish_all()
     world.finish_all()
     world.advance(IDLE_SECONDS + 120)
     assert world.admission.lanes == 0
-    assert len([ticket for ticket in [world.arrive(hook) for _ in range(20)] if ticket.running]) == FIRST_LIMIT
+    assert started([world.arrive(hook) for _ in range(20)]) == FIRST_LIMIT
     assert world.admission.lanes == 1
 
 
@@ -312,13 +312,13 @@ def test_a_webhook_that_was_replaced_and_comes_back_has_its_endpoints_lane() -> 
     for hook in (before, now, before, now, now):
         world.exchange(hook, BROKEN)
     assert world.admission.lanes == 1
-    assert len([ticket for ticket in [world.arrive(before) for _ in range(4)] if ticket.running]) == 1
+    assert started([world.arrive(before) for _ in range(4)]) == 1
     while world.running:
         world.finish_all()
     world.clock += FORGET_SECONDS
     world.advance(120)
     assert world.admission.lanes == 0
-    assert len([ticket for ticket in [world.arrive(now) for _ in range(20)] if ticket.running]) == FIRST_LIMIT
+    assert started([world.arrive(now) for _ in range(20)]) == FIRST_LIMIT
 
 
 def test_two_registries_that_know_one_webhook_have_a_lane_each() -> None:

@@ -12,6 +12,7 @@ from tests.broker.test_archive_binding import kept
 from tests.support.amqp import Amqp, Names
 from tests.support.local_broker import LocalBroker
 from tests.support.waiting import until
+from worker.broker import frames
 from worker.broker.address import broker_address
 from worker.broker.aiormq_internals import cutter_of
 from worker.broker.archive import reading
@@ -85,7 +86,7 @@ async def test_nothing_of_it_goes_by_way_of_aiormqs_reader(
 
         return heard
 
-    monkeypatch.setattr(reading, "plain_way", plain_way)
+    monkeypatch.setattr(frames, "plain_way", plain_way)
     async with connected(broker_address(broker.uri), "a reader") as connection:
         assert [each.body for each in await read(connection, names)] == filled
     assert read_by_aiormq == []

@@ -140,12 +140,17 @@ class Amqp:
     async def wait_consumed(self, queue: str, timeout: float = 15.0) -> None:
         """Until somebody consumes from it. A quorum queue that exists may have no leader yet: RabbitMQ nacks what is
         published to it then."""
-        await eventually(lambda: self.consumers(queue), bool, timeout, f"a consumer of {queue}")
+        await eventually(
+            lambda: self._declared(queue),
+            lambda found: found is not None and bool(found.consumer_count),
+            timeout,
+            f"a consumer of {queue}",
+        )
 
     async def consumers(self, queue: str) -> int:
-        """0 also when there is no such queue."""
         declared = await self._declared(queue)
-        return 0 if declared is None else declared.consumer_count or 0
+        assert declared is not None, f"there is no queue {queue}"
+        return declared.consumer_count or 0
 
     async def drain(self, queue: str) -> list[AbstractIncomingMessage]:
         """Takes and acks whatever is ready in the queue, in order."""

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiormq
 from aio_pika.abc import AbstractConnection
@@ -20,7 +20,7 @@ from worker.broker.aiormq_internals import closing_of, on_consumer_cancelled
 from worker.broker.archive.marks import BIRTH, Mark, mark_in, publish_mark
 from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.declare import open_channel
-from worker.broker.frames import acknowledge, consume, plain_way
+from worker.broker.frames import acknowledge, consume_cut
 from worker.broker.properties import STREAM_OFFSET
 from worker.replay.archive import Archived, ArchiveStalled, Begin, Nothing
 
@@ -166,8 +166,7 @@ class Archive:
             with as_broker_errors():
                 on_consumer_cancelled(channel, inbox.cancelled)
                 await channel.basic_qos(prefetch_count=PREFETCH)
-                heard, take = plain_way(inbox.taken), inbox.taken
-                await consume(channel, self._name, heard, {STREAM_OFFSET: offset}, take=take)
+                await consume_cut(channel, self._name, inbox.taken, {STREAM_OFFSET: offset})
             yield inbox
         finally:
             with suppress(*BROKER_ERRORS):
@@ -185,17 +184,8 @@ class _Inbox:
         self._cancelled = False
         closing_of(channel).add_done_callback(lambda _: self._stirred.set())
 
-    def taken(
-        self,
-        body: bytes,
-        headers: Mapping[str, object],
-        message_id: str | None,
-        exchange: str,
-        routing_key: str,
-        tag: int,
-        _redelivered: bool,
-    ) -> None:
-        self._came.append(_Came(body, headers, message_id, exchange, routing_key, tag))
+    def taken(self, *delivery: Any) -> None:
+        self._came.append(_Came(*delivery))
         self._stirred.set()
 
     def cancelled(self) -> None:
@@ -228,7 +218,7 @@ class _Inbox:
 
 
 class _Came(NamedTuple):
-    """As Take has it."""
+    """What Take is called with."""
 
     body: bytes
     headers: Mapping[str, object]
@@ -236,6 +226,7 @@ class _Came(NamedTuple):
     exchange: str
     routing_key: str
     tag: int
+    redelivered: bool
 
 
 def _seen(came: _Came) -> Seen:

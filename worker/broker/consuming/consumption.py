@@ -24,7 +24,7 @@ from worker.broker.consuming.acks import AckLedger
 from worker.broker.consuming.redeliveries import Redeliveries
 from worker.broker.consuming.taken_message import TakenMessage
 from worker.broker.declare import open_channel
-from worker.broker.frames import consume, depth, plain_way, settlements
+from worker.broker.frames import consume_cut, depth, settlements
 from worker.broker.past_headers import carries_past
 from worker.delivery.ports import Early
 
@@ -92,7 +92,7 @@ class Consumption:
             if consumer.dead_letters:
                 self._dead_lettering.add(consumer.queue)
             take = partial(self._taken, consumer.queue)
-            self._tags[consumer.queue] = await consume(self._channel, consumer.queue, plain_way(take), take=take)
+            self._tags[consumer.queue] = await consume_cut(self._channel, consumer.queue, take)
 
     async def cancel(self) -> None:
         """Cancel the consumers; what was taken stays ours to settle."""

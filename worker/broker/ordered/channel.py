@@ -13,7 +13,7 @@ from worker.broker.connection import BROKER_ERRORS, as_broker_errors
 from worker.broker.consuming.acks import AckLedger
 from worker.broker.consuming.consumption import ACK_PERIOD_SECONDS
 from worker.broker.consuming.taken_message import TakenMessage
-from worker.broker.frames import consume, plain_way, settlements
+from worker.broker.frames import consume_cut, settlements
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class OrderedChannel:
     async def consume(self, prefetch: int) -> None:
         self._ledger.expect(prefetch)
         await self._channel.basic_qos(prefetch_count=prefetch)
-        self._tag = await consume(self._channel, self._queue, plain_way(self._taken), take=self._taken)
+        self._tag = await consume_cut(self._channel, self._queue, self._taken)
 
     def ack(self, message: TakenMessage) -> None:
         if self.closed:
