@@ -1,4 +1,4 @@
-"""Modules that a thread imports when they are first needed."""
+"""Modules that are imported when they are first needed."""
 
 import gc
 from collections.abc import Iterator
@@ -33,10 +33,10 @@ _pause = _Pause()
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """For an import in a thread: nothing is collected meanwhile.
+    """For an import in a thread, or of much: nothing is collected meanwhile.
 
-    Python 3.11's import lock raises KeyError when the collector, in the middle of an import, runs a finalizer that
-    imports as well, as each that warns does (CPython gh-91351, mended in 3.12).
+    In a thread, Python 3.11's import lock raises KeyError when the collector, in the middle of an import, runs a
+    finalizer that imports as well, as each that warns does (CPython gh-91351, mended in 3.12).
     """
     _pause.begin()
     try:

@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from worker.basics.importing import importing
 from worker.cli.common import WRONG, Subparsers, add_command, complain, config_option
 from worker.settings import traces as settings_traces
 from worker.settings.settings import Settings
@@ -17,6 +18,7 @@ async def _run(options: argparse.Namespace, settings: Settings) -> int:
     if problem:
         complain(problem)
         return WRONG
-    from worker.process.run import run  # noqa: PLC0415 - only the daemon needs all of it
+    with importing():  # a tenth of the start was the collector, looking through classes for garbage
+        from worker.process.run import run  # noqa: PLC0415 - only the daemon needs all of it
 
     return await run(settings, config_option(options))
