@@ -19,8 +19,8 @@ IDLE_SECONDS, IDLE_SHARE = 1.0, 0.05
 """A worker that uses less of its core for so long has nothing to do."""
 
 STEADY_SECONDS, STEADY_SHARE = 5, 0.2
-"""Nor has one that uses no more than this in each of so many seconds: on a busy host a timer that fires in an idle process
-takes 3 to 4 ms, as everything that it reads has to be found again, and with ORDER=true thirty fire a second."""
+"""Nor has one that uses no more than this in each of so many seconds: on a busy host a timer that fires in an idle
+process takes 3 to 4 ms, as all that it reads has to be found again, and with ORDER=true thirty fire a second."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
