@@ -15,15 +15,17 @@ class LedgerError(RuntimeError):
     """Not every event arrived exactly once and where it should."""
 
 
-def wait_for(count: Callable[[], float], least: float, what: str, process: Process, limit: float) -> None:
-    """Until it counts so many. Raises LedgerError when it does not within `limit` seconds, RuntimeError when the
-    process ends."""
+def wait_for(
+    count: Callable[[], float], least: float, what: str, process: Process, limit: float, *, interval: float = 0.05
+) -> None:
+    """Until it counts so many, asked every `interval` seconds. Raises LedgerError when it does not within `limit`
+    seconds, RuntimeError when the process ends."""
     deadline = time.monotonic() + limit
     while (seen := count()) < least:
         process.check_running()
         if time.monotonic() > deadline:
             raise LedgerError(f"only {seen:.0f} of {least:.0f} {what} within {limit:.0f} s")
-        time.sleep(0.05)
+        time.sleep(interval)
 
 
 class Arrival(NamedTuple):

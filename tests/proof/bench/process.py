@@ -1,6 +1,7 @@
 """Programs that are pinned to a core and watched from outside."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,12 +46,21 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
+        self.go_on()
         self._process.wait(60)
         self._output.close()
 
     def kill(self) -> None:
         """SIGKILL."""
         self._process.kill()
+
+    def stand_still(self) -> None:
+        """SIGSTOP: what is sent to it meanwhile waits."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT, also where it does not stand still."""
+        self._process.send_signal(signal.SIGCONT)
 
     def wait_consuming(self) -> None:
         """Until the worker has said that both its connections are up."""

@@ -32,7 +32,8 @@ Message = tuple[bytes, Basic.Properties]
 
 
 class Queues:
-    """One connection and one channel without confirms. Nothing runs between calls, so there are no heartbeats."""
+    """One connection and one channel without confirms. Nothing runs between calls, so there are no heartbeats, and
+    nothing of what a call wrote may be left in the connection's buffer: it would stay there until the next one."""
 
     def __init__(self, uri: str) -> None:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
@@ -58,13 +59,13 @@ class Queues:
 
     def publish(self, queue: str, bodies: Iterable[bytes]) -> None:
         """Into a queue that may have a consumer; whether it arrives is the consumer's ledger to say."""
-        for chunk in _chunks((body, BareProperties(delivery_mode=2)) for body in bodies):
-            self._run(self._write("", queue, chunk))
+        self.publish_to("", queue, bodies)
 
     def publish_to(self, exchange: str, key: str, bodies: Iterable[bytes]) -> None:
         """To an exchange; whether it arrives is the caller's to see."""
         for chunk in _chunks((body, BareProperties(delivery_mode=2)) for body in bodies):
             self._run(self._write(exchange, key, chunk))
+        self._run(self._read_by_broker())
 
     def declare_bound(self, exchange: str, queue: str, stream: str | None) -> None:
         """A topic exchange with a quorum queue, and with a stream beside it."""
@@ -130,6 +131,7 @@ class Queues:
                 number += len(bodies)
             else:
                 await asyncio.sleep(max(0.001, began + number / rate - now))
+        await self._read_by_broker()
         return worst
 
     async def _open(self, uri: str) -> Channel:
@@ -138,7 +140,7 @@ class Queues:
         return cast(Channel, await channel.get_underlay_channel())
 
     async def _write(self, exchange: str, key: str, messages: Sequence[Message]) -> None:
-        """Returns when the socket has taken all of it."""
+        """Returns when the socket has taken nearly all of it."""
         publish = Basic.Publish(exchange=exchange, routing_key=key)
         frames: list[Any] = []
         for body, properties in messages:
@@ -147,6 +149,10 @@ class Queues:
         drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         await self._channel.write_queue.put(ChannelFrame.marshall(self._channel.number, frames, drained))
         await drained
+
+    async def _read_by_broker(self) -> None:
+        """Until RabbitMQ has read all that was written: it answers a channel's frames in their order."""
+        await self._channel.basic_qos()
 
     def _run(self, work: Any) -> Any:
         async def run() -> Any:
