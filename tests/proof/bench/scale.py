@@ -1,12 +1,14 @@
 """How cost and start depend on the number of instances."""
 
+import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.proof.bench.ledger import LedgerError, wait_for
 from tests.proof.bench.process import Process
@@ -24,41 +26,37 @@ TURN_LIMIT = 60.0
 """Seconds."""
 
 
-@dataclass(slots=True)
-class _Worker:
-    """One that runs all the while, and has something to do in its turns alone; queues and webhooks are its own.
+class _Turn(NamedTuple):
+    """Deliveries a second, CPU microseconds a delivery."""
 
-    `cpu` in microseconds a delivery and `rates` in deliveries a second have one figure for each round.
-    """
+    rate: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """One that runs all the while, and has something to do in its turns alone; queues and webhooks are its own."""
 
     rig: Rig
     process: Process
     instances: int
-    number: int = 0
-    cpu: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def begin_round(self) -> None:
-        self.cpu.append(0.0)
-        self.rates.append(0.0)
-
-    def turn(self, count: int) -> None:
+    def turn(self, count: int) -> _Turn:
         """It finds `count` events at once: it stands still while they are published. Raises LedgerError."""
         self.process.stand_still()
-        self.rig.queues.publish(self.rig.events_queue, self._events(count))
+        self.rig.queues.publish(self.rig.events_queue, map(self._event, itertools.islice(self.numbers, count)))
         # At least: its last acks of the turn before may still be on their way, and take their part of the prefetch.
         self.rig.queues.wait_depth(self.rig.events_queue, count - PREFETCH, more=True)
         posts, cpu, began = Posts(self.rig.nginx), self.process.cpu_seconds, time.monotonic()
         self.process.go_on()
         wait_for(posts.count, count, "deliveries", self.process, TURN_LIMIT, interval=0.005)
-        self.rates[-1] += count / (time.monotonic() - began) / TURNS
-        self.cpu[-1] += (self.process.cpu_seconds - cpu) / count * 1e6 / TURNS
+        turn = _Turn(count / (time.monotonic() - began), (self.process.cpu_seconds - cpu) / count * 1e6)
         posts.check(count)
+        return turn
 
-    def _events(self, count: int) -> Iterator[bytes]:
-        for _ in range(count):
-            self.number += 1
-            yield event(f"bench-{self.number % self.instances}", 800, self.number)
+    def _event(self, number: int) -> bytes:
+        return event(f"bench-{number % self.instances}", 800, number)
 
 
 def instances(rig: Rig, *, rounds: int, count: int, most: int) -> Iterator[str]:
@@ -70,13 +68,8 @@ def instances(rig: Rig, *, rounds: int, count: int, most: int) -> Iterator[str]:
     with ExitStack() as stack:
         workers = {step: stack.enter_context(_worker(rig, step)) for step in (1, FEW, 1_000, most)}
         for worker in workers.values():
-            _warm_up(worker, count)
-        for _ in range(rounds):
-            for worker in workers.values():
-                worker.begin_round()
-            for number in range(TURNS):
-                for worker in list(workers.values())[:: 1 if number % 2 else -1]:
-                    worker.turn(count // 2)
+            worker.turn(max(worker.instances, count // 2, PREFETCH))  # looks up each; not counted
+        found = [_round(workers, count // 2) for _ in range(rounds)]
         yield f"{rounds} rounds of {TURNS} turns of {count // 2} events each\n"
         yield (
             "| instances | deliveries/s | CPU us a delivery (min-max) | cost: 10 instances = 1, median of the rounds "
@@ -84,12 +77,22 @@ def instances(rig: Rig, *, rounds: int, count: int, most: int) -> Iterator[str]:
         )
         yield "| --- | --- | --- | --- | --- |"
         for step, worker in workers.items():
-            times = [own / beside for own, beside in zip(worker.cpu, workers[FEW].cpu, strict=True)]
+            times = [one[step].cpu / one[FEW].cpu for one in found]
             judged = f" {verdict(statistics.median(times) <= MOST_COST)}" if step > FEW else ""
             yield (
-                f"| {step} | {statistics.median(worker.rates):.0f} | {spread(worker.cpu)} | {spread(times, 2)}{judged} "
+                f"| {step} | {statistics.median(one[step].rate for one in found):.0f} "
+                f"| {spread([one[step].cpu for one in found])} | {spread(times, 2)}{judged} "
                 f"| {worker.process.peak_mib:.0f} |"
             )
+
+
+def _round(workers: Mapping[int, _Worker], count: int) -> dict[int, _Turn]:
+    """The means of TURNS turns each, of `count` events."""
+    turns: dict[int, list[_Turn]] = {step: [] for step in workers}
+    for number in range(TURNS):
+        for step in list(workers)[:: 1 if number % 2 else -1]:
+            turns[step].append(workers[step].turn(count))
+    return {step: _Turn(*map(statistics.fmean, zip(*own, strict=True))) for step, own in turns.items()}
 
 
 @contextmanager
@@ -104,14 +107,6 @@ def _worker(rig: Rig, instances: int) -> Iterator[_Worker]:
             yield _Worker(own, process, instances)
         own.check_left()
         own.queues.delete(*own.worker_queues)
-
-
-def _warm_up(worker: _Worker, count: int) -> None:
-    """Looks up each instance; what it takes is not counted."""
-    worker.begin_round()
-    worker.turn(max(worker.instances, count // 2, PREFETCH))
-    worker.cpu.clear()
-    worker.rates.clear()
 
 
 def start(rig: Rig, *, rounds: int) -> Iterator[str]:
