@@ -1,6 +1,9 @@
 """The circuit breaker: alone, and as deliveries meet it."""
 
+from math import inf
+
 import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -62,6 +65,29 @@ def test_failures_of_two_minutes_ago_do_not_count() -> None:
     for number in range(6):
         world.exchange("acme", BROKEN if number % 2 else OK)
     assert world.admission.endpoints_open == 0
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 0.5, 3.0, 9.5, 10.0, 10.5, 35.0, 60.0, 70.0]), st.booleans()), max_size=60)
+)
+@example([(0.0, False), (35.0, False), (0.0, False), (35.0, True), (0.0, True)])
+@example([(0.0, False), *[(10.0, False)] * 5, (10.0, True), *[(0.0, True)] * 6])
+@example([(0.0, False), *[(10.0, False)] * 9, (10.0, True), *[(0.0, True)] * 6])
+def test_the_rate_is_that_of_the_last_minute_in_buckets_of_ten_seconds(steps: list[tuple[float, bool]]) -> None:
+    """However rarely something comes: against a list of all that came, with the bucket that it fell into."""
+    breaker, now, ends = Breaker(BreakerRules(failures=1000, min_requests=4)), 0.0, -inf
+    came: list[tuple[float, bool]] = []  # the end of its bucket, whether it failed
+    for seconds, fails in steps:
+        now += seconds
+        if now >= ends:
+            ends = now + 10
+        came.append((ends, fails))
+        counted = [failed for end, failed in came if end > now - 60]
+        opens = fails and len(counted) >= 4 and sum(counted) >= 0.5 * len(counted)
+        opened = breaker.failed(breaker.epoch, now) if fails else breaker.succeeded(breaker.epoch, now)
+        assert opened == opens
+        if opens:
+            return
 
 
 def test_a_receiver_that_rejects_everything_is_alive() -> None:

@@ -59,6 +59,10 @@ class BreakerRules:
     open_seconds: float = 30.0
 
 
+_Bucket = tuple[float, int, int]
+"""When it ended, attempts, failures among them."""
+
+
 class State(Enum):
     CLOSED = "closed"
     OPEN = "open"
@@ -99,11 +103,11 @@ class Breaker:
         self.open_until = 0.0
         self.opened_at = 0.0
         self.consecutive = 0
-        # The window, in buckets: the current one, and (end, requests, failures) of each that is over.
+        # The window, in buckets: the current one, and those that are over.
         self._bucket_end = NEVER
         self._requests = 0
         self._failures = 0
-        self._older: tuple[tuple[float, int, int], ...] = ()
+        self._older: list[_Bucket] | None = None
 
     def permits(self, now: float) -> bool:
         """Whether an attempt may start: closed, or the open time is over and no canary is out."""
@@ -160,7 +164,7 @@ class Breaker:
 
     def clean(self, now: float) -> bool:
         """Closed, and without failures in its record: the lane may be forgotten."""
-        recent = any(failures for end, _, failures in self._older if end > now - self._rules.window_seconds)
+        recent = any(failures for _, _, failures in self._recent(now))
         return self.state is CLOSED and not (self.consecutive or self._failures or recent)
 
     def _open(self, now: float) -> None:
@@ -180,21 +184,31 @@ class Breaker:
         rules = self._rules
         if self.consecutive >= rules.failures:
             return True
-        oldest = now - rules.window_seconds
-        recent = [bucket for bucket in self._older if bucket[0] > oldest]
+        recent = self._recent(now)
         requests = self._requests + sum(bucket[1] for bucket in recent)
         failures = self._failures + sum(bucket[2] for bucket in recent)
         return requests >= rules.min_requests and failures >= rules.failure_rate * requests
 
-    def _roll(self, now: float) -> None:
+    def _recent(self, now: float) -> list[_Bucket]:
+        """The buckets that are over, of the window: of them there are _BUCKETS at most."""
         oldest = now - self._rules.window_seconds
-        buckets = (*self._older, (self._bucket_end, self._requests, self._failures))
-        self._older = tuple(bucket for bucket in buckets if bucket[0] > oldest and bucket[1])
+        return [bucket for bucket in self._older or () if bucket[0] > oldest]
+
+    def _roll(self, now: float) -> None:
+        """Begins a new bucket. Of an endpoint that gets an event every few seconds nearly each success does: so what is
+        too old stays, for whoever counts to leave out, until it is too many. Sorted out at once it took 7,600
+        instructions of a delivery's 325,000, and memory that is in no cache."""
+        if self._requests:
+            if self._older is None:
+                self._older = []
+            self._older.append((self._bucket_end, self._requests, self._failures))
+            if len(self._older) > _BUCKETS:
+                del self._older[0]
         self._bucket_end = now + self._rules.window_seconds / _BUCKETS
         self._requests = self._failures = 0
 
     def _forget(self) -> None:
         self.consecutive = 0
         self._bucket_end = NEVER
-        self._older = ()
+        self._older = None
         self._requests = self._failures = 0
