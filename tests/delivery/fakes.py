@@ -45,7 +45,6 @@ class FakeMessage:
     redelivered: bool = False
     ends: list[str] = field(default_factory=list)
     dead_letters: bool = True
-    event: Event | None = None
 
     @property
     def past(self) -> Past | None:
@@ -143,7 +142,10 @@ class FakePulses:
         self.events: list[tuple[str, str, float]] = []
 
     def heard(self, event: Event, at: float) -> None:
-        self.events.append((event.kind, event.instance, at))
+        self.sign(event.kind, event.instance, at)
+
+    def sign(self, kind: str, instance: str, at: float) -> None:
+        self.events.append((kind, instance, at))
 
 
 @dataclass

@@ -11,19 +11,13 @@ from tests.delivery.fakes import Clock, FakeMessage
 from tests.support.events import event
 from worker.broker.past_headers import headers_of
 from worker.delivery.attempt import LARGE_BYTES
-from worker.domain.event import Event, identity, parse
+from worker.domain.event import identity
 from worker.domain.past import Past
 from worker.domain.webhook import Webhook
 
 BOT = Webhook("acme", "https://h.example/bot", order="chat")
 LOG = Webhook("acme", "https://h.example/log", id="log")
 BODY = event("messages.upsert", "acme")
-
-
-def ended(one: Rig, body: bytes) -> bool:
-    """Whether it ends as it comes."""
-    found = one.pipeline.left_to_order.read(body)
-    return found is not None and one.pipeline.left_to_order.end(found)
 
 
 @pytest.fixture
@@ -34,15 +28,15 @@ def one(rig: MakeRig) -> Rig:
 
 
 def test_it_is_received_and_heard_and_that_is_all(one: Rig) -> None:
-    assert ended(one, BODY)
+    assert one.pipeline.left_to_order.passes(BODY)
     assert one.recorder.kinds == ["MESSAGES_UPSERT"]
     assert one.pulses.events == [("MESSAGES_UPSERT", "acme", one.clock())]
     assert (one.recorder.started_count, one.recorder.records, one.history.rows) == (0, [], [])
 
 
-def test_until_the_ordered_side_gets_everything_nothing_is_even_read(one: Rig) -> None:
+def test_until_the_ordered_side_gets_everything_nothing_is_left_to_it(one: Rig) -> None:
     one.pipeline.left_to_order.active = False
-    assert one.pipeline.left_to_order.read(BODY) is None
+    assert not one.pipeline.left_to_order.passes(BODY)
 
 
 @pytest.mark.parametrize(
@@ -62,39 +56,31 @@ def test_whoever_else_may_want_it_it_goes_on_and_nothing_is_counted(
         del one.webhooks.known["acme"]
     else:
         one.webhooks.known["acme"] = webhooks
-    assert not ended(one, BODY)
+    assert not one.pipeline.left_to_order.passes(BODY)
     assert (one.recorder.kinds, one.pulses.events) == ([], [])
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1", b'{"order_marker":{}}', event("call", "acme", "x" * LARGE_BYTES)])
 def test_what_is_no_event_or_takes_a_thread_is_the_pipelines_to_read(one: Rig, body: bytes) -> None:
-    assert one.pipeline.left_to_order.read(body) is None
+    assert not one.pipeline.left_to_order.passes(body)
 
 
 def test_after_a_fault_of_the_worker_it_goes_on(
     one: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_: object, __: float) -> None:
+    def broken(_: str, __: str, ___: float) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(one.pulses, "heard", broken)
+    monkeypatch.setattr(one.pulses, "sign", broken)
     with caplog.at_level(logging.ERROR):
-        assert not ended(one, BODY)
+        assert not one.pipeline.left_to_order.passes(BODY)
     assert one.recorder.kinds == [], "it will be counted where it goes on"
     assert "could not be left to the ordered side" in caplog.text
 
 
-def test_an_event_that_breaks_the_parser_is_the_pipelines_to_bury(one: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: bytes) -> Event:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(one.pipeline.left_to_order, "_parse", broken)
-    assert one.pipeline.left_to_order.read(BODY) is None
-
-
 def test_a_change_of_connection_waits_for_its_turn_among_the_others(one: Rig) -> None:
     """The last one that is heard counts, and one that came before may still wait for the pipeline."""
-    assert not ended(one, event("connection.update", "acme", {"state": "open"}))
+    assert not one.pipeline.left_to_order.passes(event("connection.update", "acme", {"state": "open"}))
     assert (one.recorder.kinds, one.pulses.events) == ([], [])
 
 
@@ -117,18 +103,3 @@ async def test_what_the_ordered_queue_never_got_is_sent_here(one: Rig, how: dict
     message = FakeMessage(BODY, **how)
     await one.take(message)
     assert (one.posted, message.ends) == (["https://h.example/bot"] if sent else [], ["ack"])
-
-
-async def test_a_message_that_was_read_already_takes_the_same_way_as_one_that_was_not(rig: MakeRig) -> None:
-    def sent(read: Event | None) -> FakeMessage:
-        return FakeMessage(BODY, message_id="one", event=read)
-
-    ways = rig(BOT, LOG), rig(BOT, LOG)
-    for way, message in zip(ways, (sent(None), sent(parse(BODY))), strict=True):
-        way.pipeline.left_to_order.active = True
-        await way.take(message)
-        assert message.ends == ["ack"]
-    plain, read = ways
-    assert [request for request, _ in plain.sender.sent] == [request for request, _ in read.sender.sent]
-    assert (plain.recorder.kinds, plain.recorder.records) == (read.recorder.kinds, read.recorder.records)
-    assert plain.posted == ["https://h.example/log"]

@@ -118,6 +118,20 @@ async def test_a_chats_events_are_sent_one_after_the_other_and_acked() -> None:
     assert rig.recorder.started_count == 3
 
 
+async def test_what_is_delivered_in_order_tells_a_log_neither_its_chat_nor_its_text() -> None:
+    """asyncio prints what a call that raised was given."""
+    rig = Rig(BOT)
+    rig.sender.release.clear()
+    await rig.take(message(1))
+    (item,) = rig.alone.core.in_hand.taken_of(BOT.endpoint)
+    assert item.key.endswith(CHAT)
+    for shown in (repr(item), repr(item.token)):
+        assert item.id in shown
+        assert "5511" not in shown
+        assert "remoteJid" not in shown
+        assert URL not in shown
+
+
 async def test_chats_do_not_wait_for_each_other_and_an_instance_in_order_is_one_line() -> None:
     for order, posted in (("chat", [1, 2]), ("instance", [1])):
         rig = Rig(Webhook("acme", URL, order=order))

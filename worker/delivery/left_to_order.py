@@ -5,13 +5,12 @@ an ordered delivery, which this is a part of, takes 5 % less.
 """
 
 import logging
-from collections.abc import Callable
 
 from worker.basics.clock import Clock
 from worker.delivery.attempt import LARGE_BYTES
 from worker.delivery.choosing import Choosing
 from worker.delivery.ports import Ports
-from worker.domain.event import Event
+from worker.domain.glance import glance
 from worker.domain.past import Past
 from worker.domain.silence.pulse import CONNECTIONS
 
@@ -19,19 +18,18 @@ log = logging.getLogger(__name__)
 
 
 class LeftToOrder:
-    """ports.Early. `parse`: event.parse, or as good (see parsed_once.py).
+    """ports.Early.
 
     `active`: the ordered queue gets what an exchange brings to the queue of first attempts, so all of it that is for
     webhooks with an order is the ordered side's to send.
     """
 
-    def __init__(self, ports: Ports, choosing: Choosing, now: Clock, parse: Callable[[bytes], Event]) -> None:
+    def __init__(self, ports: Ports, choosing: Choosing, now: Clock) -> None:
         self._webhooks = ports.webhooks
         self._recorder = ports.recorder
         self._pulses = ports.pulses
         self._choosing = choosing
         self._now = now
-        self._parse = parse
         self.active = False
 
     def came_to_both(self, past: Past) -> bool:
@@ -40,24 +38,19 @@ class LeftToOrder:
         ordered webhooks get it once more; but nobody can tell it from one that the ordered queue gave up."""
         return bool(past.exchange) and not past.redriven
 
-    def read(self, body: bytes) -> Event | None:
+    def passes(self, body: bytes) -> bool:
         if not self.active or len(body) > LARGE_BYTES:
-            return None
+            return False
         try:
-            return self._parse(body)
-        except Exception:  # noqa: BLE001 - the pipeline meets it again, and makes a dead letter that says what is wrong
-            return None
-
-    def end(self, event: Event) -> bool:
-        if event.kind in CONNECTIONS:
-            return False  # before what waits for the pipeline it would be heard as the older one: the last one counts
-        try:
-            webhooks = self._webhooks.cached(event.instance)
+            seen = glance(body)
+            if seen is None or seen.kind in CONNECTIONS:
+                return False  # a connection's: before what waits for the pipeline it would be heard as the older one
+            webhooks = self._webhooks.cached(seen.instance)
             if webhooks is None or not self._choosing.puts_all_in_order(webhooks):
                 return False
             if self._pulses is not None:
-                self._pulses.heard(event, self._now())
-            self._recorder.received(event.kind)
+                self._pulses.sign(seen.kind, seen.instance, self._now())
+            self._recorder.received(seen.kind)
         except Exception:  # a fault of the worker: the pipeline makes a dead letter of it
             log.exception("an event could not be left to the ordered side")
             return False

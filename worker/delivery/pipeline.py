@@ -23,13 +23,13 @@ from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
 from worker.delivery.known import KnownWebhooks
 from worker.delivery.left_to_order import LeftToOrder
-from worker.delivery.open_deliveries import OpenDeliveries, begun, past_of, read
+from worker.delivery.open_deliveries import OpenDeliveries, past_of, read
 from worker.delivery.ports import STARTED, WAITS, Message, Ports
 from worker.delivery.settle import Settler
 from worker.delivery.turn import DeliveryTurn
 from worker.delivery.unknown import UnknownInstances
 from worker.domain.choosing.subscriptions import Look, Subscriptions
-from worker.domain.event import Event, InvalidEvent, parse
+from worker.domain.event import Event, InvalidEvent
 from worker.domain.notices.receivers import NoticeReceiver
 from worker.domain.outcome import DeadLettered, DeadReason, Outcome, Parked, ParkReason, Skipped, SkipReason
 from worker.domain.past import Past
@@ -56,10 +56,8 @@ class Pipeline:
         operators_notices: NoticeReceiver | None = None,
         *,
         aside: Callable[[Message], bool] | None = None,
-        parse: Callable[[bytes], Event] = parse,
     ) -> None:
-        """`aside` takes messages that are no events, or says that it does not. `parse` is shared with the ordered side,
-        which takes the same events."""
+        """`aside` takes messages that are no events, or says that it does not."""
         self._policy = policy
         self._webhooks = ports.webhooks
         self._admission = ports.admission
@@ -70,7 +68,7 @@ class Pipeline:
         self._aside = aside
         self._known = KnownWebhooks(policy, ports.webhooks, clocks.now, operators_notices)
         self._choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
-        self.left_to_order = LeftToOrder(ports, self._choosing, clocks.now, parse)
+        self.left_to_order = LeftToOrder(ports, self._choosing, clocks.now)
         self._attempter = Attempter(policy, ports, failures, clocks)
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
         self._reading = Tasks()
@@ -86,8 +84,6 @@ class Pipeline:
         try:
             if len(message.body) > LARGE_BYTES:
                 self._reading.start(self._read_large(message), partial(self._failed, message), message.hand_back)
-            elif message.event is not None:
-                self._parsed(message, begun(message, self._now()), message.event)
             else:
                 self._parsed(message, *read(message, self._now()))
         except Exception as fault:

@@ -34,11 +34,8 @@ class Early(Protocol):
     """Asked about each message that an exchange brought, is delivered for the first time and carries no past, before it
     is one of ours."""
 
-    def read(self, body: bytes) -> Event | None:
-        """Its event; None: whoever handles the message is to read it. Never raises."""
-
-    def end(self, event: Event) -> bool:
-        """Ends it if nothing else is to be done: the message is to be acked then. Never raises."""
+    def passes(self, body: bytes) -> bool:
+        """Whether it has ended with this: the message is to be acked then. Never raises."""
 
 
 class Message(Protocol):
@@ -52,10 +49,6 @@ class Message(Protocol):
 
         Raises InvalidEvent when its headers are damaged: somebody else published to our queue.
         """
-
-    @property
-    def event(self) -> Event | None:
-        """A new event, if it was read already when the message was taken (see Early)."""
 
     @property
     def trace(self) -> Mapping[str, str]:
@@ -252,6 +245,9 @@ class Pulses(Protocol):
 
     def heard(self, event: Event, at: float) -> None:
         """Evolution published it; taken at `at`, Unix seconds. Never blocks, never raises."""
+
+    def sign(self, kind: str, instance: str, at: float) -> None:
+        """`heard`, of an event that is none of silence.pulse.CONNECTIONS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,13 +37,12 @@ class InstancePulses:
         self._connections: dict[str, tuple[float, bool]] = {}
 
     def heard(self, event: Event, at: float) -> None:
-        kind = event.kind
-        if kind in MESSAGES:
-            self._messages[event.instance] = at
-            return
-        self._others[event.instance] = at
-        if kind in CONNECTIONS and (connected := connected_in(event)) is not None:
+        self.sign(event.kind, event.instance, at)
+        if event.kind in CONNECTIONS and (connected := connected_in(event)) is not None:
             self._connections[event.instance] = at, connected
+
+    def sign(self, kind: str, instance: str, at: float) -> None:
+        (self._messages if kind in MESSAGES else self._others)[instance] = at
 
     async def run(self) -> None:
         """Sends what was heard once a minute, until cancelled."""

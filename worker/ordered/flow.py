@@ -25,7 +25,6 @@ from worker.domain.outcome import (
     Retried,
     Skipped,
 )
-from worker.domain.parsed_once import ParsedOnce
 from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.routing import Delivery
@@ -65,10 +64,7 @@ class OrderedFlow:
         clocks: Clocks,
         duplicates: Duplicates | None = None,
         switching: Switching | None = None,
-        parsed: ParsedOnce | None = None,
     ) -> None:
-        """`parsed` is shared with the unordered side of this process, which takes the same events."""
-        self._parsed = ParsedOnce() if parsed is None else parsed
         self._webhooks = ports.webhooks
         self._admission = ports.admission
         self._now = clocks.now
@@ -86,7 +82,6 @@ class OrderedFlow:
             choosing,
             clocks,
             asyncio.sleep,
-            self._parsed,
             duplicates=duplicates,
             switching=switching,
         )
@@ -134,7 +129,6 @@ class OrderedFlow:
 
     def forget(self, core: Core) -> None:
         """Its attempts are cut: another replica makes them again."""
-        self._parsed.one_side_ended()
         self._attempts.forget(core)
 
     # Attempts.
@@ -199,7 +193,7 @@ class OrderedFlow:
         """Not within the call of the core or of the lane; so the role is asked here."""
         core, not_now = turn.core, NotNow(0.25)
         try:
-            if self._counts(core) and core.role.may_act(self._monotonic()):
+            if not core.over and core.role.may_act(self._monotonic()):
                 if not turn.waited or self._as_offered(turn):
                     self._attempts.begin(turn)
                     return

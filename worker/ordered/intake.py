@@ -12,9 +12,8 @@ from worker.delivery.open_deliveries import OpenDeliveries, begun, read
 from worker.delivery.ports import ConfigUnavailable, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
-from worker.domain.event import Event, InvalidEvent
+from worker.domain.event import Event, InvalidEvent, parse
 from worker.domain.outcome import DeadLettered, Skipped, SkipReason
-from worker.domain.parsed_once import ParsedOnce
 from worker.domain.past import Past
 from worker.domain.policy import Policy
 from worker.domain.routing import Delivery, addressees, route
@@ -46,7 +45,6 @@ class Intake:
         choosing: Choosing,
         clocks: Clocks,
         sleep: Callable[[float], Awaitable[None]],
-        parsed: ParsedOnce,
         *,
         duplicates: Duplicates | None,
         switching: Switching | None = None,
@@ -57,7 +55,6 @@ class Intake:
         self._choosing = choosing
         self._now, self._monotonic = clocks
         self._sleep = sleep
-        self._parsed = parsed
         self._duplicates = duplicates
         self._switching = switching
         self._dead_when_disabled = policy.dead_when_disabled
@@ -71,7 +68,6 @@ class Intake:
 
     def took(self, core: Core, message: Message) -> None:
         """In the order of the queue."""
-        self._parsed.both = True
         event, past = self._new_event(message), None
         if event is None:
             past, event = read(message, self._now())
@@ -104,7 +100,7 @@ class Intake:
         except InvalidEvent:
             return None
         try:
-            return self._parsed.parse(message.body)
+            return parse(message.body)
         except InvalidEvent as problem:
             return problem
 
@@ -157,9 +153,8 @@ class Intake:
             if not isinstance(routed, Delivery):
                 self._settler.without_delivery(deliveries, routed, event, webhook.id)
                 continue
-            token = OrderedToken(deliveries, routed.past, routed, webhooks)
-            token.latest = self._choosing.taken(deliveries, routed, seen)
-            token.looked_up = webhooks
+            latest = self._choosing.taken(deliveries, routed, seen)
+            token = OrderedToken(deliveries, routed.past, routed, webhooks, latest, looked_up=webhooks)
             core.took(_item(routed, token, message))
             token.looked_up = None
 
@@ -192,7 +187,7 @@ def _item(delivery: Delivery, token: OrderedToken, message: Message) -> Item:
         webhook.endpoint,
         order_key(delivery.event, webhook),
         token,
-        size=len(message.body),
-        again=message.redelivered,
-        block_seconds=webhook.order_block_seconds,
+        len(message.body),
+        message.redelivered,
+        webhook.order_block_seconds,
     )

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from worker.delivery.open_deliveries import OpenDeliveries
 from worker.delivery.ports import Message
 from worker.domain.choosing.subscriptions import Subscriptions
@@ -10,26 +12,21 @@ from worker.domain.past import Past
 from worker.domain.routing import Delivery
 
 
-class OrderedToken:
+class OrderedToken(msgspec.Struct, eq=False):
     """`deliveries`: of the broker's message, which is acked when the last of them is settled where it came from. `past`
     is as it is now. `delivery` None: it has not been routed here yet (it came from a siding). `known`: the instance's
-    webhooks with which it was. `looked_up`: those, while it is being taken: they need not be asked for again."""
+    webhooks with which it was. `latest`: what may supersede it. `looked_up`: the same webhooks, while it is being
+    taken: they need not be asked for again."""
 
-    __slots__ = ("deliveries", "delivery", "known", "latest", "looked_up", "past")
+    deliveries: OpenDeliveries
+    past: Past
+    delivery: Delivery | None = None
+    known: Subscriptions | None = None
+    latest: LatestKey | None = None
+    looked_up: Subscriptions | None = None
 
-    def __init__(
-        self,
-        deliveries: OpenDeliveries,
-        past: Past,
-        delivery: Delivery | None = None,
-        known: Subscriptions | None = None,
-    ) -> None:
-        self.deliveries = deliveries
-        self.past = past
-        self.delivery = delivery
-        self.known = known
-        self.latest: LatestKey | None = None
-        self.looked_up: Subscriptions | None = None
+    def __repr__(self) -> str:
+        return f"OrderedToken({self.delivery!r})"
 
     @property
     def message(self) -> Message:
@@ -43,7 +40,6 @@ class Ending:
     """
 
     dead_letters = False
-    event = None
 
     def __init__(self, message: Message, ended: Callable[[], None], again: Callable[[], None]) -> None:
         self._message = message

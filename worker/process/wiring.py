@@ -23,7 +23,6 @@ from worker.delivery.ports import History, Ports, Publisher
 from worker.domain.backoff import Schedule, schedule
 from worker.domain.explain import Explained, explain
 from worker.domain.notices.receivers import NoticeReceiver, operator
-from worker.domain.parsed_once import ParsedOnce
 from worker.domain.policy import Policy
 from worker.domain.record import LookupResult
 from worker.domain.webhook import GLOBAL_ID, UNORDERED, Webhook
@@ -228,9 +227,9 @@ def pipeline(
     def duplicates() -> Duplicates | None:
         return Duplicates() if settings.rabbitmq_instance_exchanges else None
 
-    notices, parsed, aside = operators_notices(settings), ParsedOnce(), switching.passes_on
-    unordered = Pipeline(rules, outside, failures, clocks, duplicates(), notices, aside=aside, parse=parsed.parse)
-    return unordered, OrderedFlow(rules, outside, failures, clocks, duplicates(), switching, parsed)
+    notices = operators_notices(settings)
+    unordered = Pipeline(rules, outside, failures, clocks, duplicates(), notices, aside=switching.passes_on)
+    return unordered, OrderedFlow(rules, outside, failures, clocks, duplicates(), switching)
 
 
 def operators_notices(settings: Settings) -> NoticeReceiver | None:

@@ -149,13 +149,12 @@ def _injected(context: Context) -> dict[str, str]:
 class _Message:
     """ports.Message: notes that it was settled."""
 
-    __slots__ = ("_inner", "_message_span", "body", "event", "exchange", "message_id", "queue", "routing_key")
+    __slots__ = ("_inner", "_message_span", "body", "exchange", "message_id", "queue", "routing_key")
 
     def __init__(self, inner: Message, message_span: _MessageSpan) -> None:
         self._inner = inner
         self._message_span = message_span
         self.body = inner.body
-        self.event = inner.event
         self.message_id = inner.message_id
         self.exchange = inner.exchange
         self.routing_key = inner.routing_key

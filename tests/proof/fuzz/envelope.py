@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tests.proof.fuzz.mutations import any_text, any_value, changed_bytes, json_text
 from tests.support.captures import EVOLUTION_1, EVOLUTION_2, load
 from worker.domain.event import LONGEST_NAME, Event, InvalidEvent, identity, parse
+from worker.domain.glance import glance
 from worker.domain.names import path_of
 from worker.domain.request.body import body as body_to_send
 
@@ -63,6 +64,7 @@ def check(one: Case) -> bool:
     except InvalidEvent as error:
         _demand(one.honest is None, f"an event was refused: {error}")
         _demand(len(str(error).encode()) < LONGEST_REFUSAL, "a refusal that quotes at length")
+        _demand(glance(one.body) is None, "a glance at it saw an event")
         return False
     except Exception as error:
         raise Broken(f"parse raised {error!r:.300}") from error
@@ -99,6 +101,8 @@ def _check_event(one: Case, event: Event) -> None:
     if one.honest is not None:
         _demand(Honest(event.name, event.instance, data) == one.honest, f"not what was written: {one.honest!r:.300}")
         _check_sent(one.body, sent)
+    seen = glance(one.body)
+    _demand(seen in (None, (event.kind, event.instance)), f"a glance at it saw {seen!r:.300}")
 
 
 def _check_sent(came: bytes, sent: bytes) -> None:

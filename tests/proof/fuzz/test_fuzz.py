@@ -14,6 +14,7 @@ from tests.proof.fuzz.envelope import Broken, Case, Honest, members
 from tests.proof.fuzz.requests import Sent, request
 from tests.proof.fuzz.run import for_cases, fuzz_api, fuzz_envelope
 from worker.domain.event import Event, InvalidEvent, parse
+from worker.domain.glance import Glance
 
 SEED = 1
 
@@ -100,6 +101,15 @@ def test_a_broken_parser_is_seen(
     monkeypatch.setattr(envelope, "parse", parser)
     with pytest.raises(Broken, match=broken):
         envelope.check(case)
+
+
+@pytest.mark.parametrize(
+    ("body", "broken"), [(BODY, "saw Glance.*'other'"), (BODY[:-1], "a glance at it saw an event")]
+)
+def test_a_broken_glance_is_seen(monkeypatch: pytest.MonkeyPatch, body: bytes, broken: str) -> None:
+    monkeypatch.setattr(envelope, "glance", lambda _: Glance("CALL", "other"))
+    with pytest.raises(Broken, match=broken):
+        envelope.check(Case(body))
 
 
 def answered(status: int, body: object) -> bytes:

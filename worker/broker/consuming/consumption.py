@@ -210,15 +210,15 @@ class Consumption:
             return  # what was read already still comes; a message taken now would never be settled
         try:
             self._delivering.add(queue)
-            event = None
-            if self._early is not None and exchange and not redelivered and not carries_past(headers):
-                event = self._early.read(body)
-                if event is not None and self._early.end(event):
-                    self._passed(tag)
-                    return
-            message = TakenMessage(
-                self, queue, body, headers, message_id, exchange, routing_key, tag, redelivered, event
-            )
+            if (
+                self._early is not None
+                and exchange
+                and not (redelivered or carries_past(headers))
+                and self._early.passes(body)
+            ):
+                self._passed(tag)
+                return
+            message = TakenMessage(self, queue, body, headers, message_id, exchange, routing_key, tag, redelivered)
             self._ledger.taken(tag)
             size = len(body)
             self._bytes += size

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from worker.broker.past_headers import past_in, trace_in
-from worker.domain.event import Event
 from worker.domain.past import Past
 
 
@@ -30,7 +29,6 @@ class TakenMessage:
         "_open",
         "begun",
         "body",
-        "event",
         "exchange",
         "headers",
         "message_id",
@@ -51,7 +49,6 @@ class TakenMessage:
         routing_key: str,
         tag: int,
         redelivered: bool,
-        event: Event | None = None,
     ) -> None:
         self.body = body
         self.headers = headers
@@ -61,7 +58,6 @@ class TakenMessage:
         self.queue = queue
         self.tag = tag
         self.redelivered = redelivered
-        self.event = event
         self.begun = False
         """Somebody handles it, and will settle it."""
         self._channel = channel
