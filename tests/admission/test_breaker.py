@@ -86,6 +86,7 @@ def test_the_rate_is_that_of_the_last_minute_in_buckets_of_ten_seconds(steps: li
         opens = fails and len(counted) >= 4 and sum(counted) >= 0.5 * len(counted)
         opened = breaker.failed(breaker.epoch, now) if fails else breaker.succeeded(breaker.epoch, now)
         assert opened == opens
+        assert len(breaker._older or ()) <= 6, "what is too old does not pile up"
         if opens:
             return
 

@@ -13,7 +13,7 @@ from worker.broker.past_headers import headers_of
 from worker.delivery.attempt import LARGE_BYTES
 from worker.domain.event import identity
 from worker.domain.past import Past
-from worker.domain.webhook import Webhook
+from worker.domain.webhook import GLOBAL_ID, Webhook
 
 BOT = Webhook("acme", "https://h.example/bot", order="chat")
 LOG = Webhook("acme", "https://h.example/log", id="log")
@@ -58,6 +58,14 @@ def test_whoever_else_may_want_it_it_goes_on_and_nothing_is_counted(
         one.webhooks.known["acme"] = webhooks
     assert not one.pipeline.left_to_order.passes(BODY)
     assert (one.recorder.kinds, one.pulses.events) == ([], [])
+
+
+def test_what_is_not_known_yet_goes_on_although_the_operators_webhook_wants_order(rig: MakeRig) -> None:
+    one = rig(global_webhook=Webhook("", "https://h.example/all", id=GLOBAL_ID, order="chat"))
+    one.pipeline.left_to_order.active = True
+    assert not one.pipeline.left_to_order.passes(BODY), "it may have webhooks without order"
+    one.webhooks.known["acme"] = ()
+    assert one.pipeline.left_to_order.passes(BODY)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1", b'{"order_marker":{}}', event("call", "acme", "x" * LARGE_BYTES)])

@@ -44,6 +44,12 @@ async def test_the_newest_of_each_kind_is_sent_once(queue: FakeQueue, heard: Ins
     ]
 
 
+async def test_an_event_of_another_kind_says_nothing_of_a_connection(queue: FakeQueue, heard: InstancePulses) -> None:
+    heard.heard(event("call", data='{"state":"open"}'), 1)
+    await heard.finish(1)
+    assert queue.pulses == [Pulse("acme", None, 1000)]
+
+
 async def test_what_rabbitmq_does_not_take_waits_and_gives_way_to_what_is_newer(
     queue: FakeQueue, heard: InstancePulses
 ) -> None:

@@ -127,6 +127,7 @@ async def test_what_is_delivered_in_order_tells_a_log_neither_its_chat_nor_its_t
     assert item.key.endswith(CHAT)
     for shown in (repr(item), repr(item.token)):
         assert item.id in shown
+        assert "deliveries=" not in shown
         assert "5511" not in shown
         assert "remoteJid" not in shown
         assert URL not in shown

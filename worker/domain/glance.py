@@ -15,6 +15,11 @@ _FEW_KEYS = 4 * MOST_KEYS
 """Bytes: a key takes more than four with its colon and its value, so such a body cannot have more than MOST_KEYS."""
 
 
+_FEW_LEVELS = 500
+"""Where msgspec refuses what is nested deeply depends on who calls it from how deep (980 levels and less): what may be
+near that is for parsing alone. Events have ten levels, and six brackets."""
+
+
 class Glance(NamedTuple):
     """As of an Event."""
 
@@ -33,6 +38,8 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 def glance(body: bytes) -> Glance | None:
     """What event.parse would find. None: only parsing can tell, as for Evolution Go's events and for what is none."""
     if len(body) > _FEW_KEYS and body.count(b":") > MOST_KEYS:
+        return None
+    if len(body) > 2 * _FEW_LEVELS and body.count(b"{") + body.count(b"[") > _FEW_LEVELS:
         return None
     try:
         if not body.isascii():
