@@ -1,6 +1,6 @@
 """Whose event a message is, and of which kind: for whoever only passes it on.
 
-Nothing is split and nothing kept: 0.6 us where parsing takes 1.6.
+Nothing is split and nothing kept: 1.1 us where parsing takes 1.6.
 """
 
 from functools import lru_cache
