@@ -10,8 +10,10 @@ from tests.delivery.conftest import MakeRig, Rig
 from tests.delivery.fakes import Clock, FakeMessage
 from tests.support.events import event
 from worker.broker.past_headers import headers_of
+from worker.delivery import left_to_order
 from worker.delivery.attempt import LARGE_BYTES
 from worker.domain.event import identity
+from worker.domain.glance import glance
 from worker.domain.past import Past
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
@@ -24,6 +26,7 @@ BODY = event("messages.upsert", "acme")
 def one(rig: MakeRig) -> Rig:
     made = rig(BOT)
     made.pipeline.left_to_order.active = True
+    made.pipeline.left_to_order.met_one()
     return made
 
 
@@ -63,9 +66,31 @@ def test_whoever_else_may_want_it_it_goes_on_and_nothing_is_counted(
 def test_what_is_not_known_yet_goes_on_although_the_operators_webhook_wants_order(rig: MakeRig) -> None:
     one = rig(global_webhook=Webhook("", "https://h.example/all", id=GLOBAL_ID, order="chat"))
     one.pipeline.left_to_order.active = True
+    one.pipeline.left_to_order.met_one()
     assert not one.pipeline.left_to_order.passes(BODY), "it may have webhooks without order"
     one.webhooks.known["acme"] = ()
     assert one.pipeline.left_to_order.passes(BODY)
+
+
+async def test_events_are_glanced_at_behind_one_that_is_theirs_and_no_more_behind_many_that_are_not(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+    monkeypatch.setattr(left_to_order, "glance", lambda body: seen.append(body) or glance(body))
+    one = rig(BOT, Webhook("other", "https://h.example/other"))
+    left, other = one.pipeline.left_to_order, event("messages.upsert", "other")
+    left.active = True
+    assert (left.passes(BODY), seen) == (False, []), "nothing of theirs has come yet"
+    await one.take(FakeMessage(BODY, exchange="evolution_exchange"))
+    assert one.posted == []
+    assert left.passes(BODY)
+    for _ in range(left_to_order.GLANCES - 1):
+        assert not left.passes(other)
+    assert left.passes(BODY), "one of a hundred is enough"
+    for _ in range(2 * left_to_order.GLANCES):
+        assert not left.passes(other)
+    assert seen.count(other) == 2 * left_to_order.GLANCES - 1
+    assert not left.passes(BODY)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1", b'{"order_marker":{}}', event("call", "acme", "x" * LARGE_BYTES)])

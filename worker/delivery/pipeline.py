@@ -172,7 +172,8 @@ class Pipeline:
             if left.active and self._choosing.puts_in_order(webhooks) and left.came_to_both(deliveries.past):
                 unordered = [webhook for webhook in addressed if webhook.sent_as_they_come]
                 if addressed and not unordered:
-                    deliveries.closed()  # all of it is the ordered side's
+                    left.met_one()
+                    deliveries.closed()
                     return
                 addressed = unordered
         else:
