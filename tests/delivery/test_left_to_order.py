@@ -80,10 +80,14 @@ async def test_events_are_glanced_at_behind_one_that_is_theirs_and_no_more_behin
     one = rig(BOT, Webhook("other", "https://h.example/other"))
     left, other = one.pipeline.left_to_order, event("messages.upsert", "other")
     left.active = True
-    assert (left.passes(BODY), seen) == (False, []), "nothing of theirs has come yet"
+    one.webhooks.known["mixed"] = (replace(BOT, instance="mixed"), replace(LOG, instance="mixed"))
+    await one.take(FakeMessage(event("messages.upsert", "mixed"), exchange="evolution_exchange"))
+    assert (left.passes(BODY), seen) == (False, []), "nothing that is theirs alone has come yet"
     await one.take(FakeMessage(BODY, exchange="evolution_exchange"))
-    assert one.posted == []
-    assert left.passes(BODY)
+    assert one.posted == [LOG.url]
+    for body in (b"", event("connection.update", "acme", {"state": "open"})):
+        assert not left.passes(body)
+    assert left.passes(BODY), "that closed nothing"
     for _ in range(left_to_order.GLANCES - 1):
         assert not left.passes(other)
     assert left.passes(BODY), "one of a hundred is enough"

@@ -22,6 +22,7 @@ from tests.delivery.fakes import (
     FakeWebhooks,
 )
 from tests.ordered.alone import Alone
+from tests.support.events import event
 from tests.support.waiting import eventually
 from worker.basics.clock import Clocks
 from worker.broker.past_headers import headers_of
@@ -32,11 +33,12 @@ from worker.domain.backoff import schedule
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.past import Past
 from worker.domain.policy import Policy
+from worker.domain.routing import delivery_id
 from worker.domain.verdict import Answered, Failure, Unanswered
 from worker.domain.webhook import GLOBAL_ID, Endpoint, Webhook
 from worker.ordered import intake, unknown
 from worker.ordered.deciding.line import Mode
-from worker.ordered.deciding.ports import Item, NotNow
+from worker.ordered.deciding.ports import Item, Kind, NotNow, Stamp, Stored
 from worker.ordered.flow import OrderedFlow
 from worker.ordered.switching import Marker, Stage, Switching, body_of
 
@@ -147,6 +149,49 @@ async def test_what_is_for_no_ordered_webhook_is_acked_at_once_and_counted_nowhe
     await rig.take(one)
     assert one.ends == ["ack"]
     assert (rig.posted, rig.recorder.records, rig.recorder.started_count) == ([], [], 0)
+
+
+async def test_what_is_nested_as_deep_as_anybody_can_tell_is_delivered_however_deep_the_caller_stands() -> None:
+    """The unordered side, called from less deep, may have left it to this one."""
+    rig = Rig(BOT)
+    data = b"[" * 950 + b"]" * 950
+    new, carried = (FakeMessage(event(raw_data=data), queue="webhooks.ordered") for _ in range(2))
+    carried.headers = headers_of(Past("e1", rig.clock.now, "evolution_exchange", "messages.upsert", "default"))
+
+    def take(levels: int) -> None:
+        if levels:
+            take(levels - 1)
+        else:
+            rig.flow.took(rig.alone.core, new)
+            rig.flow.took(rig.alone.core, carried)
+
+    take(100)
+    await calm()
+    await calm()
+    assert [one.ends for one in (new, carried)] == [["ack"]] * 2
+    assert all(data in request.body for request, _ in rig.sender.sent)
+    assert delivery_id("e1", "acme", "default") in [request.headers["webhook-id"] for request, _ in rig.sender.sent]
+    assert len(rig.sender.sent) == 2
+
+
+async def test_what_comes_back_from_its_siding_is_sent_however_deep_it_is_nested_and_keeps_its_past() -> None:
+    rig = Rig(BOT)
+    past = Past("e1", rig.clock.now, "evolution_exchange", "messages.upsert", "default", attempts=7)
+    body = event(raw_data=b"[" * 950 + b"]" * 950)
+    back = FakeMessage(body, queue="webhooks.ordered.1", headers=headers_of(past), message_id="siding.1")
+    stamp = Stamp(Kind.EVENT, 1, 1, 1, BOT.endpoint)
+    item = rig.flow.stored(rig.alone.core, back, Stored(stamp, "e1", CHAT, 300))
+
+    def start(levels: int) -> None:
+        if levels:
+            start(levels - 1)
+        else:
+            rig.flow.attempt(rig.alone.core, item)
+
+    start(100)
+    await calm()
+    (request, _), *more = rig.sender.sent
+    assert (request.headers["webhook-attempt"], more) == ("8", [])
 
 
 async def test_a_message_for_two_ordered_webhooks_is_acked_when_both_have_it() -> None:

@@ -117,7 +117,16 @@ async def test_without_a_row_that_says_when_it_began_a_switch_is_ended_by_its_se
     assert rig.sent == []
 
 
-@pytest.mark.parametrize("body", [b"", b'{"event":"x"}', b'{"order_marker":7}', b'{"order_marker":{"stage":"?"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"event":"x"}',
+        b'{"order_marker":7}',
+        b'{"order_marker":{"stage":"?"}}',
+        pytest.param(b'{"order_marker":{"x":' + b"[" * 2000, id="nested too deeply"),
+    ],
+)
 def test_what_is_no_marker_is_left_to_others(body: bytes) -> None:
     rig = Rig()
     assert not rig.switching.passes_on(FakeMessage(body))

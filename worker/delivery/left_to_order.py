@@ -1,7 +1,7 @@
 """What is for ordered webhooks alone: the unordered side takes it, too, and ends it as it comes.
 
 Ended before it is a message of this side, such an event is neither hashed nor held, and no channel has to remember it:
-an ordered delivery, which this is a part of, takes 5 % less.
+an ordered delivery, which this is a part of, takes 5 % less. The pipeline ends what comes first, or seldom.
 """
 
 import logging

@@ -1,5 +1,7 @@
 """Decides when a message is acked: how many of its deliveries are not settled yet, and how the others ended."""
 
+from collections.abc import Callable
+
 from worker.delivery.ports import Message
 from worker.domain.event import Event, InvalidEvent, identity, parse
 from worker.domain.past import Past
@@ -47,13 +49,13 @@ class OpenDeliveries:
                 self.message.ack()
 
 
-def read(message: Message, now: float) -> tuple[Past, Event | InvalidEvent]:
+def read(message: Message, now: float, split: Callable[[bytes], Event] = parse) -> tuple[Past, Event | InvalidEvent]:
     """A message's past (carried in its headers, or begun `now`) and its event, or what is wrong with the message."""
     try:
         carried = message.past
         if carried is not None:
-            return carried, parse(message.body)
-        return begun(message, now), parse(message.body)
+            return carried, split(message.body)
+        return begun(message, now), split(message.body)
     except InvalidEvent as problem:
         return begun(message, now), problem
 

@@ -173,7 +173,7 @@ class Pipeline:
                 unordered = [webhook for webhook in addressed if webhook.sent_as_they_come]
                 if addressed and not unordered:
                     left.met_one()
-                    deliveries.closed()
+                    deliveries.closed()  # all of it is the ordered side's
                     return
                 addressed = unordered
         else:

@@ -10,7 +10,7 @@ from worker.delivery.attempt import Attempt, Attempter
 from worker.delivery.choosing import Choosing
 from worker.delivery.duplicates import Duplicates
 from worker.delivery.failure_watch import FailureWatch
-from worker.delivery.open_deliveries import OpenDeliveries, read
+from worker.delivery.open_deliveries import OpenDeliveries, past_of
 from worker.delivery.ports import WAITS, ConfigUnavailable, Message, Ports
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
@@ -101,7 +101,7 @@ class OrderedFlow:
             log.exception("an ordered event failed unexpectedly")
 
     def stored(self, core: Core, message: Message, stored: Stored) -> Item:  # noqa: ARG002 - another may ask it
-        past, _ = read(message, self._now())
+        past = past_of(message, self._now())
         deliveries = OpenDeliveries(message, past)
         assert stored.stamp.endpoint is not None
         return Item(

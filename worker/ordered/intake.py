@@ -12,7 +12,7 @@ from worker.delivery.open_deliveries import OpenDeliveries, begun, read
 from worker.delivery.ports import ConfigUnavailable, Message, Recorder, Webhooks
 from worker.delivery.settle import Settler
 from worker.domain.choosing.subscriptions import Subscriptions
-from worker.domain.event import Event, InvalidEvent, parse
+from worker.domain.event import Event, InvalidEvent
 from worker.domain.outcome import DeadLettered, Skipped, SkipReason
 from worker.domain.past import Past
 from worker.domain.policy import Policy
@@ -21,6 +21,7 @@ from worker.domain.webhook import Webhook
 from worker.ordered.deciding.core import Core
 from worker.ordered.deciding.ports import Item
 from worker.ordered.deciding.role import STANDBY
+from worker.ordered.deep import parse_deep
 from worker.ordered.order_key import order_key
 from worker.ordered.switching import Marker, Switching, marker_in
 from worker.ordered.token import OrderedToken
@@ -70,7 +71,7 @@ class Intake:
         """In the order of the queue."""
         event, past = self._new_event(message), None
         if event is None:
-            past, event = read(message, self._now())
+            past, event = read(message, self._now(), parse_deep)
         if isinstance(event, InvalidEvent):
             core.first_came()
             self._aside(core, message)
@@ -100,7 +101,7 @@ class Intake:
         except InvalidEvent:
             return None
         try:
-            return parse(message.body)
+            return parse_deep(message.body)
         except InvalidEvent as problem:
             return problem
 

@@ -12,6 +12,7 @@ from worker.domain.policy import Policy
 from worker.domain.routing import Delivery, addressees, route
 from worker.domain.webhook import Webhook
 from worker.ordered.deciding.ports import Item
+from worker.ordered.deep import parse_deep
 from worker.ordered.token import OrderedToken
 
 
@@ -54,7 +55,7 @@ class OrderedRouting:
         return routed
 
     def event(self, token: OrderedToken) -> Event | InvalidEvent:
-        return token.delivery.event if token.delivery is not None else read(token.message, self._now())[1]
+        return token.delivery.event if token.delivery is not None else read(token.message, self._now(), parse_deep)[1]
 
     def outlived(self, delivery: Delivery, token: OrderedToken) -> Outcome | None:
         """Why it is of no use any more."""

@@ -71,7 +71,7 @@ def marker_in(body: bytes) -> Marker | None:
         return None
     try:
         return _decode(body).order_marker
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 

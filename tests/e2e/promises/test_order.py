@@ -8,6 +8,7 @@ import json
 from tests.conftest import StartWorker
 from tests.e2e.conftest import PublishEvents, PutWebhooks
 from tests.support.amqp import Amqp, Names
+from tests.support.events import event
 from tests.support.receiver import Receiver
 from tests.support.waiting import eventually
 from worker.domain.webhook import RateLimit, Webhook
@@ -100,6 +101,29 @@ async def test_what_the_ordered_queue_never_got_is_sent_by_the_other_side(
     await amqp.publish("", names.events, message(3), message_id="by hand")
     await all_of(receiver, "/bot", 3)
     await daemon.wait_metric("deliveries_total", 3, outcome="Delivered")
+
+
+async def test_however_deep_an_event_is_nested_it_is_sent_or_a_dead_letter(
+    worker: StartWorker, webhooks: PutWebhooks, publish: PublishEvents, receiver: Receiver, amqp: Amqp, names: Names
+) -> None:
+    """Also where one side's parser ends before the other's, which leaves it to that one."""
+    await webhooks(Webhook("acme", receiver.url("/bot"), order="chat"))
+    await worker(**ORDER)
+    bodies = {levels: event(raw_data=b"[" * levels + b"]" * levels) for levels in (900, *range(970, 996), 2000)}
+    await publish(*bodies.values())
+    await receiver.wait_for(1, path="/bot")
+    letters: set[bytes] = set()
+
+    async def ended() -> set[int]:
+        letters.update([letter.body for letter in await amqp.drain(names.dead)])
+        return posted() | {levels for levels, body in bodies.items() if body in letters}
+
+    def posted() -> set[int]:
+        return {request.body.count(b"[") for request in receiver.at("/bot")}
+
+    await eventually(ended, lambda levels: levels == set(bodies), 20.0, "each is sent or a letter")
+    assert 900 in posted()
+    assert 2000 not in posted()
 
 
 async def test_when_the_active_replica_is_killed_the_other_goes_on_in_order(
