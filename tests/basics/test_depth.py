@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from tests.support.stack import from_deeper
 from worker.basics.depth import with_a_whole_stack
 
 
@@ -15,10 +16,10 @@ def levels_above() -> int:
 
 
 def test_a_call_with_a_whole_stack_stands_on_nobodys_shoulders() -> None:
-    def deeper(levels: int) -> int:
-        return deeper(levels - 1) if levels else with_a_whole_stack(levels_above)
+    def levels_of_the_call() -> int:
+        return with_a_whole_stack(levels_above)
 
-    assert deeper(0) == deeper(300) < 10
+    assert levels_of_the_call() == from_deeper(300, levels_of_the_call) < 10
 
 
 def test_its_arguments_and_what_it_raises_pass() -> None:

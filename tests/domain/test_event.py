@@ -11,6 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tests.domain.json_documents import ANY_TEXT, WHOLE_TEXT, members, objects
+from tests.support.stack import from_deeper
 from worker.domain import event as splitting
 from worker.domain.event import LONGEST_NAME, MOST_KEYS, InvalidEvent, identity, parse
 
@@ -209,15 +210,12 @@ def test_nesting_is_refused_however_deep_the_caller_stands() -> None:
     # Python 3.11 counts C's recursion and its own frames together, up to 1000; later ones count C's apart.
     depth = 900 if sys.version_info < (3, 12) else 1_000_000
 
-    def deeper(levels: int) -> None:
-        if levels:
-            deeper(levels - 1)
-            return
+    def refused() -> None:
         for data in ("[" * depth + "]" * depth, r'["\ud83d",' + "[" * depth + "]" * (depth + 1)):
             with pytest.raises(InvalidEvent, match="nested too deeply"):
                 parse(envelope(data))
 
-    deeper(300)
+    from_deeper(300, refused)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.delivery.fakes import (
 )
 from tests.ordered.alone import Alone
 from tests.support.events import event
+from tests.support.stack import from_deeper
 from tests.support.waiting import eventually
 from worker.basics.clock import Clocks
 from worker.broker.past_headers import headers_of
@@ -158,14 +160,8 @@ async def test_what_is_nested_as_deep_as_anybody_can_tell_is_delivered_however_d
     new, carried = (FakeMessage(event(raw_data=data), queue="webhooks.ordered") for _ in range(2))
     carried.headers = headers_of(Past("e1", rig.clock.now, "evolution_exchange", "messages.upsert", "default"))
 
-    def take(levels: int) -> None:
-        if levels:
-            take(levels - 1)
-        else:
-            rig.flow.took(rig.alone.core, new)
-            rig.flow.took(rig.alone.core, carried)
-
-    take(100)
+    for one in (new, carried):
+        from_deeper(100, partial(rig.flow.took, rig.alone.core, one))
     await calm()
     await calm()
     assert [one.ends for one in (new, carried)] == [["ack"]] * 2
@@ -182,13 +178,7 @@ async def test_what_comes_back_from_its_siding_is_sent_however_deep_it_is_nested
     stamp = Stamp(Kind.EVENT, 1, 1, 1, BOT.endpoint)
     item = rig.flow.stored(rig.alone.core, back, Stored(stamp, "e1", CHAT, 300))
 
-    def start(levels: int) -> None:
-        if levels:
-            start(levels - 1)
-        else:
-            rig.flow.attempt(rig.alone.core, item)
-
-    start(100)
+    from_deeper(100, partial(rig.flow.attempt, rig.alone.core, item))
     await calm()
     (request, _), *more = rig.sender.sent
     assert (request.headers["webhook-attempt"], more) == ("8", [])

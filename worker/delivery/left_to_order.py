@@ -44,7 +44,7 @@ class LeftToOrder:
         return bool(past.exchange) and not past.redriven
 
     def met_one(self) -> None:
-        """The pipeline had one that might have ended here."""
+        """One was for ordered webhooks alone, here or in the pipeline: those behind it are glanced at."""
         self._glances = GLANCES
 
     def passes(self, body: bytes) -> bool:
