@@ -1,17 +1,22 @@
 """The circuit breaker: alone, and as deliveries meet it."""
 
-from math import inf
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.admission.world import BROKEN, OK, TIMEOUT, World
+from tests.admission.world import BROKEN, OK, TIMEOUT, World, webhook
 from worker.admission.breaker import Breaker, BreakerRules, Health, State, health_of
 from worker.admission.registry import Caps
+from worker.admission.window import Buckets
 from worker.domain.outcome import Parked, ParkReason
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
+
+
+def breaker_of(rules: BreakerRules) -> Breaker:
+    return Breaker(rules, Buckets(rules.window_seconds))
 
 
 @pytest.mark.parametrize(
@@ -73,22 +78,81 @@ def test_failures_of_two_minutes_ago_do_not_count() -> None:
 @example([(0.0, False), (35.0, False), (0.0, False), (35.0, True), (0.0, True)])
 @example([(0.0, False), *[(10.0, False)] * 5, (10.0, True), *[(0.0, True)] * 6])
 @example([(0.0, False), *[(10.0, False)] * 9, (10.0, True), *[(0.0, True)] * 6])
+@example([*[(0.0, False)] * 3, (60.0, True), *[(0.0, True)] * 2])
+@example([*[(0.0, False)] * 3, (70.0, True), *[(0.0, True)] * 3])
 def test_the_rate_is_that_of_the_last_minute_in_buckets_of_ten_seconds(steps: list[tuple[float, bool]]) -> None:
-    """However rarely something comes: against a list of all that came, with the bucket that it fell into."""
-    breaker, now, ends = Breaker(BreakerRules(failures=1000, min_requests=4)), 0.0, -inf
-    came: list[tuple[float, bool]] = []  # the end of its bucket, whether it failed
+    """However rarely something comes, and before the first failure, too: against a list of all that came, with the
+    bucket that it fell into."""
+    world = World(rules=BreakerRules(failures=1000, min_requests=4))
+    came: list[tuple[int, bool]] = []  # the number of its bucket, whether it failed
     for seconds, fails in steps:
-        now += seconds
-        if now >= ends:
-            ends = now + 10
-        came.append((ends, fails))
-        counted = [failed for end, failed in came if end > now - 60]
+        world.clock += seconds
+        now = int(world.clock // 10)
+        came.append((now, fails))
+        counted = [failed for bucket, failed in came if bucket >= now - 6]
         opens = fails and len(counted) >= 4 and sum(counted) >= 0.5 * len(counted)
-        opened = breaker.failed(breaker.epoch, now) if fails else breaker.succeeded(breaker.epoch, now)
-        assert opened == opens
-        assert len(breaker._older or ()) <= 6, "what is too old does not pile up"
+        world.exchange("acme", BROKEN if fails else OK, seconds=0)
+        assert world.admission.endpoints_open == opens
         if opens:
             return
+
+
+def test_what_one_endpoint_does_opens_no_other_circuit() -> None:
+    """Those that have not failed share a breaker."""
+    world = World(rules=BreakerRules(failures=5, min_requests=4))
+    for name in ("one", "two", "three", "four"):
+        for _ in range(4):
+            world.exchange(name)
+        world.exchange(name, BROKEN)
+    assert world.admission.endpoints_open == 0
+    for _ in range(4):
+        world.exchange("two", BROKEN)
+    assert world.admission.endpoints_open == 1
+    assert world.arrive("two").parked is not None
+    assert [world.arrive(name).parked for name in ("one", "three", "four", "five")] == [None] * 4
+
+
+@pytest.mark.parametrize("failures_before", [0, 1])
+def test_what_is_in_flight_to_the_old_url_does_not_count_against_the_new_one(failures_before: int) -> None:
+    world = World(rules=BreakerRules(failures=2))
+    for _ in range(failures_before):
+        world.exchange("acme", BROKEN)
+    late = [world.arrive("acme") for _ in range(2)]
+    moved = replace(webhook("acme"), url="https://elsewhere.example/hook")
+    assert world.arrive(moved).running
+    for ticket in late:
+        world.finish(ticket, BROKEN)
+    assert world.admission.endpoints_open == 0
+    world.exchange(moved, BROKEN)
+    assert world.admission.endpoints_open == 0
+    world.exchange(moved, BROKEN)
+    assert world.admission.endpoints_open == 1
+
+
+def test_after_a_recovery_what_came_before_counts_no_more() -> None:
+    """Neither its failures, nor the requests that they were a part of."""
+    world = World(rules=BreakerRules(failures=1000, min_requests=4))
+    for result in [OK] * 10 + [BROKEN] * 10:
+        world.exchange("acme", result, seconds=0)
+    assert world.admission.endpoints_open == 1
+    world.advance(31)
+    world.exchange("acme", OK, seconds=0)
+    for result in (OK, OK, OK, BROKEN, BROKEN):
+        world.exchange("acme", result, seconds=0)
+        assert world.admission.endpoints_open == 0
+    world.exchange("acme", BROKEN, seconds=0)
+    assert world.admission.endpoints_open == 1
+
+
+def test_an_endpoint_is_not_forgotten_while_a_failure_is_in_its_window() -> None:
+    world = World(rules=BreakerRules(failures=1000, min_requests=4, window_seconds=600))
+    world.exchange("acme", BROKEN)
+    world.exchange("acme", OK)
+    world.exchange("other", OK)
+    world.advance(500)
+    assert world.admission.lanes == 1
+    world.advance(400)
+    assert world.admission.lanes == 0
 
 
 def test_a_receiver_that_rejects_everything_is_alive() -> None:
@@ -188,7 +252,7 @@ def test_a_canary_that_is_told_to_come_later_leaves_the_circuit_open() -> None:
 
 
 def test_the_open_time_grows_with_the_outage_to_ten_minutes() -> None:
-    breaker, now = Breaker(BreakerRules(failures=1)), 0.0
+    breaker, now = breaker_of(BreakerRules(failures=1)), 0.0
     breaker.failed(breaker.started(), now)
     waits = []
     while now < 86_400:
@@ -238,7 +302,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @initialize(failures=st.integers(1, 5), requests=st.integers(2, 8))
     def build(self, failures: int, requests: int) -> None:
         self.now = 0.0
-        self.breaker = Breaker(BreakerRules(failures=failures, min_requests=requests))
+        self.breaker = breaker_of(BreakerRules(failures=failures, min_requests=requests))
         self.out: list[tuple[int, bool]] = []
         self.row = 0
 

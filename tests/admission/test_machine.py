@@ -121,6 +121,12 @@ class AdmissionMachine(RuleBasedStateMachine):
         assert admission.endpoints_open == sum(lane.breaker.state is not State.CLOSED for lane in lanes)
 
     @invariant()
+    def what_those_without_failures_share_learns_nothing(self) -> None:
+        shared = self.world.admission._registry._unfailed
+        assert (shared.state, shared.epoch, shared.consecutive) == (State.CLOSED, 0, 0)
+        assert shared.clean(self.world.clock)
+
+    @invariant()
     def whoever_has_an_old_attempt_is_slow(self) -> None:
         self.world.admission.tick()
         for lane in self.world.admission._registry._lanes.values():

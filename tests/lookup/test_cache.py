@@ -28,6 +28,27 @@ async def test_a_found_webhook_is_served_without_a_query_until_its_time_is_over(
     assert rig.counts == {"miss": 1, "hit": 1}
 
 
+@pytest.mark.parametrize("ttl", [1e-300, 0.5, 60.0, 86_400.0, 3e7])
+async def test_what_is_read_at_about_the_same_time_is_fresh_until_the_same_moment_and_no_longer_than_it(
+    ttl: float,
+) -> None:
+    rig, until = Rig(FakeStore(), ttl=ttl), []
+    rig.clock.now = 1e6
+    step = min(ttl / 10_000, 0.01)
+    for number in range(50):
+        began = rig.clock.now - (3 * step if number % 4 == 3 else 0)  # some have taken longer
+        name = f"bench-{number}"
+        if number % 2:
+            rig.cache.offer(name, [ACME], began)
+        else:
+            await rig.cache.find(name)
+        until.append((began, rig.cache._entries[name].fresh_until))
+        rig.clock.now += step
+    shortest = ttl - min(max(ttl / 1000, 1e-6), 0.1)
+    assert all(began + shortest - 1e-6 <= moment <= began + ttl + 1e-9 for began, moment in until)
+    assert ttl < 1e-3 or len({id(moment) for _, moment in until}) <= 16
+
+
 async def test_an_instance_without_webhooks_is_remembered_too() -> None:
     rig = Rig(FakeStore())
     assert await rig.cache.find("nobody") == ()

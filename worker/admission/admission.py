@@ -187,7 +187,7 @@ class EndpointAdmission:
             self._dispatch(now)
 
     def _learn(self, attempt: Attempt, result: Result, now: float) -> None:
-        lane, breaker = attempt.lane, attempt.lane.breaker
+        lane = attempt.lane
         if isinstance(result, Answered):
             if self._guard.answered(now):
                 self._forgive()
@@ -196,23 +196,22 @@ class EndpointAdmission:
             self._room.empty(self.self_fault_parking(), now)
             self._on_self_fault(True)
         if self._guard.frozen_at is not None:
-            breaker.released(attempt.epoch, now)
+            lane.breaker.released(attempt.epoch, now)
             return
         health = health_of(result)
         if health is ALIVE:
-            lane.succeeded()
-            if breaker.succeeded(attempt.epoch, now):
+            if lane.succeeded(attempt.epoch, now):
                 self._reopen(lane)
         elif health is FAILED:
             lane.failed(attempt.started, now)
-            if breaker.failed(attempt.epoch, now):
+            if lane.own_breaker().failed(attempt.epoch, now):
                 self._open[lane] = None
                 self._empty(lane, now)
         elif health is DEFERRED:
             assert isinstance(result, Answered)
             self._defer(attempt, result.retry_after or 0.0, now)
         else:
-            breaker.released(attempt.epoch, now)
+            lane.breaker.released(attempt.epoch, now)
 
     def _defer(self, attempt: Attempt, seconds: float, now: float) -> None:
         lane = attempt.lane

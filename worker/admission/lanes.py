@@ -5,8 +5,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from worker.admission.backlog import Backlog
-from worker.admission.breaker import CLOSED, NEVER, Breaker, BreakerRules
+from worker.admission.breaker import CLOSED, NEVER, Breaker
 from worker.admission.rate import TokenBucket
+from worker.admission.window import Tally
 from worker.delivery.ports import Turn
 from worker.domain.backoff import Schedule
 from worker.domain.routing import Delivery
@@ -49,6 +50,8 @@ _NONE_WAIT: deque[Waiter] = deque()  # shared and never filled: an empty deque o
 class Lane:
     """The state of one endpoint. Only its own methods change it; `breaker`, `bucket` and `backlog` are its parts.
     `home` is the registry that it belongs to, `rate_share` the process's part of each rate as it was last told.
+    Until its first failure, or another URL, `breaker` is that of all endpoints that have not failed: of 10,000 breakers
+    each would be some misses of the processor's cache, a few hundredths of a delivery.
 
     `limit` moves between 1 and `cap`, as a TCP sender's window does (RFC 5681, 3.1): one more after each success until
     the first failure, then after `limit` successes in a row; half after a failure (once for all in flight together).
@@ -57,6 +60,7 @@ class Lane:
     __slots__ = (
         "_done",
         "_measured",
+        "_requests",
         "_successes",
         "_window",
         "backlog",
@@ -79,13 +83,14 @@ class Lane:
         "webhook",
     )
 
-    def __init__(self, home: object, webhook: Webhook, cap: int, rules: BreakerRules, now: float) -> None:
+    def __init__(self, home: object, webhook: Webhook, cap: int, breaker: Breaker, now: float) -> None:
         self.home = home
         self.webhook = webhook
         self.cap = cap
         self.born = now
         self.limit = min(FIRST_LIMIT, cap)
-        self.breaker = Breaker(rules)
+        self.breaker = breaker
+        self._requests: Tally | None = Tally()  # for the first failure; then the breaker has them
         self.rate_share = 1.0
         self.bucket: TokenBucket | None = None
         self.backlog: Backlog | None = None
@@ -151,12 +156,24 @@ class Lane:
 
     # What an attempt's result does to the lane.
 
-    def succeeded(self) -> None:
+    def succeeded(self, epoch: int, now: float) -> bool:
+        """An attempt that was started in this epoch of the breaker succeeded. See Breaker.succeeded."""
         self._successes += 1
         if self._successes >= self.limit or self.shrunk_at == NEVER:
             self._successes = 0
             if self.limit < self.cap:
                 self.limit += 1
+        if self._requests is None:
+            return self.breaker.succeeded(epoch, now)
+        self._requests.add(self.breaker.buckets.at(now))
+        return False
+
+    def own_breaker(self) -> Breaker:
+        """The breaker, which is no other lane's from now on."""
+        if self._requests is not None:
+            self.breaker = self.breaker.own(self._requests)
+            self._requests = None
+        return self.breaker
 
     def failed(self, started: float, now: float) -> None:
         """An attempt that was started at `started` failed."""
@@ -172,7 +189,7 @@ class Lane:
 
     def acquit(self) -> None:
         """The webhook has another URL: what the receiver there did does not count against the new one."""
-        self.breaker.reset()
+        self.own_breaker().reset()
         self.deferred_until = NEVER
         self.limit = max(self.limit, min(FIRST_LIMIT, self.cap))
 

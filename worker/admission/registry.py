@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from worker.admission.breaker import BreakerRules
+from worker.admission.breaker import Breaker, BreakerRules
 from worker.admission.lanes import Lane
+from worker.admission.window import Buckets
 from worker.domain.backoff import LONGEST_DELAY
 from worker.domain.webhook import GLOBAL_ID, Webhook
 
@@ -45,7 +46,7 @@ class Registry:
     def __init__(self, caps: Caps, rules: BreakerRules, on_moved: Callable[[Lane], None]) -> None:
         self._caps = caps
         self._on_moved = on_moved
-        self._rules = rules
+        self._unfailed = Breaker(rules, Buckets(rules.window_seconds))
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._rota: deque[tuple[str, str]] = deque()
         self.share = 1.0
@@ -70,7 +71,7 @@ class Registry:
         key = (webhook.instance, webhook.id)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(self, webhook, self._caps.of(webhook), self._rules, now)
+            lane = self._lanes[key] = Lane(self, webhook, self._caps.of(webhook), self._unfailed, now)
             self._rota.append(key)
             lane.limit_rate(self.share, now)
         elif lane.webhook is not webhook:
