@@ -47,6 +47,24 @@ async def test_flushed_it_is_handed_on_at_once_and_only_once() -> None:
     assert said == [1, 2]
 
 
+async def test_when_all_have_been_handed_on_the_row_ends() -> None:
+    said: list[str] = []
+
+    def handle(item: str) -> None:
+        said.append(item)
+        if item == "fault":
+            raise ZeroDivisionError("ours")
+
+    later = NextTurn[str](handle, lambda: said.append("end"))
+    later.add("a")
+    later.add("fault")
+    await asyncio.sleep(0)
+    assert said == ["a", "fault", "end"]
+    later.add("b")
+    later.flush()
+    assert said[3:] == ["b", "end"]
+
+
 async def test_a_fault_of_one_keeps_no_other_from_being_handed_on(caplog: pytest.LogCaptureFixture) -> None:
     said: list[float] = []
     later = NextTurn[int](lambda number: said.append(1 / number))

@@ -231,9 +231,11 @@ class FakePost:
         self.request = request
         self.timeout = timeout
         self.end = end
+        self.written = False
         self.went_on = False
 
     def go_on(self) -> None:
+        assert self.written
         assert not self.went_on
         self.went_on = True
         self.end.goes_on(self._rest())
@@ -255,6 +257,10 @@ class FakePosts:
             return None
         self.begun.append(FakePost(self._sender, request, timeout, end))
         return self.begun[-1]
+
+    def write_begun(self) -> None:
+        for post in self.begun:
+            post.written = True
 
 
 class FakeHistory:

@@ -57,6 +57,7 @@ async def test_a_plain_2xx_leaves_what_one_in_a_task_leaves(rig: MakeRig, result
     assert (without.sender.sent, other.ends, without.admission.running) == ([], [], 1)
     [begun] = without.pipeline._begun._running
     posts.begun[0].end.answered(result)
+    await calm()
     assert begun.post is None, "no cycle that only the collector ends"
     assert state(without) == state(with_task)
     assert one.ends == other.ends == ["ack"]
@@ -92,6 +93,40 @@ async def test_a_drain_waits_for_them_in_tasks(posts: RigsPosts) -> None:
     posts.rig.sender.release.set()
     await draining
     assert (message.ends, posts.rig.recorder.outcomes) == (["ack"], ["Delivered ok"])
+
+
+async def test_what_was_answered_in_the_same_turn_as_the_drain_begins_is_settled_and_not_sent_again(
+    posts: RigsPosts,
+) -> None:
+    one, other = FakeMessage(event()), FakeMessage(event())
+    await posts.rig.take(one)
+    await posts.rig.take(other)
+    for begun in posts.begun:
+        begun.end.answered(Answered(200))
+    await posts.rig.pipeline.drain(0.01)
+    assert ([begun.went_on for begun in posts.begun], one.ends, other.ends) == ([False] * 2, ["ack"], ["ack"])
+    assert posts.rig.recorder.outcomes == ["Delivered ok"] * 2
+
+
+async def test_answers_that_come_together_are_settled_together_in_their_order(posts: RigsPosts) -> None:
+    messages = [FakeMessage(event()) for _ in range(3)]
+    for message in messages:
+        await posts.rig.take(message)
+    for number in (2, 0, 1):
+        posts.begun[number].end.answered(Answered(200 + number))
+    assert [message.ends for message in messages] == [[]] * 3
+    await asyncio.sleep(0)
+    assert [message.ends for message in messages] == [["ack"]] * 3
+    assert posts.rig.recorder.results == [Answered(202), Answered(200), Answered(201)]
+
+
+async def test_the_time_of_an_attempt_ends_with_its_answer(posts: RigsPosts) -> None:
+    await posts.rig.take(FakeMessage(event()))
+    posts.rig.monotonic.now += 0.25
+    posts.begun[0].end.answered(Answered(200))
+    posts.rig.monotonic.now += 0.5
+    await calm()
+    assert [row.ms for row in posts.rig.history.rows] == [250]
 
 
 async def test_the_drain_deadline_cuts_them_and_nothing_is_charged(posts: RigsPosts) -> None:
@@ -155,6 +190,7 @@ async def test_one_that_waited_takes_no_task_either_while_its_webhook_is_the_sam
     await waited(posts.rig, message, lambda: None)
     assert ([post.request.url for post in posts.begun], posts.rig.posted) == ([ACME.url], [])
     posts.begun[0].end.answered(Answered(200))
+    await calm()
     assert (message.ends, posts.rig.recorder.outcomes, posts.rig.admission.running) == (["ack"], ["Delivered ok"], 0)
 
 
@@ -183,7 +219,7 @@ async def test_those_that_come_together_begin_together(posts: RigsPosts) -> None
         found.pipeline.take(FakeMessage(event()))
     assert (len(posts.begun), found.admission.running) == (0, 3)
     await asyncio.sleep(0)
-    assert len(posts.begun) == 3
+    assert [post.written for post in posts.begun] == [True] * 3
 
 
 async def test_one_that_is_lost_before_it_begins_is_not_sent(posts: RigsPosts) -> None:
@@ -235,5 +271,5 @@ async def test_a_fault_of_ours_as_one_begins_ends_that_one_alone(
     monkeypatch.setattr(found.pipeline._begun, "begin", faulty)
     await found.take(*messages)
     assert (found.recorder.outcomes, messages[0].ends) == (["DeadLettered internal"], ["ack"])
-    assert (len(posts.begun), found.admission.running) == (1, 1)
+    assert ([post.written for post in posts.begun], found.admission.running) == ([True], 1)
     assert "ours" in caplog.text

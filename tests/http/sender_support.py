@@ -42,20 +42,20 @@ class Ended:
     """ports.PostEnd: the result of a POST that was begun without a task, to be awaited and cancelled like a task's."""
 
     def __init__(self) -> None:
-        self._came: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.came: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.rest: asyncio.Task[Result] | None = None
 
     def answered(self, result: Result) -> None:
-        self._came.set_result(result)
+        self.came.set_result(result)
 
     def goes_on(self, rest: Coroutine[Any, Any, Result]) -> None:
         assert self.rest is None
         self.rest = asyncio.get_running_loop().create_task(rest)
-        self.rest.add_done_callback(lambda rest: self._came.cancel() if rest.cancelled() else self._passed_on(rest))
+        self.rest.add_done_callback(lambda rest: self.came.cancel() if rest.cancelled() else self._passed_on(rest))
 
     async def wait(self, post: Post) -> Result:
         try:
-            return await asyncio.shield(self._came)
+            return await asyncio.shield(self.came)
         except asyncio.CancelledError:
             if self.rest is None:
                 post.go_on()
@@ -66,9 +66,9 @@ class Ended:
 
     def _passed_on(self, rest: asyncio.Task[Result]) -> None:
         if (fault := rest.exception()) is not None:
-            self._came.set_exception(fault)
+            self.came.set_exception(fault)
         else:
-            self._came.set_result(rest.result())
+            self.came.set_result(rest.result())
 
 
 class Pool(Sender):
@@ -121,6 +121,7 @@ class Pool(Sender):
         if post is None:
             return await self.send(request, timeout)
         self.begun += 1
+        self.posts.write_begun()
         return await end.wait(post)
 
     @property

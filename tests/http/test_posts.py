@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from tests.support.receiver import HostileReceiver, read_request
 from worker.domain.request.build import Request
 from worker.domain.target import parsed
 from worker.domain.verdict import Answered, Failure, Result, Unanswered
+from worker.http.posts import ROW
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
@@ -82,6 +84,7 @@ async def test_a_post_that_goes_on_in_a_task_gets_the_answer_that_comes_then(sen
         end = Ended()
         post = sender.posts.begin(Request(parsed(receiver.url()), {}, b"{}"), PATIENCE, end)
         assert post is not None
+        sender.posts.write_begun()
         await asked.wait()
         post.go_on()
         answer.set()
@@ -122,3 +125,82 @@ async def test_a_post_that_expires_is_a_timeout_and_its_connection_is_closed(war
         assert await warm.post(receiver.url(), timeout=0.05) == Unanswered(Failure.TIMEOUT, "no answer within 0.05 s")
         await replies.closed.wait()
         assert (warm.kept, warm.in_use, receiver.connections) == (0, 0, 1)
+
+
+class Warmed:
+    """Answers each request; the first `connections` of them, one on each connection, when all those have come.
+
+    `came` has the bodies of the others, as they came."""
+
+    def __init__(self, connections: int) -> None:
+        self.came: list[bytes] = []
+        self._all = asyncio.Barrier(connections)
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await read_request(reader):
+            if b"x-warm-up" in request:
+                await self._all.wait()
+            else:
+                self.came.append(request.partition(b"\r\n\r\n")[2])
+            writer.write(OK)
+
+
+async def begun(sender: Pool, url: str, count: int) -> list[Ended]:
+    """POSTs on as many kept connections. Their bodies are their numbers."""
+    warm = Request(parsed(url), {"x-warm-up": "1"}, b"")
+    assert await asyncio.gather(*(sender.send(warm, PATIENCE) for _ in range(count))) == [Answered(200)] * count
+    ends = [Ended() for _ in range(count)]
+    for number, end in enumerate(ends):
+        assert sender.posts.begin(Request(parsed(url), {}, b"%d" % number), PATIENCE, end) is not None
+    return ends
+
+
+async def test_what_has_begun_is_written_when_all_have_and_once(sender: Pool) -> None:
+    warmed = Warmed(2)
+    async with HostileReceiver(warmed) as receiver:
+        ends = await begun(sender, receiver.url(), 2)
+        assert await sender.send(Request(parsed(receiver.url()), {}, b"between"), PATIENCE) == Answered(200)
+        assert warmed.came == [b"between"]
+        sender.posts.write_begun()
+        sender.posts.write_begun()
+        assert await asyncio.gather(*(end.came for end in ends)) == [Answered(200)] * 2
+        assert (sorted(warmed.came), sender.kept) == ([b"0", b"1", b"between"], 3)
+
+
+async def test_a_long_row_is_written_in_parts(sender: Pool) -> None:
+    warmed = Warmed(ROW + 1)
+    async with HostileReceiver(warmed) as receiver:
+        ends = await begun(sender, receiver.url(), ROW + 1)
+        assert await asyncio.gather(*(end.came for end in ends[:ROW])) == [Answered(200)] * ROW
+        assert not ends[ROW].came.done()
+        sender.posts.write_begun()
+        assert await ends[ROW].came == Answered(200)
+        assert sorted(warmed.came) == sorted(b"%d" % number for number in range(ROW + 1))
+
+
+async def test_one_that_cannot_be_written_goes_on_and_keeps_no_other_from_it(
+    sender: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warmed = Warmed(2)
+    async with HostileReceiver(warmed) as receiver:
+        ends = await begun(sender, receiver.url(), 2)
+        (transport, whole), other = sender.posts._unwritten
+        sender.posts._unwritten = [(cast("asyncio.Transport", Unwritable(transport)), whole), other]
+        sender.posts.write_begun()
+        assert await asyncio.gather(*(end.came for end in ends)) == [Answered(200)] * 2
+        assert (sorted(warmed.came), receiver.connections) == ([b"0", b"1"], 3)
+        assert "could not be written" in caplog.text
+
+
+class Unwritable:
+    """A fault of ours, or of the event loop's."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._abort = transport.abort
+
+    def abort(self) -> None:
+        self._abort()
+        raise RuntimeError("the handle is closed, and says so twice")
+
+    def write(self, _: bytes) -> None:
+        raise RuntimeError("the handle is closed")

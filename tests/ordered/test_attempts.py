@@ -30,7 +30,8 @@ async def test_an_attempt_without_a_task_leaves_what_one_in_a_task_leaves() -> N
     ours, others = [message(1), message(2)], [message(1), message(2)]
     await with_task.take(*others)
     await without.take(*ours)
-    assert (len(without.posts.begun), without.admission.running, without.sender.sent) == (1, 1, [])
+    assert ([post.written for post in without.posts.begun], without.admission.running) == ([True], 1)
+    assert without.sender.sent == []
     for number in (0, 1):
         [turn] = without.flow._attempts._running
         without.posts.begun[number].end.answered(Answered(200))
@@ -88,6 +89,32 @@ async def test_an_attempt_that_is_cut_with_its_connection_is_in_the_history_and_
     assert rows(rig) == [("Parked", "shutdown", 1, None)]
     assert rig.history.rows[0].error == CUT
     assert (one.ends, rig.recorder.records, rig.admission.running, rig.flow._attempts._running) == ([], [], 0, set())
+
+
+async def test_what_was_answered_as_its_connection_ends_counts_and_is_not_sent_again() -> None:
+    rig = Rig(BOT)
+    rig.posts.begins = True
+    one, two = message(1), message(2)
+    await rig.take(one, two)
+    rig.posts.begun[0].end.answered(Answered(200))
+    rig.flow.forget(rig.alone.core)
+    rig.alone.core.over = True
+    assert (rows(rig), one.ends) == ([("Delivered", "ok", 1, 200)], ["ack"])
+    assert [len(rig.alone.core._recent), len(rig.posts.begun)] == [1, 1]
+    await calm()
+    assert (two.ends, len(rig.posts.begun), rig.admission.running, rig.flow._attempts._running) == ([], 1, 0, set())
+    assert not rig.posts.begun[0].went_on
+
+
+async def test_the_time_of_an_attempt_ends_with_its_answer() -> None:
+    rig = Rig(BOT)
+    rig.posts.begins = True
+    await rig.take(message(1))
+    rig.alone.now += 0.25
+    rig.posts.begun[0].end.answered(Answered(200))
+    rig.alone.now += 0.5
+    await calm()
+    assert [row.ms for row in rig.history.rows] == [250]
 
 
 @pytest.mark.parametrize(

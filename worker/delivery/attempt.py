@@ -89,9 +89,9 @@ class Attempter:
             log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
             outcome = self._internal(delivery)
         else:
-            return self.judged(delivery, started, size, came)
+            return self.judged(delivery, self.since(started), size, came)
         self._admission.released(delivery)
-        return Attempt(outcome, None, self._monotonic() - started, size)
+        return Attempt(outcome, None, self.since(started), size)
 
     @property
     def begins(self) -> bool:
@@ -100,6 +100,7 @@ class Attempter:
 
     def begin(self, delivery: Delivery, size: int, end: Begun) -> bool:
         """Begins the attempt without a task, if that is possible; else nothing has happened, and `attempt` is the way.
+        For `write_begun` see ports.Posts.
 
         What keeps a request from being built is met again there, and settled.
         """
@@ -117,9 +118,17 @@ class Attempter:
         end.post = self._posts.begin(request, delivery.webhook.timeout(self._policy.timeout), end)
         return end.post is not None
 
-    def judged(self, delivery: Delivery, started: float, size: int, result: Result) -> Attempt:
-        """The attempt has ended with a result."""
-        seconds = self._monotonic() - started
+    def write_begun(self) -> None:
+        """Writes the requests of the attempts that were begun, in a row."""
+        if self._posts is not None:
+            self._posts.write_begun()
+
+    def since(self, started: float) -> float:
+        """Seconds."""
+        return self._monotonic() - started
+
+    def judged(self, delivery: Delivery, seconds: float, size: int, result: Result) -> Attempt:
+        """The attempt has ended with a result, after so many seconds."""
         self._recorder.attempted(result, seconds)
         outcome: Outcome | None = self._admission.finished(delivery, result, seconds)
         if outcome is None:

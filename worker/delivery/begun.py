@@ -2,11 +2,15 @@
 
 A task for each attempt, with what waits in it, is a tenth of all instructions of a delivery. Whatever is not as nearly
 always goes on in a task, the same as that of an attempt which had one from the start.
+
+What came together is judged and settled together, in the next turn of the loop: between two reads of sockets the kernel
+takes from the processor's caches what settles the next one (decision 5).
 """
 
 from collections.abc import Coroutine
 from typing import Any
 
+from worker.basics.next_turn import NextTurn
 from worker.basics.tasks import Tasks
 from worker.delivery.attempt import Attempter
 from worker.delivery.ports import Post
@@ -18,11 +22,13 @@ from worker.domain.verdict import Result
 class BegunAttempt:
     """One of them (ports.PostEnd)."""
 
-    __slots__ = ("_all", "post", "size", "started", "turn")
+    __slots__ = ("_all", "post", "result", "seconds", "size", "started", "turn")
 
     started: float
+    seconds: float
     size: int
     post: Post | None
+    result: Result
 
     def __init__(self, begun: "BegunAttempts", turn: DeliveryTurn) -> None:
         self._all = begun
@@ -42,6 +48,7 @@ class BegunAttempts:
         self._attempter = attempter
         self._settler = settler
         self._tasks = tasks
+        self._answered = NextTurn(self._settle)
         self._running: set[BegunAttempt] = set()
 
     def begin(self, turn: DeliveryTurn) -> bool:
@@ -55,9 +62,9 @@ class BegunAttempts:
     def answered(self, attempt: BegunAttempt, result: Result) -> None:
         self._running.remove(attempt)
         attempt.post = None  # they hold each other, and all that the delivery holds, until the collector comes
-        turn = attempt.turn
-        judged = self._attempter.judged(turn.delivery, attempt.started, attempt.size, result)
-        self._settler.attempted(turn.deliveries, turn.delivery, judged)
+        attempt.result = result
+        attempt.seconds = self._attempter.since(attempt.started)
+        self._answered.add(attempt)
 
     def goes_on(self, attempt: BegunAttempt, rest: Coroutine[Any, Any, Result]) -> None:
         self._running.remove(attempt)
@@ -65,10 +72,16 @@ class BegunAttempts:
         self._tasks.start(self._rest(attempt, rest))
 
     def all_go_on(self) -> None:
-        """In tasks, which a drain can wait for and cut."""
+        """In tasks, which a drain can wait for and cut. What has been answered is settled now."""
+        self._answered.flush()
         for attempt in tuple(self._running):
             if attempt.post is not None:
                 attempt.post.go_on()
+
+    def _settle(self, attempt: BegunAttempt) -> None:
+        turn = attempt.turn
+        judged = self._attempter.judged(turn.delivery, attempt.seconds, attempt.size, attempt.result)
+        self._settler.attempted(turn.deliveries, turn.delivery, judged)
 
     async def _rest(self, attempt: BegunAttempt, rest: Coroutine[Any, Any, Result]) -> None:
         turn = attempt.turn

@@ -1,9 +1,9 @@
 """The way of one event through the worker, in the order in which it happens.
 
 Consume, parse, look up, fan out and filter, resolve the URL, admit, attempt, judge, settle. Everything up to the
-attempt is done at once when the message comes, and the attempts of what came together begin together; only a cache
-miss, a large body and an attempt that is out of the ordinary take a task of their own. Whatever happens, each delivery
-is given to the Settler exactly once.
+attempt is done at once when the message comes. The attempts of what came together begin together, and what is answered
+together is settled together; only a cache miss, a large body and an attempt that is out of the ordinary take a task of
+their own. Whatever happens, each delivery is given to the Settler exactly once.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class Pipeline:
         self._attempts = Tasks()
         self._unknown = UnknownInstances(self._known, self._reading, self._looked_up, self._cut, self._failed)
         self._begun = BegunAttempts(self._attempter, self._settler, self._attempts)
-        self._starting = NextTurn(self._begin)
+        self._starting = NextTurn(self._begin, self._attempter.write_begun)
 
     # 1. Consume.
 

@@ -203,7 +203,11 @@ class Posts(Protocol):
     """POSTs that need no task as long as everything is as nearly always: a kept connection, a plain 2xx."""
 
     def begin(self, request: Request, timeout: float, end: PostEnd) -> Post | None:
-        """None: nothing was begun, and `Sender.send` is the way. Never raises."""
+        """`write_begun` writes it. None: nothing was begun, and `Sender.send` is the way. Never raises."""
+
+    def write_begun(self) -> None:
+        """Writes what was begun and is not written yet. Never raises. To be called before the event loop has its turn:
+        what came on such a connection before its request was written would count as the answer."""
 
 
 class Recorder(Protocol):

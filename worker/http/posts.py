@@ -1,11 +1,13 @@
 """POSTs without a task (ports.Posts): a kept connection, a small body, a plain 2xx. Anything else goes on in a task.
 
-The request is written by one call, and the bytes that come back end it in another: no coroutine, future, timer or
+One call begins it, a second writes it, and the bytes that come back end it in a third: no coroutine, future, timer or
 parser is made for it. That is 100,000 of the 500,000 instructions of a delivery.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -19,12 +21,19 @@ from worker.http.exchange import LONGEST_HEADER_BYTES, PIECE_BYTES, head_of, hea
 from worker.http.plain_answer import plain_status
 from worker.http.refused_connects import RefusedConnects
 
+log = logging.getLogger(__name__)
+
+ROW = 24
+"""Requests that are written together, one system call after the other (decision 5): with each written when it was made,
+the kernel took from the processor's caches what makes the next one, and a delivery cost a sixth more. Longer rows gain
+nothing: of 24 the first waits a third of a millisecond, if none between them takes a task."""
+
 taken = cache(Answered)
 """A 2xx: there are a hundred of them, each made once."""
 
 
 class Post:
-    """One POST that was written on a kept connection (ports.Post), and hears what comes back on it."""
+    """One POST that was begun on a kept connection (ports.Post), and hears what comes back on it."""
 
     __slots__ = ("_end", "_line", "_posts", "deadline", "head", "origin", "protocol", "request", "timeout")
 
@@ -101,6 +110,7 @@ class Posts:
         self._origin = origin
         self._refused = refused
         self._deadlines = Deadlines(self._loop)
+        self._unwritten: list[tuple[asyncio.Transport, bytes]] = []
         self.rest = rest
 
     def begin(self, request: Request, timeout: float, end: PostEnd) -> Post | None:
@@ -112,6 +122,7 @@ class Posts:
             head = head_of(target.path, origin.host, headers_with_credentials(request), len(body))
         except ValueError:
             return None
+        whole = head + body  # before a connection is taken, which a fault would keep
         protocol = self._connections.take(origin)
         if protocol is None or protocol.transport is None:
             return None
@@ -119,8 +130,22 @@ class Posts:
         post = Post(self, request, head, origin, protocol, timeout, self._loop.time() + timeout, line, end)
         line.add(post)
         protocol.post = post
-        protocol.transport.write(head + body)
+        self._unwritten.append((protocol.transport, whole))
+        if len(self._unwritten) >= ROW:
+            self.write_begun()
         return post
+
+    def write_begun(self) -> None:
+        """See ports.Posts."""
+        begun, self._unwritten = self._unwritten, []
+        for transport, whole in begun:
+            try:
+                transport.write(whole)
+            except Exception:
+                # A fault of ours or of the loop's. Cut, it goes on as one whose receiver had closed the connection.
+                log.exception("a request could not be written")
+                with suppress(Exception):
+                    transport.abort()
 
     def answered(self, post: Post) -> None:
         self._refused.answered(post.origin)

@@ -3,6 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from worker.basics.next_turn import NextTurn
 from worker.basics.tasks import Tasks
 from worker.delivery.attempt import Attempt, Attempter
 from worker.delivery.ports import Post
@@ -27,11 +28,26 @@ class OrderedTurn:
     """One ordered delivery in its lane (delivery.ports.Turn), and its attempt (ports.PostEnd). `waited`: it was not
     started at once, its webhook may be another one now."""
 
-    __slots__ = ("_attempts", "_decided", "core", "delivery", "item", "post", "size", "started", "token", "waited")
+    __slots__ = (
+        "_attempts",
+        "_decided",
+        "core",
+        "delivery",
+        "item",
+        "post",
+        "result",
+        "seconds",
+        "size",
+        "started",
+        "token",
+        "waited",
+    )
 
     started: float
+    seconds: float
     size: int
     post: Post | None
+    result: Result
 
     def __init__(
         self,
@@ -57,7 +73,7 @@ class OrderedTurn:
         self._decided.turn_passed(self, parked)
 
     def answered(self, result: Result) -> None:
-        self._decided.ended(self, self._attempts.answered(self, result))
+        self._attempts.answered(self, result)
 
     def goes_on(self, rest: Coroutine[Any, Any, Result]) -> None:
         self._attempts.goes_on(self, rest)
@@ -74,6 +90,7 @@ class OrderedAttempts:
         self._running: set[OrderedTurn] = set()
         self._tasks: dict[Core, Tasks] = {}
         self._cutting = Tasks()
+        self._answered = NextTurn(self._judge)
 
     @property
     def begins(self) -> bool:
@@ -81,19 +98,24 @@ class OrderedAttempts:
         return self._attempter.begins
 
     def begin(self, turn: OrderedTurn) -> None:
-        """It ends in `OrderedTurn.ended` or `answered`, never at once."""
+        """It ends in `OrderedTurn.ended`, never at once. For `write_begun` see ports.Posts."""
         size = turn.item.size
         if self._attempter.begin(turn.delivery, size, turn):
             self._running.add(turn)
         else:
             self.start(turn.core, self._attempt(turn, size))
 
+    def write_begun(self) -> None:
+        self._attempter.write_begun()
+
     def start(self, core: Core, work: Coroutine[Any, Any, None]) -> None:
         """A task that ends with the core's connection."""
         self._tasks.setdefault(core, Tasks()).start(work)
 
     def forget(self, core: Core) -> None:
-        """Its connection has ended, its attempts are cut: another replica makes them again."""
+        """Its connection ends. What has been answered, on any connection, is judged now, and its own attempts are
+        cut: another replica makes them again."""
+        self._answered.flush()
         for turn in [turn for turn in self._running if turn.core is core]:
             if turn.post is not None:
                 turn.post.go_on()
@@ -101,15 +123,21 @@ class OrderedAttempts:
         if tasks is not None:
             self._cutting.start(tasks.end())
 
-    def answered(self, turn: OrderedTurn, result: Result) -> Attempt:
+    def answered(self, turn: OrderedTurn, result: Result) -> None:
+        """It is judged in the next turn of the loop, as in delivery/begun.py."""
         self._running.remove(turn)
-        turn.post = None  # they hold each other, as in delivery/begun.py
-        return self._attempter.judged(turn.delivery, turn.started, turn.size, result)
+        turn.post = None  # they hold each other, as there
+        turn.result = result
+        turn.seconds = self._attempter.since(turn.started)
+        self._answered.add(turn)
 
     def goes_on(self, turn: OrderedTurn, rest: Coroutine[Any, Any, Result]) -> None:
         self._running.remove(turn)
         turn.post = None
         self.start(turn.core, self._rest(turn, rest))
+
+    def _judge(self, turn: OrderedTurn) -> None:
+        turn.ended(self._attempter.judged(turn.delivery, turn.seconds, turn.size, turn.result))
 
     async def _attempt(self, turn: OrderedTurn, size: int) -> None:
         turn.ended(await self._attempter.attempt(turn.delivery, size))

@@ -72,7 +72,7 @@ class OrderedFlow:
         choosing = Choosing(ports.webhooks.global_webhook, clocks.now)
         self._routing = OrderedRouting(policy, ports.webhooks, choosing, clocks.now)
         self._attempts = OrderedAttempts(Attempter(policy, ports, failures, clocks))
-        self._starting = NextTurn(self._begin)
+        self._starting = NextTurn(self._begin, self._attempts.write_begun)
         self._settler = Settler(ports.publisher, ports.recorder, clocks.now, ports.history)
         self._intake = Intake(
             policy,
@@ -128,7 +128,7 @@ class OrderedFlow:
         return token.past.first_seen
 
     def forget(self, core: Core) -> None:
-        """Its attempts are cut: another replica makes them again."""
+        """See ordered.session.Deliveries: another replica makes the attempts again that are cut."""
         self._attempts.forget(core)
 
     # Attempts.

@@ -60,7 +60,8 @@ class Deliveries(Protocol):
         """Unix time in seconds."""
 
     def forget(self, core: Core) -> None:
-        """Its connection has ended: attempts are cut, nothing is told to it any more."""
+        """Its connection ends, and the core is over then. What a receiver has answered still counts, so that it is left
+        out when it comes again; attempts are cut."""
 
 
 class OrderedSession:
@@ -157,9 +158,9 @@ class OrderedSession:
 
     async def end(self) -> None:
         """The connection is lost or closes: nothing of it counts any more."""
+        self._deliveries.forget(self.core)
         self._ended = self.core.over = True
         self._ending.set()
-        self._deliveries.forget(self.core)
         self._inbox.clear()
         if self._main is not None:
             self._main.lost()
