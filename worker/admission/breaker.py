@@ -2,16 +2,12 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from math import inf
 
 from worker.admission.window import Buckets, Tally
 from worker.domain.verdict import HONOURS_RETRY_AFTER, Answered, Failure, Result
 
 LONGEST_OPEN = 600.0
 """Seconds: an outage of hours is still probed every ten minutes, if anything arrives."""
-
-NEVER = -inf
-"""A time before every reading of the clock; one object that all endpoints share."""
 
 _FAILED_STATUSES = frozenset({408, 429})
 

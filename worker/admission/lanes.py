@@ -2,10 +2,11 @@
 
 from collections import deque
 from enum import IntEnum
+from math import inf
 from typing import NamedTuple
 
 from worker.admission.backlog import Backlog
-from worker.admission.breaker import CLOSED, NEVER, Breaker
+from worker.admission.breaker import CLOSED, Breaker
 from worker.admission.rate import TokenBucket
 from worker.admission.window import Tally
 from worker.delivery.ports import Turn
@@ -20,6 +21,9 @@ SLOW_SECONDS = 2.0
 """An attempt older than this is slow, and so is its lane."""
 
 _ASSUMED_LATENCY = 0.5
+
+_NEVER = -inf
+"""A time before every reading of the clock; one object that all lanes share."""
 
 
 class Pool(IntEnum):
@@ -99,8 +103,8 @@ class Lane:
         self.old = 0  # attempts in flight that are older than SLOW_SECONDS
         self.pool = NEW
         self.last_pool = NEW  # what its last finished attempt says
-        self.deferred_until = NEVER
-        self.shrunk_at = NEVER
+        self.deferred_until = _NEVER
+        self.shrunk_at = _NEVER
         self.last_used = now
         self.latency = _ASSUMED_LATENCY
         self._successes = 0
@@ -159,7 +163,7 @@ class Lane:
     def succeeded(self, epoch: int, now: float) -> bool:
         """An attempt that was started in this epoch of the breaker succeeded. See Breaker.succeeded."""
         self._successes += 1
-        if self._successes >= self.limit or self.shrunk_at == NEVER:
+        if self._successes >= self.limit or self.shrunk_at == _NEVER:
             self._successes = 0
             if self.limit < self.cap:
                 self.limit += 1
@@ -190,7 +194,7 @@ class Lane:
     def acquit(self) -> None:
         """The webhook has another URL: what the receiver there did does not count against the new one."""
         self.own_breaker().reset()
-        self.deferred_until = NEVER
+        self.deferred_until = _NEVER
         self.limit = max(self.limit, min(FIRST_LIMIT, self.cap))
 
     def defer(self, until: float) -> None:

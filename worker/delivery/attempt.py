@@ -38,11 +38,14 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Begun(PostEnd, Protocol):
-    """An attempt without a task, of which `begin` keeps what its end needs. `size` is the body's that was sent."""
+    """An attempt without a task, of which `begin` and `answered` keep what its end needs. `size` is the body's that was
+    sent."""
 
     started: float
     size: int
     post: Post | None
+    result: Result
+    seconds: float
 
 
 class Attempter:
@@ -89,9 +92,9 @@ class Attempter:
             log.exception("an attempt failed unexpectedly", extra={"id": delivery.id})
             outcome = self._internal(delivery)
         else:
-            return self.judged(delivery, self.since(started), size, came)
+            return self.judged(delivery, self._since(started), size, came)
         self._admission.released(delivery)
-        return Attempt(outcome, None, self.since(started), size)
+        return Attempt(outcome, None, self._since(started), size)
 
     @property
     def begins(self) -> bool:
@@ -123,9 +126,11 @@ class Attempter:
         if self._posts is not None:
             self._posts.write_begun()
 
-    def since(self, started: float) -> float:
-        """Seconds."""
-        return self._monotonic() - started
+    def answered(self, end: Begun, result: Result) -> None:
+        """The receiver's time ends now, whenever it is judged."""
+        end.post = None  # they hold each other, and all that the delivery holds, until the collector comes
+        end.result = result
+        end.seconds = self._since(end.started)
 
     def judged(self, delivery: Delivery, seconds: float, size: int, result: Result) -> Attempt:
         """The attempt has ended with a result, after so many seconds."""
@@ -135,6 +140,9 @@ class Attempter:
             outcome = judge(result, delivery.attempt, self._policy)
             self._failures.judged(delivery.webhook, outcome)
         return Attempt(outcome, result, seconds, size)
+
+    def _since(self, started: float) -> float:
+        return self._monotonic() - started
 
     def _internal(self, delivery: Delivery) -> Outcome:
         return self._policy.internal(self._now() - delivery.past.set_out)

@@ -61,9 +61,7 @@ class BegunAttempts:
 
     def answered(self, attempt: BegunAttempt, result: Result) -> None:
         self._running.remove(attempt)
-        attempt.post = None  # they hold each other, and all that the delivery holds, until the collector comes
-        attempt.result = result
-        attempt.seconds = self._attempter.since(attempt.started)
+        self._attempter.answered(attempt, result)
         self._answered.add(attempt)
 
     def goes_on(self, attempt: BegunAttempt, rest: Coroutine[Any, Any, Result]) -> None:

@@ -142,7 +142,8 @@ class Posts:
             try:
                 transport.write(whole)
             except Exception:
-                # A fault of ours or of the loop's. Cut, it goes on as one whose receiver had closed the connection.
+                # A fault of ours or of the loop's. Cut, it goes on as one whose receiver had closed the connection; one
+                # that cannot be cut either keeps no other of the row from being written.
                 log.exception("a request could not be written")
                 with suppress(Exception):
                     transport.abort()

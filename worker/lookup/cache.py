@@ -77,6 +77,7 @@ class Cache:
         self._pause = Pause(clock, longest=ttl / 12)
         self._gone = GoneReceivers()
         self._all_old_since = -inf
+        self._step = min(max(ttl / 1000, 1e-6), 0.1)
         self._part = self._until = -inf
 
     def cached(self, instance: str) -> Subscriptions | None:
@@ -238,10 +239,9 @@ class Cache:
     def _fresh_until(self, began: float) -> float:
         """One number for all that is read within a thousandth of the time to live, a tenth of a second at most: a
         delivery reads it, and 10,000 of them are in no cache of the processor."""
-        step = min(max(self._ttl / 1000, 1e-6), 0.1)
-        part = began // step
+        part = began // self._step
         if part != self._part:
-            self._part, self._until = part, part * step + self._ttl
+            self._part, self._until = part, part * self._step + self._ttl
         return self._until
 
     def _refresh_ahead(self, instance: str, entry: Entry) -> None:

@@ -126,9 +126,7 @@ class OrderedAttempts:
     def answered(self, turn: OrderedTurn, result: Result) -> None:
         """It is judged in the next turn of the loop, as in delivery/begun.py."""
         self._running.remove(turn)
-        turn.post = None  # they hold each other, as there
-        turn.result = result
-        turn.seconds = self._attempter.since(turn.started)
+        self._attempter.answered(turn, result)
         self._answered.add(turn)
 
     def goes_on(self, turn: OrderedTurn, rest: Coroutine[Any, Any, Result]) -> None:
