@@ -33,9 +33,10 @@ from worker.delivery.ports import PublishFailed, TooLarge
 WRITE_BYTES = 256 * 1024
 """Joined for one write, and the last message: while RabbitMQ takes nothing, no more than that is held twice."""
 
-GATHER_SECONDS = 0.010
+GATHER_SECONDS = 0.002
 """What is published within this time goes out in one write, and reaches RabbitMQ together. Trade-off: a message that is
-parked, retried or dead-lettered holds its place in the prefetch so much longer; a small WORKER_CONCURRENCY feels it."""
+parked, retried or dead-lettered holds its place in the prefetch so much longer, and the acks of all behind it wait, so
+that less is at hand for those that are delivered: with 10 ms these got up to a tenth less (decision 4)."""
 
 
 class QueueMissing(PublishFailed):
